@@ -1,0 +1,180 @@
+// Package arch holds what differs between the architectures a lab runs on, as
+// data: how QEMU starts one, what its registers are called in the gdbstub's
+// target description, where a system call's arguments lie, and how the running
+// task is found. Nothing outside this package asks which architecture it is.
+//
+// Facts about calling conventions follow the System V psABI of each
+// architecture; facts about the kernel cite the file they come from.
+package arch
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Arch describes one architecture.
+type Arch struct {
+	Name   string // as uname -m says it: "x86_64", "riscv64"
+	GOARCH string // "amd64", "riscv64"
+	Debian string // Debian's name of the port: "amd64", "riscv64"
+	GDB    string // gdb's "set architecture"
+
+	QEMU QEMU
+
+	Registers Registers
+	Syscall   Syscall
+	Current   Current
+	Stack     Stack
+	Memory    Memory
+}
+
+// QEMU is how a machine of this architecture is started.
+type QEMU struct {
+	Binary  string // "qemu-system-x86_64"
+	Package string // Debian package that brings it
+	Machine string // -M
+	CPU     string // -cpu
+	Console string // kernel's name of the first serial port, for console=
+	Append  string // more kernel command line
+	Devices []string
+}
+
+// Registers names registers by what they do, in the words of the gdbstub's
+// target description.
+type Registers struct {
+	PC, SP string
+	Args   []string // integer arguments of a C function, in order
+	Return string   // value returned by a C function
+	Link   string   // return address register; "" when it is on the stack
+	Show   []string // those a person wants to see at a stop, in this order
+}
+
+// Syscall says where a system call's arguments are in struct pt_regs, for the
+// entries that take only that (ARCH_HAS_SYSCALL_WRAPPER).
+type Syscall struct {
+	Args []string          // members of struct pt_regs, first argument first
+	User map[string]string // role → member of struct pt_regs: "pc", "sp", "ret"
+}
+
+// Current says how the running task's address is found at a stop.
+type Current struct {
+	// PerCPU are per-CPU variables that hold the task pointer, the first that
+	// the kernel has wins; read at base + address with base from Kernel or User.
+	PerCPU []string
+	// Kernel and User name the register to use in kernel and in user mode:
+	// the per-CPU base with PerCPU, the task pointer itself without.
+	Kernel, User string
+	// Mode is the register that tells the mode, and UserMode its value (after
+	// Mask) in user mode.
+	Mode     string
+	Mask     uint64
+	UserMode uint64
+	// Early: when Kernel holds 0, User still holds the task (riscv64 trap entry).
+	Early bool
+}
+
+// Stack is the geometry of a new task's kernel stack.
+type Stack struct {
+	// Top are the types that lie at the very top of the stack of a user task,
+	// the first that the kernel's BTF has is the one.
+	Top []string
+	// SwitchFrame is what __switch_to pops between the saved stack pointer and
+	// the child's first instruction, in bytes.
+	SwitchFrame int
+	// ReturnSlot: the first instruction's address was popped from [sp-8] by a
+	// ret instruction, and is still to be read there.
+	ReturnSlot bool
+}
+
+// Memory is the quirk of reading kernel memory while the CPU is in user mode:
+// the gdbstub translates with the current page tables and privilege, so Register
+// is changed (Clear bits off, then Set bits on) for the read and restored.
+type Memory struct {
+	Register   string
+	Clear, Set uint64
+}
+
+// X86_64 is the PC with 64-bit kernels.
+var x86_64 = Arch{
+	Name: "x86_64", GOARCH: "amd64", Debian: "amd64", GDB: "i386:x86-64",
+	QEMU: QEMU{
+		Binary: "qemu-system-x86_64", Package: "qemu-system-x86",
+		Machine: "q35", CPU: "max", Console: "ttyS0",
+	},
+	Registers: Registers{
+		PC: "rip", SP: "rsp", Return: "rax",
+		Args: []string{"rdi", "rsi", "rdx", "rcx", "r8", "r9"},
+		Show: []string{"rip", "rsp", "rdi", "rsi", "rdx", "rax", "rbx"},
+	},
+	Syscall: Syscall{
+		// arch/x86/include/asm/syscall_wrapper.h, SC_X86_64_REGS_TO_ARGS
+		Args: []string{"di", "si", "dx", "r10", "r8", "r9"},
+		User: map[string]string{"pc": "ip", "sp": "sp", "ret": "ax"},
+	},
+	Current: Current{
+		// arch/x86/include/asm/current.h: current_task until 6.1, the first
+		// member of pcpu_hot from 6.2 to 6.14, current_task again from 6.15.
+		PerCPU: []string{"pcpu_hot", "current_task"},
+		Kernel: "gs_base", User: "k_gs_base",
+		Mode: "cs", Mask: 3, UserMode: 3,
+	},
+	Stack: Stack{
+		// arch/x86/include/asm/fred.h: with FRED the frame at the top carries
+		// two more words than pt_regs.
+		Top: []string{"fred_frame", "pt_regs"},
+		// arch/x86/include/asm/switch_to.h, struct inactive_task_frame
+		SwitchFrame: 0x38, ReturnSlot: true,
+	},
+	// With page-table isolation bit 12 of CR3 selects the user's tables
+	// (arch/x86/include/asm/processor-flags.h, X86_CR3_PTI_PCID_USER_BIT).
+	Memory: Memory{Register: "cr3", Clear: 1 << 12},
+}
+
+var riscv64 = Arch{
+	Name: "riscv64", GOARCH: "riscv64", Debian: "riscv64", GDB: "riscv:rv64",
+	QEMU: QEMU{
+		Binary: "qemu-system-riscv64", Package: "qemu-system-misc",
+		Machine: "virt", CPU: "rv64", Console: "ttyS0",
+	},
+	Registers: Registers{
+		PC: "pc", SP: "sp", Return: "a0", Link: "ra",
+		Args: []string{"a0", "a1", "a2", "a3", "a4", "a5", "a6", "a7"},
+		Show: []string{"pc", "ra", "sp", "tp", "a0", "a1", "a2", "s0"},
+	},
+	Syscall: Syscall{
+		// arch/riscv/include/asm/syscall_wrapper.h, SC_RISCV_REGS_TO_ARGS
+		Args: []string{"orig_a0", "a1", "a2", "a3", "a4", "a5", "a6"},
+		User: map[string]string{"pc": "epc", "sp": "sp", "ret": "a0"},
+	},
+	Current: Current{
+		// arch/riscv/include/asm/current.h; arch/riscv/kernel/entry.S swaps
+		// tp with sscratch on entry from user mode.
+		Kernel: "tp", User: "sscratch",
+		Mode: "priv", Mask: 3, UserMode: 0, Early: true,
+	},
+	Stack:  Stack{Top: []string{"pt_regs"}},
+	Memory: Memory{Register: "priv", Clear: 3, Set: 1},
+}
+
+// All returns every architecture, in the order results are shown.
+func All() []Arch { return []Arch{x86_64, riscv64} }
+
+// Names returns the names of All.
+func Names() []string {
+	var names []string
+	for _, a := range All() {
+		names = append(names, a.Name)
+	}
+	return names
+}
+
+// Lookup returns the architecture of that name.
+func Lookup(name string) (Arch, error) {
+	all := All()
+	i := slices.IndexFunc(all, func(a Arch) bool { return a.Name == name })
+	if i < 0 {
+		return Arch{}, fmt.Errorf("unknown architecture %q: use %s", name, strings.Join(Names(), " or "))
+	}
+	return all[i], nil
+}

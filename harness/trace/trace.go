@@ -1,0 +1,163 @@
+// Package trace is the evidence of a run: what was seen at every stop of the
+// guest, and on what kernel, image and lab. A trace is a JSON Lines document,
+// schema lab.trace/1: a header line, one line an event, and an end line without
+// which the trace is incomplete and can not be graded as a pass.
+//
+// The package only writes and reads traces. It judges nothing.
+package trace
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+)
+
+// Schema names the document and its version.
+const Schema = "lab.trace/1"
+
+// Word is an address or register: 64 bits, in JSON a string "0x…", because a
+// JSON number can not hold it in every reader.
+type Word uint64
+
+func (w Word) String() string { return fmt.Sprintf("%#x", uint64(w)) }
+
+// MarshalText encodes w as "0x…".
+func (w Word) MarshalText() ([]byte, error) { return []byte(w.String()), nil }
+
+// UnmarshalText decodes what MarshalText wrote.
+func (w *Word) UnmarshalText(b []byte) error {
+	v, err := strconv.ParseUint(string(b), 0, 64)
+	if err != nil {
+		return fmt.Errorf("word %q: want a number of at most 64 bits such as 0xffffffff81000000", b)
+	}
+	*w = Word(v)
+	return nil
+}
+
+// Header is the first line: what was run on what.
+type Header struct {
+	Schema  string  `json:"schema"`
+	Lab     string  `json:"lab"`
+	Arch    string  `json:"arch"`
+	Kernel  Kernel  `json:"kernel"`
+	Program Program `json:"program"`
+	QEMU    string  `json:"qemu"` // QEMU's version
+	Points  []Point `json:"points"`
+	// Sizes are sizes of kernel types, in bytes, by type name; "stack_top" is
+	// the type at the top of a user task's kernel stack, whatever its name.
+	Sizes map[string]int `json:"sizes,omitempty"`
+	// SwitchFrame is the number of bytes __switch_to pops between a new task's
+	// saved stack pointer and its first instruction.
+	SwitchFrame int `json:"switch_frame"`
+	// Roles are the registers that do a thing on this architecture, by role:
+	// "pc", "sp", "ret" and, where there is one, "link".
+	Roles   map[string]string `json:"roles"`
+	Started time.Time         `json:"started"`
+}
+
+// Kernel identifies the kernel that ran.
+type Kernel struct {
+	Release string `json:"release"` // uname -r
+	Banner  string `json:"banner"`  // "Linux version …"
+	SHA256  string `json:"sha256"`  // of the image file
+}
+
+// Program identifies the program that ran in the guest.
+type Program struct {
+	Name   string `json:"name"`
+	SHA256 string `json:"sha256"` // of its executable
+}
+
+// Point is a logical point as this kernel resolved it.
+type Point struct {
+	Point   string `json:"point"`
+	Symbol  string `json:"symbol"`
+	Address Word   `json:"address"`
+	Why     string `json:"why"` // which candidate was taken and why
+}
+
+// The kinds of event.
+const (
+	KindStop    = "stop"    // the guest halted at a point
+	KindProgram = "program" // the program's process was made; Task.PID is its pid
+	KindExit    = "exit"    // the program ended
+	KindEnd     = "end"     // the run was driven to its end; always the last line
+)
+
+// Event is one line after the header.
+type Event struct {
+	Seq  int    `json:"seq"` // from 1, without gaps
+	Kind string `json:"kind"`
+	// Elapsed is host time since the run began.
+	Elapsed time.Duration `json:"elapsed_ns"`
+
+	// Of a stop:
+	Point   string `json:"point,omitempty"`
+	Symbol  string `json:"symbol,omitempty"`
+	Address Word   `json:"address,omitempty"`
+	Task    *Task  `json:"task,omitempty"`
+	// Role is who the task is to the lab: "parent", "child", or "" for others.
+	Role string `json:"role,omitempty"`
+	// Round counts the lab's calls by the program, from 1.
+	Round int `json:"round,omitempty"`
+	// Aside says why the stop is no step of the lab: another task, or another
+	// kind of call by the same program. Such a stop carries no reads.
+	Aside     string          `json:"aside,omitempty"`
+	CPU       int             `json:"cpu"`
+	Registers map[string]Word `json:"registers,omitempty"` // by the stub's names
+	Args      []Arg           `json:"args,omitempty"`
+	Reads     map[string]Word `json:"reads,omitempty"` // by the lab's names
+	// Unread says of a read that could not be made why.
+	Unread map[string]string `json:"unread,omitempty"`
+
+	Exit *Exit `json:"exit,omitempty"`
+}
+
+// Task identifies a task as the kernel's own structures do.
+type Task struct {
+	Address Word   `json:"address"` // of struct task_struct
+	PID     int    `json:"pid"`
+	TGID    int    `json:"tgid"`
+	Comm    string `json:"comm"`
+}
+
+// Arg is an argument of the function at whose entry the guest stopped.
+type Arg struct {
+	Name  string `json:"name"` // from BTF
+	Type  string `json:"type"` // C spelling, from BTF
+	Value Word   `json:"value"`
+}
+
+// Exit is how the program ended, as the guest's agent told it.
+type Exit struct {
+	Code     int    `json:"code"`             // exit status when not killed
+	Signal   string `json:"signal,omitempty"` // "SIGSEGV" when killed
+	TimedOut bool   `json:"timed_out,omitempty"`
+	Output   string `json:"output"` // standard output and error, as kept
+	// Dropped is how many bytes of output were not kept.
+	Dropped int64 `json:"dropped,omitempty"`
+	// Leftover counts processes of the program that outlived it.
+	Leftover int `json:"leftover,omitempty"`
+}
+
+// Arg returns the value of the argument of that name.
+func (e Event) Arg(name string) (Word, bool) {
+	for _, a := range e.Args {
+		if a.Name == name {
+			return a.Value, true
+		}
+	}
+	return 0, false
+}
+
+// Trace is a whole run.
+type Trace struct {
+	Header Header
+	Events []Event
+}
+
+// Complete reports whether the run was driven to its end.
+func (t *Trace) Complete() bool {
+	n := len(t.Events)
+	return n > 0 && t.Events[n-1].Kind == KindEnd
+}
