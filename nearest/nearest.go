@@ -1,0 +1,77 @@
+// Package nearest finds the words a person may have meant by one that is not
+// known. It imports nothing of this module, so that every package may use it.
+package nearest
+
+import (
+	"slices"
+	"strings"
+)
+
+// most is how many words are offered.
+const most = 3
+
+// longest bounds the words that are compared: input is anybody's.
+const longest = 64
+
+// Words returns up to three of known that are like word, the likest first: those
+// a few edits away, then those that contain it or are contained in it.
+func Words(word string, known []string) []string {
+	type near struct {
+		word     string
+		distance int
+	}
+	var found []near
+	for _, k := range known {
+		d := Distance(strings.ToLower(word), strings.ToLower(k))
+		limit := max(2, len(word)/3)
+		if d > limit && len(word) >= 3 && len(k) >= 3 && (strings.Contains(k, word) || strings.Contains(word, k)) {
+			d = limit
+		}
+		if d <= limit && d < len(k) {
+			found = append(found, near{k, d})
+		}
+	}
+	slices.SortStableFunc(found, func(a, b near) int { return a.distance - b.distance })
+	var words []string
+	for _, n := range found[:min(most, len(found))] {
+		words = append(words, n.word)
+	}
+	return words
+}
+
+// Distance is the number of bytes to insert, delete, replace or swap with their
+// neighbour that makes b of a.
+func Distance(a, b string) int {
+	if len(a) > longest || len(b) > longest {
+		return longest
+	}
+	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
+	for j := range last {
+		last[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		row[0] = i
+		for j := 1; j <= len(b); j++ {
+			cost := 1
+			if a[i-1] == b[j-1] {
+				cost = 0
+			}
+			row[j] = min(last[j]+1, row[j-1]+1, last[j-1]+cost)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				row[j] = min(row[j], before[j-2]+1)
+			}
+		}
+		before, last, row = last, row, before
+	}
+	return last[len(b)]
+}
+
+// Suggest ends an error message about an unknown word: ": did you mean a or b?",
+// "" when no known word is near.
+func Suggest(word string, known []string) string {
+	words := Words(word, known)
+	if len(words) == 0 {
+		return ""
+	}
+	return ": did you mean " + strings.Join(words, " or ") + "?"
+}
