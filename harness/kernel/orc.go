@@ -1,0 +1,218 @@
+package kernel
+
+import (
+	"bytes"
+	"debug/elf"
+	"fmt"
+	"sort"
+
+	"github.com/cilium/ebpf/btf"
+	"github.com/go-delve/delve/pkg/dwarf/regnum"
+)
+
+// orcEntrySize is that of struct orc_entry, in every version.
+const orcEntrySize = 6
+
+// orcLayout says how struct orc_entry is laid out. Up to 6.3 a bit marks the
+// end of the stack; from 6.4 that is a type, and types are numbered anew. The
+// kernel's BTF tells which.
+type orcLayout struct {
+	spReg, bpReg, kind, signal, end bitField
+	types                           [8]orcType
+	// spIndirectAdds: of ORC_REG_SP_INDIRECT, whether the offset is added
+	// after the stack pointer is followed (5.12 on) or before.
+	spIndirectAdds bool
+}
+
+type bitField struct{ shift, width uint }
+
+func (f bitField) of(v uint64) uint64 { return v >> f.shift & (1<<f.width - 1) }
+
+type orcType byte
+
+const (
+	orcUndefined orcType = iota // nothing is known
+	orcEnd                      // the outermost frame
+	orcCall                     // a return address is on the stack
+	orcRegs                     // a struct pt_regs is on the stack
+	orcIret                     // only what the processor pushed is on the stack
+)
+
+// Register codes: arch/x86/include/asm/orc_types.h.
+const (
+	orcRegUndefined  = 0
+	orcRegPrevSP     = 1
+	orcRegBP         = 4
+	orcRegBPIndirect = 8
+	orcRegSPIndirect = 9
+)
+
+// orcRegister maps ORC's register codes to DWARF's.
+func orcRegister(code uint64) (uint64, bool) {
+	switch code {
+	case 2:
+		return regnum.AMD64_Rdx, true
+	case 3:
+		return regnum.AMD64_Rdi, true
+	case orcRegBP, orcRegBPIndirect:
+		return regnum.AMD64_Rbp, true
+	case 5, orcRegSPIndirect:
+		return regnum.AMD64_Rsp, true
+	case 6:
+		return regnum.AMD64_R10, true
+	case 7:
+		return regnum.AMD64_R13, true
+	}
+	return 0, false
+}
+
+// orcLayout reads the layout off the kernel's types.
+func (im *Image) orcLayout() (orcLayout, error) {
+	types, err := im.composites("orc_entry")
+	if err != nil {
+		return orcLayout{}, err
+	}
+	if size, _ := btf.Sizeof(types[0]); size != orcEntrySize {
+		return orcLayout{}, fmt.Errorf("struct orc_entry takes %d bytes, %d are known", size, orcEntrySize)
+	}
+	l := orcLayout{
+		types: [8]orcType{orcUndefined, orcEnd, orcCall, orcRegs, orcIret},
+	}
+	for _, m := range members(types[0]) {
+		f := bitField{uint(m.Offset), uint(m.BitfieldSize)}
+		switch m.Name {
+		case "sp_reg":
+			l.spReg = f
+		case "bp_reg":
+			l.bpReg = f
+		case "type":
+			l.kind = f
+		case "signal":
+			l.signal = f
+		case "end":
+			l.end = f
+			l.types = [8]orcType{orcCall, orcRegs, orcIret}
+		}
+	}
+	if l.spReg.width != 4 || l.bpReg.width != 4 || l.kind.width == 0 || l.kind.width > 3 {
+		return orcLayout{}, fmt.Errorf("struct orc_entry has members of unknown widths")
+	}
+	var major, minor int
+	if n, _ := fmt.Sscanf(im.Release, "%d.%d", &major, &minor); n == 2 {
+		l.spIndirectAdds = major > 5 || major == 5 && minor >= 12
+	}
+	return l, nil
+}
+
+// orcTables returns .orc_unwind_ip, its address and .orc_unwind.
+func (im *Image) orcTables() (ips []byte, addr uint64, entries []byte, err error) {
+	ips, ok := im.between("__start_orc_unwind_ip", "__stop_orc_unwind_ip")
+	entries, ok2 := im.between("__start_orc_unwind", "__stop_orc_unwind")
+	addr = im.marks["__start_orc_unwind_ip"]
+	if !ok || !ok2 {
+		f, err := elf.NewFile(bytes.NewReader(im.flat))
+		if err == nil {
+			defer f.Close()
+			if s := f.Section(".orc_unwind_ip"); s != nil {
+				addr = s.Addr
+			}
+		}
+		ips, entries = im.section(".orc_unwind_ip"), im.section(".orc_unwind")
+	}
+	n := len(ips) / 4
+	if n == 0 || len(entries) < n*orcEntrySize {
+		return nil, 0, nil, notKernel("ORC", "the kernel has no unwinding tables (CONFIG_UNWINDER_ORC=y)")
+	}
+	return ips[:4*n], addr, entries[:n*orcEntrySize], nil
+}
+
+// orcFrames turns the ORC tables into rows of call frame information.
+func (im *Image) orcFrames() ([]frameRange, error) {
+	ips, addr, entries, err := im.orcTables()
+	if err != nil {
+		return nil, err
+	}
+	layout, err := im.orcLayout()
+	if err != nil {
+		return nil, fmt.Errorf("ORC: %w", err)
+	}
+	regs, err := im.ptRegs([]savedReg{
+		{"ip", regnum.AMD64_Rip}, {"sp", regnum.AMD64_Rsp}, {"bp", regnum.AMD64_Rbp}, {"bx", regnum.AMD64_Rbx},
+		{"r12", regnum.AMD64_R12}, {"r13", regnum.AMD64_R13}, {"r14", regnum.AMD64_R14}, {"r15", regnum.AMD64_R15},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("ORC: %w", err)
+	}
+	return splitRows(orcRows(ips, addr, entries, layout, regs), im.Symbols.functionStarts()), nil
+}
+
+// orcRows decodes the tables into rows sorted by address.
+func orcRows(ips []byte, addr uint64, entries []byte, layout orcLayout, regs []regRule) []frameRow {
+	rows := make([]frameRow, 0, len(ips)/4)
+	for i := range len(ips) / 4 {
+		at := addr + uint64(4*i)
+		pc := at + uint64(int64(int32(le.Uint32(ips[4*i:]))))
+		rows = append(rows, layout.row(pc, entries[orcEntrySize*i:], regs))
+	}
+	// The kernel's build sorts the table, but only since 5.6.
+	less := func(i, j int) bool { return rows[i].pc < rows[j].pc }
+	if !sort.SliceIsSorted(rows, less) {
+		sort.SliceStable(rows, less)
+	}
+	return rows
+}
+
+// row turns one entry into a row. What it says is in
+// arch/x86/kernel/unwind_orc.c, unwind_next_frame.
+func (l orcLayout) row(pc uint64, entry []byte, regs []regRule) frameRow {
+	bits := uint64(le.Uint32(entry)) | uint64(le.Uint16(entry[4:]))<<32
+	spOff, bpOff := int64(int16(bits)), int64(int16(bits>>16))
+	sp, bp := l.spReg.of(bits), l.bpReg.of(bits)
+	r := frameRow{pc: pc, signal: l.signal.of(bits) != 0}
+	kind := l.types[l.kind.of(bits)]
+	if l.end.width > 0 && sp == orcRegUndefined {
+		kind = orcUndefined
+		if l.end.of(bits) != 0 {
+			kind = orcEnd
+		}
+	}
+	reg, ok := orcRegister(sp)
+	if kind == orcUndefined || kind != orcEnd && !ok {
+		r.unknown = true
+		return r
+	}
+	if kind == orcEnd {
+		r.cfa = cfaRule{reg: regnum.AMD64_Rsp, off: 8}
+		r.regs = []regRule{{reg: regnum.AMD64_Rip, how: ruleUndefined}}
+		return r
+	}
+	r.cfa = cfaRule{reg: reg, off: spOff}
+	switch {
+	case sp == orcRegBPIndirect, sp == orcRegSPIndirect && !l.spIndirectAdds:
+		r.cfa.deref = derefSum
+	case sp == orcRegSPIndirect:
+		r.cfa.deref = derefThenAdd
+	}
+	switch kind {
+	case orcRegs:
+		r.signal = true
+		r.regs = regs
+		return r
+	case orcIret:
+		// rip, cs, rflags, rsp, ss
+		r.signal = true
+		r.regs = []regRule{
+			{reg: regnum.AMD64_Rip, how: ruleOffset, off: 0},
+			{reg: regnum.AMD64_Rsp, how: ruleOffset, off: 24},
+		}
+	default:
+		r.regs = []regRule{{reg: regnum.AMD64_Rip, how: ruleOffset, off: -8}}
+	}
+	switch bp {
+	case orcRegPrevSP:
+		r.regs = append(r.regs, regRule{reg: regnum.AMD64_Rbp, how: ruleOffset, off: bpOff})
+	case orcRegBP:
+		r.regs = append(r.regs, regRule{reg: regnum.AMD64_Rbp, how: ruleDeref, base: regnum.AMD64_Rbp, off: bpOff})
+	}
+	return r
+}

@@ -1,0 +1,268 @@
+package kernel
+
+import (
+	"cmp"
+	_ "embed"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+)
+
+//go:embed points.yaml
+var pointsYAML []byte
+
+// Resolved is a logical point's place in one kernel.
+type Resolved struct {
+	Point  string
+	Means  string // what happens there, one line
+	Symbol string
+	Addr   uint64
+	Why    string // one sentence: which candidate it is and why
+	// Params are the function's parameters. When Syscall is set they are the
+	// system call's, and their values are in Regs.
+	Params  []Param
+	Returns string // C spelling of what it returns; empty when unknown
+	// Syscall says that the first parameter is a struct pt_regs * and the
+	// arguments are in its members.
+	Syscall bool
+	Regs    []string // members of struct pt_regs, one for each of Params
+	StandIn bool     // not the function named, but called whenever it runs
+	Asm     bool     // assembly without parameters
+}
+
+type pointSpec struct {
+	Point      string              `yaml:"point"`
+	Means      string              `yaml:"means"`
+	Candidates []candidate         `yaml:"candidates"`
+	Syscall    string              `yaml:"syscall"`
+	Params     map[string][]string `yaml:"params"`
+}
+
+type candidate struct {
+	Symbol  string `yaml:"symbol"`
+	Arch    string `yaml:"arch"`
+	Why     string `yaml:"why"`
+	Regs    bool   `yaml:"regs"`
+	Asm     bool   `yaml:"asm"`
+	StandIn bool   `yaml:"stand_in"`
+}
+
+func parsePoints(data []byte) ([]pointSpec, error) {
+	var specs []pointSpec
+	if err := yaml.UnmarshalWithOptions(data, &specs, yaml.Strict()); err != nil {
+		return nil, fmt.Errorf("points.yaml: %w", err)
+	}
+	seen := make(map[string]bool)
+	for _, p := range specs {
+		switch {
+		case p.Point == "" || p.Means == "":
+			return nil, fmt.Errorf("points.yaml: point %q needs a name and what it means", p.Point)
+		case seen[p.Point]:
+			return nil, fmt.Errorf("points.yaml: point %s is there twice", p.Point)
+		case len(p.Candidates) == 0:
+			return nil, fmt.Errorf("points.yaml: point %s has no candidates", p.Point)
+		}
+		seen[p.Point] = true
+		for _, c := range p.Candidates {
+			known := c.Arch == "" || slices.ContainsFunc(machines(), func(m machine) bool { return m.name == c.Arch })
+			if c.Symbol == "" || !known {
+				return nil, fmt.Errorf("points.yaml: point %s: candidate %q needs a symbol and, if any, a known arch, not %q", p.Point, c.Symbol, c.Arch)
+			}
+		}
+	}
+	return specs, nil
+}
+
+// Points lists the known logical points, in the table's order.
+func Points() []string {
+	specs, err := parsePoints(pointsYAML)
+	if err != nil {
+		return nil // the package's tests parse the table
+	}
+	names := make([]string, len(specs))
+	for i, p := range specs {
+		names[i] = p.Point
+	}
+	return names
+}
+
+// Resolve finds a logical point's place in this kernel. The error is a
+// *PointError when it has none, an *AmbiguousError when the chosen candidate's
+// name belongs to several functions.
+func (im *Image) Resolve(point string) (Resolved, error) {
+	specs, err := parsePoints(pointsYAML)
+	if err != nil {
+		return Resolved{}, err
+	}
+	i := slices.IndexFunc(specs, func(p pointSpec) bool { return p.Point == point })
+	if i < 0 {
+		return Resolved{}, &PointError{Point: point, Kernel: im.String(), LookAlikes: nearestNames(Points(), point, 4)}
+	}
+	p := specs[i]
+	tried := &PointError{Point: point, Kernel: im.String()}
+	for _, c := range p.Candidates {
+		if c.Arch != "" && c.Arch != im.Arch {
+			continue
+		}
+		tried.Candidates = append(tried.Candidates, c.Symbol)
+		found := im.Symbols.functions(c.Symbol)
+		switch len(found) {
+		case 0:
+			continue
+		case 1:
+			return im.resolved(p, c, found[0], tried.Candidates)
+		}
+		return Resolved{}, fmt.Errorf("point %s: %w", point, &AmbiguousError{Name: c.Symbol, Symbols: found})
+	}
+	if len(tried.Candidates) == 0 { // every candidate is another architecture's
+		for _, c := range p.Candidates {
+			tried.Candidates = append(tried.Candidates, c.Symbol+" ("+c.Arch+" only)")
+		}
+	}
+	tried.LookAlikes = im.Symbols.lookAlikes(strings.TrimPrefix(point, "sys_"), 6)
+	return Resolved{}, tried
+}
+
+// String names the kernel the way errors and reports do.
+func (im *Image) String() string { return im.Release + " (" + im.Arch + ")" }
+
+func (im *Image) resolved(p pointSpec, c candidate, sym Symbol, tried []string) (Resolved, error) {
+	r := Resolved{
+		Point: p.Point, Means: p.Means, Symbol: sym.Name, Addr: sym.Addr,
+		Why: why(p, c, sym, tried), Syscall: c.Regs, StandIn: c.StandIn, Asm: c.Asm,
+	}
+	var err error
+	switch {
+	case c.Asm:
+	case p.Syscall != "":
+		r.Params, r.Returns, err = im.syscallParams(p)
+	default:
+		r.Params, r.Returns, err = im.prototype(sym.Name)
+	}
+	// A kernel may keep a function's prototype out of its types. The place is
+	// right all the same; whoever needs a parameter finds none.
+	var missing *NotFoundError
+	if err != nil && !errors.As(err, &missing) && !errors.Is(err, ErrNoTypes) {
+		return Resolved{}, fmt.Errorf("point %s: %w", p.Point, err)
+	}
+	if r.Syscall {
+		n := min(len(r.Params), len(im.machine.syscallArgs))
+		r.Regs = im.machine.syscallArgs[:n:n]
+	}
+	return r, nil
+}
+
+func why(p pointSpec, c candidate, sym Symbol, tried []string) string {
+	var s string
+	switch {
+	case c.Why != "":
+		s = c.Why
+	case c.Symbol == p.Point:
+		s = "the kernel has a function of that name"
+	default:
+		s = c.Symbol + " is what the kernel calls it"
+	}
+	if sym.Name != c.Symbol {
+		s += fmt.Sprintf(", as the compiler's variant %s", sym.Name)
+	}
+	if n := len(tried) - 1; n > 0 {
+		s += fmt.Sprintf("; it has no %s", strings.Join(tried[:n], ", "))
+	}
+	return s
+}
+
+// syscallParams finds a system call's own parameters: those of __do_sys_NAME,
+// else of __se_sys_NAME, else the table's.
+func (im *Image) syscallParams(p pointSpec) ([]Param, string, error) {
+	for _, prefix := range []string{"__do_sys_", "__se_sys_"} {
+		params, returns, err := im.prototype(prefix + p.Syscall)
+		if err != nil {
+			continue
+		}
+		if len(params) == 1 && params[0].Struct == "pt_regs" || prefix == "__se_sys_" && len(p.Params) > 0 {
+			continue // __se_sys_ has longs for everything
+		}
+		return params, returns, nil
+	}
+	params := []Param{}
+	for _, decl := range p.Params[im.Arch] {
+		param, err := im.tableParam(decl)
+		if err != nil {
+			return nil, "", err
+		}
+		params = append(params, param)
+	}
+	return params, "long", nil
+}
+
+// tableParam reads a C declaration of the table, "int *child_tidptr".
+func (im *Image) tableParam(decl string) (Param, error) {
+	i := strings.LastIndexAny(decl, " *")
+	if i < 0 {
+		return Param{}, fmt.Errorf("points.yaml: parameter %q has no type", decl)
+	}
+	p := Param{Name: decl[i+1:], Type: strings.TrimSpace(decl[:i+1])}
+	p.Pointer = strings.HasSuffix(p.Type, "*")
+	words := strings.Fields(strings.TrimRight(p.Type, " *"))
+	if j := slices.Index(words, "struct"); j >= 0 && j+1 < len(words) {
+		p.Struct = words[j+1]
+	}
+	switch {
+	case p.Pointer, strings.Contains(p.Type, "long"), p.Type == "size_t":
+		p.Size = 8
+	case p.Type == "int", p.Type == "pid_t":
+		p.Size, p.Signed = 4, true
+	default:
+		return Param{}, fmt.Errorf("points.yaml: parameter %q has a type whose size is not known", decl)
+	}
+	return p, nil
+}
+
+// compilerSuffix matches what a compiler appends to a function that it changed
+// but that is still the function: GCC's interprocedural passes.
+const compilerSuffix = `(\.(isra|constprop|part)\.\d+)+$`
+
+func stripSuffix(name string) string {
+	i := strings.IndexByte(name, '.')
+	if i <= 0 {
+		return name
+	}
+	if ok, err := regexp.MatchString("^"+compilerSuffix, name[i:]); err != nil || !ok {
+		return name
+	}
+	return name[:i]
+}
+
+// functions returns the text symbols of a name; when there is none, those of
+// the name with a compiler's suffix.
+func (s *Symbols) functions(name string) []Symbol {
+	var found []Symbol
+	for _, sym := range s.Named(name) {
+		if sym.Type == 't' || sym.Type == 'T' {
+			found = append(found, sym)
+		}
+	}
+	if len(found) > 0 {
+		return found
+	}
+	for i := range s.Len() {
+		if t := s.types[i]; t != 't' && t != 'T' {
+			continue
+		}
+		have := s.name(i)
+		if len(have) > len(name) && have[len(name)] == '.' && strings.HasPrefix(have, name) && stripSuffix(have) == name {
+			found = append(found, s.symbol(i))
+		}
+	}
+	return found
+}
+
+func nearestNames(names []string, name string, n int) []string {
+	names = slices.Clone(names)
+	slices.SortStableFunc(names, func(a, b string) int { return cmp.Compare(distance(a, name), distance(b, name)) })
+	return names[:min(n, len(names))]
+}

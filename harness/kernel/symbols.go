@@ -1,0 +1,189 @@
+package kernel
+
+import (
+	"cmp"
+	"iter"
+	"slices"
+	"sort"
+	"strings"
+	"sync"
+)
+
+// Symbol is one entry of kallsyms.
+type Symbol struct {
+	Name string
+	Addr uint64 // link address; per-CPU symbols of x86_64 may be offsets
+	Type byte   // the letter /proc/kallsyms shows: upper case is global
+}
+
+// IsText reports whether the symbol is code.
+func (s Symbol) IsText() bool {
+	return s.Type == 't' || s.Type == 'T' || s.Type == 'w' || s.Type == 'W'
+}
+
+// Symbols is the kernel's symbol table. It is safe for concurrent use.
+type Symbols struct {
+	names  string   // all names, one after another
+	ends   []uint32 // where each name ends
+	types  []byte
+	addrs  []uint64
+	layout string // which of the kallsyms layouts it was read by
+
+	nameOnce sync.Once
+	first    map[string]int32 // index of the first symbol of a name
+	next     []int32          // index of the next symbol of the same name, 0 at the end
+
+	addrOnce sync.Once
+	sorted   []int32 // symbol indices by address, best name of an address last
+}
+
+// Len is the number of symbols.
+func (s *Symbols) Len() int { return len(s.ends) }
+
+func (s *Symbols) name(i int) string {
+	start := uint32(0)
+	if i > 0 {
+		start = s.ends[i-1]
+	}
+	return s.names[start:s.ends[i]]
+}
+
+func (s *Symbols) symbol(i int) Symbol {
+	return Symbol{Name: s.name(i), Addr: s.addrs[i], Type: s.types[i]}
+}
+
+// All yields every symbol in the table's order, which is that of addresses.
+func (s *Symbols) All() iter.Seq[Symbol] {
+	return func(yield func(Symbol) bool) {
+		for i := range s.Len() {
+			if !yield(s.symbol(i)) {
+				return
+			}
+		}
+	}
+}
+
+// Named returns every symbol of exactly that name, in table order.
+func (s *Symbols) Named(name string) []Symbol {
+	s.nameOnce.Do(s.indexNames)
+	i, ok := s.first[name]
+	if !ok {
+		return nil
+	}
+	found := []Symbol{s.symbol(int(i))}
+	for i = s.next[i]; i != 0; i = s.next[i] {
+		found = append(found, s.symbol(int(i)))
+	}
+	return found
+}
+
+func (s *Symbols) indexNames() {
+	s.first = make(map[string]int32, s.Len())
+	s.next = make([]int32, s.Len())
+	for i := s.Len() - 1; i >= 0; i-- {
+		name := s.name(i)
+		if later, ok := s.first[name]; ok {
+			s.next[i] = later
+		}
+		s.first[name] = int32(i)
+	}
+}
+
+// Lookup returns the one symbol of a name. The error is an *AmbiguousError when
+// there are several, a *NotFoundError when there is none.
+func (s *Symbols) Lookup(name string) (Symbol, error) {
+	found := s.Named(name)
+	switch len(found) {
+	case 0:
+		return Symbol{}, &NotFoundError{What: "symbol", Name: name, LookAlikes: s.lookAlikes(name, 6)}
+	case 1:
+		return found[0], nil
+	}
+	return Symbol{}, &AmbiguousError{Name: name, Symbols: found}
+}
+
+// lookAlikes returns up to n names that contain name, the closest in length
+// first.
+func (s *Symbols) lookAlikes(name string, n int) []string {
+	if len(name) < 3 {
+		return nil
+	}
+	var found []string
+	for i := range s.Len() {
+		if have := s.name(i); strings.Contains(have, name) && !strings.HasPrefix(have, "__pfx_") {
+			found = append(found, have)
+		}
+	}
+	slices.SortFunc(found, func(a, b string) int {
+		return cmp.Or(cmp.Compare(len(a), len(b)), strings.Compare(a, b))
+	})
+	found = slices.Compact(found)
+	return found[:min(n, len(found))]
+}
+
+// kernelHalf is where kernel addresses start; what is below are the offsets of
+// x86_64's per-CPU symbols.
+const kernelHalf = 1 << 63
+
+// At returns the symbol that contains an address, and the offset into it. Of
+// several symbols at one address it prefers a function's global name. It
+// reports false outside the kernel, such as in a module.
+func (s *Symbols) At(addr uint64) (Symbol, uint64, bool) {
+	s.addrOnce.Do(s.indexAddrs)
+	i := sort.Search(len(s.sorted), func(i int) bool { return s.addrs[s.sorted[i]] > addr })
+	if i == 0 {
+		return Symbol{}, 0, false
+	}
+	sym := s.symbol(int(s.sorted[i-1]))
+	if sym.Addr != addr {
+		if i == len(s.sorted) {
+			return Symbol{}, 0, false // past _end
+		}
+		if next := s.addrs[s.sorted[i]]; sym.Addr < kernelHalf && next >= kernelHalf {
+			return Symbol{}, 0, false // between the per-CPU area and the kernel
+		}
+	}
+	return sym, addr - sym.Addr, true
+}
+
+func (s *Symbols) indexAddrs() {
+	s.sorted = make([]int32, s.Len())
+	for i := range s.sorted {
+		s.sorted[i] = int32(i)
+	}
+	slices.SortStableFunc(s.sorted, func(a, b int32) int {
+		return cmp.Or(cmp.Compare(s.addrs[a], s.addrs[b]), cmp.Compare(s.rank(int(a)), s.rank(int(b))))
+	})
+}
+
+// rank orders the names of one address, the best highest.
+func (s *Symbols) rank(i int) int {
+	name, sym := s.name(i), s.types[i]
+	r := 0
+	if sym == 'T' || sym == 't' {
+		r += 8
+	}
+	if sym >= 'A' && sym <= 'Z' && sym != 'W' {
+		r += 4
+	}
+	if !strings.HasPrefix(name, "__pfx_") && !strings.HasPrefix(name, "__cfi_") {
+		r += 16
+	}
+	if !isBoundary(name) {
+		r += 32
+	}
+	return r
+}
+
+// isBoundary knows the linker script's marks, which share an address with the
+// thing they stand in front of.
+func isBoundary(name string) bool {
+	switch name {
+	case "_text", "_stext", "_etext", "_sinittext", "_einittext", "_end", "_start", "_sdata", "_edata":
+		return true
+	}
+	return strings.HasSuffix(name, "_start") && strings.HasPrefix(name, "__") ||
+		strings.HasSuffix(name, "_end") && strings.HasPrefix(name, "__") ||
+		strings.HasPrefix(name, "__start_") || strings.HasPrefix(name, "__stop_") ||
+		strings.HasPrefix(name, "__end_")
+}
