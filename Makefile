@@ -1,0 +1,47 @@
+# Two commands do everything: "make run" shows a process being born on real
+# kernels, "make test" passes the tests. Both install what is missing.
+
+GO     ?= go
+LAB    := bin/lab
+export GOFLAGS := -buildvcs=false
+
+.PHONY: run test check bench build tools kernels generate clean
+
+run: build tools
+	$(LAB) run fork-new
+
+# Every architecture named in LAB_REQUIRE must be tested: a test that would skip fails.
+test: export LAB_REQUIRE ?= x86_64,riscv64
+test: build tools kernels
+	$(GO) tool gotestsum --format pkgname -- -timeout 30m ./...
+
+build:
+	@echo "building $(LAB)"
+	@$(GO) build -trimpath -o $(LAB) ./cmd/lab
+
+# QEMU, gdb and the like, through apt-get, with sudo when not root.
+tools: build
+	$(LAB) doctor --install
+
+# The kernels that the tests run on.
+kernels: build
+	$(LAB) kernels fetch 6.1 6.12 7.2
+
+# The gate before a commit; needs no QEMU and no kernel.
+check:
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo "gofmt -w the files above"; exit 1; }
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+	$(GO) mod tidy -diff
+	$(GO) mod verify
+	$(GO) test -race -short ./...
+
+bench: build tools kernels
+	$(GO) test -run '^$$' -bench . -benchtime 3x ./...
+
+# Files that are made from others; a test fails when they are stale.
+generate:
+	$(GO) test ./labs ./harness/grade ./harness/report -run 'Golden|Stale|Script|Schema' -update
+
+clean:
+	rm -rf bin

@@ -1,0 +1,245 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/charmbracelet/lipgloss"
+	"github.com/muesli/termenv"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"golang.org/x/term"
+
+	"kernellab/harness"
+	"kernellab/harness/arch"
+	"kernellab/harness/report"
+	"kernellab/images"
+	"kernellab/labs"
+	"kernellab/nearest"
+)
+
+// The exit codes, a contract: with several results the worst wins.
+const (
+	exitPass  = 0
+	exitFail  = 1 // graded and failed
+	exitUsage = 2
+	exitError = 3 // could not grade
+)
+
+// app is one call of the program: its streams and what its commands share.
+type app struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	cache          *images.Cache
+	code           int  // exit code of a command that ran to its end
+	entered        bool // a command began: errors before that are the caller's usage
+}
+
+// usageError is a mistake of the caller.
+type usageError struct{ error }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+func (e usageError) Unwrap() error { return e.error }
+
+// run is the whole program: it returns the exit code.
+func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, cache: &images.Cache{}}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	root := a.root()
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	switch {
+	case err == nil:
+		return a.code
+	case ctx.Err() != nil:
+		fmt.Fprintln(stderr, "lab: interrupted; nothing was left behind")
+		return exitError
+	}
+	var usage usageError
+	if !a.entered || errors.As(err, &usage) {
+		fmt.Fprintf(stderr, "lab: %v\n", strings.TrimSpace(err.Error()))
+		return exitUsage
+	}
+	a.explain(err)
+	return exitError
+}
+
+// explain prints an error that is not the caller's, with the end of the guest's
+// console when it has one.
+func (a *app) explain(err error) {
+	fmt.Fprintf(a.stderr, "lab: %v\n", err)
+	if lines := harness.Console(err); len(lines) > 0 {
+		fmt.Fprintln(a.stderr, "  the guest's console ended with:")
+		for _, line := range lines {
+			fmt.Fprintf(a.stderr, "  | %s\n", line)
+		}
+	}
+}
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "lab",
+		Short: "A laboratory for the Linux kernel: watch a stock kernel do what a lesson is about, and be graded on it",
+		Long: `lab boots a stock Linux kernel in QEMU, stops it at the places a lesson is
+about, reads what is there from the live machine, records a trace and grades it.
+
+Exit codes: 0 passed · 1 failed · 2 wrong usage · 3 could not grade`,
+		SilenceErrors: true, SilenceUsage: true,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return unknown("command", args[0], commandNames(cmd), "lab --help lists them")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			a.entered = true
+			_, err := a.cache.Root()
+			return err
+		},
+	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return flagError(cmd, err) })
+	root.AddCommand(
+		a.runCommand(), a.checkCommand(), a.listCommand(), a.showCommand(),
+		a.debugCommand(), a.shellCommand(), a.kernelsCommand(), a.doctorCommand(), a.cleanCommand(),
+	)
+	return root
+}
+
+func commandNames(cmd *cobra.Command) []string {
+	var names []string
+	for _, c := range cmd.Commands() {
+		names = append(names, c.Name())
+	}
+	return names
+}
+
+// unknown is the usage error for a word that is none of those known.
+func unknown(kind, word string, known []string, hint string) error {
+	return usagef("unknown %s %q%s (%s)", kind, word, nearest.Suggest(word, known), hint)
+}
+
+// flagError adds the nearest flags to an unknown one.
+func flagError(cmd *cobra.Command, err error) error {
+	_, name, ok := strings.Cut(err.Error(), "unknown flag: --")
+	if !ok {
+		return usagef("%w (%s --help tells the flags)", err, cmd.CommandPath())
+	}
+	var flags []string
+	cmd.Flags().VisitAll(func(f *pflag.Flag) { flags = append(flags, "--"+f.Name) })
+	return unknown("flag", "--"+name, flags, cmd.CommandPath()+" --help lists them")
+}
+
+// terminal reports whether w is a terminal, and its width.
+func terminal(w io.Writer) (bool, int) {
+	f, ok := w.(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) {
+		return false, 0
+	}
+	width, _, err := term.GetSize(int(f.Fd()))
+	if err != nil || width < 40 {
+		width = 80
+	}
+	return true, width
+}
+
+// style is how text for people is written to standard output: with colour only
+// on a terminal, and not where NO_COLOR is set.
+func (a *app) style() report.Style {
+	tty, width := terminal(a.stdout)
+	if !tty {
+		return report.Style{Width: 100}
+	}
+	color := os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+	if color {
+		lipgloss.SetColorProfile(termenv.NewOutput(os.Stdout).ColorProfile())
+	}
+	return report.Style{Color: color, Width: min(width, 120)}
+}
+
+// labNames are for completion and for the nearest name.
+func labNames() []string {
+	all, err := labs.All()
+	if err != nil {
+		return nil
+	}
+	var names []string
+	for _, l := range all {
+		names = append(names, l.Name)
+	}
+	return names
+}
+
+// getLab finds a lab of the course.
+func getLab(name string) (labs.Lab, error) {
+	l, err := labs.Get(name)
+	var missing *labs.NotFoundError
+	if errors.As(err, &missing) {
+		return l, usageError{err}
+	}
+	return l, err
+}
+
+// oneLab is the argument check and completion of commands that take a lab.
+func oneLab(cmd *cobra.Command) *cobra.Command {
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if len(args) != 1 {
+			return usagef("%s takes the name of one lab: %s", cmd.CommandPath(), strings.Join(labNames(), ", "))
+		}
+		return nil
+	}
+	cmd.ValidArgsFunction = func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		if len(args) > 0 {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return labNames(), cobra.ShellCompDirectiveNoFileComp
+	}
+	return cmd
+}
+
+// archFlag adds --arch. The flag's value is checked by archs.
+func archFlag(cmd *cobra.Command, value *string, fallback string) {
+	names := append(arch.Names(), "all")
+	if fallback != "all" {
+		names = arch.Names()
+	}
+	cmd.Flags().StringVar(value, "arch", fallback, "architecture: "+strings.Join(names, ", "))
+	cmd.RegisterFlagCompletionFunc("arch", cobra.FixedCompletions(names, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// archs turns the value of --arch into architectures.
+func archs(value string) ([]arch.Arch, error) {
+	if value == "all" {
+		return arch.All(), nil
+	}
+	a, err := arch.Lookup(value)
+	if err != nil {
+		return nil, unknown("architecture", value, append(arch.Names(), "all"), "use one of "+strings.Join(append(arch.Names(), "all"), ", "))
+	}
+	return []arch.Arch{a}, nil
+}
+
+// kernelCompletion knows the cached kernels.
+func (a *app) kernelCompletion(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	var specs []string
+	for _, m := range arch.All() {
+		kernels, _ := a.cache.Kernels(m.Name)
+		for _, k := range kernels {
+			specs = append(specs, k.Series, k.Version)
+		}
+	}
+	slices.Sort(specs)
+	return slices.Compact(specs), cobra.ShellCompDirectiveDefault // or a file
+}

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/hashicorp/go-multierror"
+	"github.com/spf13/cobra"
+
+	"kernellab/harness/grade"
+	"kernellab/harness/report"
+	"kernellab/harness/trace"
+)
+
+func (a *app) checkCommand() *cobra.Command {
+	var format string
+	cmd := &cobra.Command{
+		Use:   "check TRACE…",
+		Short: "Grade recorded traces, without QEMU",
+		Long:  "check grades traces that lab run left in its --out folder. The verdict is the one of the run: it depends on the trace alone.",
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usagef("check takes the traces to grade: lab check DIR/trace.jsonl")
+			}
+			return nil
+		},
+		RunE: func(_ *cobra.Command, args []string) error {
+			if err := checkFormat(format); err != nil {
+				return err
+			}
+			return a.check(args, format)
+		},
+	}
+	formatFlag(cmd, &format)
+	return cmd
+}
+
+// check grades every trace; those that can not be read are reported together.
+func (a *app) check(paths []string, format string) error {
+	doc := grade.NewDocument()
+	var failed *multierror.Error
+	for _, path := range paths {
+		result, err := a.checkOne(path, format)
+		if err != nil {
+			failed = multierror.Append(failed, err)
+			result = grade.Failure(grade.Rules{}, "", err)
+		}
+		doc.Results = append(doc.Results, result)
+	}
+	a.code = doc.ExitCode()
+	if format != "text" {
+		if err := report.Write(a.stdout, format, doc); err != nil {
+			return err
+		}
+	}
+	return failed.ErrorOrNil()
+}
+
+func (a *app) checkOne(path, format string) (grade.Result, error) {
+	t, err := readTrace(path)
+	if err != nil {
+		return grade.Result{}, err
+	}
+	l, err := getLab(t.Header.Lab)
+	if err != nil {
+		return grade.Result{}, fmt.Errorf("%s: %w", path, err)
+	}
+	rules := l.Rules(t.Header.Arch)
+	result := grade.Grade(t, rules)
+	if format == "text" {
+		live := report.NewLive(a.stdout, rules, a.style())
+		live.Begin(t.Header)
+		for _, e := range t.Events {
+			live.Event(e)
+		}
+		live.Result(result)
+	}
+	return result, nil
+}
+
+func readTrace(path string) (*trace.Trace, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		if errors.Is(err, os.ErrNotExist) {
+			return nil, usagef("no trace at %s: lab run LAB --out DIR leaves one as DIR/trace.jsonl", path)
+		}
+		return nil, err
+	}
+	defer f.Close()
+	t, err := trace.Read(f)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return t, nil
+}

@@ -1,0 +1,24 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+)
+
+func (a *app) cleanCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "clean",
+		Short: "Remove the cache: kernels, initramfs, indexes; what is needed is fetched again",
+		Args:  noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			freed, err := a.cache.Clean(cmd.Context())
+			if err != nil {
+				return err
+			}
+			root, err := a.cache.Root()
+			fmt.Fprintf(a.stdout, "removed %.1f MB from %s\n", float64(freed)/1e6, root)
+			return err
+		},
+	}
+}

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"kernellab/labs"
+)
+
+func (a *app) listCommand() *cobra.Command {
+	var format string
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List the labs of the course, in order",
+		Args:  noArgs,
+		RunE: func(*cobra.Command, []string) error {
+			all, err := labs.All()
+			if err != nil {
+				return err
+			}
+			return a.list(all, format)
+		},
+	}
+	textOrJSON(cmd, &format)
+	return cmd
+}
+
+func (a *app) list(all []labs.Lab, format string) error {
+	type row struct {
+		Name    string `json:"name"`
+		Title   string `json:"title"`
+		Summary string `json:"summary"`
+	}
+	rows := []row{}
+	for _, l := range all {
+		rows = append(rows, row{l.Name, l.Title, l.Summary})
+	}
+	if format == "json" {
+		return a.json(map[string]any{"schema": "lab.list/1", "labs": rows})
+	}
+	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	for _, r := range rows {
+		fmt.Fprintf(w, "%s\t%s\t%s\n", r.Name, r.Title, r.Summary)
+	}
+	return w.Flush()
+}
+
+// json prints a document.
+func (a *app) json(doc any) error {
+	e := json.NewEncoder(a.stdout)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	return e.Encode(doc)
+}
+
+func (a *app) showCommand() *cobra.Command {
+	return oneLab(&cobra.Command{
+		Use:   "show LAB",
+		Short: "Print a lab's handout",
+		RunE: func(_ *cobra.Command, args []string) error {
+			l, err := getLab(args[0])
+			if err != nil {
+				return err
+			}
+			fmt.Fprint(a.stdout, l.Handout)
+			return nil
+		},
+	})
+}
+
+// noArgs refuses arguments, as a mistake of usage.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usagef("%s takes no arguments, but was given %q", cmd.CommandPath(), args[0])
+	}
+	return nil
+}
+
+// textOrJSON adds the --format of commands that do not grade.
+func textOrJSON(cmd *cobra.Command, value *string) {
+	formats := []string{"text", "json"}
+	cmd.Flags().StringVar(value, "format", "text", "output: text, json")
+	cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp))
+	run := cmd.RunE
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if *value != "text" && *value != "json" {
+			return unknown("format", *value, formats, "use text or json")
+		}
+		return run(cmd, args)
+	}
+}

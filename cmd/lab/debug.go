@@ -1,0 +1,161 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"kernellab/harness/qemu"
+	"kernellab/labs"
+)
+
+// debugger is the gdb that knows every architecture, by its Debian name.
+const debugger = "gdb-multiarch"
+
+func (a *app) debugCommand() *cobra.Command {
+	var machine, spec string
+	var noGDB bool
+	cmd := oneLab(&cobra.Command{
+		Use:   "debug LAB",
+		Short: "The lab by hand: a halted guest, and gdb on it",
+		Long: `debug starts the guest halted before its first instruction and gdb on its stub,
+with the kernel's symbols and the lab's script. The guest's console is for
+another terminal: debug prints the command for it.`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			l, err := getLab(args[0])
+			if err != nil {
+				return err
+			}
+			return a.debug(cmd.Context(), l, machine, spec, noGDB)
+		},
+	})
+	archFlag(cmd, &machine, "x86_64")
+	cmd.Flags().StringVar(&spec, "kernel", "", "kernel: series, version or image file")
+	cmd.Flags().BoolVar(&noGDB, "no-gdb", false, "print gdb's command instead of starting it")
+	cmd.RegisterFlagCompletionFunc("kernel", a.kernelCompletion)
+	return cmd
+}
+
+func (a *app) debug(ctx context.Context, l labs.Lab, machine, spec string, noGDB bool) error {
+	p := newProgress(a.stderr)
+	defer p.Done()
+	if _, err := exec.LookPath(debugger); err != nil && !noGDB {
+		return fmt.Errorf("%s is not installed: lab doctor --install installs it, --no-gdb does without", debugger)
+	}
+	a.cache.Sweep()
+	targets, err := a.targets(ctx, machine, []string{spec}, p)
+	if err != nil {
+		return err
+	}
+	t := targets[0]
+	initrd, err := a.shellInitramfs(ctx, t.arch, p)
+	if err != nil {
+		return err
+	}
+	dir, release, err := a.socketDir(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	config := qemu.Config{
+		Arch: t.arch, Kernel: t.path, Initrd: initrd, Append: shellMode, Halted: true,
+		GDBSocket: filepath.Join(dir, "gdb.sock"), ConsoleSocket: filepath.Join(dir, "console.sock"),
+	}
+	session, err := writeSession(dir, l, t, config.GDBSocket)
+	if err != nil {
+		return err
+	}
+	vm, err := qemu.Start(ctx, config)
+	if err != nil {
+		return err
+	}
+	defer vm.Close()
+	p.Done()
+	fmt.Fprintf(a.stderr, `The guest (%s, %s) is halted before its first instruction.
+Its console, in another terminal:
+  %s shell --attach %s
+Then "continue" in gdb, and type %s at the guest's prompt.
+`, t.image.Release, t.arch.Name, os.Args[0], config.ConsoleSocket, l.Name)
+	gdb := []string{debugger, "-q", "-x", session}
+	if noGDB {
+		fmt.Fprintf(a.stdout, "%s\n", strings.Join(gdb, " "))
+		fmt.Fprintln(a.stderr, "Ctrl-C ends the guest.")
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-vm.Exited():
+			return vm.Err()
+		}
+	}
+	return a.foreground(gdb)
+}
+
+// writeSession writes gdb's symbols and commands, and returns the command file.
+func writeSession(dir string, l labs.Lab, t target, socket string) (string, error) {
+	symbols := filepath.Join(dir, "symbols.elf")
+	if err := writeFile(symbols, t.image.WriteSymbolFile); err != nil {
+		return "", fmt.Errorf("write the kernel's symbols for gdb: %w", err)
+	}
+	script, err := l.GDBScript(t.arch.Name)
+	if err != nil {
+		return "", err
+	}
+	session := filepath.Join(dir, l.Name+".gdb")
+	return session, writeFile(session, func(w io.Writer) error {
+		_, err := fmt.Fprintf(w, "set confirm off\nset architecture %s\nsymbol-file %s\ntarget remote %s\n%s",
+			t.arch.GDB, symbols, socket, script)
+		return err
+	})
+}
+
+func writeFile(path string, write func(io.Writer) error) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	if err := write(f); err != nil {
+		f.Close()
+		return err
+	}
+	return f.Close()
+}
+
+// longestSocket is what fits into struct sockaddr_un with its final zero.
+const longestSocket = 107
+
+// socketDir makes a private folder whose path is short enough for sockets.
+func (a *app) socketDir(ctx context.Context) (dir string, release func(), err error) {
+	dir, release, err = a.cache.TempDir(ctx, "debug")
+	if err != nil || len(dir)+len("/console.sock") <= longestSocket {
+		return dir, release, err
+	}
+	release()
+	if dir, err = os.MkdirTemp("", "lab"); err != nil {
+		return "", nil, err
+	}
+	return dir, func() { os.RemoveAll(dir) }, nil
+}
+
+// foreground runs a program that has the terminal. Ctrl-C is its own: it stops
+// the guest, not us.
+func (a *app) foreground(args []string) error {
+	signal.Reset(syscall.SIGINT)
+	theirs := make(chan os.Signal, 1)
+	signal.Notify(theirs, syscall.SIGINT)
+	defer signal.Stop(theirs)
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = a.stdin, a.stdout, a.stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("%s: %w", args[0], err)
+	}
+	return nil
+}

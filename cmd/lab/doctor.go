@@ -1,0 +1,232 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"text/tabwriter"
+
+	"github.com/hashicorp/go-multierror"
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"kernellab/harness/arch"
+	"kernellab/harness/qemu"
+)
+
+// finding is one line of lab doctor.
+type finding struct {
+	Name     string `json:"name"`
+	State    string `json:"state"` // "ok", "missing", "optional"
+	Detail   string `json:"detail"`
+	Needed   string `json:"needed_for,omitempty"`
+	Packages string `json:"packages,omitempty"` // Debian packages that mend it
+	Mend     string `json:"mend,omitempty"`     // command that mends it
+}
+
+// tool is a program of the host that lab uses.
+type tool struct {
+	name, binary, packages, needed string
+	optional                       bool
+}
+
+func tools() []tool {
+	var list []tool
+	for _, m := range arch.All() {
+		list = append(list, tool{name: "QEMU for " + m.Name, binary: m.QEMU.Binary, packages: m.QEMU.Package, needed: "every run on " + m.Name})
+	}
+	return append(list,
+		tool{name: "Go", binary: "go", packages: "golang-go", needed: "building guest programs and the initramfs"},
+		tool{name: "apt-get", binary: "apt-get", needed: "fetching kernels (a local one needs only --kernel FILE)", optional: true},
+		tool{name: "dpkg-deb", binary: "dpkg-deb", packages: "dpkg", needed: "unpacking fetched kernels", optional: true},
+		tool{name: "gdb-multiarch", binary: "gdb-multiarch", packages: "gdb-multiarch", needed: "lab debug", optional: true},
+	)
+}
+
+// keyring holds the keys that Debian's indexes are signed with.
+const keyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
+
+func (a *app) doctorCommand() *cobra.Command {
+	var format string
+	var install bool
+	cmd := &cobra.Command{
+		Use:   "doctor",
+		Short: "What this host has and lacks, and the command that mends each",
+		Args:  noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if install {
+				if err := a.install(cmd.Context()); err != nil {
+					return err
+				}
+			}
+			return a.doctor(cmd.Context(), format)
+		},
+	}
+	cmd.Flags().BoolVar(&install, "install", false, "install what is missing with apt-get (with sudo when not root)")
+	textOrJSON(cmd, &format)
+	return cmd
+}
+
+// look examines the host.
+func (a *app) look(ctx context.Context) []finding {
+	var found []finding
+	for _, t := range tools() {
+		f := finding{Name: t.name, State: "ok", Needed: t.needed, Packages: t.packages}
+		path, err := exec.LookPath(t.binary)
+		switch {
+		case err == nil:
+			f.Detail = path
+			if strings.HasPrefix(t.binary, "qemu-") {
+				version, err := qemu.Version(ctx, path)
+				if err != nil {
+					f.State, version = "missing", err.Error()
+				}
+				f.Detail += " " + version
+			}
+		case t.optional:
+			f.State, f.Detail = "optional", "not installed"
+		default:
+			f.State, f.Detail = "missing", "not installed"
+		}
+		found = append(found, f)
+	}
+	found = append(found, fileFinding("Debian's keys", keyring, "debian-archive-keyring", "checking fetched kernels"))
+	for i := range found {
+		if f := &found[i]; f.State != "ok" && f.Packages != "" {
+			f.Mend = strings.Join(append(privileged(), "apt-get", "install", "--no-install-recommends", f.Packages), " ")
+		}
+	}
+	return append(found, a.cacheFinding(), hostFinding())
+}
+
+func fileFinding(name, path, packages, needed string) finding {
+	f := finding{Name: name, State: "ok", Detail: path, Needed: needed, Packages: packages}
+	if _, err := os.Stat(path); err != nil {
+		f.State, f.Detail = "optional", "not installed"
+	}
+	return f
+}
+
+func (a *app) cacheFinding() finding {
+	f := finding{Name: "cache", State: "ok", Needed: "kernels, initramfs"}
+	root, err := a.cache.Path("kernels")
+	if err != nil {
+		f.State, f.Detail, f.Mend = "missing", err.Error(), "export LAB_CACHE=DIR"
+		return f
+	}
+	size, _ := a.cache.Size()
+	var free string
+	var st unix.Statfs_t
+	if unix.Statfs(root, &st) == nil {
+		free = fmt.Sprintf(", %.1f GB free", float64(st.Bavail)*float64(st.Bsize)/1e9)
+	}
+	var kernels []string
+	for _, m := range arch.All() {
+		some, _ := a.cache.Kernels(m.Name)
+		for _, k := range some {
+			kernels = append(kernels, k.Release)
+		}
+	}
+	dir, _ := a.cache.Root()
+	f.Detail = fmt.Sprintf("%s, %.0f MB%s, kernels: %s", dir, float64(size)/1e6, free, or(strings.Join(kernels, ", "), "none yet"))
+	return f
+}
+
+func hostFinding() finding {
+	var info unix.Sysinfo_t
+	unix.Sysinfo(&info)
+	total := float64(info.Totalram) * float64(info.Unit)
+	return finding{
+		Name: "host", State: "ok",
+		Detail: fmt.Sprintf("%s/%s, %d cores, %.1f GB of memory; QEMU's TCG is used, never KVM", runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), total/1e9),
+	}
+}
+
+func or(s, fallback string) string {
+	if s == "" {
+		return fallback
+	}
+	return s
+}
+
+// doctor prints what was found. Something that every run needs and that is
+// missing makes the exit code 3.
+func (a *app) doctor(ctx context.Context, format string) error {
+	found := a.look(ctx)
+	var lacking *multierror.Error
+	for _, f := range found {
+		if f.State == "missing" {
+			lacking = multierror.Append(lacking, fmt.Errorf("%s: %s", f.Name, f.Detail))
+		}
+	}
+	if lacking.ErrorOrNil() != nil {
+		a.code = exitError
+	}
+	if format == "json" {
+		return a.json(map[string]any{"schema": "lab.doctor/1", "findings": found})
+	}
+	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	for _, f := range found {
+		mark := map[string]string{"ok": "ok", "missing": "MISSING", "optional": "absent"}[f.State]
+		fmt.Fprintf(w, "%s\t%s\t%s\n", f.Name, mark, f.Detail)
+		if f.Mend != "" {
+			fmt.Fprintf(w, "\t\tneeded for %s: %s\n", f.Needed, f.Mend)
+		}
+	}
+	return w.Flush()
+}
+
+// privileged is how a command is run as root from here.
+func privileged() []string {
+	if os.Geteuid() == 0 {
+		return nil
+	}
+	return []string{"sudo"}
+}
+
+// install brings every package that look finds missing, the optional ones too.
+func (a *app) install(ctx context.Context) error {
+	var packages []string
+	for _, f := range a.look(ctx) {
+		if f.State != "ok" && f.Packages != "" {
+			packages = append(packages, f.Packages)
+		}
+	}
+	if len(packages) == 0 {
+		fmt.Fprintln(a.stderr, "lab: nothing to install")
+		return nil
+	}
+	slices.Sort(packages)
+	apt := append(privileged(), "env", "DEBIAN_FRONTEND=noninteractive", "apt-get")
+	fmt.Fprintf(a.stderr, "lab: installing %s\n", strings.Join(packages, " "))
+	err := a.command(ctx, append(slices.Clone(apt), "update"))
+	if err == nil {
+		args := append([]string{"install", "--yes", "--no-install-recommends"}, packages...)
+		err = a.command(ctx, append(apt, args...))
+	}
+	if err != nil {
+		return fmt.Errorf("install %s: %w", strings.Join(packages, " "), err)
+	}
+	return nil
+}
+
+// command runs a command in the foreground, its output on standard error, and
+// says what it runs. Interrupting us interrupts it.
+func (a *app) command(ctx context.Context, args []string) error {
+	fmt.Fprintf(a.stderr, "lab: $ %s\n", strings.Join(args, " "))
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = a.stdin, a.stderr, a.stderr
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return fmt.Errorf("%s: %s", args[0], exit.ProcessState)
+	}
+	return err
+}

@@ -1,0 +1,224 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"kernellab/harness"
+	"kernellab/harness/grade"
+	"kernellab/harness/report"
+	"kernellab/harness/trace"
+	"kernellab/labs"
+)
+
+// runFlags are the flags of lab run.
+type runFlags struct {
+	arch    string
+	kernels []string
+	format  string
+	out     string
+	timeout time.Duration
+	verbose bool
+}
+
+func (a *app) runCommand() *cobra.Command {
+	var f runFlags
+	cmd := oneLab(&cobra.Command{
+		Use:   "run LAB",
+		Short: "Run a lab on real kernels and grade what was seen",
+		Long: `run boots a kernel in QEMU, runs the lab's program in it, stops at the lab's
+points, shows each step as it happens and grades the whole.
+
+A kernel is a series (6.12: the newest packaged build), an exact version
+(6.12.107) or the path of an image file; what is not in the cache is fetched.`,
+		Example: "  lab run fork-new\n  lab run fork-new --arch riscv64 --kernel 7.2\n  lab run fork-new --kernel ./bzImage --format json",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := checkFormat(f.format); err != nil {
+				return err
+			}
+			lab, err := getLab(args[0])
+			if err != nil {
+				return err
+			}
+			return a.run(cmd.Context(), lab, f)
+		},
+	})
+	archFlag(cmd, &f.arch, "all")
+	fl := cmd.Flags()
+	fl.StringArrayVar(&f.kernels, "kernel", nil, "kernel: series, version or image file; may be repeated")
+	formatFlag(cmd, &f.format)
+	fl.StringVar(&f.out, "out", "", "folder for the trace, console, verdict and QEMU command line of each run")
+	fl.DurationVar(&f.timeout, "timeout", 0, "limit of the program's time (default: by the host's speed)")
+	fl.BoolVarP(&f.verbose, "verbose", "v", false, "show every event, and the guest's console on standard error")
+	cmd.RegisterFlagCompletionFunc("kernel", a.kernelCompletion)
+	return cmd
+}
+
+// formatFlag adds --format.
+func formatFlag(cmd *cobra.Command, value *string) {
+	cmd.Flags().StringVar(value, "format", "text", "output: "+strings.Join(report.Formats(), ", "))
+	cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(report.Formats(), cobra.ShellCompDirectiveNoFileComp))
+}
+
+func checkFormat(format string) error {
+	for _, f := range report.Formats() {
+		if f == format {
+			return nil
+		}
+	}
+	return unknown("format", format, report.Formats(), "use one of "+strings.Join(report.Formats(), ", "))
+}
+
+// run runs the lab on every target. A failure on one does not stop the others.
+func (a *app) run(ctx context.Context, l labs.Lab, f runFlags) error {
+	p := newProgress(a.stderr)
+	defer p.Done()
+	a.cache.Sweep()
+	targets, err := a.targets(ctx, f.arch, f.kernels, p)
+	if err != nil {
+		return err
+	}
+	doc := grade.NewDocument()
+	for i, t := range targets {
+		if i > 0 && f.format == "text" {
+			fmt.Fprintln(a.stdout)
+		}
+		result, err := a.runKept(ctx, l, t, f, len(targets), p)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			return err
+		}
+		doc.Results = append(doc.Results, result)
+	}
+	if f.out != "" && len(targets) > 1 {
+		if err := writeVerdict(f.out, doc); err != nil {
+			return err
+		}
+	}
+	a.code = doc.ExitCode()
+	if f.format == "text" {
+		return nil
+	}
+	return report.Write(a.stdout, f.format, doc)
+}
+
+// runKept runs the lab on one kernel and keeps what the run left: in the folder
+// of --out, DIR itself for a single run, or in the cache when it was not graded.
+// The error is for a folder that can not be written; that the run could not be
+// graded is a result.
+func (a *app) runKept(ctx context.Context, l labs.Lab, t target, f runFlags, runs int, p *progress) (grade.Result, error) {
+	name := strings.Join([]string{l.Name, t.arch.Name, t.image.Release}, ".")
+	dir, keep, err := a.outDir(ctx, f.out, name, runs)
+	if err != nil {
+		return grade.Result{}, err
+	}
+	result, err := a.runOne(ctx, l, t, f, dir, p)
+	p.Done()
+	if ctx.Err() != nil {
+		keep(false)
+		return result, ctx.Err()
+	}
+	if err != nil {
+		result = grade.Failure(l.Rules(t.arch.Name), t.image.Release, err)
+	}
+	if werr := writeVerdict(dir, grade.NewDocument(result)); werr != nil && f.out != "" {
+		return result, werr
+	}
+	dir = keep(err != nil)
+	if err != nil {
+		a.explain(fmt.Errorf("%s on %s (%s) could not be graded: %w", l.Name, t.image.Release, t.arch.Name, err))
+		if dir != "" {
+			fmt.Fprintf(a.stderr, "  what the run left is in %s\n", dir)
+		}
+	}
+	return result, nil
+}
+
+// outDir makes the folder of one run. keep, called at the end, returns where the
+// folder is then, or "" when it was removed.
+func (a *app) outDir(ctx context.Context, out, name string, runs int) (dir string, keep func(bool) string, err error) {
+	if out != "" {
+		if dir = out; runs > 1 {
+			dir = filepath.Join(out, name)
+		}
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return "", nil, fmt.Errorf("make the folder of --out: %w", err)
+		}
+		return dir, func(bool) string { return dir }, nil
+	}
+	dir, release, err := a.cache.TempDir(ctx, "run")
+	if err != nil {
+		return "", nil, err
+	}
+	return dir, func(kept bool) string {
+		defer release()
+		if !kept {
+			return ""
+		}
+		// The last failure on each kernel is kept, so that they do not pile up.
+		failed, err := a.cache.Path("failed")
+		if err != nil {
+			return ""
+		}
+		to := filepath.Join(failed, name)
+		if err := errors.Join(os.RemoveAll(to), os.CopyFS(to, os.DirFS(dir))); err != nil {
+			return ""
+		}
+		return to
+	}, nil
+}
+
+func writeVerdict(dir string, doc grade.Document) error {
+	f, err := os.Create(filepath.Join(dir, "verdict.json"))
+	if err != nil {
+		return err
+	}
+	return errors.Join(report.Write(f, "json", doc), f.Close())
+}
+
+// runOne prepares and runs the lab on one kernel.
+func (a *app) runOne(ctx context.Context, l labs.Lab, t target, f runFlags, dir string, p *progress) (grade.Result, error) {
+	program, initrd, err := a.guestFiles(ctx, l, t.arch, p)
+	if err != nil {
+		return grade.Result{}, err
+	}
+	rules := l.Rules(t.arch.Name)
+	job := harness.Job{
+		Lab: l.Name, Arch: t.arch, Image: t.image, Kernel: t.path, Initrd: initrd,
+		Program: program, ProgramName: l.Name, Plan: l.Plan(t.arch.Name), Rules: rules,
+		Timeout: f.timeout, Out: dir,
+		Stage: func(what string) { p.Say("%s (%s)", what, t.arch.Name) },
+		Again: func(err error) { p.Say("%v; this happens to stock kernels under emulation, trying once more", err) },
+	}
+	if f.format != "text" {
+		out, err := harness.Run(ctx, job)
+		if err != nil {
+			return grade.Result{}, err
+		}
+		return out.Result, nil
+	}
+	live := report.NewLive(a.stdout, rules, a.style())
+	job.Began = func(h trace.Header, m *harness.Machine) {
+		p.Say("booted in %.1f s", m.Boot.Seconds())
+		live.Begin(h)
+	}
+	job.Event = live.Event
+	out, err := harness.Run(ctx, job)
+	if err != nil {
+		return grade.Result{}, err
+	}
+	live.Result(out.Result)
+	if f.verbose {
+		p.Say("%d exchanges with the gdbstub, %.2f s from the program's release to its end", out.Trips, out.Drive.Seconds())
+	}
+	return out.Result, nil
+}

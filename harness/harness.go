@@ -1,0 +1,350 @@
+// Package harness takes one run of a lab from end to end: a kernel, an
+// initramfs and a lab's plan become a trace, and the trace a verdict.
+//
+// Whose fault a failure is shows in its type. A program that does not do what
+// the lab asks gives a verdict of fail and no error; a kernel that does not boot
+// or dies gives a *GuestError; a harness that could not do its work gives an
+// *Error. Neither is ever reported as another.
+package harness
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"kernellab/harness/arch"
+	"kernellab/harness/grade"
+	"kernellab/harness/kernel"
+	"kernellab/harness/probe"
+	"kernellab/harness/qemu"
+	"kernellab/harness/rsp"
+	"kernellab/harness/trace"
+	"kernellab/images/guest"
+)
+
+// Job is one run of a lab. Timeout, Out, QEMU and the observers may be zero.
+type Job struct {
+	Lab    string
+	Arch   arch.Arch
+	Image  *kernel.Image
+	Kernel string // image file for QEMU
+	Initrd string // initramfs that holds the agent and the program
+	// Program is the executable that was put into the initramfs, on the host; it
+	// runs as /bin/NAME with NAME its name in the guest.
+	Program     string
+	ProgramName string
+	Plan        probe.Plan
+	Rules       grade.Rules
+
+	Timeout time.Duration // limit of the program, default from the boot's time
+	Out     string        // folder for trace.jsonl, console.log and qemu.sh
+	QEMU    string        // QEMU's executable
+
+	Stage func(string)                 // what is being done now
+	Began func(trace.Header, *Machine) // the program is about to run
+	Event func(trace.Event)            // a stop was recorded
+	Again func(err error)              // the first try died by itself
+}
+
+// Outcome is what a run gave.
+type Outcome struct {
+	Trace  *trace.Trace
+	Result grade.Result
+	Boot   time.Duration
+	Drive  time.Duration // from the program's release to its end
+	Trips  uint64        // exchanges with the gdbstub
+}
+
+// The files that Run leaves in Job.Out.
+const (
+	TraceFile   = "trace.jsonl"
+	ConsoleFile = "console.log"
+	ReplayFile  = "qemu.sh"
+)
+
+// Run runs a job. A kernel that died by itself is tried once more, which the
+// result's notes say.
+func Run(ctx context.Context, j Job) (*Outcome, error) {
+	if _, err := probe.Resolve(j.Image, j.Plan); err != nil {
+		return nil, &Error{Op: "find the lab's points", Err: err}
+	}
+	out, err := j.once(ctx)
+	if !isOops(err) || ctx.Err() != nil {
+		return out, err
+	}
+	first := err
+	if j.Again != nil {
+		j.Again(first)
+	}
+	if out, err = j.once(ctx); err != nil {
+		return nil, fmt.Errorf("%w (tried twice)", err)
+	}
+	out.Result.Notes = append(out.Result.Notes, fmt.Sprintf("The first try was thrown away: %v.", first))
+	return out, nil
+}
+
+// once is one try.
+func (j Job) once(ctx context.Context) (_ *Outcome, err error) {
+	config := qemu.Config{Arch: j.Arch, Kernel: j.Kernel, Initrd: j.Initrd, Binary: j.QEMU}
+	console, err := j.open(ConsoleFile)
+	if err != nil {
+		return nil, err
+	}
+	defer console.Close()
+	if err := j.replay(config); err != nil {
+		return nil, err
+	}
+	j.stage("boot " + j.Image.Release)
+	began := time.Now()
+	m, err := Boot(ctx, config, j.Image.Release, 0, console)
+	if err != nil {
+		return nil, err
+	}
+	defer m.Close()
+	file, err := j.open(TraceFile)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	rec, err := j.record(ctx, m, file, began)
+	if err != nil {
+		return nil, err
+	}
+	out, err := rec.run(ctx)
+	if err == nil {
+		err = file.Sync()
+		if errors.Is(err, os.ErrInvalid) {
+			err = nil
+		}
+	}
+	return out, err
+}
+
+func (j Job) stage(s string) {
+	if j.Stage != nil {
+		j.Stage(s)
+	}
+}
+
+// sink is a file of the run, or nothing.
+type sink interface {
+	io.WriteCloser
+	Sync() error
+}
+
+type nowhere struct{ io.Writer }
+
+func (nowhere) Close() error { return nil }
+func (nowhere) Sync() error  { return nil }
+
+// open creates a file of the run in Out.
+func (j Job) open(name string) (sink, error) {
+	if j.Out == "" {
+		return nowhere{io.Discard}, nil
+	}
+	f, err := os.Create(filepath.Join(j.Out, name))
+	if err != nil {
+		return nil, &Error{Op: "write " + name, Err: err}
+	}
+	return f, nil
+}
+
+// replay writes down how the machine was started.
+func (j Job) replay(c qemu.Config) error {
+	if j.Out == "" {
+		return nil
+	}
+	text := fmt.Sprintf("#!/bin/sh\n# The machine of this run: %s %q\n# The same by hand, the console on this terminal, the gdbstub on ./gdb.sock:\n%s\n",
+		c.Path(), c.Args(), c.Replay())
+	if err := os.WriteFile(filepath.Join(j.Out, ReplayFile), []byte(text), 0o755); err != nil {
+		return &Error{Op: "write " + ReplayFile, Err: err}
+	}
+	return nil
+}
+
+// recording is a try whose machine is up.
+type recording struct {
+	Job
+	m     *Machine
+	began time.Time
+	trace trace.Trace
+	file  *trace.Writer
+	proc  *guest.Process
+	out   Outcome
+}
+
+// record writes the header.
+func (j Job) record(ctx context.Context, m *Machine, w io.Writer, began time.Time) (*recording, error) {
+	h, err := j.header(ctx, began)
+	if err != nil {
+		return nil, &Error{Op: "describe the run", Err: err}
+	}
+	r := &recording{Job: j, m: m, began: began, trace: trace.Trace{Header: h}}
+	if r.file, err = trace.NewWriter(w, h); err != nil {
+		return nil, &Error{Op: "write the trace", Err: err}
+	}
+	if j.Began != nil {
+		j.Began(h, m)
+	}
+	return r, nil
+}
+
+func (j Job) header(ctx context.Context, began time.Time) (trace.Header, error) {
+	h := trace.Header{
+		Schema: trace.Schema, Lab: j.Lab, Arch: j.Arch.Name,
+		Kernel:  trace.Kernel{Release: j.Image.Release, Banner: j.Image.Banner, SHA256: j.Image.SHA256},
+		Program: trace.Program{Name: j.ProgramName},
+		Sizes:   map[string]int{}, SwitchFrame: j.Arch.Stack.SwitchFrame,
+		Roles: j.Arch.Registers.Roles(), Started: began.UTC(),
+	}
+	binary := j.QEMU
+	if binary == "" {
+		binary = j.Arch.QEMU.Binary
+	}
+	var err error
+	if h.QEMU, err = qemu.Version(ctx, binary); err != nil {
+		return h, err
+	}
+	data, err := os.ReadFile(j.Program)
+	if err != nil {
+		return h, err
+	}
+	sum := sha256.Sum256(data)
+	h.Program.SHA256 = hex.EncodeToString(sum[:])
+	points, err := probe.Resolve(j.Image, j.Plan)
+	if err != nil {
+		return h, err
+	}
+	for _, p := range points {
+		h.Points = append(h.Points, trace.Point{Point: p.Point, Symbol: p.Symbol, Address: trace.Word(p.Addr), Why: p.Why})
+	}
+	if h.Sizes["pt_regs"], err = j.Image.SizeOf("pt_regs"); err != nil {
+		return h, err
+	}
+	for _, name := range j.Arch.Stack.Top {
+		if size, err := j.Image.SizeOf(name); err == nil {
+			h.Sizes["stack_top"] = size
+			break
+		}
+	}
+	return h, nil
+}
+
+// emit records an event.
+func (r *recording) emit(e trace.Event) error {
+	e.Seq = len(r.trace.Events) + 1
+	r.trace.Events = append(r.trace.Events, e)
+	if err := r.file.Write(e); err != nil {
+		return fmt.Errorf("write the trace: %w", err)
+	}
+	if r.Event != nil {
+		r.Event(e)
+	}
+	return nil
+}
+
+// run drives the program and grades what was seen.
+func (r *recording) run(ctx context.Context) (*Outcome, error) {
+	ctx, cancel := r.m.watch(ctx)
+	defer cancel()
+	if err := r.drive(ctx); err != nil {
+		return nil, r.m.Explain(ctx, "run "+r.Lab, err)
+	}
+	if err := r.emit(trace.Event{Kind: trace.KindEnd, Elapsed: time.Since(r.began)}); err != nil {
+		return nil, &Error{Op: "run " + r.Lab, Err: err}
+	}
+	r.out.Trace, r.out.Boot = &r.trace, r.m.Boot
+	r.out.Result = grade.Grade(&r.trace, r.Rules)
+	return &r.out, nil
+}
+
+// drive makes the program's process, attaches to the stub and lets it run.
+func (r *recording) drive(ctx context.Context) error {
+	r.stage("run " + r.ProgramName)
+	var err error
+	if r.proc, err = r.m.Agent.Start(ctx, guest.Program{Path: "/bin/" + r.ProgramName}); err != nil {
+		return fmt.Errorf("make the program's process: %w", err)
+	}
+	if err := r.emit(trace.Event{
+		Kind: trace.KindProgram, Elapsed: time.Since(r.began),
+		Task: &trace.Task{PID: r.proc.PID, TGID: r.proc.PID, Comm: r.ProgramName},
+	}); err != nil {
+		return err
+	}
+	stub, err := rsp.New(ctx, r.m.VM.GDB(), rsp.Options{})
+	if err != nil {
+		return fmt.Errorf("attach to the gdbstub: %w", err)
+	}
+	defer stub.Close()
+	began := time.Now()
+	var exit trace.Exit
+	err = probe.Drive(ctx, probe.Config{
+		Stub: stub, Image: r.Image, Arch: r.Arch, Plan: r.Plan, TGID: r.proc.PID,
+		Emit: r.emit, Began: r.began,
+		Run: func(ctx context.Context) (err error) {
+			exit, err = r.program(ctx)
+			return err
+		},
+	})
+	r.out.Trips, r.out.Drive = stub.RoundTrips(), time.Since(began)
+	if err != nil {
+		return err
+	}
+	return r.emit(trace.Event{Kind: trace.KindExit, Elapsed: time.Since(r.began), Exit: &exit})
+}
+
+// program lets the program begin and waits for its end. One that takes too long
+// is killed: if the guest can do that, the program is at fault, else the guest.
+func (r *recording) program(ctx context.Context) (trace.Exit, error) {
+	limit := r.m.programTimeout(r.Timeout)
+	timed, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	err := r.proc.Go(timed)
+	var exit guest.Exit
+	if err == nil {
+		exit, err = r.proc.Wait(timed)
+	}
+	if err == nil {
+		return exitEvent(exit, false), nil
+	}
+	if ctx.Err() != nil || !errors.Is(timed.Err(), context.DeadlineExceeded) {
+		return trace.Exit{}, err
+	}
+	hung := func(err error) error {
+		if ctx.Err() != nil {
+			return err
+		}
+		return &GuestError{
+			What: "hung", Kernel: r.Image.Release, Console: r.m.Agent.Tail(tailLines),
+			Err: fmt.Errorf("%w, and the agent did not answer for %s: %w", &LimitError{What: r.ProgramName, Limit: limit}, killLimit, err),
+		}
+	}
+	kill, cancelKill := context.WithTimeout(ctx, killLimit)
+	defer cancelKill()
+	if err := r.proc.Kill(kill); err != nil {
+		return trace.Exit{}, hung(err)
+	}
+	if exit, err = r.proc.Wait(kill); err != nil {
+		return trace.Exit{}, hung(err)
+	}
+	return exitEvent(exit, true), nil
+}
+
+// exitEvent turns the agent's account of a program's end into the trace's.
+func exitEvent(e guest.Exit, timedOut bool) trace.Exit {
+	out := trace.Exit{
+		Code: e.Code, TimedOut: timedOut, Output: string(e.Merged()), Dropped: e.Dropped, Leftover: e.Leftover,
+	}
+	if e.Signal != 0 {
+		out.Signal = unix.SignalName(e.Signal)
+	}
+	return out
+}

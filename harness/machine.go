@@ -1,0 +1,138 @@
+package harness
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"kernellab/harness/qemu"
+	"kernellab/images/guest"
+)
+
+// The limits of a run, generous on purpose: they end what hangs. The program's
+// grows with the time the guest took to boot, which is the host's speed measured.
+const (
+	bootLimit    = 3 * time.Minute
+	programLimit = 15 * time.Second
+	bootFactor   = 8 // program's limit in boots
+	killLimit    = 20 * time.Second
+	attribution  = 2 * time.Second // for QEMU's end to be seen after its socket broke
+)
+
+// Machine is a booted guest: QEMU, and the agent on its console.
+type Machine struct {
+	VM    *qemu.VM
+	Agent *guest.Agent
+	Boot  time.Duration // from QEMU's start to the agent's hello
+
+	kernel string
+}
+
+// Boot starts a machine and waits until its agent is ready. The console's text
+// goes to log, which may be nil. limit bounds the boot, 0 is the default.
+func Boot(ctx context.Context, c qemu.Config, kernel string, limit time.Duration, log io.Writer) (*Machine, error) {
+	if limit == 0 {
+		limit = bootLimit
+	}
+	if log == nil {
+		log = io.Discard
+	}
+	began := time.Now()
+	vm, err := qemu.Start(ctx, c)
+	if err != nil {
+		return nil, &Error{Op: "start the machine", Err: err}
+	}
+	m := &Machine{VM: vm, kernel: kernel}
+	console := &keeper{log: log}
+	bctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	m.Agent, err = guest.Attach(bctx, vm.Console(), guest.Options{Log: console})
+	if err != nil {
+		defer vm.Close()
+		if ctx.Err() == nil && errors.Is(bctx.Err(), context.DeadlineExceeded) {
+			err = &LimitError{What: "the boot", Limit: limit}
+			return nil, &GuestError{What: "did not come up", Kernel: kernel, Console: console.tail(), Err: err}
+		}
+		return nil, m.explain(ctx, "boot", err, console.tail())
+	}
+	m.Boot = time.Since(began)
+	return m, nil
+}
+
+// Close ends the machine.
+func (m *Machine) Close() {
+	if m.Agent != nil {
+		m.Agent.Close()
+	}
+	m.VM.Close()
+}
+
+// Explain finds whose fault err is, with what the console and QEMU say of it.
+func (m *Machine) Explain(ctx context.Context, op string, err error) error {
+	return m.explain(ctx, op, err, m.Agent.Tail(tailLines))
+}
+
+func (m *Machine) explain(ctx context.Context, op string, err error, console []string) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	var known *GuestError
+	if errors.As(err, &known) {
+		return err
+	}
+	var panicked *guest.PanicError
+	if errors.As(err, &panicked) {
+		return m.oops(console, panicked.Lines)
+	}
+	if m.Agent != nil && m.Agent.Err() != nil && errors.As(m.Agent.Err(), &panicked) {
+		return m.oops(console, panicked.Lines)
+	}
+	// A broken socket is often the first sign of QEMU's end.
+	select {
+	case <-m.VM.Exited():
+	case <-time.After(attribution):
+	}
+	if gone := m.VM.Err(); gone != nil {
+		if died(console) != "" {
+			return m.oops(console, nil)
+		}
+		err = gone
+	}
+	return &Error{Op: op, Console: console, Err: err}
+}
+
+func (m *Machine) oops(console, lines []string) error {
+	if len(console) == 0 {
+		console = lines
+	}
+	why := died(console)
+	if why == "" {
+		why = died(lines)
+	}
+	return &GuestError{What: "panicked", Kernel: m.kernel, Console: console, Oops: true, Err: errors.New(why)}
+}
+
+// programTimeout is how long the program may take on this machine.
+func (m *Machine) programTimeout(asked time.Duration) time.Duration {
+	if asked > 0 {
+		return asked
+	}
+	return max(programLimit, bootFactor*m.Boot)
+}
+
+// watch ends ctx with the cause when the machine dies under a run.
+func (m *Machine) watch(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	go func() {
+		select {
+		case <-ctx.Done():
+		case <-m.VM.Exited():
+			cancel(fmt.Errorf("the machine is gone: %w", m.VM.Err()))
+		case <-m.Agent.Panicked():
+			cancel(m.Agent.Err())
+		}
+	}()
+	return ctx, func() { cancel(nil) }
+}

@@ -1,0 +1,319 @@
+package probe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/expr-lang/expr"
+
+	"kernellab/harness/arch"
+	"kernellab/harness/kernel"
+	"kernellab/harness/rsp"
+	"kernellab/harness/task"
+	"kernellab/harness/trace"
+)
+
+// The roles of tasks in a lab.
+const (
+	Parent = "parent"
+	Child  = "child"
+)
+
+// StrayStopError says that the guest stopped at an address that is no armed point.
+type StrayStopError struct {
+	PC     uint64
+	Signal int
+	Where  string // symbol+offset
+}
+
+func (e *StrayStopError) Error() string {
+	return fmt.Sprintf("the guest stopped at %#x (%s, signal %d), which is no point of the lab", e.PC, e.Where, e.Signal)
+}
+
+// Config is what Drive needs. All fields are needed.
+type Config struct {
+	Stub  *rsp.Client // halted, no breakpoints
+	Image *kernel.Image
+	Arch  arch.Arch
+	Plan  Plan
+	// TGID is the process id of the lab's program, which has not begun yet.
+	TGID int
+	// Run lets the program begin and returns when it has ended. It is called in
+	// a goroutine of its own, with the guest about to run.
+	Run func(ctx context.Context) error
+	// Emit takes each event as it happens.
+	Emit func(trace.Event) error
+	// Began is when the run began, from which events are timed.
+	Began time.Time
+}
+
+// driver is one run. It belongs to the goroutine of Drive.
+type driver struct {
+	Config
+	reader *task.Reader
+	points []*point
+	armed  map[uint64]*point
+	tgids  map[int]bool // the program and its children
+	rounds []*round
+}
+
+// point is a Point as this kernel resolved it.
+type point struct {
+	Point
+	kernel.Resolved
+}
+
+// round is one call of the program that the lab is about.
+type round struct {
+	parent, child uint64 // addresses of their task_struct; child 0 until it is made
+	left          int    // steps to go
+}
+
+// Resolve finds a plan's points in a kernel, all that are missing named at once.
+func Resolve(im *kernel.Image, plan Plan) ([]kernel.Resolved, error) {
+	var out []kernel.Resolved
+	var errs []error
+	for _, p := range plan.Points {
+		r, err := im.Resolve(p.Name)
+		out, errs = append(out, r), append(errs, err)
+	}
+	return out, errors.Join(errs...)
+}
+
+// Drive runs the program to its end, stopping at the plan's points. When it
+// returns the guest is in no defined state: halted, or running with breakpoints.
+func Drive(ctx context.Context, c Config) error {
+	d, err := newDriver(c)
+	if err != nil {
+		return err
+	}
+	if err := d.arm(ctx, func(p *point) bool { return p.Entry }); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ended := make(chan error, 1)
+	waiting, stopWaiting := context.WithCancel(ctx)
+	defer stopWaiting()
+	go func() {
+		ended <- c.Run(ctx)
+		stopWaiting()
+	}()
+	err = d.serve(ctx, waiting)
+	if waiting.Err() != nil && ctx.Err() == nil {
+		return <-ended // the program ended, which broke the wait for a stop
+	}
+	cancel()
+	<-ended
+	return err
+}
+
+func newDriver(c Config) (*driver, error) {
+	reader, err := task.NewReader(c.Stub, c.Image, c.Arch)
+	if err != nil {
+		return nil, err
+	}
+	resolved, err := Resolve(c.Image, c.Plan)
+	if err != nil {
+		return nil, err
+	}
+	d := &driver{Config: c, reader: reader, armed: map[uint64]*point{}, tgids: map[int]bool{c.TGID: true}}
+	for i, p := range c.Plan.Points {
+		d.points = append(d.points, &point{Point: p, Resolved: resolved[i]})
+	}
+	return d, nil
+}
+
+// serve lets the guest run from stop to stop until an error or waiting is done.
+func (d *driver) serve(ctx, waiting context.Context) error {
+	for {
+		if err := d.Stub.Resume(ctx); err != nil {
+			return fmt.Errorf("resume the guest: %w", err)
+		}
+		stop, err := d.Stub.Wait(waiting)
+		if err != nil {
+			return fmt.Errorf("wait for a stop: %w", err)
+		}
+		if err := d.stopped(ctx, stop); err != nil {
+			return err
+		}
+	}
+}
+
+// arm inserts the breakpoints of the points that want chooses.
+func (d *driver) arm(ctx context.Context, want func(*point) bool) error {
+	for _, p := range d.points {
+		if other := d.armed[p.Addr]; other != nil || !want(p) {
+			if other != nil && other != p {
+				return fmt.Errorf("points %s and %s are both at %#x (%s): the lab can not tell them apart on this kernel",
+					other.Name, p.Name, p.Addr, p.Symbol)
+			}
+			continue
+		}
+		if err := d.Stub.Insert(ctx, p.Addr); err != nil {
+			return fmt.Errorf("break at %s (%s): %w", p.Name, p.Symbol, err)
+		}
+		d.armed[p.Addr] = p
+	}
+	return nil
+}
+
+// disarm removes the breakpoints of the steps of a round but its entry.
+func (d *driver) disarm(ctx context.Context) error {
+	for addr, p := range d.armed {
+		if p.Entry || p.Armed != "" {
+			continue
+		}
+		if err := d.Stub.Remove(ctx, addr); err != nil {
+			return fmt.Errorf("remove the breakpoint at %s (%s): %w", p.Name, p.Symbol, err)
+		}
+		delete(d.armed, addr)
+	}
+	return nil
+}
+
+// stopped handles one stop: says whose it is, records it, and arms what follows.
+func (d *driver) stopped(ctx context.Context, stop rsp.Stop) error {
+	regs, err := d.Stub.Registers(ctx)
+	if err != nil {
+		return fmt.Errorf("read registers: %w", err)
+	}
+	pc := regs[d.Arch.Registers.PC]
+	p := d.armed[pc]
+	if p == nil {
+		return &StrayStopError{PC: pc, Signal: stop.Signal, Where: d.where(pc)}
+	}
+	s, event, err := d.observe(ctx, p, regs, stop)
+	if err != nil {
+		return fmt.Errorf("at %s (%s): %w", p.Name, p.Symbol, err)
+	}
+	rd, err := d.classify(p, s, &event)
+	if err != nil {
+		return fmt.Errorf("at %s (%s): %w", p.Name, p.Symbol, err)
+	}
+	if event.Aside != "" {
+		return d.Emit(event)
+	}
+	s.tasks["parent"], s.tasks["child"] = rd.parent, rd.child
+	if err := d.follow(ctx, p, s, rd); err != nil {
+		return fmt.Errorf("at %s (%s): %w", p.Name, p.Symbol, err)
+	}
+	if err := d.read(ctx, p, s, &event); err != nil {
+		return fmt.Errorf("at %s (%s): %w", p.Name, p.Symbol, err)
+	}
+	if err := d.Emit(event); err != nil {
+		return err
+	}
+	return d.advance(ctx, p, rd)
+}
+
+// classify says whose stop this is and opens a round at the entry. A stop that
+// is not part of the lab gets an Aside.
+func (d *driver) classify(p *point, s *scope, event *trace.Event) (*round, error) {
+	if p.Entry && !d.tgids[event.Task.TGID] {
+		event.Aside = "another task"
+		return nil, nil
+	}
+	rd := &round{parent: s.tasks["current"], left: d.steps()}
+	role := Parent
+	if !p.Entry {
+		rd, event.Round, role = d.roundOf(s.tasks["current"])
+	}
+	if rd == nil {
+		event.Aside = "another task"
+		return nil, nil
+	}
+	ok, err := when(p.When, *event, d.Arch, rd)
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
+		event.Aside = "not the call the lab is about: " + p.When
+		return nil, nil
+	}
+	if p.Entry {
+		d.rounds = append(d.rounds, rd)
+		event.Round = len(d.rounds)
+	}
+	event.Role = role
+	return rd, nil
+}
+
+// roundOf returns the latest round in which the task at addr has a part.
+func (d *driver) roundOf(addr uint64) (rd *round, number int, role string) {
+	for i := len(d.rounds) - 1; i >= 0; i-- {
+		switch rd := d.rounds[i]; addr {
+		case rd.parent:
+			return rd, i + 1, Parent
+		case rd.child:
+			return rd, i + 1, Child
+		}
+	}
+	return nil, 0, ""
+}
+
+// steps counts the points that make up a round.
+func (d *driver) steps() int {
+	n := 0
+	for _, p := range d.points {
+		if p.Step {
+			n++
+		}
+	}
+	return n
+}
+
+// follow takes the child's address where this step makes it.
+func (d *driver) follow(ctx context.Context, p *point, s *scope, rd *round) error {
+	if p.Child == "" {
+		return nil
+	}
+	addr, err := s.eval(ctx, p.Child)
+	if err != nil {
+		return fmt.Errorf("find the child: %w", err)
+	}
+	rd.child, s.tasks["child"] = addr, addr
+	return nil
+}
+
+// advance arms and disarms after a step was recorded.
+func (d *driver) advance(ctx context.Context, p *point, rd *round) error {
+	if p.Step {
+		rd.left--
+	}
+	err := d.arm(ctx, func(q *point) bool {
+		return p.Entry && q.Armed == "" || q.Armed != "" && q.Armed == p.Name
+	})
+	if err == nil && rd.left <= 0 {
+		err = d.disarm(ctx)
+	}
+	return err
+}
+
+// where names an address for a person.
+func (d *driver) where(pc uint64) string {
+	sym, off, ok := d.Image.Symbols.At(pc)
+	if !ok {
+		return "no symbol"
+	}
+	return fmt.Sprintf("%s+%#x", sym.Name, off)
+}
+
+// when evaluates a point's condition on an event.
+func when(cond string, e trace.Event, a arch.Arch, rd *round) (bool, error) {
+	if cond == "" {
+		return true, nil
+	}
+	env := trace.With(e.Env(a.Registers.Roles()), map[string]any{Parent: int(rd.parent), Child: int(rd.child)})
+	out, err := expr.Eval(cond, env)
+	if err != nil {
+		return false, fmt.Errorf("condition %q: %w", cond, err)
+	}
+	ok, isBool := out.(bool)
+	if !isBool {
+		return false, fmt.Errorf("condition %q gives %v: want true or false", cond, out)
+	}
+	return ok, nil
+}

@@ -1,0 +1,122 @@
+package qemu
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"kernellab/harness/arch"
+)
+
+// Config describes one virtual machine. Arch and Kernel are needed; the zero
+// value of the rest is the documented default.
+type Config struct {
+	Arch   arch.Arch
+	Kernel string // image file, given to -kernel
+	Initrd string // initramfs file, "" for none
+	Append string // more kernel command line, after the harness's own
+	Memory int    // MiB, default 256
+	CPUs   int    // default 1: the order of a lab's stops is only fixed with one
+	Binary string // QEMU's executable, default Arch.QEMU.Binary from PATH
+	// GDBSocket and ConsoleSocket are paths of unix sockets that the gdbstub and
+	// the console listen on, for programs of the user's. The default for each is
+	// an inherited socket pair: see VM.GDB and VM.Console.
+	GDBSocket, ConsoleSocket string
+	// Halted starts the machine stopped, before its first instruction.
+	Halted bool
+}
+
+// firstFD is the number in QEMU of the first descriptor it inherits, where
+// exec.Cmd.ExtraFiles start: the console's, then the gdbstub's.
+const firstFD = 3
+
+// Path returns the executable that Start runs.
+func (c Config) Path() string {
+	if c.Binary != "" {
+		return c.Binary
+	}
+	return c.Arch.QEMU.Binary
+}
+
+// CommandLine returns the kernel's command line.
+//
+//   - nokaslr: the addresses in kallsyms are the ones the kernel runs at.
+//   - oops=panic panic=-1 with -no-reboot: a kernel that oopses ends the machine
+//     at once, instead of going on with a half-dead one.
+//   - loglevel=4: warnings and worse on the console. An oops raises the level by itself.
+func (c Config) CommandLine() string {
+	words := []string{"console=" + c.Arch.QEMU.Console, "nokaslr", "oops=panic", "panic=-1", "loglevel=4"}
+	for _, w := range []string{c.Arch.QEMU.Append, c.Append} {
+		if w != "" {
+			words = append(words, w)
+		}
+	}
+	return strings.Join(words, " ")
+}
+
+// Args returns QEMU's arguments. The result depends on c alone.
+func (c Config) Args() []string {
+	fd := firstFD
+	chardev := func(id, path string) string {
+		if path != "" {
+			return fmt.Sprintf("socket,id=%s,server=on,wait=off,path=%s", id, escape(path))
+		}
+		fd++
+		return fmt.Sprintf("socket,id=%s,fd=%d", id, fd-1)
+	}
+	args := append(c.machine(),
+		"-chardev", chardev("console", c.ConsoleSocket), "-serial", "chardev:console",
+		"-chardev", chardev("gdb", c.GDBSocket), "-gdb", "chardev:gdb")
+	if c.Halted {
+		args = append(args, "-S")
+	}
+	return args
+}
+
+// Replay returns a shell command that runs the same machine by hand: the
+// console on the terminal, the gdbstub on a socket in the current folder.
+func (c Config) Replay() string {
+	words := append([]string{c.Path()}, c.machine()...)
+	words = append(words, "-serial", "mon:stdio", "-gdb", "unix:gdb.sock,server=on,wait=off")
+	for i, w := range words {
+		words[i] = quote(w)
+	}
+	return strings.Join(words, " ")
+}
+
+// machine is the part of the arguments that a run by hand shares.
+func (c Config) machine() []string {
+	q := c.Arch.QEMU
+	args := []string{
+		"-M", q.Machine, "-cpu", q.CPU, "-accel", "tcg",
+		"-m", strconv.Itoa(or(c.Memory, 256)), "-smp", strconv.Itoa(or(c.CPUs, 1)),
+		// No default devices, no configuration of the user's, no network.
+		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+		"-kernel", c.Kernel, "-append", c.CommandLine(),
+	}
+	if c.Initrd != "" {
+		args = append(args, "-initrd", c.Initrd)
+	}
+	return append(args, q.Devices...)
+}
+
+func or(v, fallback int) int {
+	if v == 0 {
+		return fallback
+	}
+	return v
+}
+
+// escape doubles commas, which separate the options of a chardev.
+func escape(s string) string { return strings.ReplaceAll(s, ",", ",,") }
+
+// quote makes s one word of a POSIX shell.
+func quote(s string) string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_./:,=+@%", r)
+	}
+	if s != "" && strings.IndexFunc(s, func(r rune) bool { return !plain(r) }) < 0 {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}

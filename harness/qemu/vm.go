@@ -1,0 +1,252 @@
+// Package qemu runs one virtual machine: its command line, its process and the
+// connections to it. It hands out the gdbstub and the console as net.Conn on
+// inherited socket pairs, so there is no port, no path and no dial loop, and it
+// knows nothing of what is spoken over them.
+//
+// The process lives in a group of its own and dies with us: Close terminates,
+// waits, then kills; the kernel kills it when we die without a word.
+package qemu
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// grace is how long QEMU may take to end after SIGTERM.
+const grace = 2 * time.Second
+
+// MissingError says that QEMU is not installed.
+type MissingError struct {
+	Binary, Package string
+	Err             error
+}
+
+func (e *MissingError) Error() string {
+	return fmt.Sprintf("%s is not installed: install the package %s (lab doctor --install does it)", e.Binary, e.Package)
+}
+
+func (e *MissingError) Unwrap() error { return e.Err }
+
+// ExitError says that QEMU ended when it was not asked to.
+type ExitError struct {
+	Binary string
+	State  string // "exit status 1", "signal: killed"
+	Stderr string // its last words
+}
+
+func (e *ExitError) Error() string {
+	if e.Stderr == "" {
+		return fmt.Sprintf("%s ended by itself (%s)", e.Binary, e.State)
+	}
+	return fmt.Sprintf("%s ended by itself (%s): %s", e.Binary, e.State, e.Stderr)
+}
+
+// VM is a running machine.
+type VM struct {
+	cmd     *exec.Cmd
+	gdb     net.Conn
+	console net.Conn
+	stderr  *tail
+	done    chan struct{} // closed when the process was waited for
+	waitErr error         // valid once done is closed
+	closing sync.Once
+	asked   chan struct{} // closed when Close was called
+}
+
+// Start starts a machine. It undoes everything when it fails. Cancelling ctx
+// closes the machine.
+func Start(ctx context.Context, c Config) (_ *VM, err error) {
+	path, err := exec.LookPath(c.Path())
+	if err != nil {
+		return nil, &MissingError{Binary: c.Path(), Package: c.Arch.QEMU.Package, Err: err}
+	}
+	vm := &VM{stderr: &tail{limit: 4096}, done: make(chan struct{}), asked: make(chan struct{})}
+	var theirs []*os.File
+	defer func() {
+		for _, f := range theirs {
+			f.Close()
+		}
+		if err != nil {
+			vm.closeConns()
+		}
+	}()
+	for _, end := range []struct {
+		path string
+		ours *net.Conn
+	}{{c.ConsoleSocket, &vm.console}, {c.GDBSocket, &vm.gdb}} {
+		if end.path != "" {
+			continue
+		}
+		ours, file, err := socketPair()
+		if err != nil {
+			return nil, err
+		}
+		*end.ours, theirs = ours, append(theirs, file)
+	}
+	vm.cmd = exec.Command(path, c.Args()...)
+	vm.cmd.Stderr = vm.stderr
+	vm.cmd.Stdout = vm.stderr
+	vm.cmd.ExtraFiles = theirs
+	vm.cmd.WaitDelay = grace
+	vm.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+
+	started := make(chan error, 1)
+	go vm.run(started)
+	if err := <-started; err != nil {
+		return nil, fmt.Errorf("start %s: %w", path, err)
+	}
+	context.AfterFunc(ctx, func() { vm.Close() })
+	return vm, nil
+}
+
+// run starts the process and waits for it on a thread of its own: the parent
+// death signal is sent when the thread that made the child ends, so that thread
+// must live as long as the child.
+func (vm *VM) run(started chan<- error) {
+	runtime.LockOSThread()
+	err := vm.cmd.Start()
+	started <- err
+	if err != nil {
+		return
+	}
+	vm.waitErr = vm.cmd.Wait()
+	close(vm.done)
+}
+
+// GDB returns the connection to the gdbstub, nil when Config.GDBSocket is set.
+func (vm *VM) GDB() net.Conn { return vm.gdb }
+
+// Console returns the connection to the first serial port, nil when
+// Config.ConsoleSocket is set. Whoever holds it must read all the time: an undrained console blocks the guest.
+func (vm *VM) Console() net.Conn { return vm.console }
+
+// PID returns QEMU's process id.
+func (vm *VM) PID() int { return vm.cmd.Process.Pid }
+
+// Exited is closed when the process has ended and was waited for.
+func (vm *VM) Exited() <-chan struct{} { return vm.done }
+
+// Err returns nil while the machine runs or after Close, and an *ExitError when
+// it ended by itself.
+func (vm *VM) Err() error {
+	select {
+	case <-vm.asked:
+		return nil
+	default:
+	}
+	select {
+	case <-vm.done:
+		state := "exit status 0"
+		var exit *exec.ExitError
+		if errors.As(vm.waitErr, &exit) {
+			state = exit.ProcessState.String()
+		}
+		return &ExitError{Binary: vm.cmd.Path, State: state, Stderr: vm.stderr.String()}
+	default:
+		return nil
+	}
+}
+
+// Close ends the machine and waits until its process is gone. It may be called
+// at any time, from any goroutine, more than once.
+func (vm *VM) Close() error {
+	vm.closing.Do(func() {
+		close(vm.asked)
+		vm.signal(syscall.SIGTERM)
+		select {
+		case <-vm.done:
+		case <-time.After(grace):
+			vm.signal(syscall.SIGKILL)
+			<-vm.done
+		}
+		vm.closeConns()
+	})
+	<-vm.done
+	return nil
+}
+
+// signal sends sig to QEMU's process group while it has not been waited for.
+func (vm *VM) signal(sig syscall.Signal) {
+	select {
+	case <-vm.done:
+	default:
+		syscall.Kill(-vm.cmd.Process.Pid, sig)
+	}
+}
+
+func (vm *VM) closeConns() {
+	for _, c := range []net.Conn{vm.gdb, vm.console} {
+		if c != nil {
+			c.Close()
+		}
+	}
+}
+
+// socketPair returns both ends of a stream: ours as a connection with
+// deadlines, theirs as a file to inherit.
+func socketPair() (net.Conn, *os.File, error) {
+	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, fmt.Errorf("socket pair: %w", err)
+	}
+	ours := os.NewFile(uintptr(fds[0]), "qemu socket")
+	theirs := os.NewFile(uintptr(fds[1]), "qemu socket")
+	defer ours.Close()
+	conn, err := net.FileConn(ours)
+	if err != nil {
+		theirs.Close()
+		return nil, nil, fmt.Errorf("socket pair: %w", err)
+	}
+	return conn, theirs, nil
+}
+
+// tail keeps the last bytes written to it.
+type tail struct {
+	mu    sync.Mutex
+	limit int
+	buf   bytes.Buffer
+}
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.buf.Write(p)
+	if n := t.buf.Len() - t.limit; n > 0 {
+		t.buf.Next(n)
+	}
+	return len(p), nil
+}
+
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return strings.TrimSpace(t.buf.String())
+}
+
+// Version returns QEMU's version, "7.2.22".
+func Version(ctx context.Context, binary string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, binary, "--version").Output()
+	if err != nil {
+		return "", fmt.Errorf("%s --version: %w", binary, err)
+	}
+	// "QEMU emulator version 7.2.22 (Debian …)"
+	words := strings.Fields(string(out))
+	for i, w := range words {
+		if w == "version" && i+1 < len(words) {
+			return words[i+1], nil
+		}
+	}
+	return "", fmt.Errorf("%s --version: no version in %q", binary, out)
+}
