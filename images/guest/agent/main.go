@@ -1,0 +1,165 @@
+// Command agent is the first process of a guest. It sets the machine up, meets
+// the host on the console and runs programs for it as an ordinary user, each
+// held before its exec until the host lets it go.
+//
+// The kernel starts it as /init. With lab.mode=shell on the kernel's command
+// line it hands over to u-root's init, which starts a shell on the console;
+// with anything else it serves the host. It knows the standard library only,
+// so that it starts fast under an emulated processor: see package wire for
+// what it speaks.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"kernellab/images/guest/wire"
+)
+
+const (
+	uid = 1000 // programs run as this user and group
+	cwd = "/tmp"
+
+	helloEvery = 250 * time.Millisecond
+)
+
+func main() {
+	if os.Getpid() != 1 {
+		fmt.Fprintln(os.Stderr, "agent: this is the first process of a guest, it does nothing elsewhere")
+		os.Exit(2)
+	}
+	err := boot()
+	fmt.Fprintln(os.Stderr, "agent:", err)
+	syscall.Sync()
+	// The machine goes with its first process: without this the kernel
+	// would panic, and the host take that for the kernel's fault.
+	syscall.Reboot(syscall.LINUX_REBOOT_CMD_POWER_OFF)
+	select {}
+}
+
+// boot returns only when the guest is of no more use.
+func boot() error {
+	if err := mount("proc", "/proc", "proc", ""); err != nil {
+		return err
+	}
+	cmdline, err := os.ReadFile("/proc/cmdline")
+	if err != nil {
+		return err
+	}
+	if mode(string(cmdline)) == "shell" {
+		if err := syscall.Unmount("/proc", 0); err != nil {
+			return fmt.Errorf("unmount /proc: %w", err)
+		}
+		return fmt.Errorf("exec /bbin/init: %w", syscall.Exec("/bbin/init", []string{"init"}, os.Environ()))
+	}
+	if err := setUp(); err != nil {
+		return err
+	}
+	console, err := openRaw("/dev/console")
+	if err != nil {
+		return err
+	}
+	s := newServer()
+	s.link = wire.NewLink(console, wire.Config{
+		Side:    wire.Guest,
+		Text:    func([]byte) {}, // noise before the first frame
+		Deliver: s.deliver,
+		Tries:   60, // some minutes of the guest's clock, which stands still while it is stopped
+	})
+	go s.reap()
+	if err := s.link.Greet(context.Background(), helloEvery); err != nil {
+		return err
+	}
+	select {
+	case <-s.link.Done():
+		return s.link.Err()
+	case err := <-s.broken:
+		return err
+	}
+}
+
+// mode returns the value of lab.mode on the kernel's command line.
+func mode(cmdline string) string {
+	m := ""
+	for _, f := range strings.Fields(cmdline) {
+		if v, ok := strings.CutPrefix(f, "lab.mode="); ok {
+			m = v
+		}
+	}
+	return m
+}
+
+func mount(source, target, fstype, data string) error {
+	if err := syscall.Mount(source, target, fstype, syscall.MS_NOSUID, data); err != nil {
+		return fmt.Errorf("mount %s on %s: %w", fstype, target, err)
+	}
+	return nil
+}
+
+func setUp() error {
+	for _, m := range [][4]string{
+		{"devtmpfs", "/dev", "devtmpfs", ""},
+		{"sysfs", "/sys", "sysfs", ""},
+		{"tmpfs", "/tmp", "tmpfs", "mode=1777,size=32m,nr_inodes=4096"},
+	} {
+		if err := mount(m[0], m[1], m[2], m[3]); err != nil {
+			return err
+		}
+	}
+	// The console, the kernel's log and the multiplexers of terminals are
+	// not for programs. A node that this kernel lacks needs no closing.
+	for _, dev := range []string{"kmsg", "console", "tty", "ttyS0", "ptmx", "vcs", "vcsa"} {
+		if err := os.Chmod("/dev/"+dev, 0o600); err != nil && !os.IsNotExist(err) {
+			return err
+		}
+	}
+	for path, value := range map[string]string{
+		// A program's crash is reported to the host by the agent; the
+		// kernel's line about it carries a name of the program's choosing.
+		"/proc/sys/debug/exception-trace": "0",
+		"/proc/sys/kernel/dmesg_restrict": "1",
+		"/proc/sys/kernel/kptr_restrict":  "1",
+		"/proc/sys/kernel/core_pattern":   "/dev/null",
+		"/proc/self/oom_score_adj":        "-1000",
+	} {
+		if err := os.WriteFile(path, []byte(value), 0); err != nil && !os.IsNotExist(err) {
+			return err
+		}
+	}
+	return nil
+}
+
+// openRaw opens a terminal for bytes as they are: no echo, no signals, no
+// translation of line ends.
+func openRaw(path string) (*os.File, error) {
+	fd, err := syscall.Open(path, syscall.O_RDWR|syscall.O_NOCTTY|syscall.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	var t syscall.Termios
+	if err := ioctl(fd, syscall.TCGETS, &t); err != nil {
+		return nil, fmt.Errorf("read the settings of %s: %w", path, err)
+	}
+	t.Iflag = 0
+	t.Oflag = 0
+	t.Lflag = 0
+	t.Cflag |= syscall.CS8 | syscall.CREAD | syscall.CLOCAL
+	t.Cc[syscall.VMIN], t.Cc[syscall.VTIME] = 1, 0
+	if err := ioctl(fd, syscall.TCSETS, &t); err != nil {
+		return nil, fmt.Errorf("make %s raw: %w", path, err)
+	}
+	return os.NewFile(uintptr(fd), path), nil
+}
+
+func ioctl(fd int, request uintptr, t *syscall.Termios) error {
+	_, _, errno := syscall.Syscall(syscall.SYS_IOCTL, uintptr(fd), request, uintptr(unsafe.Pointer(t)))
+	if errno != 0 {
+		return errno
+	}
+	return nil
+}

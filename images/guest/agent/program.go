@@ -1,0 +1,338 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"kernellab/images/guest/wire"
+)
+
+// program is one process made for the host, and what it left.
+type program struct {
+	pid    int
+	gate   *os.File
+	status *os.File
+	out    *output
+	ended  chan struct{} // closed with exit set
+	exit   wire.Exit
+
+	// Under the server's lock.
+	released bool
+	over     bool
+	ws       syscall.WaitStatus
+	ru       syscall.Rusage
+	exited   chan struct{} // closed with over, ws and ru set
+}
+
+func (s *server) start(r wire.Request) (pid int, err error) {
+	argv := r.Args
+	if len(argv) == 0 {
+		argv = []string{path.Base(r.Path)}
+	}
+	keep := r.Keep
+	if keep <= 0 {
+		keep = keepDefault
+	}
+	p := &program{
+		out:    &output{keep: min(keep, keepMax)},
+		ended:  make(chan struct{}),
+		exited: make(chan struct{}),
+	}
+	var theirs []*os.File // the child's ends, closed here once it has them
+	defer func() {
+		for _, f := range theirs {
+			f.Close()
+		}
+	}()
+	null, err := os.Open("/dev/null")
+	if err != nil {
+		return 0, err
+	}
+	theirs = append(theirs, null)
+	var ours []*os.File
+	defer func() {
+		if err != nil {
+			for _, f := range ours {
+				f.Close()
+			}
+		}
+	}()
+	pipe := func(childReads bool) *os.File {
+		rd, wr, e := os.Pipe()
+		if e != nil {
+			err = e
+			return nil
+		}
+		if childReads {
+			rd, wr = wr, rd
+		}
+		ours, theirs = append(ours, rd), append(theirs, wr)
+		return rd
+	}
+	stdout, stderr, status := pipe(false), pipe(false), pipe(false)
+	gate := pipe(true)
+	if err != nil {
+		return 0, err
+	}
+	p.gate, p.status = gate, status
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	pid, err = forkHeld(held{
+		path: r.Path, argv: argv, env: r.Env,
+		stdin: null, stdout: theirs[1], stderr: theirs[2], status: theirs[3], gate: theirs[4],
+	})
+	if err != nil {
+		return 0, err
+	}
+	p.pid = pid
+	s.programs[pid] = p
+	p.out.collect(1, stdout)
+	p.out.collect(2, stderr)
+	go s.finish(p)
+	return pid, nil
+}
+
+func (s *server) find(pid int) (*program, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.programs[pid]
+	if p == nil {
+		return nil, fmt.Errorf("no program with pid %d", pid)
+	}
+	return p, nil
+}
+
+func (s *server) release(pid int) (func(), error) {
+	p, err := s.find(pid)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p.released {
+		return nil, fmt.Errorf("program %d was let go before", pid)
+	}
+	p.released = true
+	return func() {
+		p.gate.Write([]byte{1}) // a process killed meanwhile does not mind
+		p.gate.Close()
+	}, nil
+}
+
+func (s *server) wait(pid int) (*wire.Exit, []byte, error) {
+	p, err := s.find(pid)
+	if err != nil {
+		return nil, nil, err
+	}
+	<-p.ended
+	p.out.mu.Lock()
+	defer p.out.mu.Unlock()
+	return &p.exit, p.out.data, nil
+}
+
+func (s *server) kill(pid int) error {
+	p, err := s.find(pid)
+	if err != nil {
+		return err
+	}
+	select {
+	case <-p.ended:
+		return nil
+	default:
+	}
+	s.mu.Lock()
+	if !p.over {
+		syscall.Kill(-pid, syscall.SIGKILL)
+		syscall.Kill(pid, syscall.SIGKILL)
+	}
+	s.mu.Unlock()
+	<-p.ended // finish sees to the rest of its processes
+	return nil
+}
+
+// finish waits for a program and for what it left behind.
+func (s *server) finish(p *program) {
+	<-p.exited
+	e := &p.exit
+	e.Code, e.Signal = p.ws.ExitStatus(), 0
+	if p.ws.Signaled() {
+		e.Code, e.Signal, e.Core = -1, int(p.ws.Signal()), p.ws.CoreDump()
+	}
+	e.UserUS = p.ru.Utime.Nano() / 1000
+	e.SystemUS = p.ru.Stime.Nano() / 1000
+	var errno syscall.Errno
+	raw := unsafe.Slice((*byte)(unsafe.Pointer(&errno)), unsafe.Sizeof(errno))
+	p.status.SetReadDeadline(time.Now().Add(grace)) // another held process may keep it open
+	if n, _ := p.status.Read(raw); n == len(raw) && errno != 0 {
+		e.ExecError = errno.Error()
+	}
+	p.status.Close()
+
+	if left := s.leftover(p); len(left) > 0 {
+		e.Leftover = len(left)
+		e.Killed = s.sweep(p)
+	}
+	p.out.end()
+	e.Pieces, e.Dropped = p.out.pieces, p.out.dropped
+	s.mu.Lock()
+	if !p.released {
+		p.released = true
+		p.gate.Close()
+	}
+	s.mu.Unlock()
+	close(p.ended)
+}
+
+// sweep gives what a program left behind a moment to end, then kills it, and
+// returns how many it had to kill.
+func (s *server) sweep(p *program) int {
+	limit := time.Now().Add(grace)
+	killed := map[int]bool{}
+	for {
+		left := s.leftover(p)
+		now := time.Now()
+		if len(left) == 0 || now.After(limit.Add(20*grace)) {
+			return len(killed)
+		}
+		if now.After(limit) {
+			for _, pid := range left {
+				killed[pid] = true
+				syscall.Kill(pid, syscall.SIGKILL)
+			}
+		}
+		s.nextReap(grace / 10)
+	}
+}
+
+// leftover lists the living processes of the programs' user. While another
+// program runs, those outside p's session might be its, and are left alone.
+func (s *server) leftover(p *program) []int {
+	s.mu.Lock()
+	alone := true
+	for _, q := range s.programs {
+		alone = alone && (q == p || q.over)
+	}
+	s.mu.Unlock()
+	d, err := os.Open("/proc")
+	if err != nil {
+		return nil
+	}
+	defer d.Close()
+	names, _ := d.Readdirnames(-1)
+	var left []int
+	for _, name := range names {
+		pid, err := strconv.Atoi(name)
+		if err != nil || pid == 1 {
+			continue
+		}
+		st, err := os.ReadFile("/proc/" + name + "/status")
+		if err != nil || !ordinary(string(st)) {
+			continue
+		}
+		if !alone && session(name) != p.pid {
+			continue
+		}
+		left = append(left, pid)
+	}
+	return left
+}
+
+// ordinary reports whether a process, by its status file, is alive and the
+// ordinary user's. The owner of its directory in /proc would not tell: a
+// process that may not be dumped belongs to root there.
+func ordinary(status string) bool {
+	mine := false
+	for line := range strings.Lines(status) {
+		if v, ok := strings.CutPrefix(line, "State:"); ok {
+			if v = strings.TrimSpace(v); strings.HasPrefix(v, "Z") || strings.HasPrefix(v, "X") {
+				return false
+			}
+		}
+		if v, ok := strings.CutPrefix(line, "Uid:"); ok {
+			ids := strings.Fields(v)
+			mine = len(ids) > 0 && ids[0] == strconv.Itoa(uid)
+			break
+		}
+	}
+	return mine
+}
+
+// session returns the session of a process, or 0.
+func session(pid string) int {
+	b, err := os.ReadFile("/proc/" + pid + "/stat")
+	if err != nil {
+		return 0
+	}
+	// The name in parentheses may hold anything, parentheses included.
+	_, rest, _ := strings.Cut(string(b[strings.LastIndexByte(string(b), ')')+1:]), " ")
+	f := strings.Fields(rest)
+	if len(f) < 4 {
+		return 0
+	}
+	sid, _ := strconv.Atoi(f[3])
+	return sid
+}
+
+// output collects what a program prints, in the order it arrives.
+type output struct {
+	keep    int
+	wg      sync.WaitGroup
+	files   []*os.File
+	mu      sync.Mutex
+	data    []byte
+	pieces  []wire.Piece
+	dropped int64
+}
+
+func (o *output) collect(stream int, f *os.File) {
+	o.files = append(o.files, f)
+	o.wg.Go(func() {
+		defer f.Close()
+		buf := make([]byte, 16<<10)
+		for {
+			n, err := f.Read(buf)
+			o.add(stream, buf[:n])
+			if err != nil {
+				return
+			}
+		}
+	})
+}
+
+func (o *output) add(stream int, p []byte) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	last := len(o.pieces) - 1
+	same := last >= 0 && o.pieces[last].Stream == stream
+	n := min(len(p), o.keep-len(o.data))
+	if !same && len(o.pieces) == piecesMax {
+		n = 0
+	}
+	o.dropped += int64(len(p) - n)
+	if n == 0 {
+		return
+	}
+	o.data = append(o.data, p[:n]...)
+	if same {
+		o.pieces[last].Len += n
+	} else {
+		o.pieces = append(o.pieces, wire.Piece{Stream: stream, Len: n})
+	}
+}
+
+// end stops collecting: what a program printed before it ended is in its pipes,
+// and whoever else still holds them does not keep the host waiting.
+func (o *output) end() {
+	for _, f := range o.files {
+		f.SetReadDeadline(time.Now().Add(grace))
+	}
+	o.wg.Wait()
+}

@@ -1,0 +1,393 @@
+package guest_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"kernellab/images"
+	"kernellab/images/guest"
+)
+
+// machines are what QEMU is told for each architecture.
+var machines = map[string][]string{
+	"x86_64":  {"qemu-system-x86_64", "-M", "pc", "-cpu", "qemu64"},
+	"riscv64": {"qemu-system-riscv64", "-M", "virt"},
+}
+
+const bootLimit = 3 * time.Minute
+
+// required reports whether a test of arch must not skip.
+func required(arch string) bool {
+	return slices.Contains(strings.Split(os.Getenv("LAB_REQUIRE"), ","), arch)
+}
+
+func skip(t *testing.T, arch, format string, args ...any) {
+	t.Helper()
+	if required(arch) {
+		t.Fatalf("LAB_REQUIRE names "+arch+", but "+format, args...)
+	}
+	t.Skipf(format, args...)
+}
+
+// kernels returns the kernels to boot: those that LAB_TEST_KERNELS lists as
+// arch=path, separated by commas, or the newest of each series in the cache.
+func kernels(t *testing.T, arch string) map[string]string {
+	found := map[string]string{}
+	if list := os.Getenv("LAB_TEST_KERNELS"); list != "" {
+		for _, e := range strings.Split(list, ",") {
+			if a, path, ok := strings.Cut(e, "="); ok && a == arch {
+				found[strings.TrimPrefix(filepath.Base(path), "vmlinu")+" "+filepath.Base(filepath.Dir(path))] = path
+			}
+		}
+		return found
+	}
+	ks, err := new(images.Cache).Kernels(arch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	series := map[string]bool{}
+	for _, k := range ks {
+		if !series[k.Series] {
+			series[k.Series] = true
+			found[k.Release] = k.Path
+		}
+	}
+	return found
+}
+
+// vm is a guest under test.
+type vm struct {
+	agent *guest.Agent
+	log   *bytes.Buffer
+	hello time.Duration
+}
+
+// boot starts QEMU with its serial line on an inherited socket pair.
+func boot(t *testing.T, arch, kernel, initrd, cmdline string, o guest.Options) (*exec.Cmd, net.Conn) {
+	t.Helper()
+	args := slices.Clone(machines[arch])
+	if _, err := exec.LookPath(args[0]); err != nil {
+		skip(t, arch, "%v; install QEMU", err)
+	}
+	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours, theirs := os.NewFile(uintptr(fds[0]), "console"), os.NewFile(uintptr(fds[1]), "console of QEMU")
+	defer ours.Close()
+	defer theirs.Close()
+	conn, err := net.FileConn(ours)
+	if err != nil {
+		t.Fatal(err)
+	}
+	args = append(args, "-accel", "tcg", "-smp", "1", "-m", "512", "-nodefaults", "-display", "none", "-no-reboot",
+		"-chardev", "socket,id=con0,fd=3", "-serial", "chardev:con0",
+		"-kernel", kernel, "-initrd", initrd,
+		"-append", "console=ttyS0 nokaslr oops=panic panic=-1 quiet "+cmdline)
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.ExtraFiles = []*os.File{theirs}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+		conn.Close()
+		if t.Failed() {
+			t.Logf("replay: %s\n%s", strings.Join(args, " "), stderr.String())
+		}
+	})
+	return cmd, conn
+}
+
+func attach(t *testing.T, arch, kernel, initrd string) *guest.Agent {
+	t.Helper()
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(t.Context(), bootLimit)
+	defer cancel()
+	for try := 0; ; try++ {
+		var log bytes.Buffer
+		_, conn := boot(t, arch, kernel, initrd, "lab.mode=agent", guest.Options{})
+		a, err := guest.Await(ctx, conn, guest.Options{Log: &log})
+		if err == nil {
+			hello := time.Since(began)
+			if err := a.Pair(ctx); err != nil {
+				t.Fatal(err)
+			}
+			t.Logf("%v from the start of QEMU to the agent's hello, %v to a session", hello.Round(time.Millisecond), time.Since(began).Round(time.Millisecond))
+			t.Cleanup(func() {
+				a.Close()
+				if t.Failed() {
+					t.Logf("console:\n%s", strings.Join(a.Tail(40), "\n"))
+				}
+			})
+			return a
+		}
+		if _, ok := err.(*guest.PanicError); !ok && !strings.Contains(err.Error(), "panic") || try == 1 {
+			t.Fatalf("attach: %v\nconsole:\n%s", err, log.String())
+		}
+		t.Logf("booting once more: %v", err)
+	}
+}
+
+// exercise is a guest program that shows what the agent promises.
+const exercise = `package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"syscall"
+	"strings"
+	"time"
+)
+
+func main() {
+	switch os.Args[1] {
+	case "report":
+		fmt.Println("pid", os.Getpid(), "uid", os.Getuid(), "gid", os.Getgid())
+		groups, _ := os.Getgroups()
+		wd, _ := os.Getwd()
+		fmt.Println("groups", len(groups), "cwd", wd)
+		for _, dev := range []string{"/dev/ttyS0", "/dev/console", "/dev/kmsg", "/proc/1/mem", "/dev/mem"} {
+			for _, flag := range []int{os.O_RDONLY, os.O_WRONLY} {
+				if f, err := os.OpenFile(dev, flag, 0); err == nil {
+					fmt.Println("opened", dev)
+					f.Close()
+				}
+			}
+		}
+		status, _ := os.ReadFile("/proc/self/status")
+		for line := range strings.Lines(string(status)) {
+			if strings.HasPrefix(line, "NoNewPrivs") || strings.HasPrefix(line, "SigBlk") || strings.HasPrefix(line, "SigIgn") {
+				fmt.Print(line)
+			}
+		}
+		fds, _ := os.ReadDir("/proc/self/fd")
+		for _, fd := range fds {
+			if to, err := os.Readlink("/proc/self/fd/" + fd.Name()); err == nil && !strings.HasPrefix(to, "anon_inode:") && !strings.HasPrefix(to, "pipe:") && to != "/dev/null" {
+				fmt.Println("has", to)
+			}
+		}
+		os.Stderr.WriteString("on stderr\n")
+		out, err := exec.Command("/proc/self/exe", "child").Output()
+		fmt.Printf("child said %q %v\n", out, err)
+		os.Exit(3)
+	case "child":
+		fmt.Print("hello")
+	case "loop":
+		for {
+		}
+	case "flood":
+		line := strings.Repeat("x", 1<<16)
+		for i := 0; i < 32; i++ {
+			os.Stdout.WriteString(line)
+		}
+	case "binary":
+		all := make([]byte, 256)
+		for i := range all {
+			all[i] = byte(i)
+		}
+		os.Stdout.Write(all)
+	case "daemons":
+		for i := 0; i < 2; i++ {
+			c := exec.Command("/proc/self/exe", "sleep")
+			c.Stdout = os.Stdout
+			c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+			c.Start()
+		}
+		fmt.Println("left")
+	case "sleep":
+		time.Sleep(time.Hour)
+	case "closed":
+		os.Stdout.Close()
+		os.Stderr.Close()
+		os.Exit(4)
+	case "signal":
+		syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		time.Sleep(time.Hour)
+	}
+}
+`
+
+func testKernel(t *testing.T, arch, kernel string) {
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	goarch, err := images.GoArch(arch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cache := &images.Cache{}
+	bin, err := cache.BuildProgram(ctx, goarch, "exercise", fstest.MapFS{"main.go": {Data: []byte(exercise)}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fork, err := cache.BuildProgram(ctx, goarch, "fork-new", os.DirFS("../../labs/fork-new"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	initrd, err := cache.Initramfs(ctx, goarch, map[string]string{"exercise": bin, "fork-new": fork}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := attach(t, arch, kernel, initrd)
+	if err := a.Ping(ctx); err != nil {
+		t.Fatal(err)
+	}
+	start := func(args ...string) *guest.Process {
+		t.Helper()
+		p, err := a.Start(ctx, guest.Program{Path: "/bin/" + args[0], Args: args})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	run := func(args ...string) guest.Exit {
+		t.Helper()
+		p := start(args...)
+		if err := p.Go(ctx); err != nil {
+			t.Fatal(err)
+		}
+		e, err := p.Wait(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e
+	}
+	t.Run("report", func(t *testing.T) {
+		p := start("exercise", "report")
+		stat, err := a.ReadFile(ctx, fmt.Sprintf("/proc/%d/comm", p.PID))
+		if err != nil || string(stat) != "init\n" {
+			t.Errorf("held process is %q, %v; want the agent's copy", stat, err)
+		}
+		if err := p.Go(ctx); err != nil {
+			t.Fatal(err)
+		}
+		e, err := p.Wait(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := fmt.Sprintf("pid %d uid 1000 gid 1000\ngroups 0 cwd /tmp\n"+
+			"SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\nNoNewPrivs:\t1\nchild said \"hello\" <nil>\n", p.PID)
+		if got := string(e.Stdout()); sorted(got) != sorted(want) {
+			t.Errorf("stdout:\n%s\nwant:\n%s", got, want)
+		}
+		if got := string(e.Stderr()); got != "on stderr\n" {
+			t.Errorf("stderr: %q", got)
+		}
+		if e.Code != 3 || e.Signal != 0 || e.Leftover != 0 || e.ExecError != "" {
+			t.Errorf("exit: %+v", e)
+		}
+	})
+	t.Run("fork-new", func(t *testing.T) {
+		e := run("fork-new")
+		if want := "Child Complete!\nThis is Child Process!\nThis is Parent Process!"; e.Code != 0 || sorted(string(e.Merged())) != want {
+			t.Errorf("%+v\n%s", e, e.Merged())
+		}
+	})
+	t.Run("kill", func(t *testing.T) {
+		p := start("exercise", "loop")
+		if err := p.Go(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if err := a.Ping(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Kill(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if e, err := p.Wait(ctx); err != nil || e.Signal != syscall.SIGKILL || e.Code != -1 {
+			t.Errorf("%+v, %v; want killed", e, err)
+		}
+	})
+	t.Run("kill held", func(t *testing.T) {
+		p := start("exercise", "loop")
+		if err := p.Kill(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if e, err := p.Wait(ctx); err != nil || e.Signal != syscall.SIGKILL {
+			t.Errorf("%+v, %v; want killed", e, err)
+		}
+	})
+	t.Run("flood", func(t *testing.T) {
+		e := run("exercise", "flood")
+		if len(e.Stdout()) != 256<<10 || e.Dropped != 32<<16-256<<10 || e.Code != 0 {
+			t.Errorf("kept %d, dropped %d, code %d", len(e.Stdout()), e.Dropped, e.Code)
+		}
+	})
+	t.Run("binary", func(t *testing.T) {
+		e := run("exercise", "binary")
+		for i, c := range e.Stdout() {
+			if int(c) != i {
+				t.Fatalf("byte %d is %d", i, c)
+			}
+		}
+		if len(e.Stdout()) != 256 {
+			t.Errorf("%d bytes", len(e.Stdout()))
+		}
+	})
+	t.Run("daemons", func(t *testing.T) {
+		e := run("exercise", "daemons")
+		if e.Leftover != 2 || e.Killed != 2 || string(e.Stdout()) != "left\n" {
+			t.Errorf("%+v", e)
+		}
+	})
+	t.Run("closed", func(t *testing.T) {
+		if e := run("exercise", "closed"); e.Code != 4 {
+			t.Errorf("%+v", e)
+		}
+	})
+	t.Run("signal", func(t *testing.T) {
+		if e := run("exercise", "signal"); e.Signal != syscall.SIGKILL {
+			t.Errorf("%+v", e)
+		}
+	})
+	t.Run("absent", func(t *testing.T) {
+		if e := run("absent"); e.Code != 127 || e.ExecError != "no such file or directory" {
+			t.Errorf("%+v", e)
+		}
+	})
+	t.Run("kallsyms", func(t *testing.T) {
+		began := time.Now()
+		b, err := a.ReadFile(ctx, "/proc/kallsyms")
+		if err != nil || !regexp.MustCompile(`(?m)^[0-9a-f]*[1-9a-f][0-9a-f]* T kernel_clone$`).Match(b) {
+			t.Errorf("%d bytes, %v; want the address of kernel_clone in them", len(b), err)
+		}
+		t.Logf("%d bytes in %v", len(b), time.Since(began).Round(time.Millisecond))
+	})
+}
+
+func sorted(s string) string {
+	l := strings.Split(strings.TrimSpace(s), "\n")
+	slices.Sort(l)
+	return strings.Join(l, "\n")
+}
+
+func TestBoot(t *testing.T) {
+	for _, arch := range []string{"x86_64", "riscv64"} {
+		ks := kernels(t, arch)
+		if len(ks) == 0 {
+			t.Run(arch, func(t *testing.T) {
+				skip(t, arch, "the cache has no kernel; run: lab kernels fetch %s --arch %s", images.DefaultSpec(arch), arch)
+			})
+		}
+		for name, path := range ks {
+			t.Run(arch+"/"+name, func(t *testing.T) { testKernel(t, arch, path) })
+		}
+	}
+}
