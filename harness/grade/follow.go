@@ -1,0 +1,61 @@
+package grade
+
+import (
+	"slices"
+
+	"kernellab/harness/trace"
+)
+
+// Follower turns the events of a run into steps as they come, for whoever
+// watches it live. It is not safe for concurrent use.
+type Follower struct {
+	view  *view
+	round round
+}
+
+// NewFollower returns a follower of a run with that header.
+func NewFollower(h trace.Header, r Rules) *Follower {
+	return &Follower{view: &view{trace: &trace.Trace{Header: h}, rules: r}}
+}
+
+// Step returns the step that e is, if it is one.
+func (f *Follower) Step(e trace.Event) (Step, bool) {
+	p, known := f.view.rules.point(e.Point)
+	if e.Kind != trace.KindStop || e.Aside != "" || !known {
+		return Step{}, false
+	}
+	if e.Round != f.round.number || len(f.round.stops) == 0 {
+		f.round = round{number: e.Round}
+	}
+	f.round.stops = append(f.round.stops, e)
+	s := Step{
+		Point: e.Point, Symbol: e.Symbol, Address: e.Address, Role: e.Role, Round: e.Round,
+		Seq: e.Seq, Evidence: !p.Step, Means: p.Means,
+	}
+	if e.Task != nil {
+		s.PID, s.TGID, s.Comm = e.Task.PID, e.Task.TGID, e.Task.Comm
+	}
+	f.view.rounds = []round{f.round}
+	for _, show := range p.Show {
+		s.Values = append(s.Values, Value{show.Name, f.view.text(show.Expr, "", &e, f.round)})
+	}
+	return s, true
+}
+
+// text evaluates and formats an expression for a person.
+func (v *view) text(expr, format string, e *trace.Event, r round) string {
+	val, err := v.eval(expr, e, r)
+	if err != nil {
+		return reason(err)
+	}
+	return v.format(val, format)
+}
+
+// symbol returns the symbol of the point at address, "" for none.
+func (v *view) symbol(address trace.Word) string {
+	i := slices.IndexFunc(v.trace.Header.Points, func(p trace.Point) bool { return p.Address == address })
+	if i < 0 {
+		return ""
+	}
+	return v.trace.Header.Points[i].Symbol
+}

@@ -1,0 +1,131 @@
+// Package grade judges a trace by the rules of a lab and returns a verdict,
+// document lab.verdict/1. It is pure: the same trace and rules give the same
+// verdict on any machine, and nothing here knows of QEMU or of a live guest.
+//
+// Nothing passes by default. A trace that does not show the whole run can not be
+// graded and is an error; a check whose evidence is not in the trace is skipped,
+// scores nothing, and keeps the result from passing.
+//
+// Order is graded as a partial order, because with several CPUs the child's
+// stops interleave freely with its parent's: each role's own points come in the
+// order of the rules, and an edge holds between tasks only where one is stated.
+package grade
+
+import (
+	"errors"
+	"fmt"
+
+	"kernellab/harness/trace"
+)
+
+// Grade judges t by r. The result is complete in every case: what could not be
+// graded is a result with verdict Error.
+func Grade(t *trace.Trace, r Rules) Result {
+	res := newResult(r)
+	if t == nil {
+		return res.errorf("there is no trace")
+	}
+	res.Kernel, res.QEMU = t.Header.Kernel.Release, t.Header.QEMU
+	if t.Header.Arch != "" {
+		res.Arch = t.Header.Arch
+	}
+	v, err := newView(t, r)
+	if v != nil {
+		res.Steps = v.steps()
+		res.Duration = v.duration()
+		res.Notes = append(res.Notes, v.notes...)
+	}
+	if err != nil {
+		return res.errorf("%v", err)
+	}
+	g := &grader{view: v, result: &res}
+	// Findings of the same place are told in this order, causes first.
+	n := len(res.Checks)
+	g.status(g.check(n - 1))
+	g.path()
+	g.values()
+	g.output(g.check(n - 2))
+	g.finish()
+	return res
+}
+
+// Failure is the result of a run that could not be driven or graded, whose cause
+// is err: never the student's mistake.
+func Failure(r Rules, kernel string, err error) Result {
+	res := newResult(r)
+	res.Kernel = kernel
+	if err == nil {
+		err = errors.New("unknown cause")
+	}
+	return res.errorf("%v", err)
+}
+
+// newResult has every check of the rules, none of them made yet.
+func newResult(r Rules) Result {
+	res := Result{
+		Lab: r.Lab, Title: r.Title, Arch: r.Arch, Verdict: Error,
+		Steps: []Step{}, Checks: []Check{}, Findings: []Finding{},
+	}
+	add := func(name string, score int, why string) {
+		res.Checks = append(res.Checks, Check{Name: name, Verdict: Skip, MaxScore: score, Why: why})
+		res.MaxScore += score
+	}
+	add(r.sequence().Name, r.sequence().Score, "")
+	add(r.hits().Name, r.hits().Score, "")
+	for _, c := range r.Checks {
+		add(c.Name, c.score(), c.Why)
+	}
+	add(checkOutput, 1, "")
+	add(checkExit, 1, "")
+	return res
+}
+
+func (res Result) errorf(format string, args ...any) Result {
+	res.Verdict, res.Score = Error, 0
+	res.Error = fmt.Sprintf(format, args...)
+	for i := range res.Checks {
+		res.Checks[i].Verdict, res.Checks[i].Score = Skip, 0
+		if res.Checks[i].Observed == "" {
+			res.Checks[i].Observed = "not graded"
+		}
+	}
+	return res
+}
+
+// grader fills in the checks of a result.
+type grader struct {
+	*view
+	result   *Result
+	findings []placed
+	// unmade are the checks whose evidence the harness did not bring, though the
+	// guest was stopped where it lay: not the student's mistake.
+	unmade []string
+}
+
+// placed is a finding and the place in the trace where it showed.
+type placed struct {
+	seq int
+	Finding
+}
+
+// check returns the check at index i of the result's: sequence, hits, the rules'
+// own, output, exit.
+func (g *grader) check(i int) *Check { return &g.result.Checks[i] }
+
+func (g *grader) find(seq int, kind, point, message string, args ...any) {
+	f := Finding{Kind: kind, Point: point, Message: fmt.Sprintf(message, args...)}
+	for i, s := range g.result.Steps {
+		if s.Seq == seq {
+			f.Step = i + 1
+		}
+	}
+	g.findings = append(g.findings, placed{seq, f})
+}
+
+// settle gives a check its verdict and score.
+func settle(c *Check, ok bool) {
+	c.Verdict, c.Score = Fail, 0
+	if ok {
+		c.Verdict, c.Score = Pass, c.MaxScore
+	}
+}

@@ -1,0 +1,267 @@
+package grade
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"kernellab/harness/trace"
+)
+
+// The places of the two checks over the path among a result's checks.
+const (
+	indexSequence = iota
+	indexHits
+	indexValues
+)
+
+// path makes the sequence and hits checks.
+func (g *grader) path() {
+	seq, hits := g.check(indexSequence), g.check(indexHits)
+	steps := g.rules.path("")
+	seq.Expected, hits.Expected = g.expectedOrder(), expectedHits(steps)
+	if len(g.rounds) == 0 {
+		seq.Observed, hits.Observed = "no stop at all", "no stop at all"
+		settle(seq, false)
+		settle(hits, false)
+		g.neverCalled()
+		return
+	}
+	ok, seen := true, []string{}
+	for _, r := range g.rounds {
+		order, good := g.order(r)
+		prefix := ""
+		if len(g.rounds) > 1 {
+			prefix = fmt.Sprintf("call %d: ", r.number)
+		}
+		if !slices.Contains(seen, prefix+order) && len(seen) < 8 {
+			seen = append(seen, prefix+order)
+		}
+		ok = g.edges(r) && good && ok
+	}
+	seq.Observed = strings.Join(seen, "; ")
+	settle(seq, ok)
+	hits.Observed = g.hits(steps)
+	settle(hits, hits.Observed == "")
+	if hits.Observed == "" {
+		hits.Observed = hits.Expected
+	}
+}
+
+// neverCalled tells that the program did not do what the lab is about.
+func (g *grader) neverCalled() {
+	entry := g.rules.entry().Name
+	seen := g.ending() + g.printed()
+	if n := len(g.asides); n > 0 {
+		var asides []string
+		for _, why := range keys(g.asides) {
+			asides = append(asides, fmt.Sprintf("%s: %s", times(g.asides[why]), why))
+		}
+		seen = fmt.Sprintf("%s was hit by other calls only (%s); %s", entry, strings.Join(asides, ", "), seen)
+	}
+	g.find(g.exit.Seq, FindNeverCalled, entry, "the program never called %s: expected %s by %s, seen: %s",
+		entry, entry, g.trace.Header.Program.Name, seen)
+}
+
+// order compares the steps of each role with the rules', tells the first
+// divergence of each, and returns what was seen.
+func (g *grader) order(r round) (seen string, ok bool) {
+	ok = true
+	for _, e := range r.stops {
+		if p, _ := g.rules.point(e.Point); p.Step && e.Role != p.Role {
+			ok = false
+			g.find(e.Seq, FindOrder, e.Point, "%s is a step of the %s, and was hit by %s", e.Point, p.Role, who(e))
+		}
+	}
+	var parts []string
+	for _, role := range Roles() {
+		want := g.rules.path(role)
+		var got []trace.Event
+		for _, e := range r.stops {
+			p, _ := g.rules.point(e.Point)
+			if !p.Step || p.Role != role || e.Role != role {
+				continue
+			}
+			if n := len(got); n == 0 || got[n-1].Point != e.Point {
+				got = append(got, e)
+			}
+		}
+		if len(want) == 0 {
+			continue
+		}
+		if !g.diverge(r, role, want, got) {
+			ok = false
+		}
+		names := []string{"nothing"}
+		if len(got) > 0 {
+			names = nil
+		}
+		for _, e := range got {
+			if len(names) == 32 {
+				names = append(names, "…")
+				break
+			}
+			names = append(names, e.Point)
+		}
+		parts = append(parts, role+": "+strings.Join(names, " → "))
+	}
+	return strings.Join(parts, "; "), ok
+}
+
+// diverge tells the first place where got is not want.
+func (g *grader) diverge(r round, role string, want []Point, got []trace.Event) bool {
+	for i, p := range want {
+		if i < len(got) && got[i].Point == p.Name {
+			continue
+		}
+		before := "first of all"
+		if i > 0 {
+			before = "after " + want[i-1].Name
+		}
+		switch {
+		case i >= len(got) && role != g.rules.entry().Role && r.first(p.Name) == nil:
+			g.find(g.exit.Seq, FindMissing, p.Name, "%s never came: the %s was not seen to start", p.Name, role)
+		case i >= len(got):
+			g.find(g.exit.Seq, FindMissing, p.Name, "%s was not hit by the %s: expected it %s, seen: nothing more of the %s before the end (%s)",
+				p.Name, role, before, role, g.ending())
+		case r.first(p.Name) == nil:
+			g.find(got[i].Seq, FindMissing, p.Name, "%s was not hit: expected it %s, seen: %s", p.Name, before, got[i].Point)
+		default:
+			g.find(got[i].Seq, FindOrder, got[i].Point, "%s came too early: expected %s %s, seen: %s", got[i].Point, p.Name, before, got[i].Point)
+		}
+		return false
+	}
+	if len(got) > len(want) {
+		e := got[len(want)]
+		g.find(e.Seq, FindOrder, e.Point, "%s came again, after the path had ended with %s", e.Point, want[len(want)-1].Name)
+		return false
+	}
+	return true
+}
+
+// edges checks the orders that hold between roles.
+func (g *grader) edges(r round) bool {
+	ok := true
+	for _, p := range g.rules.Points {
+		if p.After == "" {
+			continue
+		}
+		to, from := r.first(p.Name), r.first(p.After)
+		switch {
+		case to == nil: // told by the order, or by the check that needs it
+		case from == nil:
+			ok = false
+			g.find(to.Seq, FindEdge, p.Name, "%s came without %s, which comes before it", p.Name, p.After)
+		case from.Seq > to.Seq:
+			ok = false
+			g.find(to.Seq, FindEdge, p.Name, "%s came before %s, and has to come after it", p.Name, p.After)
+		}
+	}
+	return ok
+}
+
+// hits tells which points were hit too often or not often enough, "" for none.
+func (g *grader) hits(steps []Point) string {
+	var wrong []string
+	same := map[int]bool{}
+	entry := g.rules.entry()
+	extra := g.count(entry.Name) > entry.hits()
+	for _, p := range steps {
+		n := g.count(p.Name)
+		same[n] = true
+		if n == p.hits() {
+			continue
+		}
+		wrong = append(wrong, fmt.Sprintf("%s %s", p.Name, times(n)))
+		// Calls beyond the lab's hit every point once more: told once, at the entry.
+		if n == 0 || extra && p.Name != entry.Name && n == p.hits()*len(g.rounds) {
+			continue
+		}
+		seq := g.nth(p.Name, p.hits())
+		if p.Name == entry.Name {
+			g.find(seq, FindHits, p.Name, "the program called %s %s: expected %s, seen %s", p.Name, times(n), hitCount(p.hits()), hitCount(n))
+		} else {
+			g.find(seq, FindHits, p.Name, "%s was hit %s: expected %s, seen %s", p.Name, times(n), hitCount(p.hits()), hitCount(n))
+		}
+	}
+	if len(same) == 1 && len(wrong) == len(steps) && len(steps) > 1 {
+		return fmt.Sprintf("each of %d points %s", len(steps), times(g.count(entry.Name)))
+	}
+	return strings.Join(wrong, ", ")
+}
+
+// nth returns the place of a point's hit of index i, or the end.
+func (g *grader) nth(point string, i int) int {
+	for _, r := range g.rounds {
+		for _, e := range r.stops {
+			if e.Point != point {
+				continue
+			}
+			if i == 0 {
+				return e.Seq
+			}
+			i--
+		}
+	}
+	return g.end()
+}
+
+func (g *grader) expectedOrder() string {
+	var parts []string
+	for _, role := range Roles() {
+		var names []string
+		for _, p := range g.rules.path(role) {
+			names = append(names, p.Name)
+		}
+		if len(names) > 0 {
+			parts = append(parts, role+": "+strings.Join(names, " → "))
+		}
+	}
+	return strings.Join(parts, "; ")
+}
+
+func expectedHits(steps []Point) string {
+	var other []string
+	for _, p := range steps {
+		if p.hits() != 1 {
+			other = append(other, fmt.Sprintf("%s %s", p.Name, times(p.hits())))
+		}
+	}
+	if len(other) == 0 {
+		return fmt.Sprintf("each of %d points once", len(steps))
+	}
+	if len(other) == len(steps) {
+		return strings.Join(other, ", ")
+	}
+	return strings.Join(other, ", ") + ", the others once"
+}
+
+func who(e trace.Event) string {
+	role := e.Role
+	if role == "" {
+		role = "another task"
+	} else {
+		role = "the " + role
+	}
+	if e.Task == nil {
+		return role
+	}
+	return fmt.Sprintf("%s, %d[%s]", role, e.Task.PID, e.Task.Comm)
+}
+
+func times(n int) string {
+	switch n {
+	case 1:
+		return "once"
+	case 2:
+		return "twice"
+	}
+	return fmt.Sprintf("%d times", n)
+}
+
+func hitCount(n int) string {
+	if n == 1 {
+		return "1 hit"
+	}
+	return fmt.Sprintf("%d hits", n)
+}

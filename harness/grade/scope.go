@@ -1,0 +1,144 @@
+package grade
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/expr-lang/expr"
+
+	"kernellab/harness/trace"
+)
+
+// missing says that a value an expression needs is not in the trace.
+type missing struct {
+	what  string
+	point string // the point that was not hit, if that is why
+}
+
+func (m *missing) Error() string { return m.what }
+
+// reason tells a person why an expression has no value.
+func reason(err error) string {
+	var m *missing
+	if errors.As(err, &m) {
+		return m.what
+	}
+	return "not computed: " + oneLine(err).Error()
+}
+
+// scope is what an expression sees: one event, if there is one, its round and
+// the run.
+type scope struct {
+	view  *view
+	event *trace.Event
+	round round
+}
+
+// eval computes src over event e (nil for none) of round r.
+func (v *view) eval(src string, e *trace.Event, r round) (any, error) {
+	p, err := compile(src)
+	if err != nil {
+		return nil, err
+	}
+	s := &scope{v, e, r}
+	return expr.Run(p, map[string]any{scopeName: source(s), "hits": v.count})
+}
+
+// get finds a name: of the event, of the run, a point or a constant.
+func (s *scope) get(name string) (any, error) {
+	header := &s.view.trace.Header
+	if _, ok := s.view.rules.point(name); ok {
+		e := s.round.first(name)
+		if e == nil {
+			return nil, notHit(name)
+		}
+		return s.view.object(e), nil
+	}
+	switch name {
+	case "sizes":
+		return object{what: "the size of", fields: fields(header.Sizes)}, nil
+	case "switch_frame":
+		return header.SwitchFrame, nil
+	case "arch":
+		return header.Arch, nil
+	case "kernel":
+		return header.Kernel.Release, nil
+	case "program":
+		return s.program()
+	case "parent", "child":
+		for _, e := range s.round.stops {
+			if e.Role == name && e.Task != nil {
+				return int(e.Task.Address), nil
+			}
+		}
+		return nil, &missing{what: fmt.Sprintf("not seen: no stop of the %s", name)}
+	}
+	if c, ok := trace.Constants()[name]; ok {
+		return c, nil
+	}
+	if s.event == nil {
+		return nil, &missing{what: fmt.Sprintf("not seen: %s has no event", name)}
+	}
+	return s.view.object(s.event).get(name)
+}
+
+func notHit(point string) error {
+	return &missing{what: "not seen: no stop at " + point, point: point}
+}
+
+func (s *scope) program() (any, error) {
+	if s.view.exit == nil {
+		return nil, &missing{what: "not seen: the program's end"}
+	}
+	x := s.view.exit.Exit
+	f := map[string]any{"signal": x.Signal, "output": x.Output}
+	if x.Signal == "" && !x.TimedOut {
+		f["exit"] = x.Code
+	}
+	return object{what: "the program's", fields: f}, nil
+}
+
+// object is a value with fields.
+type object struct {
+	what   string // begins the message about a missing field
+	fields map[string]any
+	unread map[string]string
+}
+
+func (o object) get(name string) (any, error) {
+	if v, ok := o.fields[name]; ok {
+		return v, nil
+	}
+	if why, ok := o.unread[name]; ok {
+		return nil, &missing{what: fmt.Sprintf("not read: %s %s: %s", o.what, name, why)}
+	}
+	return nil, &missing{what: fmt.Sprintf("not recorded: %s %s", o.what, name)}
+}
+
+// object returns an event as expressions see it.
+func (v *view) object(e *trace.Event) object {
+	f := map[string]any{}
+	for name, val := range e.Env(v.trace.Header.Roles) {
+		switch val := val.(type) {
+		case map[string]int:
+			o := object{what: fmt.Sprintf("%s's %s", e.Point, name), fields: fields(val)}
+			if name == "read" {
+				o.what, o.unread = e.Point+"'s", e.Unread
+			}
+			f[name] = o
+		case map[string]any:
+			f[name] = object{what: fmt.Sprintf("%s's %s", e.Point, name), fields: val}
+		default:
+			f[name] = val
+		}
+	}
+	return object{what: e.Point + "'s", fields: f}
+}
+
+func fields(m map[string]int) map[string]any {
+	f := map[string]any{}
+	for k, n := range m {
+		f[k] = n
+	}
+	return f
+}

@@ -1,0 +1,122 @@
+package grade
+
+import (
+	"errors"
+	"slices"
+	"strings"
+
+	"kernellab/harness/trace"
+)
+
+// values makes the checks of the rules.
+func (g *grader) values() {
+	r := g.graded()
+	blocked := map[string][]string{} // point not hit → checks that need it
+	var order []string
+	for i, rule := range g.rules.Checks {
+		c := g.check(indexValues + i)
+		var at *trace.Event
+		if rule.At != "" {
+			at = r.first(rule.At)
+		}
+		point := g.value(c, rule, at, r)
+		if point == "" {
+			continue
+		}
+		if _, ok := blocked[point]; !ok {
+			order = append(order, point)
+		}
+		blocked[point] = append(blocked[point], rule.Name)
+	}
+	if len(g.rounds) == 0 {
+		return // told already: the program never made the call
+	}
+	for _, point := range order {
+		g.notSeen(point, blocked[point])
+	}
+}
+
+// value makes one check; point is the one that was not hit if that is why it
+// could not be made.
+func (g *grader) value(c *Check, rule CheckRule, at *trace.Event, r round) (point string) {
+	expected, err := g.eval(rule.Expected, at, r)
+	if err == nil {
+		c.Expected = g.format(expected, rule.Format)
+	}
+	var observed any
+	switch {
+	case rule.At != "" && at == nil:
+		err = notHit(rule.At)
+	case err == nil:
+		observed, err = g.eval(rule.Observed, at, r)
+	}
+	if err != nil {
+		c.Verdict, c.Score, c.Observed = Skip, 0, reason(err)
+		var m *missing
+		if errors.As(err, &m) && m.point != "" {
+			return m.point
+		}
+		g.unmade = append(g.unmade, rule.Name+": "+c.Observed)
+		g.find(g.seq(at), FindNotSeen, rule.At, "%s: could not be checked: %s", rule.Name, c.Observed)
+		return ""
+	}
+	c.Observed = g.format(observed, rule.Format)
+	settle(c, equal(observed, expected))
+	if c.Verdict == Fail {
+		g.find(g.seq(at), FindCheck, rule.At, "%s: expected %s, seen %s", rule.Name, c.Expected, c.Observed)
+	}
+	return ""
+}
+
+// notSeen tells once of a point that was not hit which checks hang on it.
+func (g *grader) notSeen(point string, checks []string) {
+	p, _ := g.rules.point(point)
+	if p.Step && slices.ContainsFunc(g.findings, func(f placed) bool { return f.Point == point && f.Kind == FindMissing }) {
+		return // told already by the order
+	}
+	for i, name := range checks {
+		checks[i] = `"` + name + `"`
+	}
+	means := ""
+	if p.Means != "" {
+		means = " " + p.Means
+	}
+	g.find(g.exit.Seq, FindNotSeen, point, "%s was never hit by the %s, and so %s can not hold.%s", point, p.Role, strings.Join(checks, ", "), means)
+}
+
+func (g *grader) seq(e *trace.Event) int {
+	if e == nil {
+		return g.end()
+	}
+	return e.Seq
+}
+
+// finish adds up the checks and orders the findings.
+func (g *grader) finish() {
+	res := g.result
+	pass := len(res.Checks) > 0
+	for _, c := range res.Checks {
+		res.Score += c.Score
+		pass = pass && c.Verdict == Pass
+	}
+	slices.SortStableFunc(g.findings, func(a, b placed) int { return a.seq - b.seq })
+	for i, f := range g.findings {
+		if i == maxFindings {
+			res.Notes = append(res.Notes, "More findings follow from these; they are left out.")
+			break
+		}
+		res.Findings = append(res.Findings, f.Finding)
+	}
+	switch {
+	case pass && len(g.findings) == 0:
+		res.Verdict = Pass
+	case len(g.unmade) > 0 && len(g.findings) == len(g.unmade):
+		// Nothing speaks against the program, but not all was seen.
+		res.Verdict = Error
+		res.Error = strings.Join(g.unmade, "; ")
+	default:
+		res.Verdict = Fail
+	}
+}
+
+const maxFindings = 20

@@ -1,0 +1,207 @@
+package grade
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"kernellab/harness/trace"
+)
+
+// Schema names the verdict document and its version.
+const Schema = "lab.verdict/1"
+
+// maxDocument bounds a verdict document that is read, in bytes.
+const maxDocument = 64 << 20
+
+// Verdict is the outcome of a result or of one check.
+type Verdict string
+
+// The verdicts. A result is never Skip, a check never Error.
+const (
+	Pass  Verdict = "pass"
+	Fail  Verdict = "fail"
+	Error Verdict = "error"
+	Skip  Verdict = "skip"
+)
+
+// Document is what a program reads of a run of labs.
+type Document struct {
+	Schema  string   `json:"schema"`
+	Results []Result `json:"results"`
+}
+
+// Result is the verdict over one trace.
+type Result struct {
+	Lab      string  `json:"lab"`
+	Title    string  `json:"title,omitempty"`
+	Arch     string  `json:"arch"`
+	Kernel   string  `json:"kernel"` // uname -r, "" when no kernel came up
+	QEMU     string  `json:"qemu,omitempty"`
+	Verdict  Verdict `json:"verdict"`
+	Score    int     `json:"score"`
+	MaxScore int     `json:"max_score"`
+	// Error says why the run could not be graded, "" when it was.
+	Error string `json:"error"`
+	// Attempts is how many guests were started for it, 0 when not known.
+	Attempts int           `json:"attempts,omitempty"`
+	Duration time.Duration `json:"duration_ns,omitempty"`
+	Steps    []Step        `json:"steps"`
+	Checks   []Check       `json:"checks"`
+	// Findings are what does not hold, the first divergence first.
+	Findings []Finding `json:"findings"`
+	Notes    []string  `json:"notes,omitempty"`
+}
+
+// Step is one stop on the path of the lab.
+type Step struct {
+	Point   string     `json:"point"`
+	Symbol  string     `json:"symbol"`
+	Address trace.Word `json:"address"`
+	PID     int        `json:"pid"`
+	TGID    int        `json:"tgid"`
+	Comm    string     `json:"comm"`
+	Role    string     `json:"role,omitempty"`
+	Round   int        `json:"round,omitempty"`
+	Seq     int        `json:"seq"` // of the event in the trace
+	// Evidence marks a stop that is no step of the path.
+	Evidence bool    `json:"evidence,omitempty"`
+	Means    string  `json:"means,omitempty"`
+	Values   []Value `json:"values,omitempty"`
+}
+
+// Value is one thing seen at a step, formatted.
+type Value struct {
+	Name string `json:"name"`
+	Text string `json:"text"`
+}
+
+// Check is a named assertion with what was expected and observed.
+type Check struct {
+	Name     string  `json:"name"`
+	Verdict  Verdict `json:"verdict"`
+	Expected string  `json:"expected"`
+	Observed string  `json:"observed"`
+	Score    int     `json:"score"`
+	MaxScore int     `json:"max_score"`
+	Why      string  `json:"why,omitempty"`
+	// Lines are the program's output around what was looked for in it.
+	Lines []OutputLine `json:"lines,omitempty"`
+}
+
+// Mark says what a line of output is to the lab.
+type Mark string
+
+// The marks. Context is a line near a marked one.
+const (
+	Good    Mark = "good"    // expected and printed
+	Bad     Mark = "bad"     // printed, and almost what was expected
+	Missing Mark = "missing" // expected and not printed
+	Context Mark = "context"
+)
+
+// OutputLine is one marked line.
+type OutputLine struct {
+	Mark Mark   `json:"mark"`
+	Text string `json:"text"`
+}
+
+// The kinds of finding.
+const (
+	FindNeverCalled = "never-called" // the program never made the lab's call
+	FindMissing     = "missing"      // a point was not hit
+	FindOrder       = "order"        // points of one task in another order
+	FindEdge        = "edge"         // an order between two tasks does not hold
+	FindHits        = "hits"         // hit too often, or not often enough
+	FindCheck       = "check"        // a value is another one than expected
+	FindNotSeen     = "not-seen"     // a check's evidence is not in the trace
+	FindOutput      = "output"       // the program did not print a line
+	FindExit        = "exit"         // the program's exit status
+	FindSignal      = "signal"       // the program was killed
+	FindTimeout     = "timeout"      // the program did not end
+)
+
+// Finding is one thing that does not hold, told to a person.
+type Finding struct {
+	Kind    string `json:"kind"`
+	Message string `json:"message"`
+	Point   string `json:"point,omitempty"`
+	// Step is the number of the step it showed at, from 1; 0 is none.
+	Step int `json:"step,omitempty"`
+}
+
+// Passed reports whether every check was made and holds.
+func (res Result) Passed() bool { return res.Verdict == Pass }
+
+// The exit codes of lab.
+const (
+	ExitPass  = 0
+	ExitFail  = 1
+	ExitError = 3
+)
+
+// ExitCode returns the exit code that res alone has.
+func (res Result) ExitCode() int {
+	switch res.Verdict {
+	case Pass:
+		return ExitPass
+	case Fail:
+		return ExitFail
+	}
+	return ExitError
+}
+
+// NewDocument returns the document of results.
+func NewDocument(results ...Result) Document {
+	return Document{Schema: Schema, Results: append([]Result{}, results...)}
+}
+
+// ExitCode returns the worst of the results' exit codes; no results at all is
+// an error, as nothing was graded.
+func (d Document) ExitCode() int {
+	if len(d.Results) == 0 {
+		return ExitError
+	}
+	worst := slices.MaxFunc(d.Results, func(a, b Result) int { return a.ExitCode() - b.ExitCode() })
+	return worst.ExitCode()
+}
+
+// Encode writes d as indented JSON.
+func (d Document) Encode(w io.Writer) error {
+	d.Schema = Schema
+	if d.Results == nil {
+		d.Results = []Result{}
+	}
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	if err := e.Encode(d); err != nil {
+		return fmt.Errorf("write verdict: %w", err)
+	}
+	return nil
+}
+
+// Decode reads what Encode wrote; unknown fields and other versions are refused.
+func Decode(r io.Reader) (Document, error) {
+	dec := json.NewDecoder(io.LimitReader(r, maxDocument))
+	dec.DisallowUnknownFields()
+	var d Document
+	if err := dec.Decode(&d); err != nil {
+		return Document{}, fmt.Errorf("read verdict: %w", err)
+	}
+	if _, err := dec.Token(); err != io.EOF {
+		return Document{}, errors.New("read verdict: more than one JSON value")
+	}
+	if d.Schema != Schema {
+		return Document{}, fmt.Errorf("read verdict: schema %q, want %q: write it again with this lab", d.Schema, Schema)
+	}
+	for i, res := range d.Results {
+		if !slices.Contains([]Verdict{Pass, Fail, Error}, res.Verdict) {
+			return Document{}, fmt.Errorf("read verdict: result %d: unknown verdict %q", i+1, res.Verdict)
+		}
+	}
+	return d, nil
+}

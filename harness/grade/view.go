@@ -1,0 +1,206 @@
+package grade
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"kernellab/harness/trace"
+)
+
+// view is a trace as the rules see it.
+type view struct {
+	trace *trace.Trace
+	rules Rules
+
+	exit *trace.Event
+	// rounds are the lab's calls by the program in the order they began,
+	// restarted ones left out.
+	rounds []round
+	notes  []string
+	// asides counts the stops at the entry that were not the lab's call.
+	asides map[string]int
+}
+
+// round is one call of the lab's entry and what followed from it.
+type round struct {
+	number int
+	stops  []trace.Event
+}
+
+func (r round) first(point string) *trace.Event {
+	i := slices.IndexFunc(r.stops, func(e trace.Event) bool { return e.Point == point })
+	if i < 0 {
+		return nil
+	}
+	return &r.stops[i]
+}
+
+func (r round) has(points []Point) bool {
+	return !slices.ContainsFunc(points, func(p Point) bool { return r.first(p.Name) == nil })
+}
+
+// newView checks that t can be graded by r. With an error it still returns as
+// much of the view as there is.
+func newView(t *trace.Trace, r Rules) (*view, error) {
+	v := &view{trace: t, rules: r, asides: map[string]int{}}
+	if r.Lab != "" && t.Header.Lab != "" && t.Header.Lab != r.Lab {
+		return nil, fmt.Errorf("the trace is of lab %s, not %s", t.Header.Lab, r.Lab)
+	}
+	if r.Arch != "" && t.Header.Arch != "" && t.Header.Arch != r.Arch {
+		return nil, fmt.Errorf("the trace is of %s, and these rules are for %s", t.Header.Arch, r.Arch)
+	}
+	if err := r.Validate(); err != nil {
+		return nil, fmt.Errorf("the rules of lab %s do not hold: %w", r.Lab, err)
+	}
+	started, err := v.read()
+	switch {
+	case err != nil:
+		return v, err
+	case len(t.Events) == 0:
+		return v, errors.New("the trace is empty: the run ended before anything was recorded")
+	case !t.Complete():
+		last := t.Events[len(t.Events)-1]
+		return v, fmt.Errorf("the trace is incomplete: it stops after event %d (%s) without an end, so the run was cut short", last.Seq, describe(last))
+	case !started:
+		return v, errors.New("the trace has no program event: the program was never started")
+	case v.exit == nil:
+		return v, errors.New("the trace has no exit event: how the program ended is not known")
+	}
+	return v, nil
+}
+
+// read sorts the events into rounds.
+func (v *view) read() (started bool, err error) {
+	entry := v.rules.entry().Name
+	var rounds []round
+	index := map[int]int{}
+	for _, e := range v.trace.Events {
+		switch e.Kind {
+		case trace.KindProgram:
+			started = true
+		case trace.KindExit:
+			v.exit = &e
+		case trace.KindStop:
+			if e.Aside != "" {
+				if e.Point == entry {
+					v.asides[e.Aside]++
+				}
+				continue
+			}
+			if _, ok := v.rules.point(e.Point); !ok {
+				return started, fmt.Errorf("event %d: the lab has no point %q: the trace is of another version of the lab, record it again", e.Seq, e.Point)
+			}
+			i, ok := index[e.Round]
+			if !ok {
+				i = len(rounds)
+				index[e.Round] = i
+				rounds = append(rounds, round{number: e.Round})
+			}
+			rounds[i].stops = append(rounds[i].stops, e)
+		}
+	}
+	v.rounds = v.fold(rounds)
+	return started, nil
+}
+
+// fold leaves out the rounds that were begun again. A signal that arrives while
+// clone copies makes the kernel give up and enter the call again with the same
+// arguments (ERESTARTNOINTR in copy_process), which is nobody's mistake.
+func (v *view) fold(rounds []round) []round {
+	entry := v.rules.entry()
+	own := v.rules.path(entry.Role)
+	var out []round
+	for i, r := range rounds {
+		first := r.first(entry.Name)
+		given := first != nil && len(own) > 0 && r.first(own[len(own)-1].Name) == nil &&
+			!slices.ContainsFunc(r.stops, func(e trace.Event) bool { return e.Role != entry.Role })
+		again := -1
+		if given {
+			for j := i + 1; j < len(rounds); j++ {
+				if next := rounds[j].first(entry.Name); next != nil && sameCall(*first, *next) && rounds[j].has(own) {
+					again = j
+					break
+				}
+			}
+		}
+		if again < 0 {
+			out = append(out, r)
+			continue
+		}
+		v.notes = append(v.notes, fmt.Sprintf("%s was restarted: call %d ended at %s and the same task made it again as call %d, as happens when a signal arrives. It is not counted.",
+			entry.Name, r.number, r.stops[len(r.stops)-1].Point, rounds[again].number))
+	}
+	return out
+}
+
+func sameCall(a, b trace.Event) bool {
+	return a.Task != nil && b.Task != nil && a.Task.Address == b.Task.Address && slices.Equal(a.Args, b.Args)
+}
+
+// graded returns the round whose values are checked: the first whole one, or
+// else the first.
+func (v *view) graded() round {
+	for _, r := range v.rounds {
+		if r.has(v.rules.path("")) {
+			return r
+		}
+	}
+	if len(v.rounds) > 0 {
+		return v.rounds[0]
+	}
+	return round{}
+}
+
+// count returns how often a point was hit in all rounds.
+func (v *view) count(point string) int {
+	n := 0
+	for _, r := range v.rounds {
+		for _, e := range r.stops {
+			if e.Point == point {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// end is a place after every event.
+func (v *view) end() int { return len(v.trace.Events) + 1 }
+
+func (v *view) duration() time.Duration {
+	if n := len(v.trace.Events); n > 0 {
+		return v.trace.Events[n-1].Elapsed
+	}
+	return 0
+}
+
+func describe(e trace.Event) string {
+	if e.Point != "" {
+		return e.Kind + " at " + e.Point
+	}
+	return e.Kind
+}
+
+// maxSteps bounds the steps of a result: a program that forks without end makes
+// a trace without end.
+const maxSteps = 256
+
+// steps returns the stops on the path, in the order they came.
+func (v *view) steps() []Step {
+	steps := []Step{}
+	f := NewFollower(v.trace.Header, v.rules)
+	for _, e := range v.trace.Events {
+		s, ok := f.Step(e)
+		if !ok || s.Evidence {
+			continue
+		}
+		if len(steps) == maxSteps {
+			v.notes = append(v.notes, fmt.Sprintf("Only the first %d steps are listed; the trace has them all.", maxSteps))
+			break
+		}
+		steps = append(steps, s)
+	}
+	return steps
+}
