@@ -1,0 +1,279 @@
+package labs_test
+
+import (
+	"errors"
+	"io/fs"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/google/go-cmp/cmp"
+
+	"kernellab/harness/arch"
+	"kernellab/harness/grade"
+	"kernellab/harness/probe"
+	"kernellab/harness/trace"
+	"kernellab/harness/trace/tracetest"
+	"kernellab/labs"
+)
+
+func all(t testing.TB) []labs.Lab {
+	t.Helper()
+	all, err := labs.All()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func TestCourse(t *testing.T) {
+	orders := map[int]string{}
+	for _, l := range all(t) {
+		if other := orders[l.Order]; other != "" {
+			t.Errorf("%s and %s are both lab %d", l.Name, other, l.Order)
+		}
+		orders[l.Order] = l.Name
+		if !strings.HasPrefix(l.Handout, "# "+l.Title+"\n") {
+			t.Errorf("%s: the handout does not begin with the lab's title", l.Name)
+		}
+		if _, err := fs.ReadFile(l.Program(), "main.go"); err != nil {
+			t.Errorf("%s: %v", l.Name, err)
+		}
+		if _, err := fs.Stat(l.Program(), "testdata"); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: testdata is embedded", l.Name)
+		}
+		for _, a := range arch.Names() {
+			if err := l.Rules(a).Validate(); err != nil {
+				t.Errorf("%s on %s: %v", l.Name, a, err)
+			}
+		}
+	}
+}
+
+func TestForkNewPlan(t *testing.T) {
+	l, err := labs.Get("fork-new")
+	if err != nil {
+		t.Fatal(err)
+	}
+	starts := map[string]string{"x86_64": "u64(arg.p.thread.sp + 0x30)", "riscv64": "arg.p.thread.ra"}
+	for a, start := range starts {
+		plan := l.Plan(a)
+		var names []string
+		for _, p := range plan.Points {
+			names = append(names, p.Name)
+		}
+		if diff := cmp.Diff(tracetest.Points(), names); diff != "" {
+			t.Errorf("%s: points (-want +got):\n%s", a, diff)
+		}
+		want := probe.Point{Name: "wake_up_new_task", Role: "parent", Step: true, Reads: []probe.Read{
+			{Name: "child_pid", Expr: "arg.p.pid"}, {Name: "thread_sp", Expr: "arg.p.thread.sp"}, {Name: "start", Expr: start},
+		}}
+		if diff := cmp.Diff(want, plan.Points[5]); diff != "" {
+			t.Errorf("%s: wake_up_new_task (-want +got):\n%s", a, diff)
+		}
+		want = probe.Point{
+			Name: "sys_clone", Role: "parent", Step: true, Entry: true,
+			When: "bitand(arg.clone_flags, CLONE_VM + CLONE_THREAD) == 0",
+		}
+		if diff := cmp.Diff(want, plan.Points[0]); diff != "" {
+			t.Errorf("%s: sys_clone (-want +got):\n%s", a, diff)
+		}
+		release := plan.Points[7]
+		if release.Step || release.Armed != "ret_from_fork" {
+			t.Errorf("%s: release_task is %+v", a, release)
+		}
+	}
+}
+
+func TestForkNewGrades(t *testing.T) {
+	l, err := labs.Get("fork-new")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range arch.Names() {
+		res := grade.Grade(tracetest.Fork(a), l.Rules(a))
+		if !res.Passed() || res.Score != 14 || res.MaxScore != 14 {
+			t.Errorf("%s: %s %d/%d %s: %+v", a, res.Verdict, res.Score, res.MaxScore, res.Error, res.Findings)
+		}
+		for _, c := range l.Checks {
+			wrong := tracetest.Fork(a)
+			spoil(t, wrong, c.Name)
+			res := grade.Grade(wrong, l.Rules(a))
+			i := indexCheck(t, res, c.Name)
+			if res.Verdict != grade.Fail || res.Checks[i].Verdict != grade.Fail {
+				t.Errorf("%s: %q: result %s, check %s: %s", a, c.Name, res.Verdict, res.Checks[i].Verdict, res.Checks[i].Observed)
+			}
+		}
+	}
+}
+
+func indexCheck(t *testing.T, r grade.Result, name string) int {
+	t.Helper()
+	for i, c := range r.Checks {
+		if c.Name == name {
+			return i
+		}
+	}
+	t.Fatalf("no check %q", name)
+	return 0
+}
+
+// spoil makes the trace wrong for one check of fork-new.
+func spoil(t *testing.T, tr *trace.Trace, check string) {
+	t.Helper()
+	set := func(point, read string, v trace.Word) { tracetest.SetRead(tr, point, read, v) }
+	switch check {
+	case "the start address was planted before the child ran":
+		set("wake_up_new_task", "start", 0xffffffff81000000)
+	case "the child starts by a return, not a call":
+		set("ret_from_fork", "came_from", 0xffffffff81000000)
+	case "its stack pointer is where copy_thread left it":
+		set("ret_from_fork", "thread_sp", 0xffffc90000000000)
+	case "only the saved user registers lie above it":
+		tr.Header.Sizes["stack_top"] += 16
+	case "the end of its kernel stack carries the magic number":
+		set("ret_from_fork", "stack_end", 0)
+	case "it is a user process, not a kernel thread":
+		r := tr.Events[tracetest.Index(tr, "ret_from_fork")].Registers
+		r["rbx"], r["s0"] = 1, 1
+	case "the saved frame returns to user mode":
+		mode := map[string]trace.Word{"x86_64": 0x10, "riscv64": 0x120}
+		set("ret_from_fork", "user_mode", mode[tr.Header.Arch])
+	case "fork returns 0 in the child":
+		set("ret_from_fork", "user_ret", 84)
+	case "the child goes on where its parent called":
+		set("ret_from_fork", "user_pc", 0x400000)
+	case "the parent reaps its child":
+		tr.Events[tracetest.Index(tr, "release_task")].Task = &trace.Task{PID: 1, TGID: 1, Comm: "init"}
+	default:
+		t.Fatalf("nothing here spoils the check %q", check)
+	}
+}
+
+func TestGetNotFound(t *testing.T) {
+	_, err := labs.Get("fork-nwe")
+	var missing *labs.NotFoundError
+	if !errors.As(err, &missing) || missing.Nearest != "fork-new" {
+		t.Errorf("error %v, want a NotFoundError that names fork-new", err)
+	}
+	if _, err := labs.Get("zzzzzzzzz"); err == nil || !strings.Contains(err.Error(), "there are ") {
+		t.Errorf("error %v, want one that lists the labs", err)
+	}
+}
+
+func forkYAML(t testing.TB) string {
+	t.Helper()
+	for _, l := range all(t) {
+		if l.Name == "fork-new" {
+			b, err := fs.ReadFile(l.Program(), "lab.yaml")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return string(b)
+		}
+	}
+	t.Fatal("no fork-new")
+	return ""
+}
+
+func folder(yaml string) fstest.MapFS {
+	return fstest.MapFS{
+		"fork-new/lab.yaml":  {Data: []byte(yaml)},
+		"fork-new/README.md": {Data: []byte("# A process is born\n")},
+		"fork-new/main.go":   {Data: []byte("package main\n")},
+	}
+}
+
+func TestLoadRefuses(t *testing.T) {
+	good := forkYAML(t)
+	tests := map[string]struct{ old, new, want string }{
+		"unknown key":            {"order: 1", "ordre: 1", `labs/fork-new/lab.yaml:3: the lab: unknown key "ordre": did you mean "order"?`},
+		"unknown key of a point": {"    child: arg.dst", "    chield: arg.dst", `: point: unknown key "chield": did you mean "child"?`},
+		"missing key":            {"title: A process is born\n", "", `the lab: no "title"`},
+		"bad order":              {"order: 1", "order: first", `labs/fork-new/lab.yaml:3: order: want a number from 1 to 999, not "first"`},
+		"bad name":               {"name: fork-new", "name: Fork_New", `labs/fork-new/lab.yaml:2: name "Fork_New"`},
+		"another folder":         {"name: fork-new", "name: fork-old", `name "fork-old" in folder "fork-new"`},
+		"listed twice":           {"- point: kernel_clone", "- point: sys_clone", `point: "sys_clone" is listed twice`},
+		"unknown role":           {"    task: child\n", "    task: chidl\n", `task: unknown role "chidl": did you mean "child"?`},
+		"no entry":               {"    entry: true\n", "", `0 points are the entry`},
+		"two entries":            {"- point: copy_process\n", "- point: copy_process\n    entry: true\n", `2 points are the entry`},
+		"after nothing":          {"after: wake_up_new_task", "after: wake_up_new_tsk", `after: no earlier point "wake_up_new_tsk": did you mean "wake_up_new_task"?`},
+		"armed by nothing":       {"armed: ret_from_fork", "armed: ret_from_frok", `armed: no earlier point "ret_from_frok": did you mean "ret_from_fork"?`},
+		"entry is armed":         {"    entry: true\n", "    entry: true\n    armed: sys_clone\n", `armed: the entry is armed from the start`},
+		"at nothing":             {"    at: ret_from_fork", "    at: ret_from_frok", `at: no point "ret_from_frok": did you mean "ret_from_fork"?`},
+		"format":                 {"format: bytes", "format: byte", `format: unknown format "byte": did you mean "bytes"?`},
+		"check twice":            {"name: fork returns 0 in the child", "name: it is a user process, not a kernel thread", `is the name of another check`},
+		"broken check":           {"observed: read.stack_top - sp", "observed: read.stack_top - (sp", `observed: `},
+		"unknown name":           {"expected: pc", "expected: cp", `expected: unknown name "cp": did you mean`},
+		"unknown read":           {"observed: read.came_from", "observed: read.come_from", `observed: read has no "come_from": did you mean "came_from"?`},
+		"unknown read elsewhere": {"wake_up_new_task.read.start", "wake_up_new_task.read.strat", `observed: read has no "strat": did you mean "start"?`},
+		"unknown function":       {"flags(arg.clone_flags)", "flagz(arg.clone_flags)", `show[0]: no function "flagz": did you mean "flags"?`},
+		"a loop":                 {"expected: pc", `expected: "map([1,2], # + 1)"`, `expected: `},
+		"event without at":       {"observed: release_task.task.pid", "observed: task.pid", `"task" is of one event: say at which point`},
+		"broken when":            {"when: arg.p == child", "when: arg.p ==", `when: `},
+		"broken read":            {"child_pid: arg.p.pid", "child_pid: arg.p.", `reads: child_pid: `},
+		"architecture":           {"riscv64: arg.p.thread.ra", "risc: arg.p.thread.ra", `start: unknown architecture "risc": did you mean "riscv64"?`},
+		"no architecture":        {"        riscv64: arg.p.thread.ra\n", "", `start: nothing for riscv64`},
+		"key twice":              {"order: 1\n", "order: 1\norder: 2\n", `already defined`},
+		"not YAML":               {"order: 1\n", "order: [1\n", `labs/fork-new/lab.yaml:`},
+		"a list":                 {good, "- 1\n", `labs/fork-new/lab.yaml:1: the lab: want names with values`},
+		"nothing":                {good, "", `labs/fork-new/lab.yaml: `},
+		"two documents":          {good, "a: 1\n---\nb: 2\n", `2 YAML documents`},
+		"an alias":               {"title: A process is born", "title: *x", `labs/fork-new/lab.yaml`},
+		"output of two lines":    {"    - Child Complete!\n", "    - \"Child\\nComplete\"\n", `output: want one line of text`},
+		"hits of a point":        {"- point: copy_process\n", "- point: copy_process\n    hits: none\n", `hits: want a number from 1 to 1000`},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			bad := strings.Replace(good, tt.old, tt.new, 1)
+			if bad == good {
+				t.Fatalf("%q is not in the file", tt.old)
+			}
+			_, err := labs.Load(folder(bad))
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Fatalf("error:\n%v\nwant one with:\n%s", err, tt.want)
+			}
+			if !strings.HasPrefix(err.Error(), "labs/fork-new/lab.yaml:") {
+				t.Errorf("error %q does not begin with the file", err)
+			}
+			t.Log(err)
+		})
+	}
+}
+
+func TestLoadWantsHandoutAndProgram(t *testing.T) {
+	for _, gone := range []string{"README.md", "main.go"} {
+		fsys := folder(forkYAML(t))
+		delete(fsys, "fork-new/"+gone)
+		if _, err := labs.Load(fsys); err == nil || !strings.HasPrefix(err.Error(), "labs/fork-new") {
+			t.Errorf("without %s: error %v", gone, err)
+		}
+	}
+	if got, err := labs.Load(fstest.MapFS{}); err != nil || len(got) != 0 {
+		t.Errorf("an empty folder: %v, %v", got, err)
+	}
+}
+
+func TestLoadTellsEveryMistake(t *testing.T) {
+	bad := strings.NewReplacer("order: 1", "order: 0", "format: bytes", "format: 1", "after: wake", "aftr: wake").Replace(forkYAML(t))
+	_, err := labs.Load(folder(bad))
+	if err == nil || strings.Count(err.Error(), "\n") < 1 {
+		t.Errorf("error %v, want one line a mistake", err)
+	}
+}
+
+func FuzzLoad(f *testing.F) {
+	f.Add([]byte(forkYAML(f)))
+	f.Add([]byte("name: [\n"))
+	f.Add([]byte("a: &x {<<: *x}\n"))
+	f.Add([]byte("points:\n  - {point: a, task: parent, entry: true, means: b, show: {x: 1 % 0}}\n"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		got, err := labs.Load(folder(string(b)))
+		if err == nil && (len(got) != 1 || got[0].Name != "fork-new") {
+			t.Errorf("loaded %d labs without an error", len(got))
+		}
+		if err != nil && !strings.HasPrefix(err.Error(), "labs/fork-new") {
+			t.Errorf("error %q does not begin with the file", err)
+		}
+	})
+}

@@ -1,0 +1,244 @@
+package labs
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+	"github.com/hashicorp/go-multierror"
+
+	"kernellab/harness/arch"
+	"kernellab/harness/grade"
+)
+
+// reader reads the nodes of one file and collects what is wrong, so that an
+// author sees every mistake at once. Decoding into structs would lose the order
+// of maps and the lines that later checks name.
+type reader struct {
+	file string
+	errs *multierror.Error
+	// lines are where things are, by the paths of grade.RuleError.
+	lines map[string]int
+	last  string // the last error, which is not told twice
+}
+
+func (r *reader) bad(line int, format string, args ...any) {
+	err := &Error{File: r.file, Line: line, Err: fmt.Errorf(format, args...)}
+	if err.Error() == r.last {
+		return
+	}
+	r.last = err.Error()
+	r.errs = multierror.Append(r.errs, err)
+}
+
+func (r *reader) err() error {
+	if r.errs != nil {
+		r.errs.ErrorFormat = listErrors
+	}
+	return r.errs.ErrorOrNil()
+}
+
+// document returns the one mapping that the file is.
+func (r *reader) document(data []byte) (node ast.Node, err error) {
+	// The YAML library has been known to panic on malformed input.
+	defer func() {
+		if p := recover(); p != nil {
+			node, err = nil, &Error{File: r.file, Err: fmt.Errorf("not YAML: %v", p)}
+		}
+	}()
+	f, err := parser.ParseBytes(data, 0)
+	if err != nil {
+		var syntax yaml.Error
+		if errors.As(err, &syntax) && syntax.GetToken() != nil {
+			return nil, &Error{File: r.file, Line: syntax.GetToken().Position.Line, Err: errors.New(syntax.GetMessage())}
+		}
+		return nil, &Error{File: r.file, Err: err}
+	}
+	if len(f.Docs) != 1 || f.Docs[0].Body == nil {
+		return nil, &Error{File: r.file, Err: fmt.Errorf("%d YAML documents, and exactly one that is not empty is wanted", len(f.Docs))}
+	}
+	return f.Docs[0].Body, nil
+}
+
+func line(n ast.Node) int {
+	if n == nil || n.GetToken() == nil || n.GetToken().Position == nil {
+		return 0
+	}
+	return n.GetToken().Position.Line
+}
+
+// pair is one entry of a mapping.
+type pair struct {
+	key   string
+	line  int
+	value ast.Node
+}
+
+// pairs returns the entries of a mapping in the file's order.
+func (r *reader) pairs(n ast.Node, what string) []pair {
+	var values []*ast.MappingValueNode
+	switch n := n.(type) {
+	case *ast.MappingNode:
+		values = n.Values
+	case *ast.MappingValueNode:
+		values = []*ast.MappingValueNode{n}
+	default:
+		r.bad(line(n), "%s: want names with values", what)
+		return nil
+	}
+	var out []pair
+	for _, v := range values {
+		key, ok := scalar(v.Key)
+		if !ok || key == "" {
+			r.bad(line(v), "%s: a name is wanted before the colon", what)
+			continue
+		}
+		if slices.ContainsFunc(out, func(p pair) bool { return p.key == key }) {
+			r.bad(line(v.Key), "%s: %q is there twice", what, key)
+			continue
+		}
+		out = append(out, pair{key, line(v.Key), v.Value})
+	}
+	return out
+}
+
+// fields reads a mapping whose keys are known, each by its function.
+func (r *reader) fields(n ast.Node, what string, known []field) {
+	var names []string
+	for _, f := range known {
+		names = append(names, f.name)
+	}
+	seen := map[string]bool{}
+	for _, p := range r.pairs(n, what) {
+		i := slices.Index(names, p.key)
+		if i < 0 {
+			hint := ""
+			if near := grade.Nearest(p.key, names); near != "" {
+				hint = fmt.Sprintf(": did you mean %q?", near)
+			}
+			r.bad(p.line, "%s: unknown key %q%s", what, p.key, hint)
+			continue
+		}
+		seen[p.key] = true
+		known[i].read(p)
+	}
+	for _, f := range known {
+		if f.needed && !seen[f.name] {
+			r.bad(line(n), "%s: no %q", what, f.name)
+		}
+	}
+}
+
+// field is a known key of a mapping.
+type field struct {
+	name   string
+	needed bool
+	read   func(pair)
+}
+
+// scalar returns the text of a plain value.
+func scalar(n ast.Node) (string, bool) {
+	switch n := n.(type) {
+	case *ast.StringNode:
+		return n.Value, true
+	case *ast.LiteralNode:
+		return n.Value.Value, true
+	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode:
+		return n.GetToken().Value, true
+	}
+	return "", false
+}
+
+func (r *reader) text(to *string) func(pair) {
+	return func(p pair) {
+		s, ok := scalar(p.value)
+		if !ok || s == "" {
+			r.bad(p.line, "%s: want a text", p.key)
+			return
+		}
+		*to = s
+	}
+}
+
+func (r *reader) number(to *int, low, high int) func(pair) {
+	return func(p pair) {
+		s, _ := scalar(p.value)
+		n, err := strconv.Atoi(s)
+		if err != nil || n < low || n > high {
+			r.bad(p.line, "%s: want a number from %d to %d, not %q", p.key, low, high, s)
+			return
+		}
+		*to = n
+	}
+}
+
+func (r *reader) truth(to *bool) func(pair) {
+	return func(p pair) {
+		b, ok := p.value.(*ast.BoolNode)
+		if !ok {
+			r.bad(p.line, "%s: want true or false", p.key)
+			return
+		}
+		*to = b.Value
+	}
+}
+
+// byArch reads a text, or a text for every architecture.
+func (r *reader) byArch(to *ByArch) func(pair) {
+	return func(p pair) {
+		if s, ok := scalar(p.value); ok && s != "" {
+			*to = ByArch{"": s}
+			return
+		}
+		out, names := ByArch{}, arch.Names()
+		for _, a := range r.pairs(p.value, p.key) {
+			if !slices.Contains(names, a.key) {
+				hint := ""
+				if near := grade.Nearest(a.key, names); near != "" {
+					hint = fmt.Sprintf(": did you mean %q?", near)
+				}
+				r.bad(a.line, "%s: unknown architecture %q%s", p.key, a.key, hint)
+				continue
+			}
+			var s string
+			r.text(&s)(a)
+			out[a.key] = s
+		}
+		for _, a := range names {
+			if _, ok := out[a]; !ok {
+				r.bad(p.line, "%s: nothing for %s", p.key, a)
+			}
+		}
+		*to = out
+	}
+}
+
+// named reads expressions with names, in order.
+func (r *reader) named(to *[]Named, path string) func(pair) {
+	return func(p pair) {
+		for i, v := range r.pairs(p.value, p.key) {
+			n := Named{Name: v.key}
+			r.lines[fmt.Sprintf("%s[%d]", path, i)] = v.line
+			r.byArch(&n.Expr)(v)
+			*to = append(*to, n)
+		}
+	}
+}
+
+// list calls read for every item of a sequence.
+func (r *reader) list(read func(i int, n ast.Node)) func(pair) {
+	return func(p pair) {
+		s, ok := p.value.(*ast.SequenceNode)
+		if !ok {
+			r.bad(p.line, "%s: want a list, its items on lines that begin with a dash", p.key)
+			return
+		}
+		for i, n := range s.Values {
+			read(i, n)
+		}
+	}
+}
