@@ -1,0 +1,395 @@
+package rsp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// maxTries bounds how often one packet is sent, in either direction.
+const maxTries = 3
+
+// A link exchanges packets with the stub. Its read method runs in the one
+// goroutine that reads from conn; exchange is called by one caller at a time.
+type link struct {
+	conn    net.Conn
+	timeout time.Duration
+	log     *packetLog
+	turns   atomic.Uint64
+
+	writing sync.Mutex // held for the length of one write
+
+	mu       sync.Mutex
+	inflight []*request // sent and not yet answered, oldest first
+	unacked  int        // packets of the stub that are owed a +
+	damaged  int        // damaged packets in a row
+	run      *run       // the latest; nil before the first
+	err      error      // why the link is dead
+	dead     chan struct{}
+	ended    chan struct{} // read has returned
+}
+
+// A request is a packet and what became of it.
+type request struct {
+	payload string
+	// starts is the run that a vCont starts. Such a request is done when it
+	// is acknowledged: its answer is the run's stop.
+	starts *run
+	// asksStop is set for ?, whose answer looks like a stop.
+	asksStop bool
+	// settle, when set, learns of the answer even if the caller has given up
+	// by then. It runs in the reading goroutine, before done is closed: the
+	// next call waits for that, so it may touch what belongs to a turn.
+	settle func(reply []byte)
+
+	done  chan struct{} // closed when reply is set
+	reply []byte
+
+	acked bool
+	tries int
+}
+
+func ask(payload string) *request { return &request{payload: payload} }
+
+// A run is one stretch of the guest running.
+type run struct {
+	thread string        // the one thread that runs, or empty for all
+	over   chan struct{} // closed when reply or err is set
+
+	reply Stop  // what the stub said
+	err   error // or why it refused to resume
+	stop  Stop  // reply, completed by who has the turn
+
+	started bool // its vCont has been acknowledged
+	claimed bool // stop is complete and somebody has it
+}
+
+func (r *run) isOver() bool {
+	select {
+	case <-r.over:
+		return true
+	default:
+		return false
+	}
+}
+
+func newLink(conn net.Conn, timeout time.Duration, log *packetLog) *link {
+	l := &link{
+		conn:    conn,
+		timeout: timeout,
+		log:     log,
+		dead:    make(chan struct{}),
+		ended:   make(chan struct{}),
+		// The + that greets the stub. If the guest runs, QEMU halts it on
+		// this byte and drops it; a $ in its place would lose the packet.
+		unacked: 1,
+	}
+	go l.read()
+	return l
+}
+
+// fail closes the connection for the given reason; the first reason stays.
+func (l *link) fail(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.err != nil {
+		return
+	}
+	l.err = err
+	close(l.dead)
+	// Nothing is buffered on our side, so there is no write error to lose.
+	_ = l.conn.Close()
+}
+
+func (l *link) deadErr() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.err
+}
+
+func broken(format string, args ...any) error {
+	return fmt.Errorf("%w: %w", ErrBroken, fmt.Errorf(format, args...))
+}
+
+// exchange sends the requests in one write and waits for all of their
+// replies. The caller has waited for what earlier callers gave up (see late).
+//
+// When it returns an error after the write, the requests stay in flight and
+// their replies are matched to them as they come.
+func (l *link) exchange(ctx context.Context, reqs ...*request) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	limit := time.NewTimer(l.timeout)
+	defer limit.Stop()
+
+	l.mu.Lock()
+	if l.err != nil {
+		l.mu.Unlock()
+		return l.err
+	}
+	var out []byte
+	owed := l.unacked
+	for range owed {
+		out = append(out, '+')
+	}
+	l.unacked = 0
+	before := l.run
+	for _, r := range reqs {
+		out = appendPacket(out, r.payload)
+		r.done = make(chan struct{})
+		r.tries = 1
+		l.inflight = append(l.inflight, r)
+		if r.starts != nil {
+			l.run = r.starts
+		}
+		l.log.sent(r.payload)
+	}
+	l.mu.Unlock()
+
+	l.turns.Add(1)
+	if n, err := l.write(ctx, out); err != nil {
+		if n == 0 && ctx.Err() != nil {
+			l.mu.Lock()
+			l.inflight, l.run = nil, before
+			l.unacked += owed
+			l.mu.Unlock()
+			return ctx.Err()
+		}
+		return l.writeFailed(n, len(out), err)
+	}
+	return l.await(ctx, limit, reqs)
+}
+
+// late waits for requests that a caller gave up, so that what they did is
+// known before anything else is sent.
+func (l *link) late(ctx context.Context) error {
+	l.mu.Lock()
+	reqs := append([]*request(nil), l.inflight...)
+	l.mu.Unlock()
+	if len(reqs) == 0 {
+		return nil
+	}
+	limit := time.NewTimer(l.timeout)
+	defer limit.Stop()
+	if err := l.await(ctx, limit, reqs); err != nil {
+		return fmt.Errorf("the answer to an earlier packet, %q, is still due: %w", clip(reqs[0].payload), err)
+	}
+	return nil
+}
+
+// writeFailed is the end of the link: after part of a packet nothing can
+// follow, and a socket that takes nothing belongs to a stub that hangs.
+func (l *link) writeFailed(n, of int, err error) error {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		l.fail(broken("wrote %d of %d bytes: %w", n, of, ErrTimeout))
+	} else {
+		l.fail(fmt.Errorf("%w: %w", ErrClosed, err))
+	}
+	return l.deadErr()
+}
+
+func (l *link) await(ctx context.Context, limit *time.Timer, reqs []*request) error {
+	for _, r := range reqs {
+		select {
+		case <-r.done:
+			continue
+		default:
+		}
+		select {
+		case <-r.done:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-limit.C:
+			return fmt.Errorf("%w (%v)", ErrTimeout, l.timeout)
+		case <-l.dead:
+			// The reply may have been the last thing to come.
+			select {
+			case <-r.done:
+			default:
+				return l.deadErr()
+			}
+		}
+	}
+	return nil
+}
+
+// write writes b whole, or fails when ctx ends or the timeout passes.
+func (l *link) write(ctx context.Context, b []byte) (int, error) {
+	l.writing.Lock()
+	defer l.writing.Unlock()
+	if err := l.conn.SetWriteDeadline(time.Now().Add(l.timeout)); err != nil {
+		return 0, err
+	}
+	cut := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(cut)
+		// An error means that the connection is closed, which ends the
+		// write as well.
+		_ = l.conn.SetWriteDeadline(time.Unix(1, 0))
+	})
+	n, err := l.conn.Write(b)
+	if !stop() {
+		<-cut // or it would cut the next write
+	}
+	return n, err
+}
+
+// read is the goroutine that owns reading. It ends when the link fails.
+func (l *link) read() {
+	defer close(l.ended)
+	d := newDecoder(l.conn)
+	for {
+		f, err := d.next()
+		switch {
+		case errors.Is(err, errFrameTooLong):
+			err = broken("%w", err)
+		case err != nil:
+			err = fmt.Errorf("%w by QEMU: %w", ErrClosed, err)
+		case f.kind == ackFrame:
+			l.onAck()
+		case f.kind == nackFrame:
+			err = l.onNack()
+		case f.kind == packetFrame:
+			l.log.received(f.data)
+			err = l.onPacket(f.data)
+		case f.kind == damagedFrame:
+			l.log.note("damaged", f.data)
+			err = l.onDamage()
+		case f.kind == notificationFrame:
+			l.log.note("notification", f.data)
+		}
+		if err != nil {
+			l.fail(err)
+			return
+		}
+	}
+}
+
+func (l *link) onAck() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, r := range l.inflight {
+		if r.acked {
+			continue
+		}
+		r.acked = true
+		if r.starts != nil {
+			r.starts.started = true
+			l.answer(r, nil)
+		}
+		return
+	}
+}
+
+// answer completes a request. The caller holds mu.
+func (l *link) answer(r *request, reply []byte) {
+	for i := range l.inflight {
+		if l.inflight[i] == r {
+			l.inflight = append(l.inflight[:i], l.inflight[i+1:]...)
+			break
+		}
+	}
+	r.reply = reply
+	if r.settle != nil {
+		r.settle(reply)
+	}
+	close(r.done)
+}
+
+// onNack sends the oldest unacknowledged packet again. With others behind it
+// that would change their order, so then the link is given up.
+func (l *link) onNack() error {
+	l.mu.Lock()
+	if len(l.inflight) > 1 {
+		l.mu.Unlock()
+		return broken("the stub refused one of several packets sent together")
+	}
+	if len(l.inflight) == 0 || l.inflight[0].acked {
+		l.mu.Unlock()
+		return nil
+	}
+	r := l.inflight[0]
+	r.tries++
+	l.mu.Unlock()
+	if r.tries > maxTries {
+		return broken("the stub refused packet %q %d times as damaged", clip(r.payload), maxTries)
+	}
+	l.log.note("sent again", []byte(r.payload))
+	return l.writeAside(appendPacket(nil, r.payload))
+}
+
+// onDamage asks for the last packet again. QEMU keeps only its very last
+// reply, so with several due the link is given up.
+func (l *link) onDamage() error {
+	l.mu.Lock()
+	l.damaged++
+	tries, due := l.damaged, len(l.inflight)
+	// A + now would make QEMU forget the packet that the - asks for.
+	l.unacked = 0
+	l.mu.Unlock()
+	if due > 1 {
+		return broken("a damaged reply to one of several packets sent together")
+	}
+	if tries >= maxTries {
+		return broken("%d damaged packets in a row", tries)
+	}
+	return l.writeAside([]byte{'-'})
+}
+
+// writeAside writes from the reading goroutine.
+func (l *link) writeAside(b []byte) error {
+	if n, err := l.write(context.Background(), b); err != nil {
+		return l.writeFailed(n, len(b), err)
+	}
+	return nil
+}
+
+func (l *link) onPacket(data []byte) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.damaged = 0
+	l.unacked++
+
+	var due *request // the oldest request whose packet the stub has taken
+	if len(l.inflight) > 0 && l.inflight[0].acked {
+		due = l.inflight[0]
+	}
+	running := l.run != nil && l.run.started && !l.run.isOver()
+	switch {
+	case isStop(data):
+		switch {
+		case due != nil && due.asksStop:
+			l.answer(due, data)
+		case due == nil && running:
+			l.run.reply, l.run.err = parseStop(data)
+			close(l.run.over)
+		}
+		// Otherwise nobody resumed: QEMU 7.2 reports a T02 when it is
+		// attached to a running guest, any version when QMP stops it.
+	case isConsole(data):
+		if running && due == nil {
+			// There may be no next packet for the + to ride with.
+			l.unacked--
+			l.mu.Unlock()
+			err := l.writeAside([]byte{'+'})
+			l.mu.Lock()
+			return err
+		}
+	case due != nil:
+		l.answer(due, data)
+	case running:
+		// vCont is answered only when it is refused.
+		if l.run.err = replyError(data); l.run.err == nil {
+			l.run.err = unexpected(data)
+		}
+		close(l.run.over)
+	}
+	// What is left over answers nothing we sent on this connection.
+	return nil
+}

@@ -1,0 +1,79 @@
+package rsp
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+)
+
+// QEMU reads at most half its packet size, 0x800 bytes, with one m.
+const maxRead = 0x800
+
+// maxBatch bounds the m packets written at once, so that neither side's
+// socket buffer fills: 16 replies are 64 KiB.
+const maxBatch = 16
+
+// A Range is a piece of memory to read: as many bytes as Buf holds.
+type Range struct {
+	Addr uint64
+	Buf  []byte
+}
+
+// ReadMemory fills buf from the guest's memory, as the selected thread sees
+// it: through its page tables, if it has any. When part of it cannot be read
+// the error is an ErrFault, and buf is not to be used.
+func (c *Client) ReadMemory(ctx context.Context, addr uint64, buf []byte) error {
+	return c.ReadRanges(ctx, []Range{{addr, buf}})
+}
+
+// ReadRanges reads several pieces of memory in as few round trips as possible.
+// It ends at the first that cannot be read.
+func (c *Client) ReadRanges(ctx context.Context, ranges []Range) error {
+	const op = "read memory"
+	if err := c.takeHalted(ctx); err != nil {
+		return opError(op, "", err)
+	}
+	defer c.give()
+	most := min(maxRead, c.packetSize/2)
+	var reqs []*request
+	var pieces [][]byte
+	flush := func() error {
+		err := c.readPieces(ctx, op, reqs, pieces)
+		reqs, pieces = reqs[:0], pieces[:0]
+		return err
+	}
+	for _, r := range ranges {
+		for done := 0; done < len(r.Buf); done += most {
+			piece := r.Buf[done:min(done+most, len(r.Buf))]
+			reqs = append(reqs, ask(fmt.Sprintf("m%x,%x", r.Addr+uint64(done), len(piece))))
+			pieces = append(pieces, piece)
+			if len(reqs) == maxBatch {
+				if err := flush(); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return flush()
+}
+
+func (c *Client) readPieces(ctx context.Context, op string, reqs []*request, pieces [][]byte) error {
+	if len(reqs) == 0 {
+		return nil
+	}
+	if err := c.exchange(ctx, reqs...); err != nil {
+		return opError(op, reqs[0].payload, err)
+	}
+	for i, r := range reqs {
+		if err := replyError(r.reply); err != nil {
+			return opError(op, r.payload, err)
+		}
+		if len(r.reply) != 2*len(pieces[i]) {
+			return opError(op, r.payload, fmt.Errorf("%w of %d bytes, want %d", unexpected(r.reply), len(r.reply)/2, len(pieces[i])))
+		}
+		if _, err := hex.Decode(pieces[i], r.reply); err != nil {
+			return opError(op, r.payload, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,350 @@
+package rsp
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+)
+
+// maxHops bounds how often a step is repeated that does not move the PC. A
+// jump to itself never does.
+const maxHops = 64
+
+// Resume lets the guest run and returns as soon as it does. Threads that were
+// reported to stand on a breakpoint are stepped over it first, each with the
+// breakpoint removed and the other threads halted: QEMU would report it again
+// at once.
+//
+// An instruction that repeats itself (rep movs) or faults counts as standing
+// on its breakpoint again.
+//
+// If ctx ends while a thread is being stepped, the guest counts as running:
+// Wait returns the stop that ends the step, and the next Resume puts the
+// breakpoint back.
+func (c *Client) Resume(ctx context.Context) error {
+	const op = "resume"
+	if err := c.takeHalted(ctx); err != nil {
+		return opError(op, "", err)
+	}
+	defer c.give()
+	for _, thread := range slices.Sorted(maps.Keys(c.parked)) {
+		if !c.breakpoints[c.parked[thread]] {
+			continue
+		}
+		r, err := c.hop(ctx, op, thread, c.threads > 1)
+		if err != nil {
+			return err
+		}
+		if r.reply.Exited {
+			return nil // for Wait to tell
+		}
+	}
+	planted := c.plantings()
+	resume := c.start("")
+	if err := c.exchange(ctx, append(planted, resume)...); err != nil {
+		return opError(op, resume.payload, err)
+	}
+	for _, r := range planted {
+		if err := okError(r.reply); err != nil {
+			// Running without a breakpoint would miss what the caller
+			// waits for.
+			err = opError(op, r.payload, fmt.Errorf("put a breakpoint back: %w", err))
+			return errors.Join(err, c.halt(ctx, resume.starts))
+		}
+	}
+	return nil
+}
+
+// Wait returns the next stop of a running guest. It is bounded by ctx alone,
+// and after ctx has ended a later Wait returns the same stop.
+func (c *Client) Wait(ctx context.Context) (Stop, error) {
+	const op = "wait"
+	r, err := c.pending(ctx)
+	if err != nil {
+		return Stop{}, opError(op, "", err)
+	}
+	return c.stop(ctx, op, r)
+}
+
+// Interrupt halts a running guest and returns the stop. A stop that is already
+// on its way is returned as it is, so Signal need not be SignalInterrupt.
+func (c *Client) Interrupt(ctx context.Context) (Stop, error) {
+	const op = "interrupt"
+	r, err := c.pending(ctx)
+	if err != nil {
+		return Stop{}, opError(op, "", err)
+	}
+	if !r.isOver() {
+		if err := c.sendInterrupt(ctx, r); err != nil {
+			return Stop{}, opError(op, "", err)
+		}
+	}
+	return c.stop(ctx, op, r)
+}
+
+// sendInterrupt waits for its turn, so that the byte neither falls into
+// another packet nor halts the guest before its vCont has been taken.
+func (c *Client) sendInterrupt(ctx context.Context, r *run) error {
+	if err := c.take(ctx); err != nil {
+		return err
+	}
+	defer c.give()
+	if r.isOver() {
+		return nil
+	}
+	c.log.sent(string(rune(interrupt)))
+	c.turns.Add(1)
+	if n, err := c.write(ctx, []byte{interrupt}); err != nil {
+		if n == 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return c.writeFailed(n, 1, err)
+	}
+	return nil
+}
+
+// Step runs one thread for one instruction and returns where it then stands.
+// The other threads stay halted. An empty name means the stopped thread.
+//
+// Stop.Thread is the stepped thread, even if the stub names another.
+func (c *Client) Step(ctx context.Context, thread string) (Stop, error) {
+	const op = "step"
+	if err := c.takeHalted(ctx); err != nil {
+		return Stop{}, opError(op, "", err)
+	}
+	defer c.give()
+	if thread == "" {
+		thread = c.stopped
+	}
+	if _, known := c.parked[thread]; !known {
+		if err := c.look(ctx, op, &Stop{Thread: thread}); err != nil {
+			return Stop{}, err
+		}
+	}
+	r, err := c.hop(ctx, op, thread, true)
+	if err != nil {
+		return Stop{}, err
+	}
+	c.claim(r)
+	return r.stop, nil
+}
+
+// pending returns the run whose stop is still to be returned. It takes a turn,
+// lest it be one of the steps inside a Resume.
+func (c *Client) pending(ctx context.Context) (*run, error) {
+	err := c.take(ctx)
+	if err == nil {
+		defer c.give()
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch r := c.run; {
+	case r == nil || r.claimed:
+		return nil, cmp.Or(err, ErrNotRunning)
+	case err != nil && !r.isOver():
+		return nil, err
+	default:
+		// Even if the link has failed since: the guest may have exited.
+		return r, nil
+	}
+}
+
+// start is the request that lets a thread make a step or, without one, lets
+// the whole guest run.
+func (c *Client) start(thread string) *request {
+	c.cached = nil
+	r := ask("vCont;c")
+	if thread != "" {
+		r.payload = "vCont;s:" + thread
+	}
+	r.starts = &run{thread: thread, over: make(chan struct{})}
+	return r
+}
+
+// hop steps a thread whose PC is known, off its breakpoint if it stands on
+// one, which is then left for plantings to put back. With look it reads where
+// the thread is afterwards, and repeats a step that led nowhere: with several
+// vCPUs QEMU may end it for a debug request of another.
+func (c *Client) hop(ctx context.Context, op, thread string, look bool) (*run, error) {
+	before := c.parked[thread]
+	for tries := 1; ; tries++ {
+		r, err := c.hopOnce(ctx, op, thread)
+		if err != nil || r.reply.Exited {
+			return r, err
+		}
+		ended := r.reply.Signal == SignalTrap
+		if look || !ended {
+			at := r.reply
+			at.Thread = thread
+			if err := c.look(ctx, op, &at); err != nil {
+				return nil, err
+			}
+			r.stop = at
+		}
+		c.claim(r)
+		if r.stop.PC != before || tries == maxHops || ended && c.threads == 1 {
+			return r, nil
+		}
+	}
+}
+
+func (c *Client) hopOnce(ctx context.Context, op, thread string) (*run, error) {
+	var lifted []*request
+	if pc := c.parked[thread]; c.breakpoints[pc] {
+		lifted = append(lifted, c.removal(pc))
+	}
+	step := c.start(thread)
+	if err := c.exchange(ctx, append(lifted, step)...); err != nil {
+		return nil, opError(op, step.payload, err)
+	}
+	r := step.starts
+	limited, cancel := context.WithTimeoutCause(ctx, c.timeout, ErrTimeout)
+	defer cancel()
+	if err := c.awaitStop(limited, r); err != nil {
+		return nil, opError(op, step.payload, err)
+	}
+	if r.err != nil {
+		c.claim(r)
+		return nil, opError(op, step.payload, r.err)
+	}
+	if r.reply.Exited {
+		r.stop = r.reply
+		return r, nil
+	}
+	delete(c.parked, thread)
+	for _, l := range lifted {
+		if err := okError(l.reply); err != nil {
+			return nil, errors.Join(opError(op, l.payload, err), c.finish(ctx, op, r))
+		}
+	}
+	return r, nil
+}
+
+// halt stops a run that should not have begun.
+func (c *Client) halt(ctx context.Context, r *run) error {
+	c.log.sent(string(rune(interrupt)))
+	if n, err := c.write(ctx, []byte{interrupt}); err != nil {
+		return c.writeFailed(n, 1, err)
+	}
+	limited, cancel := context.WithTimeoutCause(ctx, c.timeout, ErrTimeout)
+	defer cancel()
+	if err := c.awaitStop(limited, r); err != nil {
+		return err
+	}
+	return c.finish(ctx, "interrupt", r)
+}
+
+// awaitStop waits until the run is over.
+func (c *Client) awaitStop(ctx context.Context, r *run) error {
+	select {
+	case <-r.over:
+		return nil
+	case <-ctx.Done():
+		if errors.Is(context.Cause(ctx), ErrTimeout) {
+			return ErrTimeout
+		}
+		return ctx.Err()
+	case <-c.dead:
+		// The stop may have been the last thing to come.
+		if r.isOver() {
+			return nil
+		}
+		return c.deadErr()
+	}
+}
+
+// stop waits for the end of a run and returns it complete.
+func (c *Client) stop(ctx context.Context, op string, r *run) (Stop, error) {
+	if err := c.awaitStop(ctx, r); err != nil {
+		return Stop{}, opError(op, "", err)
+	}
+	if r.err != nil {
+		c.claim(r)
+		return Stop{}, opError(op, "", fmt.Errorf("the stub refused to resume: %w", r.err))
+	}
+	if r.reply.Exited {
+		c.claim(r)
+		return r.reply, nil
+	}
+	if err := c.take(ctx); err != nil {
+		return Stop{}, opError(op, "", err)
+	}
+	defer c.give()
+	if err := c.finish(ctx, op, r); err != nil {
+		return Stop{}, err
+	}
+	return r.stop, nil
+}
+
+// finish completes a stop with what has to be asked for, once.
+func (c *Client) finish(ctx context.Context, op string, r *run) error {
+	c.mu.Lock()
+	claimed := r.claimed
+	c.mu.Unlock()
+	if claimed {
+		return nil
+	}
+	at := r.reply
+	if r.thread == "" {
+		clear(c.parked)
+	} else {
+		delete(c.parked, r.thread)
+	}
+	if err := c.look(ctx, op, &at); err != nil {
+		return err
+	}
+	r.stop = at
+	c.claim(r)
+	return nil
+}
+
+func (c *Client) claim(r *run) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	r.claimed = true
+}
+
+// look reads the registers of the stop's thread. A stop may make QEMU select
+// another thread by itself, so with several the client always says which one
+// it means.
+func (c *Client) look(ctx context.Context, op string, at *Stop) error {
+	if at.Thread == "" {
+		at.Thread = c.selected
+	}
+	reqs := c.plantings()
+	if c.threads > 1 || at.Thread != c.selected {
+		reqs = append(reqs, c.selection(at.Thread))
+	}
+	g := ask("g")
+	if err := c.exchange(ctx, append(reqs, g)...); err != nil {
+		return opError(op, g.payload, err)
+	}
+	for _, r := range reqs {
+		if err := okError(r.reply); err != nil {
+			return opError(op, r.payload, err)
+		}
+	}
+	if err := replyError(g.reply); err != nil {
+		return opError(op, g.payload, err)
+	}
+	return opError(op, g.payload, c.arrive(at, g.reply))
+}
+
+// arrive takes note of where a thread stands.
+func (c *Client) arrive(at *Stop, g []byte) error {
+	regs, err := c.target.decode(g)
+	if err != nil {
+		return err
+	}
+	pc, ok := regs[c.target.PC().Name]
+	if !ok {
+		return fmt.Errorf("the stub's registers are without %s", c.target.PC().Name)
+	}
+	at.PC = pc
+	c.cached, c.stopped = regs, at.Thread
+	c.parked[at.Thread] = pc
+	return nil
+}

@@ -1,0 +1,79 @@
+package rsp
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Signals that QEMU gives as the reason of a stop, by GDB's numbers.
+const (
+	SignalInterrupt = 2 // interrupted, or stopped over QMP
+	SignalTrap      = 5 // a breakpoint, or the end of a step
+)
+
+// A Stop says why and where the guest halted.
+type Stop struct {
+	// Signal is GDB's number of the reason. With Exited it is the signal
+	// that ended the guest, or 0.
+	Signal int
+	// Thread is the vCPU that the stub reports, such as p01.01. It is the
+	// one that registers are read from until SelectThread.
+	Thread string
+	// PC is its program counter. On x86 outside of flat segments (before
+	// the kernel) it is an offset from the base of CS.
+	PC uint64
+	// Exited is set when there is no guest any more: QEMU is ending. Thread
+	// and PC are empty then.
+	Exited bool
+	// ExitCode is the code that QEMU gave with Exited.
+	ExitCode int
+}
+
+// isStop tells a stop reply from any other: no reply of data starts with
+// these capitals.
+func isStop(p []byte) bool {
+	if len(p) < 3 || !isHex(p[1:3]) {
+		return false
+	}
+	switch p[0] {
+	case 'T':
+		return true
+	case 'S':
+		return len(p) == 3
+	case 'W', 'X':
+		return len(p) == 3 || p[3] == ';'
+	}
+	return false
+}
+
+// isConsole tells O and hex text, output meant for the user, from OK.
+func isConsole(p []byte) bool {
+	return len(p) > 1 && p[0] == 'O' && len(p)%2 == 1 && isHex(p[1:])
+}
+
+// parseStop reads a packet that isStop has accepted: Tnn and key:value;
+// pairs, Snn, Wnn or Xnn.
+func parseStop(p []byte) (Stop, error) {
+	n, err := strconv.ParseUint(string(p[1:3]), 16, 8)
+	if err != nil {
+		return Stop{}, unexpected(p)
+	}
+	switch p[0] {
+	case 'W':
+		return Stop{Exited: true, ExitCode: int(n)}, nil
+	case 'X':
+		return Stop{Exited: true, Signal: int(n)}, nil
+	}
+	s := Stop{Signal: int(n)}
+	for pair := range strings.SplitSeq(string(p[3:]), ";") {
+		key, value, found := strings.Cut(pair, ":")
+		if pair != "" && !found {
+			return Stop{}, fmt.Errorf("stop reply %q: %q is not key:value", clip(string(p)), pair)
+		}
+		if key == "thread" {
+			s.Thread = value
+		}
+	}
+	return s, nil
+}
