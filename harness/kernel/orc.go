@@ -19,6 +19,7 @@ const orcEntrySize = 6
 type orcLayout struct {
 	spReg, bpReg, kind, signal, end bitField
 	types                           [8]orcType
+	regs                            [16]orcReg
 	// spIndirectAdds: of ORC_REG_SP_INDIRECT, whether the offset is added
 	// after the stack pointer is followed (5.12 on) or before.
 	spIndirectAdds bool
@@ -38,32 +39,79 @@ const (
 	orcIret                     // only what the processor pushed is on the stack
 )
 
-// Register codes: arch/x86/include/asm/orc_types.h.
+// orcReg is what a register code of struct orc_entry means.
+type orcReg byte
+
 const (
-	orcRegUndefined  = 0
-	orcRegPrevSP     = 1
-	orcRegBP         = 4
-	orcRegBPIndirect = 8
-	orcRegSPIndirect = 9
+	orcNoReg orcReg = iota // unchanged, or not known
+	orcPrevSP
+	orcDX
+	orcDI
+	orcBP
+	orcSP
+	orcR10
+	orcR13
+	orcBPIndirect
+	orcSPIndirect
 )
 
-// orcRegister maps ORC's register codes to DWARF's.
-func orcRegister(code uint64) (uint64, bool) {
-	switch code {
-	case 2:
+// orcNumberings are the two ways register codes have been numbered:
+// arch/x86/include/asm/orc_types.h. No type tells them apart, but the code of
+// the stack pointer, the most frequent of all, does.
+func orcNumberings() [][16]orcReg {
+	return [][16]orcReg{
+		{0, orcPrevSP, orcDX, orcDI, orcBP, orcSP, orcR10, orcR13, orcBPIndirect, orcSPIndirect},
+		// Seen in 7.2. Codes that its tables do not use are left out.
+		{2: orcDX, 3: orcSP, 4: orcBP, 6: orcR10, 7: orcR13, 8: orcPrevSP, 9: orcSPIndirect, 10: orcBPIndirect},
+	}
+}
+
+// dwarf returns DWARF's number of the register a frame address is based on.
+func (r orcReg) dwarf() (uint64, bool) {
+	switch r {
+	case orcDX:
 		return regnum.AMD64_Rdx, true
-	case 3:
+	case orcDI:
 		return regnum.AMD64_Rdi, true
-	case orcRegBP, orcRegBPIndirect:
+	case orcBP, orcBPIndirect:
 		return regnum.AMD64_Rbp, true
-	case 5, orcRegSPIndirect:
+	case orcSP, orcSPIndirect:
 		return regnum.AMD64_Rsp, true
-	case 6:
+	case orcR10:
 		return regnum.AMD64_R10, true
-	case 7:
+	case orcR13:
 		return regnum.AMD64_R13, true
 	}
 	return 0, false
+}
+
+// orcBits joins the bytes of an entry into a number.
+func orcBits(entry []byte) uint64 {
+	return uint64(le.Uint32(entry)) | uint64(le.Uint16(entry[4:]))<<32
+}
+
+// findNumbering sets l.regs. On entry to a function the caller's stack pointer
+// is the stack pointer plus 8, which is what most entries of offset 8 say.
+func (l *orcLayout) findNumbering(entries []byte) error {
+	var count [16]int
+	for ; len(entries) >= orcEntrySize; entries = entries[orcEntrySize:] {
+		if v := orcBits(entries); l.types[l.kind.of(v)] == orcCall && int16(v) == 8 {
+			count[l.spReg.of(v)]++
+		}
+	}
+	top := 0
+	for code, n := range count {
+		if n > count[top] {
+			top = code
+		}
+	}
+	for _, regs := range orcNumberings() {
+		if regs[top] == orcSP {
+			l.regs = regs
+			return nil
+		}
+	}
+	return fmt.Errorf("register code %d stands for the stack pointer in its tables, which is not how any known version numbers registers", top)
 }
 
 // orcLayout reads the layout off the kernel's types.
@@ -133,6 +181,9 @@ func (im *Image) orcFrames() ([]frameRange, error) {
 		return nil, err
 	}
 	layout, err := im.orcLayout()
+	if err == nil {
+		err = layout.findNumbering(entries)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("ORC: %w", err)
 	}
@@ -164,19 +215,18 @@ func orcRows(ips []byte, addr uint64, entries []byte, layout orcLayout, regs []r
 
 // row turns one entry into a row. What it says is in
 // arch/x86/kernel/unwind_orc.c, unwind_next_frame.
-func (l orcLayout) row(pc uint64, entry []byte, regs []regRule) frameRow {
-	bits := uint64(le.Uint32(entry)) | uint64(le.Uint16(entry[4:]))<<32
-	spOff, bpOff := int64(int16(bits)), int64(int16(bits>>16))
-	sp, bp := l.spReg.of(bits), l.bpReg.of(bits)
-	r := frameRow{pc: pc, signal: l.signal.of(bits) != 0}
-	kind := l.types[l.kind.of(bits)]
-	if l.end.width > 0 && sp == orcRegUndefined {
+func (l orcLayout) row(pc uint64, entry []byte, saved []regRule) frameRow {
+	v := orcBits(entry)
+	sp, bp := l.regs[l.spReg.of(v)], l.regs[l.bpReg.of(v)]
+	r := frameRow{pc: pc, signal: l.signal.of(v) != 0}
+	kind := l.types[l.kind.of(v)]
+	if l.end.width > 0 && l.spReg.of(v) == 0 {
 		kind = orcUndefined
-		if l.end.of(bits) != 0 {
+		if l.end.of(v) != 0 {
 			kind = orcEnd
 		}
 	}
-	reg, ok := orcRegister(sp)
+	reg, ok := sp.dwarf()
 	if kind == orcUndefined || kind != orcEnd && !ok {
 		r.unknown = true
 		return r
@@ -186,17 +236,17 @@ func (l orcLayout) row(pc uint64, entry []byte, regs []regRule) frameRow {
 		r.regs = []regRule{{reg: regnum.AMD64_Rip, how: ruleUndefined}}
 		return r
 	}
-	r.cfa = cfaRule{reg: reg, off: spOff}
+	r.cfa = cfaRule{reg: reg, off: int64(int16(v))}
 	switch {
-	case sp == orcRegBPIndirect, sp == orcRegSPIndirect && !l.spIndirectAdds:
+	case sp == orcBPIndirect, sp == orcSPIndirect && !l.spIndirectAdds:
 		r.cfa.deref = derefSum
-	case sp == orcRegSPIndirect:
+	case sp == orcSPIndirect:
 		r.cfa.deref = derefThenAdd
 	}
 	switch kind {
 	case orcRegs:
 		r.signal = true
-		r.regs = regs
+		r.regs = saved
 		return r
 	case orcIret:
 		// rip, cs, rflags, rsp, ss
@@ -208,10 +258,11 @@ func (l orcLayout) row(pc uint64, entry []byte, regs []regRule) frameRow {
 	default:
 		r.regs = []regRule{{reg: regnum.AMD64_Rip, how: ruleOffset, off: -8}}
 	}
+	bpOff := int64(int16(v >> 16))
 	switch bp {
-	case orcRegPrevSP:
+	case orcPrevSP:
 		r.regs = append(r.regs, regRule{reg: regnum.AMD64_Rbp, how: ruleOffset, off: bpOff})
-	case orcRegBP:
+	case orcBP:
 		r.regs = append(r.regs, regRule{reg: regnum.AMD64_Rbp, how: ruleDeref, base: regnum.AMD64_Rbp, off: bpOff})
 	}
 	return r

@@ -81,8 +81,8 @@ func riscvRows(start uint64, code []byte) []frameRow {
 		off += size
 		prev := state
 		state.step(in)
-		if state.byFP && !prev.byFP {
-			body = state
+		if state.byFP && (in.op == rvSetFP || in.op == rvStoreRA || in.op == rvStoreFP) {
+			body = state // the prologue goes on
 		}
 		if in.op == rvLeave && !state.byFP && state.down == 0 {
 			state = body
@@ -99,7 +99,9 @@ func (s *riscvState) step(in rvInstr) {
 	case rvAddSP: // sp += imm
 		s.down -= in.imm
 	case rvSetFP: // s0 = sp + imm
-		s.byFP, s.fpOff = true, s.down-in.imm
+		if s.fpIn { // otherwise s0 is no frame pointer here
+			s.byFP, s.fpOff = true, s.down-in.imm
+		}
 	case rvSPFromFP: // sp = s0 + imm
 		if s.byFP {
 			s.down = s.fpOff - in.imm
