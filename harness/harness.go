@@ -44,9 +44,10 @@ type Job struct {
 	Plan        probe.Plan
 	Rules       grade.Rules
 
-	Timeout time.Duration // limit of the program, default from the boot's time
-	Out     string        // folder for trace.jsonl, console.log and qemu.sh
-	QEMU    string        // QEMU's executable
+	Timeout     time.Duration // limit of the program, default from the boot's time
+	BootTimeout time.Duration // limit of the boot, default three minutes
+	Out         string        // folder for trace.jsonl, console.log and qemu.sh
+	QEMU        string        // QEMU's executable
 
 	Stage func(string)                 // what is being done now
 	Began func(trace.Header, *Machine) // the program is about to run
@@ -104,7 +105,7 @@ func (j Job) once(ctx context.Context) (_ *Outcome, err error) {
 	}
 	j.stage("boot " + j.Image.Release)
 	began := time.Now()
-	m, err := Boot(ctx, config, j.Image.Release, 0, console)
+	m, err := Boot(ctx, config, j.Image.Release, j.BootTimeout, console)
 	if err != nil {
 		return nil, err
 	}
@@ -253,9 +254,9 @@ func (r *recording) emit(e trace.Event) error {
 
 // run drives the program and grades what was seen.
 func (r *recording) run(ctx context.Context) (*Outcome, error) {
-	ctx, cancel := r.m.watch(ctx)
+	watched, cancel := r.m.watch(ctx)
 	defer cancel()
-	if err := r.drive(ctx); err != nil {
+	if err := r.drive(watched); err != nil {
 		return nil, r.m.Explain(ctx, "run "+r.Lab, err)
 	}
 	if err := r.emit(trace.Event{Kind: trace.KindEnd, Elapsed: time.Since(r.began)}); err != nil {
@@ -270,7 +271,11 @@ func (r *recording) run(ctx context.Context) (*Outcome, error) {
 func (r *recording) drive(ctx context.Context) error {
 	r.stage("run " + r.ProgramName)
 	var err error
-	if r.proc, err = r.m.Agent.Start(ctx, guest.Program{Path: "/bin/" + r.ProgramName}); err != nil {
+	err = r.m.answered(ctx, func(ctx context.Context) (err error) {
+		r.proc, err = r.m.Agent.Start(ctx, guest.Program{Path: "/bin/" + r.ProgramName})
+		return err
+	})
+	if err != nil {
 		return fmt.Errorf("make the program's process: %w", err)
 	}
 	if err := r.emit(trace.Event{
@@ -318,22 +323,14 @@ func (r *recording) program(ctx context.Context) (trace.Exit, error) {
 	if ctx.Err() != nil || !errors.Is(timed.Err(), context.DeadlineExceeded) {
 		return trace.Exit{}, err
 	}
-	hung := func(err error) error {
-		if ctx.Err() != nil {
-			return err
+	err = r.m.answered(ctx, func(ctx context.Context) (err error) {
+		if err = r.proc.Kill(ctx); err == nil {
+			exit, err = r.proc.Wait(ctx)
 		}
-		return &GuestError{
-			What: "hung", Kernel: r.Image.Release, Console: r.m.Agent.Tail(tailLines),
-			Err: fmt.Errorf("%w, and the agent did not answer for %s: %w", &LimitError{What: r.ProgramName, Limit: limit}, killLimit, err),
-		}
-	}
-	kill, cancelKill := context.WithTimeout(ctx, killLimit)
-	defer cancelKill()
-	if err := r.proc.Kill(kill); err != nil {
-		return trace.Exit{}, hung(err)
-	}
-	if exit, err = r.proc.Wait(kill); err != nil {
-		return trace.Exit{}, hung(err)
+		return err
+	})
+	if err != nil {
+		return trace.Exit{}, fmt.Errorf("kill %s, which took more than %s: %w", r.ProgramName, limit, err)
 	}
 	return exitEvent(exit, true), nil
 }

@@ -16,9 +16,9 @@ import (
 const (
 	bootLimit    = 3 * time.Minute
 	programLimit = 15 * time.Second
-	bootFactor   = 8 // program's limit in boots
-	killLimit    = 20 * time.Second
-	attribution  = 2 * time.Second // for QEMU's end to be seen after its socket broke
+	bootFactor   = 8                // program's limit in boots
+	answerLimit  = 20 * time.Second // for the agent to do what it was asked
+	attribution  = 2 * time.Second  // for QEMU's end to be seen after its socket broke
 )
 
 // Machine is a booted guest: QEMU, and the agent on its console.
@@ -120,6 +120,22 @@ func (m *Machine) programTimeout(asked time.Duration) time.Duration {
 		return asked
 	}
 	return max(programLimit, bootFactor*m.Boot)
+}
+
+// answered runs an exchange with the agent, which a guest that does not answer
+// in time has hung in.
+func (m *Machine) answered(ctx context.Context, exchange func(context.Context) error) error {
+	limit := max(answerLimit, bootFactor*m.Boot)
+	timed, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	err := exchange(timed)
+	if err == nil || ctx.Err() != nil || !errors.Is(timed.Err(), context.DeadlineExceeded) {
+		return err
+	}
+	return &GuestError{
+		What: "hung", Kernel: m.kernel, Console: m.Agent.Tail(tailLines),
+		Err: fmt.Errorf("its agent did not answer for %s", limit.Round(time.Second)),
+	}
 }
 
 // watch ends ctx with the cause when the machine dies under a run.

@@ -41,7 +41,7 @@ func (a *app) check(paths []string, format string) error {
 	doc := grade.NewDocument()
 	var failed *multierror.Error
 	for _, path := range paths {
-		result, err := a.checkOne(path, format)
+		result, err := checkOne(path)
 		if err != nil {
 			failed = multierror.Append(failed, err)
 			result = grade.Failure(grade.Rules{}, "", err)
@@ -49,15 +49,14 @@ func (a *app) check(paths []string, format string) error {
 		doc.Results = append(doc.Results, result)
 	}
 	a.code = doc.ExitCode()
-	if format != "text" {
-		if err := report.Write(a.stdout, format, doc); err != nil {
-			return err
-		}
+	if err := report.Write(a.stdout, format, doc, a.style()); err != nil {
+		return err
 	}
 	return failed.ErrorOrNil()
 }
 
-func (a *app) checkOne(path, format string) (grade.Result, error) {
+// checkOne grades one trace.
+func checkOne(path string) (grade.Result, error) {
 	t, err := readTrace(path)
 	if err != nil {
 		return grade.Result{}, err
@@ -68,14 +67,6 @@ func (a *app) checkOne(path, format string) (grade.Result, error) {
 	}
 	rules := l.Rules(t.Header.Arch)
 	result := grade.Grade(t, rules)
-	if format == "text" {
-		live := report.NewLive(a.stdout, rules, a.style())
-		live.Begin(t.Header)
-		for _, e := range t.Events {
-			live.Event(e)
-		}
-		live.Result(result)
-	}
 	return result, nil
 }
 

@@ -51,7 +51,7 @@ func (a *app) debug(ctx context.Context, l labs.Lab, machine, spec string, noGDB
 		return fmt.Errorf("%s is not installed: lab doctor --install installs it, --no-gdb does without", debugger)
 	}
 	a.cache.Sweep()
-	targets, err := a.targets(ctx, machine, []string{spec}, p)
+	targets, err := a.targets(ctx, machine, []string{spec}, a.cache.Fetch, p)
 	if err != nil {
 		return err
 	}

@@ -104,8 +104,11 @@ func (a *app) kernelsFetchCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			p := newProgress(a.stderr)
 			defer p.Done()
-			a.cache.Refresh = refresh
-			found, err := a.targets(cmd.Context(), machines, args, p)
+			fetch := a.cache.Fetch
+			if refresh {
+				fetch = a.cache.FetchNewest
+			}
+			found, err := a.targets(cmd.Context(), machines, args, fetch, p)
 			for _, t := range found {
 				fmt.Fprintf(a.stdout, "%s\t%s\t%s\n", t.arch.Name, t.image.Release, t.path)
 			}

@@ -19,10 +19,13 @@ type target struct {
 	image *kernel.Image
 }
 
+// fetcher finds a kernel in the cache or brings it there: images.Cache.Fetch.
+type fetcher func(ctx context.Context, arch, spec string, p images.Progress) (images.Kernel, error)
+
 // targets finds the kernels that --arch and --kernel name, fetching those that
 // are not in the cache. A name that only some of the architectures have is
 // enough when all were asked for.
-func (a *app) targets(ctx context.Context, archFlag string, specs []string, p *progress) ([]target, error) {
+func (a *app) targets(ctx context.Context, archFlag string, specs []string, fetch fetcher, p *progress) ([]target, error) {
 	machines, err := archs(archFlag)
 	if err != nil {
 		return nil, err
@@ -40,7 +43,7 @@ func (a *app) targets(ctx context.Context, archFlag string, specs []string, p *p
 			found = append(found, t)
 			continue
 		}
-		some, err := a.namedTargets(ctx, machines, spec, p)
+		some, err := a.namedTargets(ctx, machines, spec, fetch, p)
 		if err != nil {
 			return nil, err
 		}
@@ -73,7 +76,7 @@ func (a *app) fileTarget(path, archFlag string) (target, error) {
 	return target{arch: machine, path: path, image: image}, nil
 }
 
-func (a *app) namedTargets(ctx context.Context, machines []arch.Arch, spec string, p *progress) ([]target, error) {
+func (a *app) namedTargets(ctx context.Context, machines []arch.Arch, spec string, fetch fetcher, p *progress) ([]target, error) {
 	var found []target
 	var missing []error
 	for _, m := range machines {
@@ -81,7 +84,7 @@ func (a *app) namedTargets(ctx context.Context, machines []arch.Arch, spec strin
 		if want == "" {
 			want = images.DefaultSpec(m.Name)
 		}
-		k, err := a.cache.Fetch(ctx, m.Name, want, p.Report)
+		k, err := fetch(ctx, m.Name, want, p.Report)
 		p.Done()
 		var none *images.NotFoundError
 		if errors.As(err, &none) {

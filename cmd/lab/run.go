@@ -68,12 +68,10 @@ func formatFlag(cmd *cobra.Command, value *string) {
 }
 
 func checkFormat(format string) error {
-	for _, f := range report.Formats() {
-		if f == format {
-			return nil
-		}
+	if err := report.CheckFormat(format); err != nil {
+		return usageError{err}
 	}
-	return unknown("format", format, report.Formats(), "use one of "+strings.Join(report.Formats(), ", "))
+	return nil
 }
 
 // run runs the lab on every target. A failure on one does not stop the others.
@@ -81,7 +79,7 @@ func (a *app) run(ctx context.Context, l labs.Lab, f runFlags) error {
 	p := newProgress(a.stderr)
 	defer p.Done()
 	a.cache.Sweep()
-	targets, err := a.targets(ctx, f.arch, f.kernels, p)
+	targets, err := a.targets(ctx, f.arch, f.kernels, a.cache.Fetch, p)
 	if err != nil {
 		return err
 	}
@@ -108,7 +106,7 @@ func (a *app) run(ctx context.Context, l labs.Lab, f runFlags) error {
 	if f.format == "text" {
 		return nil
 	}
-	return report.Write(a.stdout, f.format, doc)
+	return report.Write(a.stdout, f.format, doc, a.style())
 }
 
 // runKept runs the lab on one kernel and keeps what the run left: in the folder
@@ -182,7 +180,7 @@ func writeVerdict(dir string, doc grade.Document) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(report.Write(f, "json", doc), f.Close())
+	return errors.Join(doc.Encode(f), f.Close())
 }
 
 // runOne prepares and runs the lab on one kernel.
@@ -206,17 +204,22 @@ func (a *app) runOne(ctx context.Context, l labs.Lab, t target, f runFlags, dir 
 		}
 		return out.Result, nil
 	}
+	var written error // standard output may be gone: the run ends all the same
+	show := func(err error) { written = errors.Join(written, err) }
 	live := report.NewLive(a.stdout, rules, a.style())
 	job.Began = func(h trace.Header, m *harness.Machine) {
 		p.Say("booted in %.1f s", m.Boot.Seconds())
-		live.Begin(h)
+		show(live.Kernel(h))
 	}
-	job.Event = live.Event
+	job.Event = func(e trace.Event) { show(live.Event(e)) }
 	out, err := harness.Run(ctx, job)
 	if err != nil {
 		return grade.Result{}, err
 	}
-	live.Result(out.Result)
+	show(live.Result(out.Result))
+	if written != nil {
+		return out.Result, fmt.Errorf("write the report: %w", written)
+	}
 	if f.verbose {
 		p.Say("%d exchanges with the gdbstub, %.2f s from the program's release to its end", out.Trips, out.Drive.Seconds())
 	}

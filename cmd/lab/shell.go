@@ -60,7 +60,7 @@ func (a *app) shellInitramfs(ctx context.Context, m arch.Arch, p *progress) (str
 func (a *app) shell(ctx context.Context, machine, spec string) error {
 	p := newProgress(a.stderr)
 	defer p.Done()
-	targets, err := a.targets(ctx, machine, []string{spec}, p)
+	targets, err := a.targets(ctx, machine, []string{spec}, a.cache.Fetch, p)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,376 @@
+package harness_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"kernellab/harness"
+	"kernellab/harness/arch"
+	"kernellab/harness/grade"
+	"kernellab/harness/kernel"
+	"kernellab/harness/qemu"
+	"kernellab/harness/trace"
+	"kernellab/images"
+	"kernellab/labs"
+)
+
+// These tests run real kernels. They use the kernels in the cache, which make
+// test fetches; where LAB_REQUIRE names an architecture they fail without one.
+
+// required reports whether LAB_REQUIRE names the architecture.
+func required(name string) bool {
+	return slices.Contains(strings.Split(os.Getenv("LAB_REQUIRE"), ","), name)
+}
+
+// lacking skips the test, or fails it where the architecture is required.
+func lacking(t *testing.T, a arch.Arch, why string) {
+	t.Helper()
+	if required(a.Name) {
+		t.Fatalf("LAB_REQUIRE names %s, but %s", a.Name, why)
+	}
+	t.Skip(why)
+}
+
+// kernels returns the cached kernels of an architecture, the default first.
+func kernels(t *testing.T, a arch.Arch) []images.Kernel {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("runs QEMU: not with -short")
+	}
+	if _, err := exec.LookPath(a.QEMU.Binary); err != nil {
+		lacking(t, a, a.QEMU.Binary+" is not installed")
+	}
+	cache := &images.Cache{}
+	all, err := cache.Kernels(a.Name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(all) == 0 {
+		lacking(t, a, "the cache holds no kernel for "+a.Name+": lab kernels fetch brings one")
+	}
+	standard := images.DefaultSpec(a.Name)
+	slices.SortStableFunc(all, func(x, y images.Kernel) int {
+		switch {
+		case x.Series == y.Series:
+			return 0
+		case x.Series == standard:
+			return -1
+		case y.Series == standard:
+			return 1
+		}
+		return 0
+	})
+	return all
+}
+
+// eachArch runs a subtest for each architecture on its default kernel.
+func eachArch(t *testing.T, test func(t *testing.T, a arch.Arch, k images.Kernel)) {
+	for _, a := range arch.All() {
+		t.Run(a.Name, func(t *testing.T) {
+			t.Parallel()
+			test(t, a, kernels(t, a)[0])
+		})
+	}
+}
+
+// eachKernel runs a subtest for each cached kernel.
+func eachKernel(t *testing.T, test func(t *testing.T, a arch.Arch, k images.Kernel)) {
+	for _, a := range arch.All() {
+		t.Run(a.Name, func(t *testing.T) {
+			for _, k := range kernels(t, a) {
+				t.Run(k.Release, func(t *testing.T) {
+					t.Parallel()
+					test(t, a, k)
+				})
+			}
+		})
+	}
+}
+
+// outDir is a folder that stays when the test fails.
+func outDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "lab-test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if !t.Failed() {
+			os.RemoveAll(dir)
+			return
+		}
+		replay, _ := os.ReadFile(filepath.Join(dir, harness.ReplayFile))
+		t.Logf("the run's files are kept in %s; by hand:\n%s", dir, replay)
+	})
+	return dir
+}
+
+func lab(t *testing.T) labs.Lab {
+	t.Helper()
+	l, err := labs.Get("fork-new")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func openKernel(t *testing.T, k images.Kernel) *kernel.Image {
+	t.Helper()
+	im, err := kernel.Open(k.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return im
+}
+
+// job prepares a run of a lab with a program of its own, nil for the lab's.
+func job(t *testing.T, a arch.Arch, k images.Kernel, program fs.FS) harness.Job {
+	t.Helper()
+	l, cache := lab(t), &images.Cache{}
+	if program == nil {
+		program = l.Program()
+	}
+	binary, err := cache.BuildProgram(t.Context(), a.GOARCH, l.Name, program, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	initrd, err := cache.Initramfs(t.Context(), a.GOARCH, map[string]string{l.Name: binary}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return harness.Job{
+		Lab: l.Name, Arch: a, Image: openKernel(t, k), Kernel: k.Path, Initrd: initrd,
+		Program: binary, ProgramName: l.Name, Plan: l.Plan(a.Name), Rules: l.Rules(a.Name), Out: outDir(t),
+	}
+}
+
+// The lab passes on every kernel, and lab check's verdict over the recorded
+// trace is the run's.
+func TestForkNewPasses(t *testing.T) {
+	eachKernel(t, func(t *testing.T, a arch.Arch, k images.Kernel) {
+		j := job(t, a, k, nil)
+		out, err := harness.Run(t.Context(), j)
+		if err != nil {
+			t.Fatalf("run: %v\n%s", err, strings.Join(harness.Console(err), "\n"))
+		}
+		t.Logf("booted in %.1f s, driven in %.1f s with %d exchanges", out.Boot.Seconds(), out.Drive.Seconds(), out.Trips)
+		if out.Result.Verdict != grade.Pass {
+			t.Errorf("verdict %s, findings %+v", out.Result.Verdict, out.Result.Findings)
+		}
+		var points []string
+		for _, s := range out.Result.Steps {
+			points = append(points, s.Point)
+		}
+		want := []string{"sys_clone", "kernel_clone", "copy_process", "dup_task_struct", "copy_thread", "wake_up_new_task", "ret_from_fork"}
+		if diff := cmp.Diff(want, points); diff != "" {
+			t.Errorf("steps -want +got:\n%s", diff)
+		}
+		f, err := os.Open(filepath.Join(j.Out, harness.TraceFile))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		recorded, err := trace.Read(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again := grade.Grade(recorded, j.Rules)
+		if diff := cmp.Diff(out.Result, again, cmpopts.EquateEmpty(), cmpopts.IgnoreFields(grade.Result{}, "Notes")); diff != "" {
+			t.Errorf("the verdict over the recorded trace differs -run +check:\n%s", diff)
+		}
+	})
+}
+
+// Every symbol recovered from the image is in the running kernel's own
+// /proc/kallsyms, by the same name at the same address, and the other way round.
+func TestSymbolsAgreeWithGuest(t *testing.T) {
+	eachKernel(t, func(t *testing.T, a arch.Arch, k images.Kernel) {
+		j := job(t, a, k, nil)
+		m := boot(t, j)
+		text, err := m.Agent.ReadFile(t.Context(), "/proc/kallsyms")
+		if err != nil {
+			t.Fatal(err)
+		}
+		matched, diffs, err := j.Image.Symbols.CompareKallsyms(bytes.NewReader(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("%d symbols agree", matched)
+		if len(diffs) > 0 {
+			t.Errorf("%d symbols differ, the first: %s", len(diffs), strings.Join(diffs[:min(10, len(diffs))], "; "))
+		}
+		if matched < 50_000 || matched != j.Image.Symbols.Len() {
+			t.Errorf("%d of %d recovered symbols agree", matched, j.Image.Symbols.Len())
+		}
+	})
+}
+
+// boot starts the machine of a job.
+func boot(t *testing.T, j harness.Job) *harness.Machine {
+	t.Helper()
+	m, err := harness.Boot(t.Context(), qemu.Config{Arch: j.Arch, Kernel: j.Kernel, Initrd: j.Initrd}, j.Image.Release, 0, nil)
+	if err != nil {
+		t.Fatalf("boot: %v\n%s", err, strings.Join(harness.Console(err), "\n"))
+	}
+	t.Cleanup(m.Close)
+	return m
+}
+
+// A program that does it wrong is the student's mistake: graded, failed, and
+// told what was expected and seen.
+func TestWrongPrograms(t *testing.T) {
+	tests := []struct {
+		program string
+		limit   time.Duration
+		want    []string // words of the findings
+	}{
+		{"no-fork", 0, []string{"sys_clone", "never"}},
+		{"no-wait", 0, []string{"release_task"}},
+		{"fork-twice", 0, []string{"sys_clone", "once", "2"}},
+		{"crash-before", 0, []string{"SIGSEGV"}},
+		{"crash-child", 0, []string{"This is Child Process!"}},
+		{"hang", 6 * time.Second, []string{"did not end"}},
+	}
+	eachArch(t, func(t *testing.T, a arch.Arch, k images.Kernel) {
+		for _, tt := range tests {
+			t.Run(tt.program, func(t *testing.T) {
+				j := job(t, a, k, os.DirFS("../labs/fork-new/testdata/wrong/"+tt.program))
+				j.Timeout = tt.limit
+				out, err := harness.Run(t.Context(), j)
+				if err != nil {
+					t.Fatalf("run: %v\n%s", err, strings.Join(harness.Console(err), "\n"))
+				}
+				if out.Result.Verdict != grade.Fail {
+					t.Errorf("verdict %s, want fail", out.Result.Verdict)
+				}
+				var told strings.Builder
+				for _, f := range out.Result.Findings {
+					told.WriteString(f.Message + "\n")
+				}
+				t.Log(told.String())
+				for _, w := range tt.want {
+					if !strings.Contains(told.String(), w) {
+						t.Errorf("no finding says %q", w)
+					}
+				}
+			})
+		}
+	})
+}
+
+// What is not the student's fault is an error of the right type that says what
+// happened, and never a verdict.
+func TestFailuresAreNotTheStudents(t *testing.T) {
+	tests := []struct {
+		name  string
+		spoil func(t *testing.T, j *harness.Job)
+		guest bool   // the kernel's fault, not the harness's
+		want  string // in the error
+	}{
+		{"a kernel that panics", func(t *testing.T, j *harness.Job) {
+			j.Initrd = filepath.Join(t.TempDir(), "junk")
+			if err := os.WriteFile(j.Initrd, bytes.Repeat([]byte("junk"), 4096), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}, true, "Kernel panic"},
+		{"a truncated kernel", func(t *testing.T, j *harness.Job) {
+			data, err := os.ReadFile(j.Kernel)
+			if err != nil {
+				t.Fatal(err)
+			}
+			j.Kernel = filepath.Join(t.TempDir(), "vmlinuz")
+			if err := os.WriteFile(j.Kernel, data[:len(data)/2], 0o600); err != nil {
+				t.Fatal(err)
+			}
+			j.BootTimeout = 15 * time.Second // it may just hang
+		}, true, ""},
+		{"a guest that hangs", func(_ *testing.T, j *harness.Job) {
+			j.Timeout = 2 * time.Second
+			j.Began = func(_ trace.Header, m *harness.Machine) { syscall.Kill(m.VM.PID(), syscall.SIGSTOP) }
+		}, true, "hung"},
+		{"QEMU killed in mid-run", func(_ *testing.T, j *harness.Job) {
+			var vm *qemu.VM
+			j.Began = func(_ trace.Header, m *harness.Machine) { vm = m.VM }
+			j.Event = func(e trace.Event) {
+				if e.Point == "copy_process" {
+					syscall.Kill(vm.PID(), syscall.SIGKILL)
+				}
+			}
+		}, false, "signal: killed"},
+		{"QEMU missing", func(_ *testing.T, j *harness.Job) { j.QEMU = "qemu-system-nowhere" }, false, "not installed"},
+		{"QEMU that is none", func(_ *testing.T, j *harness.Job) { j.QEMU = "false" }, false, "false"},
+		{"a point that does not resolve", func(_ *testing.T, j *harness.Job) {
+			j.Plan.Points = slices.Clone(j.Plan.Points)
+			j.Plan.Points[1].Name = "kernel_klone"
+		}, false, "kernel_clone"},
+	}
+	eachArch(t, func(t *testing.T, a arch.Arch, k images.Kernel) {
+		for _, tt := range tests {
+			t.Run(tt.name, func(t *testing.T) {
+				j := job(t, a, k, nil)
+				tt.spoil(t, &j)
+				out, err := harness.Run(t.Context(), j)
+				if err == nil {
+					t.Fatalf("no error, verdict %s", out.Result.Verdict)
+				}
+				t.Logf("%v", err)
+				var guest *harness.GuestError
+				var ours *harness.Error
+				if tt.guest && !errors.As(err, &guest) || !tt.guest && !errors.As(err, &ours) {
+					t.Errorf("error is a %T, the kernel's fault is %t", err, tt.guest)
+				}
+				if !strings.Contains(err.Error(), tt.want) {
+					t.Errorf("error does not say %q", tt.want)
+				}
+			})
+		}
+	})
+}
+
+// Cancelling at any moment ends the run and leaves no QEMU.
+func TestCancelLeavesNothing(t *testing.T) {
+	moments := map[string]func(j *harness.Job, stop func(*qemu.VM)){
+		"as the program begins": func(j *harness.Job, stop func(*qemu.VM)) {
+			j.Began = func(_ trace.Header, m *harness.Machine) { stop(m.VM) }
+		},
+		"at a stop": func(j *harness.Job, stop func(*qemu.VM)) {
+			var vm *qemu.VM
+			j.Began = func(_ trace.Header, m *harness.Machine) { vm = m.VM }
+			j.Event = func(e trace.Event) {
+				if e.Point == "copy_thread" {
+					stop(vm)
+				}
+			}
+		},
+	}
+	eachArch(t, func(t *testing.T, a arch.Arch, k images.Kernel) {
+		for name, arrange := range moments {
+			t.Run(name, func(t *testing.T) {
+				j := job(t, a, k, nil)
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				var vm *qemu.VM
+				arrange(&j, func(v *qemu.VM) { vm = v; cancel() })
+				if _, err := harness.Run(ctx, j); !errors.Is(err, context.Canceled) {
+					t.Errorf("run = %v, want context.Canceled", err)
+				}
+				if err := syscall.Kill(-vm.PID(), 0); !errors.Is(err, syscall.ESRCH) {
+					t.Errorf("QEMU %d is still there after Run returned: %v", vm.PID(), err)
+				}
+			})
+		}
+	})
+}

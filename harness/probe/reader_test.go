@@ -1,0 +1,57 @@
+package probe
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestCheckRead(t *testing.T) {
+	tests := []struct {
+		expr string
+		want string // in the error, "" for none
+	}{
+		{"current.thread.sp", ""},
+		{"arg.p.__state ?? arg.p.state", ""},
+		{"u64(sp - 8)", ""},
+		{"current.stack + current.stack_vm_area.nr_pages * 4096", ""},
+		{"u32(current.stack) - 0x57ac6e9d", ""},
+		{"parent.user.pc", ""},
+		{"", "unexpected token"},
+		{"current.", "unexpected"},
+		{"current[0]", "only members by name"},
+		{"current / 2", "only the operators"},
+		{"u24(sp)", "u8, u16, u32 or u64"},
+		{"u64(sp, 8)", "u8, u16, u32 or u64"},
+		{"len(current)", "not part of a read"},
+		{`"text"`, "not part of a read"},
+		{"true ? 1 : 2", "not part of a read"},
+		{"[1, 2]", "not part of a read"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.expr, func(t *testing.T) {
+			err := CheckRead(tt.expr)
+			switch {
+			case tt.want == "" && err != nil:
+				t.Errorf("CheckRead = %v, want nil", err)
+			case tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)):
+				t.Errorf("CheckRead = %v, want an error with %q", err, tt.want)
+			}
+		})
+	}
+}
+
+func FuzzCheckRead(f *testing.F) {
+	f.Add("current.thread.sp ?? u64(arg.p + 0x30)")
+	f.Add("((((")
+	f.Fuzz(func(t *testing.T, expr string) {
+		CheckRead(expr)
+	})
+}
+
+func TestCPU(t *testing.T) {
+	for thread, want := range map[string]int{"p01.01": 0, "p1.2": 1, "p01.0a": 9, "1": 0, "3": 2, "": 0, "p1.0": 0, "x": 0} {
+		if got := cpu(thread); got != want {
+			t.Errorf("cpu(%q) = %d, want %d", thread, got, want)
+		}
+	}
+}
