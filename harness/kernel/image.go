@@ -46,6 +46,10 @@ type Image struct {
 	types     *btf.Spec
 	typesErr  error
 
+	pointsOnce sync.Once
+	points     []pointSpec
+	pointsErr  error
+
 	cfiOnce sync.Once
 	cfi     []byte
 	cfiErr  error

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/goccy/go-yaml"
+
+	"kernellab/nearest"
 )
 
 //go:embed points.yaml
@@ -94,7 +96,8 @@ func Points() []string {
 // *PointError when it has none, an *AmbiguousError when the chosen candidate's
 // name belongs to several functions.
 func (im *Image) Resolve(point string) (Resolved, error) {
-	specs, err := parsePoints(pointsYAML)
+	im.pointsOnce.Do(func() { im.points, im.pointsErr = parsePoints(pointsYAML) })
+	specs, err := im.points, im.pointsErr
 	if err != nil {
 		return Resolved{}, err
 	}
@@ -261,8 +264,16 @@ func (s *Symbols) functions(name string) []Symbol {
 	return found
 }
 
+// nearestNames returns the n names most like the one asked for.
 func nearestNames(names []string, name string, n int) []string {
+	dist := make(map[string]int, len(names))
+	for _, have := range names {
+		dist[have] = nearest.Distance(have, name)
+		if strings.Contains(have, name) || strings.Contains(name, have) {
+			dist[have] = min(dist[have], 1)
+		}
+	}
 	names = slices.Clone(names)
-	slices.SortStableFunc(names, func(a, b string) int { return cmp.Compare(distance(a, name), distance(b, name)) })
+	slices.SortStableFunc(names, func(a, b string) int { return cmp.Compare(dist[a], dist[b]) })
 	return names[:min(n, len(names))]
 }

@@ -73,7 +73,7 @@ func (im *Image) section(name string) []byte {
 	return im.flat[s.Offset : s.Offset+s.Size]
 }
 
-// composite returns the struct or union of a name, through typedefs.
+// composites returns the structs, unions and typedefs of such of a name.
 func (im *Image) composites(name string) ([]btf.Type, error) {
 	spec, err := im.spec()
 	if err != nil {
@@ -196,38 +196,7 @@ func memberNames(ms []btf.Member, depth int) []string {
 
 // nearestMembers returns the few names most like the one asked for.
 func nearestMembers(ms []btf.Member, name string) []string {
-	names := memberNames(ms, 0)
-	dist := make(map[string]int, len(names))
-	for _, n := range names {
-		d := distance(n, name)
-		if strings.Contains(n, name) || strings.Contains(name, n) {
-			d = min(d, 1)
-		}
-		dist[n] = d
-	}
-	slices.SortStableFunc(names, func(a, b string) int { return dist[a] - dist[b] })
-	return names[:min(4, len(names))]
-}
-
-// distance is Levenshtein's.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diag := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diag
-			if a[i] != b[j] {
-				cost++
-			}
-			diag = row[j+1]
-			row[j+1] = min(cost, row[j]+1, diag+1)
-		}
-	}
-	return row[len(b)]
+	return nearestNames(memberNames(ms, 0), name, 4)
 }
 
 // describe fills in what a type alone determines.

@@ -1,0 +1,113 @@
+// Package kerneltest finds kernel images for tests.
+//
+// It does not fetch any: that is for `lab kernels fetch`. It knows the cache's
+// layout, which package images owns, and the variables LAB_TEST_KERNELS (paths
+// of images, colon-separated, instead of the cache) and LAB_REQUIRE (names of
+// architectures, comma-separated, whose tests must not skip).
+package kerneltest
+
+import (
+	"bytes"
+	"encoding/binary"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// Images returns the paths of the kernel images of an architecture, "x86_64" or
+// "riscv64", sorted. When there are none the test skips, or fails where
+// LAB_REQUIRE names the architecture.
+func Images(t testing.TB, arch string) []string {
+	t.Helper()
+	var found []string
+	if list := os.Getenv("LAB_TEST_KERNELS"); list != "" {
+		for _, path := range filepath.SplitList(list) {
+			if Arch(path) == arch {
+				found = append(found, path)
+			}
+		}
+	} else if dir := cacheDir(); dir != "" {
+		// A pattern without a mistake has no error.
+		found, _ = filepath.Glob(filepath.Join(dir, "kernels", arch, "*", "vmlinuz"))
+	}
+	if len(found) == 0 {
+		Skip(t, arch, "no "+arch+" kernel image at hand; run `lab kernels fetch`, or set LAB_TEST_KERNELS to the paths of some")
+	}
+	slices.Sort(found)
+	return found
+}
+
+// Skip skips a test, or fails it where LAB_REQUIRE names the architecture.
+func Skip(t testing.TB, arch, reason string) {
+	t.Helper()
+	if slices.Contains(strings.Split(os.Getenv("LAB_REQUIRE"), ","), arch) {
+		t.Fatalf("LAB_REQUIRE names %s, but %s", arch, reason)
+	}
+	t.Skip(reason)
+}
+
+// Program returns the path of the first of names that is installed. When none
+// is the test skips or fails, like Images.
+func Program(t testing.TB, arch string, names ...string) string {
+	t.Helper()
+	for _, name := range names {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	Skip(t, arch, "none of "+strings.Join(names, ", ")+" is installed")
+	return ""
+}
+
+func cacheDir() string {
+	if dir := os.Getenv("LAB_CACHE"); dir != "" {
+		return dir
+	}
+	if dir := os.Getenv("XDG_CACHE_HOME"); dir != "" {
+		return filepath.Join(dir, "lab")
+	}
+	if home, err := os.UserHomeDir(); err == nil {
+		return filepath.Join(home, ".cache", "lab")
+	}
+	return ""
+}
+
+// Arch tells an image's architecture by its first bytes, and of a compressed
+// one by its path. It is empty when neither says.
+func Arch(path string) string {
+	f, err := os.Open(path)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	head := make([]byte, 1024)
+	n, err := f.Read(head)
+	if err != nil {
+		return ""
+	}
+	head = head[:n]
+	at := func(off int, magic string) bool { return len(head) > off && bytes.HasPrefix(head[off:], []byte(magic)) }
+	switch {
+	case at(0x202, "HdrS"):
+		return "x86_64"
+	case at(0x30, "RISCV"):
+		return "riscv64"
+	case at(0, "\x7fELF") && len(head) > 20:
+		switch binary.LittleEndian.Uint16(head[18:]) {
+		case 62:
+			return "x86_64"
+		case 243:
+			return "riscv64"
+		}
+		return ""
+	}
+	for _, arch := range []string{"riscv64", "x86_64"} {
+		if strings.Contains(path, arch) {
+			return arch
+		}
+	}
+	return ""
+}
