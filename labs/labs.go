@@ -245,7 +245,7 @@ func (l Lab) Plan(arch string) probe.Plan {
 // Rules returns what a trace of an architecture is judged by.
 func (l Lab) Rules(arch string) grade.Rules {
 	r := grade.Rules{
-		Lab: l.Name, Title: l.Title, Arch: arch,
+		Lab: l.Name, Title: l.Title, Summary: l.Summary, Arch: arch,
 		Output: slices.Clone(l.Output), Exit: l.Exit, Sequence: l.Sequence, Hits: l.Hits,
 	}
 	for _, p := range l.Points {

@@ -135,7 +135,7 @@ func spoil(t *testing.T, tr *trace.Trace, check string) {
 		set("ret_from_fork", "stack_end", 0)
 	case "it is a user process, not a kernel thread":
 		r := tr.Events[tracetest.Index(tr, "ret_from_fork")].Registers
-		r["rbx"], r["s0"] = 1, 1
+		r["rbx"], r["fp"] = 1, 1
 	case "the saved frame returns to user mode":
 		mode := map[string]trace.Word{"x86_64": 0x10, "riscv64": 0x120}
 		set("ret_from_fork", "user_mode", mode[tr.Header.Arch])

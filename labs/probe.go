@@ -46,7 +46,8 @@ func checkRead(src string) error {
 		return nil
 	}
 	if err := probe.CheckRead(src); err != nil {
-		return errors.New(strings.Join(strings.Fields(err.Error()), " "))
+		s, _, _ := strings.Cut(err.Error(), "\n") // expr draws the place below
+		return errors.New(s)
 	}
 	return nil
 }

@@ -63,7 +63,7 @@ func Failure(r Rules, kernel string, err error) Result {
 // newResult has every check of the rules, none of them made yet.
 func newResult(r Rules) Result {
 	res := Result{
-		Lab: r.Lab, Title: r.Title, Arch: r.Arch, Verdict: Error,
+		Lab: r.Lab, Title: r.Title, Summary: r.Summary, Arch: r.Arch, Verdict: Error,
 		Steps: []Step{}, Checks: []Check{}, Findings: []Finding{},
 	}
 	add := func(name string, score int, why string) {

@@ -46,7 +46,7 @@ func forkRules(arch string) grade.Rules {
 		}
 		r.Points = append(r.Points, point)
 	}
-	zero := map[string]string{"x86_64": "reg.rbx", "riscv64": `symbol == "ret_from_fork_user_asm" ? 0 : reg.s0`}
+	zero := map[string]string{"x86_64": "reg.rbx", "riscv64": `symbol == "ret_from_fork_user_asm" ? 0 : reg.fp`}
 	r.Checks = []grade.CheckRule{
 		{Name: "start", At: "ret_from_fork", Observed: "wake_up_new_task.read.start", Expected: "pc", Format: "address", Why: "It was planted."},
 		{Name: "stack pointer", At: "ret_from_fork", Observed: "sp", Expected: "read.thread_sp + switch_frame", Format: "address"},
@@ -166,7 +166,7 @@ func wrongs() []wrong {
 		{"value-magic", func(t *trace.Trace) { tracetest.SetRead(t, "ret_from_fork", "stack_end", 0) }},
 		{"value-kernel-thread", func(t *trace.Trace) {
 			r := t.Events[tracetest.Index(t, "ret_from_fork")].Registers
-			r["rbx"], r["s0"] = 0xffffffff810a0000, 0xffffffff810a0000
+			r["rbx"], r["fp"] = 0xffffffff810a0000, 0xffffffff810a0000
 		}},
 		{"value-returns", func(t *trace.Trace) { tracetest.SetRead(t, "ret_from_fork", "user_ret", ^trace.Word(10)) }},
 		{"unread", func(t *trace.Trace) {
@@ -177,7 +177,7 @@ func wrongs() []wrong {
 		{"no-register", func(t *trace.Trace) {
 			r := t.Events[tracetest.Index(t, "ret_from_fork")].Registers
 			delete(r, "rbx")
-			delete(r, "s0")
+			delete(r, "fp")
 		}},
 		{"no-size", func(t *trace.Trace) { t.Header.Sizes = nil }},
 	}

@@ -10,6 +10,7 @@ import (
 // Rules are what a trace of one lab is judged by, for one architecture.
 type Rules struct {
 	Lab, Title, Arch string
+	Summary          string // the question the lab answers
 
 	// Points are the places of the lab. Within a role those with Step come in
 	// this order.

@@ -38,6 +38,7 @@ type Document struct {
 type Result struct {
 	Lab      string  `json:"lab"`
 	Title    string  `json:"title,omitempty"`
+	Summary  string  `json:"summary,omitempty"`
 	Arch     string  `json:"arch"`
 	Kernel   string  `json:"kernel"` // uname -r, "" when no kernel came up
 	QEMU     string  `json:"qemu,omitempty"`

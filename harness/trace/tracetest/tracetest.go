@@ -140,7 +140,7 @@ func (m machine) stop(i int) trace.Event {
 		e.Task = &trace.Task{Address: word(m.child), PID: 84, TGID: 84, Comm: "fork-new"}
 		e.Role = "child"
 		e.Registers = map[string]trace.Word{
-			m.roles["pc"]: e.Address, m.roles["sp"]: word(sp), m.roles["ret"]: word(m.parent), "rbx": 0, "s0": 0,
+			m.roles["pc"]: e.Address, m.roles["sp"]: word(sp), m.roles["ret"]: word(m.parent), "rbx": 0, "fp": 0,
 		}
 		e.Reads = map[string]trace.Word{
 			"thread_sp": word(threadSP), "stack": word(m.stack), "stack_top": word(top), "stack_end": 0x57ac6e9d,

@@ -1,0 +1,95 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/jstemmer/go-junit-report/v2/junit"
+
+	"kernellab/harness/grade"
+)
+
+// junitXML writes a suite a result and a case a check. A check that was skipped
+// is a failure where the program is to blame for the missing evidence, because a
+// suite that only skips counts as good; where the run could not be graded an
+// error case says so and the checks are skipped.
+func junitXML(w io.Writer, doc grade.Document) error {
+	out := junit.Testsuites{Name: "lab"}
+	names := map[string]bool{}
+	for i, r := range doc.Results {
+		class := unique(names, id(r))
+		suite := junit.Testsuite{Name: class, ID: i, Time: fmt.Sprintf("%.3f", r.Duration.Seconds())}
+		suite.AddProperty("schema", grade.Schema)
+		suite.AddProperty("verdict", string(r.Verdict))
+		suite.AddProperty("score", fmt.Sprintf("%d/%d", r.Score, r.MaxScore))
+		cases := map[string]bool{}
+		add := func(tc junit.Testcase) {
+			tc.Classname, tc.Name = class, unique(cases, tc.Name)
+			suite.AddTestcase(tc)
+		}
+		if r.Verdict == grade.Error {
+			add(junit.Testcase{Name: "the run can be graded", Error: &junit.Result{
+				Message: plain(r.Error), Type: "could-not-grade", Data: findings(r),
+			}})
+		}
+		for _, c := range r.Checks {
+			add(testcase(r, c))
+		}
+		if r.Verdict == grade.Fail && suite.Failures == 0 {
+			add(junit.Testcase{Name: "nothing else went wrong", Failure: &junit.Result{
+				Message: first(r), Type: "finding", Data: findings(r),
+			}})
+		}
+		if text := findings(r); text != "" {
+			suite.SystemOut = &junit.Output{Data: text}
+		}
+		out.AddSuite(suite)
+	}
+	if _, err := io.WriteString(w, `<?xml version="1.0" encoding="UTF-8"?>`+"\n"); err != nil {
+		return fmt.Errorf("write junit: %w", err)
+	}
+	if err := out.WriteXML(w); err != nil {
+		return fmt.Errorf("write junit: %w", err)
+	}
+	return nil
+}
+
+func testcase(r grade.Result, c grade.Check) junit.Testcase {
+	tc := junit.Testcase{Name: plain(c.Name)}
+	result := &junit.Result{
+		Message: plain(fmt.Sprintf("expected %s, observed %s", c.Expected, c.Observed)),
+		Data:    strings.Join(detail(c), "\n"),
+	}
+	if c.Expected == "" {
+		result.Message = plain(c.Observed)
+	}
+	switch {
+	case c.Verdict == grade.Pass:
+	case c.Verdict == grade.Skip && r.Verdict == grade.Error:
+		tc.Skipped = &junit.Result{Message: plain(c.Observed)}
+	case c.Verdict == grade.Skip:
+		result.Type = "not-seen"
+		tc.Failure = result
+	default:
+		result.Type = "check"
+		tc.Failure = result
+	}
+	return tc
+}
+
+// findings lists a result's findings, a line each.
+func findings(r grade.Result) string {
+	var lines []string
+	for i, f := range r.Findings {
+		lines = append(lines, fmt.Sprintf("%d. %s", i+1, plain(f.Message)))
+	}
+	return strings.Join(lines, "\n")
+}
+
+func first(r grade.Result) string {
+	if len(r.Findings) == 0 {
+		return "failed"
+	}
+	return plain(r.Findings[0].Message)
+}

@@ -1,0 +1,54 @@
+package report
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"strings"
+
+	"kernellab/harness/grade"
+)
+
+// ktap writes a test a result, with its checks nested in it.
+func ktap(w io.Writer, doc grade.Document) error {
+	b := bufio.NewWriter(w)
+	fmt.Fprintf(b, "KTAP version 1\n1..%d\n", len(doc.Results))
+	for i, r := range doc.Results {
+		fmt.Fprintf(b, "  KTAP version 1\n  # Subtest: %s\n  1..%d\n", description(id(r)), len(r.Checks))
+		for j, c := range r.Checks {
+			if c.Verdict == grade.Fail {
+				for _, l := range detail(c) {
+					fmt.Fprintf(b, "  # %s\n", l)
+				}
+			}
+			switch c.Verdict {
+			case grade.Pass:
+				fmt.Fprintf(b, "  ok %d %s\n", j+1, description(c.Name))
+			case grade.Skip:
+				fmt.Fprintf(b, "  ok %d %s # SKIP %s\n", j+1, description(c.Name), plain(c.Observed))
+			default:
+				fmt.Fprintf(b, "  not ok %d %s\n", j+1, description(c.Name))
+			}
+		}
+		for _, f := range r.Findings {
+			fmt.Fprintf(b, "# %s\n", plain(f.Message))
+		}
+		switch {
+		case r.Verdict == grade.Pass:
+			fmt.Fprintf(b, "ok %d %s\n", i+1, description(id(r)))
+		case r.Verdict == grade.Error:
+			fmt.Fprintf(b, "not ok %d %s # ERROR %s\n", i+1, description(id(r)), plain(r.Error))
+		case len(r.Findings) > 0 && r.Findings[0].Kind == grade.FindTimeout:
+			fmt.Fprintf(b, "not ok %d %s # TIMEOUT %s\n", i+1, description(id(r)), plain(r.Findings[0].Message))
+		default:
+			fmt.Fprintf(b, "not ok %d %s\n", i+1, description(id(r)))
+		}
+	}
+	if err := b.Flush(); err != nil {
+		return fmt.Errorf("write ktap: %w", err)
+	}
+	return nil
+}
+
+// description is a name without what ends one in KTAP.
+func description(s string) string { return strings.ReplaceAll(plain(s), "#", "No.") }

@@ -1,0 +1,118 @@
+// Package report shows verdicts: to a person on a terminal, live or afterwards,
+// and to programs as JSON, JUnit XML, KTAP and Gradescope's results.json.
+//
+// It decides nothing: every format says what the verdict document says. What a
+// program in the guest printed, or called itself, is untrusted, and reaches a
+// terminal with its control characters made visible.
+//
+// The formats follow the JUnit schema of the Jenkins xUnit plugin, the kernel's
+// Documentation/dev-tools/ktap.rst, and Gradescope's autograder specification.
+package report
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"kernellab/harness/grade"
+)
+
+// The formats.
+const (
+	FormatText       = "text"
+	FormatJSON       = "json"
+	FormatJUnit      = "junit"
+	FormatKTAP       = "ktap"
+	FormatGradescope = "gradescope"
+)
+
+// Formats returns the formats, text first.
+func Formats() []string {
+	return []string{FormatText, FormatJSON, FormatJUnit, FormatKTAP, FormatGradescope}
+}
+
+// FormatError says that there is no such format.
+type FormatError struct {
+	Format  string
+	Nearest string // "" when none is near
+}
+
+func (e *FormatError) Error() string {
+	if e.Nearest != "" {
+		return fmt.Sprintf("unknown format %q: did you mean %q?", e.Format, e.Nearest)
+	}
+	return fmt.Sprintf("unknown format %q: use %s", e.Format, strings.Join(Formats(), ", "))
+}
+
+// CheckFormat returns a *FormatError for a format that there is not.
+func CheckFormat(format string) error {
+	if slices.Contains(Formats(), format) {
+		return nil
+	}
+	return &FormatError{Format: format, Nearest: grade.Nearest(format, Formats())}
+}
+
+// Write writes a document in a format; s matters to text alone.
+func Write(w io.Writer, format string, doc grade.Document, s Style) error {
+	switch format {
+	case FormatText:
+		return Text(w, doc, s)
+	case FormatJSON:
+		return doc.Encode(w)
+	case FormatJUnit:
+		return junitXML(w, doc)
+	case FormatKTAP:
+		return ktap(w, doc)
+	case FormatGradescope:
+		return gradescope(w, doc)
+	}
+	return CheckFormat(format)
+}
+
+// id names a result among others: "fork-new.x86_64.6.1.0-50-cloud-amd64".
+func id(r grade.Result) string {
+	parts := []string{r.Lab, r.Arch, r.Kernel}
+	return plain(strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), "."))
+}
+
+// detail tells a check that does not pass, in lines for a person.
+func detail(c grade.Check) []string {
+	var out []string
+	if c.Verdict != grade.Pass {
+		if c.Expected != "" {
+			out = append(out, "expected: "+plain(c.Expected))
+		}
+		out = append(out, "observed: "+plain(c.Observed))
+	}
+	for _, l := range c.Lines {
+		out = append(out, fmt.Sprintf("%-7s  %s", label(l.Mark), plain(l.Text)))
+	}
+	if c.Verdict != grade.Pass && c.Why != "" {
+		out = append(out, "why: "+plain(c.Why))
+	}
+	return out
+}
+
+// label is a mark as gradelib prints it.
+func label(m grade.Mark) string {
+	switch m {
+	case grade.Good:
+		return "GOOD"
+	case grade.Bad:
+		return "BAD"
+	case grade.Missing:
+		return "MISSING"
+	}
+	return ""
+}
+
+// unique returns name, or name with a number when it is among those seen.
+func unique(seen map[string]bool, name string) string {
+	out := name
+	for n := 2; seen[out]; n++ {
+		out = fmt.Sprintf("%s (%d)", name, n)
+	}
+	seen[out] = true
+	return out
+}

@@ -1,0 +1,71 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/charmbracelet/lipgloss"
+	"github.com/muesli/termenv"
+)
+
+// Style is how text looks. The zero value is 80 columns without colour.
+type Style struct {
+	Color bool
+	Width int // columns; 0 is 80
+}
+
+const (
+	minWidth = 40
+	maxWidth = 100 // lines longer than this are hard to read
+)
+
+func (s Style) width() int {
+	if s.Width == 0 {
+		return 80
+	}
+	return min(max(s.Width, minWidth), maxWidth)
+}
+
+// page writes styled lines and remembers the first error.
+type page struct {
+	w     io.Writer
+	width int
+	err   error
+
+	title, point, dim, good, bad, warn, value lipgloss.Style
+}
+
+func newPage(w io.Writer, s Style) *page {
+	r := lipgloss.NewRenderer(w)
+	profile := termenv.Ascii
+	if s.Color {
+		profile = termenv.ANSI
+	}
+	r.SetColorProfile(profile)
+	color := func(c string) lipgloss.Style { return r.NewStyle().Foreground(lipgloss.Color(c)) }
+	return &page{
+		w: w, width: s.width(),
+		title: r.NewStyle().Bold(true), point: color("6").Bold(true), dim: r.NewStyle().Faint(true),
+		good: color("2").Bold(true), bad: color("1").Bold(true), warn: color("3").Bold(true), value: color("6"),
+	}
+}
+
+// line writes one line.
+func (p *page) line(format string, args ...any) {
+	if p.err != nil {
+		return
+	}
+	s := strings.TrimRight(fmt.Sprintf(format, args...), " ")
+	_, p.err = io.WriteString(p.w, s+"\n")
+}
+
+// text writes text in lines after an indent; the first line has lead there.
+func (p *page) text(lead string, indent int, style lipgloss.Style, text string) {
+	for i, l := range wrap(text, p.width-indent) {
+		if i > 0 {
+			lead = ""
+		}
+		p.line("%s%s%s", lead, strings.Repeat(" ", indent-lipgloss.Width(lead)), style.Render(l))
+	}
+}

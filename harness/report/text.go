@@ -1,0 +1,255 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/charmbracelet/lipgloss"
+
+	"kernellab/harness/grade"
+	"kernellab/harness/trace"
+)
+
+// Text writes a document for a person: every result, and with several a table of
+// them at the end.
+func Text(w io.Writer, doc grade.Document, s Style) error {
+	p := newPage(w, s)
+	for i, r := range doc.Results {
+		if i > 0 {
+			p.line("%s\n", p.dim.Render(strings.Repeat("─", p.width)))
+		}
+		p.heading(r.Lab, r.Title, r.Arch, r.Kernel, r.QEMU)
+		for j, step := range r.Steps {
+			p.step(j+1, step)
+		}
+		p.result(r)
+	}
+	p.table(doc)
+	return p.err
+}
+
+// Live shows a run as it happens.
+type Live struct {
+	page     *page
+	rules    grade.Rules
+	follower *grade.Follower
+	steps    int
+}
+
+// NewLive returns a Live for one run that is judged by r.
+func NewLive(w io.Writer, r grade.Rules, s Style) *Live {
+	return &Live{page: newPage(w, s), rules: r}
+}
+
+// Kernel tells what runs on what, at the head of the run.
+func (l *Live) Kernel(h trace.Header) error {
+	l.follower = grade.NewFollower(h, l.rules)
+	l.steps = 0
+	l.page.heading(l.rules.Lab, l.rules.Title, h.Arch, h.Kernel.Release, h.QEMU)
+	return l.page.err
+}
+
+// Event shows an event if it is a step, or evidence.
+func (l *Live) Event(e trace.Event) error {
+	if l.follower == nil {
+		l.follower = grade.NewFollower(trace.Header{}, l.rules)
+	}
+	s, ok := l.follower.Step(e)
+	switch {
+	case !ok:
+	case s.Evidence:
+		l.page.step(0, s)
+	default:
+		l.steps++
+		l.page.step(l.steps, s)
+	}
+	return l.page.err
+}
+
+// Result shows the verdict after the steps.
+func (l *Live) Result(r grade.Result) error {
+	l.page.result(r)
+	return l.page.err
+}
+
+func (p *page) heading(lab, title, arch, kernel, qemu string) {
+	p.line("%s  %s", p.title.Render(plain(lab)), plain(title))
+	var on []string
+	for _, s := range []string{arch, prefix("Linux ", kernel), prefix("QEMU ", qemu)} {
+		if s != "" {
+			on = append(on, plain(s))
+		}
+	}
+	p.line("%s\n", p.dim.Render(strings.Join(on, " · ")))
+}
+
+func prefix(what, s string) string {
+	if s == "" {
+		return ""
+	}
+	return what + s
+}
+
+const stepIndent = 5
+
+// step shows one step; number 0 is evidence.
+func (p *page) step(number int, s grade.Step) {
+	mark := fmt.Sprintf("%3d", number)
+	if number == 0 {
+		mark = "  ·"
+	}
+	name, symbol := pad(plain(s.Point), 17), plain(s.Symbol)
+	task := fmt.Sprintf("%d[%s]", s.PID, plain(s.Comm))
+	if s.Role != "" {
+		task = plain(s.Role) + " " + task
+	}
+	room := p.width - stepIndent - utf8.RuneCountInString(name) - 2 - utf8.RuneCountInString(task)
+	if utf8.RuneCountInString(symbol) > room-2 {
+		room = utf8.RuneCountInString(symbol) + 2
+	}
+	p.line("%s  %s  %s%s", p.dim.Render(mark), p.point.Render(name), p.dim.Render(pad(symbol, room)), task)
+	p.text("", stepIndent, lipgloss.NewStyle(), plain(s.Means))
+	widest := 0
+	for _, v := range s.Values {
+		widest = max(widest, utf8.RuneCountInString(plain(v.Name)))
+	}
+	for _, v := range s.Values {
+		lead := strings.Repeat(" ", stepIndent+2) + p.dim.Render(plain(v.Name))
+		p.text(lead, stepIndent+2+min(widest, 32)+2, p.value, plain(v.Text))
+	}
+	p.line("")
+}
+
+// result shows all but the steps.
+func (p *page) result(r grade.Result) {
+	if r.Error == "" || r.Score > 0 {
+		// The checks are the answer to the lab's question, with live values.
+		heading := "Checks"
+		if r.Passed() && r.Summary != "" {
+			heading = r.Summary
+		}
+		p.text("", 0, p.title, plain(heading))
+		for _, c := range r.Checks {
+			p.check(c, r.Passed())
+		}
+		p.line("")
+	}
+	if len(r.Findings) > 0 {
+		p.line("%s", p.title.Render("What went wrong"))
+		for i, f := range r.Findings {
+			at := ""
+			if f.Step > 0 {
+				at = fmt.Sprintf("at step %d: ", f.Step)
+			}
+			p.text(fmt.Sprintf("%3d.", i+1), stepIndent, lipgloss.NewStyle(), at+plain(f.Message))
+		}
+		p.line("")
+	}
+	for _, n := range r.Notes {
+		p.text(p.warn.Render("  note"), 8, p.dim, plain(n))
+	}
+	if len(r.Notes) > 0 {
+		p.line("")
+	}
+	p.verdict(r)
+}
+
+// check shows one check; why it holds is told only when nothing else needs the
+// reader's eye.
+func (p *page) check(c grade.Check, why bool) {
+	mark := map[grade.Verdict]string{
+		grade.Pass: p.good.Render("✓"), grade.Fail: p.bad.Render("✗"), grade.Skip: p.warn.Render("–"),
+	}[c.Verdict]
+	score := fmt.Sprintf("%d/%d", c.Score, c.MaxScore)
+	name, value := wrap(plain(c.Name), p.width-12), ""
+	if len(name) == 0 {
+		name = []string{""}
+	}
+	room := p.width - 4 - len(score) - 2
+	if c.Verdict == grade.Pass && len(c.Lines) == 0 {
+		value = plain(c.Observed)
+	}
+	beside := len(name) == 1 && utf8.RuneCountInString(name[0])+2+utf8.RuneCountInString(value) <= room
+	for i, l := range name {
+		switch {
+		case i > 0:
+			p.line("    %s", l)
+		case beside:
+			gap := strings.Repeat(" ", room-utf8.RuneCountInString(l)-utf8.RuneCountInString(value))
+			p.line("  %s %s%s%s  %s", mark, l, gap, p.value.Render(value), score)
+		default:
+			p.line("  %s %s  %s", mark, pad(l, room), score)
+		}
+	}
+	if !beside {
+		p.text("", 6, p.value, value)
+	}
+	if c.Verdict != grade.Pass {
+		if c.Expected != "" {
+			p.text("      expected", 16, lipgloss.NewStyle(), plain(c.Expected))
+		}
+		p.text("      observed", 16, lipgloss.NewStyle(), plain(c.Observed))
+	}
+	for _, l := range c.Lines {
+		style := map[grade.Mark]lipgloss.Style{
+			grade.Good: p.good, grade.Bad: p.bad, grade.Missing: p.bad, grade.Context: p.dim,
+		}[l.Mark]
+		p.line("      %s %s", style.Render(pad(label(l.Mark), 8)), plain(l.Text))
+	}
+	switch {
+	case c.Verdict == grade.Pass && why:
+		p.text("", 6, p.dim, plain(c.Why))
+	case c.Verdict != grade.Pass && c.Why != "":
+		p.text("      why", 16, p.dim, plain(c.Why))
+	}
+}
+
+func (p *page) verdict(r grade.Result) {
+	word, style := "PASS", p.good
+	switch r.Verdict {
+	case grade.Fail:
+		word, style = "FAIL", p.bad
+	case grade.Error:
+		word, style = "ERROR", p.warn
+	}
+	on := plain(r.Lab)
+	for _, s := range []string{prefix("on ", r.Arch), prefix("Linux ", r.Kernel)} {
+		if s != "" {
+			on += " " + plain(s)
+		}
+	}
+	if r.Duration > 0 {
+		on += ", " + seconds(r.Duration)
+	}
+	if r.Attempts > 1 {
+		on += fmt.Sprintf(", %d attempts", r.Attempts)
+	}
+	p.line("%s  %d/%d  %s", style.Render(word), r.Score, r.MaxScore, on)
+	if r.Error != "" {
+		p.text("", 2, lipgloss.NewStyle(), "Could not be graded, which is not the program's mistake: "+plain(r.Error))
+	}
+}
+
+func seconds(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds()) }
+
+// table lists the verdicts of several results.
+func (p *page) table(doc grade.Document) {
+	if len(doc.Results) == 0 {
+		p.line("%s  nothing was graded", p.warn.Render("ERROR"))
+	}
+	if len(doc.Results) < 2 {
+		return
+	}
+	widest := 0
+	for _, r := range doc.Results {
+		widest = max(widest, utf8.RuneCountInString(plain(r.Lab)))
+	}
+	p.line("\n%s", p.title.Render("Results"))
+	for _, r := range doc.Results {
+		style := map[grade.Verdict]lipgloss.Style{grade.Pass: p.good, grade.Fail: p.bad, grade.Error: p.warn}[r.Verdict]
+		p.line("  %s %s  %-8s %3d/%-3d  %s", style.Render(pad(string(r.Verdict), 5)), pad(plain(r.Lab), widest), plain(r.Arch), r.Score, r.MaxScore, plain(r.Kernel))
+	}
+}
