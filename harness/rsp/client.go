@@ -18,8 +18,8 @@ const DefaultTimeout = 10 * time.Second
 // Options for New. The zero value is ready to use.
 type Options struct {
 	// Timeout bounds each exchange with the stub, and each step that Resume
-	// and Step make. 0 means DefaultTimeout. Wait is bounded by its context
-	// alone.
+	// and Step make. 0 means DefaultTimeout. The first exchange includes what
+	// QEMU still needs to start. Wait is bounded by its context alone.
 	Timeout time.Duration
 	// Log receives a line for each packet, in the form that rsptest.Parse
 	// reads back as a script. nil means no log.

@@ -12,6 +12,20 @@
 // and QEMU's side of it is gdbstub/ in QEMU's source (gdbstub.c up to 7.2).
 // Where the two differ, this package follows QEMU.
 //
+//	c, err := rsp.New(ctx, conn, rsp.Options{})
+//	…
+//	defer c.Close()
+//	err = c.Insert(ctx, addr)
+//	for {
+//		err = c.Resume(ctx)
+//		stop, err := c.Wait(ctx)
+//		if stop.PC != addr {
+//			continue
+//		}
+//		regs, err := c.Registers(ctx)
+//		err = c.ReadMemory(ctx, regs["sp"], buf)
+//	}
+//
 // # On the wire
 //
 // A packet is $payload#checksum, answered by + (taken) or - (send it again).
@@ -36,7 +50,8 @@
 //	Resume                       1  vCont;c
 //	Resume over a breakpoint     2  z0 vCont;s | Z0 vCont;c
 //	  with several vCPUs         3  the step is checked to have moved the PC
-//	Wait, Interrupt              1  g, with Hg before it when the thread changed
+//	Wait                         1  g; with several vCPUs Hg g
+//	Interrupt                    2  0x03 | g
 //	Step                         2  vCont;s | g
 //	Registers after a stop       0  the same g
 //	Registers otherwise          1  g

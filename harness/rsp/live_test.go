@@ -251,6 +251,23 @@ func TestLiveDeath(t *testing.T) {
 	}
 }
 
+// QEMU tells that it ends, if it can.
+func TestLiveQuit(t *testing.T) {
+	l := riscvLoop()
+	ctx := background(t)
+	g := l.boot(t, "-S")
+	c := attach(t, g.conn, rsp.Options{})
+	must(t, c.Resume(ctx))
+	if _, err := g.monitor.Write([]byte("quit\n")); err != nil {
+		t.Fatal(err)
+	}
+	stop, err := c.Wait(ctx)
+	must(t, err)
+	if diff := cmp.Diff(rsp.Stop{Exited: true}, stop); diff != "" {
+		t.Errorf("stop (-want +got):\n%s", diff)
+	}
+}
+
 func TestLiveThreads(t *testing.T) {
 	l := riscvLoop() // where all harts run the firmware
 	ctx := background(t)

@@ -9,17 +9,14 @@ import (
 	"slices"
 )
 
-// maxHops bounds how often a step is repeated that does not move the PC. A
-// jump to itself never does.
-const maxHops = 64
-
 // Resume lets the guest run and returns as soon as it does. Threads that were
 // reported to stand on a breakpoint are stepped over it first, each with the
 // breakpoint removed and the other threads halted: QEMU would report it again
 // at once.
 //
-// An instruction that repeats itself (rep movs) or faults counts as standing
-// on its breakpoint again.
+// An instruction that repeats itself (rep movs) or faults comes back to its
+// breakpoint and is reported again. So is one in x86 code whose segments are
+// not flat, where the PC is not the address that a breakpoint has.
 //
 // If ctx ends while a thread is being stepped, the guest counts as running:
 // Wait returns the stop that ends the step, and the next Resume puts the
@@ -106,32 +103,6 @@ func (c *Client) sendInterrupt(ctx context.Context, r *run) error {
 	return nil
 }
 
-// Step runs one thread for one instruction and returns where it then stands.
-// The other threads stay halted. An empty name means the stopped thread.
-//
-// Stop.Thread is the stepped thread, even if the stub names another.
-func (c *Client) Step(ctx context.Context, thread string) (Stop, error) {
-	const op = "step"
-	if err := c.takeHalted(ctx); err != nil {
-		return Stop{}, opError(op, "", err)
-	}
-	defer c.give()
-	if thread == "" {
-		thread = c.stopped
-	}
-	if _, known := c.parked[thread]; !known {
-		if err := c.look(ctx, op, &Stop{Thread: thread}); err != nil {
-			return Stop{}, err
-		}
-	}
-	r, err := c.hop(ctx, op, thread, true)
-	if err != nil {
-		return Stop{}, err
-	}
-	c.claim(r)
-	return r.stop, nil
-}
-
 // pending returns the run whose stop is still to be returned. It takes a turn,
 // lest it be one of the steps inside a Resume.
 func (c *Client) pending(ctx context.Context) (*run, error) {
@@ -162,65 +133,6 @@ func (c *Client) start(thread string) *request {
 	}
 	r.starts = &run{thread: thread, over: make(chan struct{})}
 	return r
-}
-
-// hop steps a thread whose PC is known, off its breakpoint if it stands on
-// one, which is then left for plantings to put back. With look it reads where
-// the thread is afterwards, and repeats a step that led nowhere: with several
-// vCPUs QEMU may end it for a debug request of another.
-func (c *Client) hop(ctx context.Context, op, thread string, look bool) (*run, error) {
-	before := c.parked[thread]
-	for tries := 1; ; tries++ {
-		r, err := c.hopOnce(ctx, op, thread)
-		if err != nil || r.reply.Exited {
-			return r, err
-		}
-		ended := r.reply.Signal == SignalTrap
-		if look || !ended {
-			at := r.reply
-			at.Thread = thread
-			if err := c.look(ctx, op, &at); err != nil {
-				return nil, err
-			}
-			r.stop = at
-		}
-		c.claim(r)
-		if r.stop.PC != before || tries == maxHops || ended && c.threads == 1 {
-			return r, nil
-		}
-	}
-}
-
-func (c *Client) hopOnce(ctx context.Context, op, thread string) (*run, error) {
-	var lifted []*request
-	if pc := c.parked[thread]; c.breakpoints[pc] {
-		lifted = append(lifted, c.removal(pc))
-	}
-	step := c.start(thread)
-	if err := c.exchange(ctx, append(lifted, step)...); err != nil {
-		return nil, opError(op, step.payload, err)
-	}
-	r := step.starts
-	limited, cancel := context.WithTimeoutCause(ctx, c.timeout, ErrTimeout)
-	defer cancel()
-	if err := c.awaitStop(limited, r); err != nil {
-		return nil, opError(op, step.payload, err)
-	}
-	if r.err != nil {
-		c.claim(r)
-		return nil, opError(op, step.payload, r.err)
-	}
-	if r.reply.Exited {
-		r.stop = r.reply
-		return r, nil
-	}
-	delete(c.parked, thread)
-	for _, l := range lifted {
-		if err := okError(l.reply); err != nil {
-			return nil, errors.Join(opError(op, l.payload, err), c.finish(ctx, op, r))
-		}
-	}
-	return r, nil
 }
 
 // halt stops a run that should not have begun.
@@ -263,7 +175,7 @@ func (c *Client) stop(ctx context.Context, op string, r *run) (Stop, error) {
 	}
 	if r.err != nil {
 		c.claim(r)
-		return Stop{}, opError(op, "", fmt.Errorf("the stub refused to resume: %w", r.err))
+		return Stop{}, opError(op, "", fmt.Errorf("the stub did not resume the guest: %w", r.err))
 	}
 	if r.reply.Exited {
 		c.claim(r)

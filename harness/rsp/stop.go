@@ -30,6 +30,24 @@ type Stop struct {
 	ExitCode int
 }
 
+// String is for people: "SIGTRAP in p01.01 at 0xffffffff81000000".
+func (s Stop) String() string {
+	signal := fmt.Sprintf("signal %d", s.Signal)
+	switch s.Signal {
+	case SignalInterrupt:
+		signal = "SIGINT"
+	case SignalTrap:
+		signal = "SIGTRAP"
+	}
+	switch {
+	case s.Exited && s.Signal != 0:
+		return "exited by " + signal
+	case s.Exited:
+		return fmt.Sprintf("exited with code %d", s.ExitCode)
+	}
+	return fmt.Sprintf("%s in %s at %#x", signal, s.Thread, s.PC)
+}
+
 // isStop tells a stop reply from any other: no reply of data starts with
 // these capitals.
 func isStop(p []byte) bool {

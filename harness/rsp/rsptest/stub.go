@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"strconv"
 	"sync"
 	"syscall"
 	"testing"
@@ -291,7 +290,10 @@ func plain(body []byte) []byte {
 	return out
 }
 
-// frame frames a payload the way QEMU does, or also with runs.
+// Frame frames a payload the way QEMU does.
+func Frame(payload string) []byte { return frame(payload, false) }
+
+// frame can also encode runs, which QEMU does not.
 func frame(payload string, rle bool) []byte {
 	var body []byte
 	for _, b := range []byte(payload) {
@@ -326,17 +328,4 @@ func runs(body []byte) []byte {
 		out, i = append(out, body[i], '*', byte(n-1+29)), i+n
 	}
 	return out
-}
-
-// Quote writes a payload as scripts do.
-func Quote(payload string) string {
-	var b bytes.Buffer
-	for _, c := range []byte(payload) {
-		if c < ' ' || c > '~' || c == '\\' {
-			b.WriteString(`\x` + strconv.FormatUint(uint64(c)+0x100, 16)[1:])
-			continue
-		}
-		b.WriteByte(c)
-	}
-	return b.String()
 }
