@@ -1,0 +1,338 @@
+package images
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"sort"
+	"strings"
+	"sync"
+
+	"github.com/u-root/gobusybox/src/pkg/bb"
+	"github.com/u-root/gobusybox/src/pkg/bb/findpkg"
+	"github.com/u-root/gobusybox/src/pkg/golang"
+	"github.com/u-root/mkuimage/cpio"
+	"github.com/u-root/uio/ulog"
+)
+
+// agentSources are what the agent is built from. uroot/go.mod.txt and go.sum.txt
+// name the u-root that the commands come from, with the versions of the
+// project's own go.mod.
+//
+//go:embed guest/agent/*.go guest/wire/*.go uroot/go.mod.txt uroot/go.sum.txt
+var agentSources embed.FS
+
+const (
+	// baseFormat changes when the same sources make another archive.
+	baseFormat = "base 1"
+
+	// shellTag builds gosh with the smaller of its two line editors.
+	shellTag = "goshliner"
+
+	urootCommands = "github.com/u-root/u-root/cmds/core/"
+)
+
+// commands are the u-root commands of the guest's shell.
+var commands = [...]string{
+	"cat", "dmesg", "echo", "gosh", "grep", "head", "id", "init", "kill", "ls", "mount",
+	"poweroff", "ps", "pwd", "shutdown", "sleep", "tail", "uname", "wc",
+}
+
+// Base returns the path of the archive that every guest of an architecture
+// boots: the agent, u-root's init and shell, and a few commands. The first build
+// takes half a minute.
+func (c *Cache) Base(ctx context.Context, goarch string, p Progress) (string, error) {
+	path, err := c.base(ctx, goarch, p)
+	if err != nil {
+		return "", fmt.Errorf("build the initramfs for %s: %w", goarch, err)
+	}
+	return path, nil
+}
+
+func (c *Cache) base(ctx context.Context, goarch string, p Progress) (string, error) {
+	if err := checkGoArch(goarch); err != nil {
+		return "", err
+	}
+	dir, err := c.Path("initramfs")
+	if err != nil {
+		return "", err
+	}
+	work, release, err := c.TempDir(ctx, "initramfs")
+	if err != nil {
+		return "", err
+	}
+	defer release()
+	src := filepath.Join(work, "src")
+	if err := stage(src); err != nil {
+		return "", err
+	}
+	tool, err := findGo(ctx, src)
+	if err != nil {
+		return "", err
+	}
+	key, err := baseKey(tool, goarch)
+	if err != nil {
+		return "", err
+	}
+	out := filepath.Join(dir, fmt.Sprintf("base-%s-%s.cpio", goarch, key))
+	if exists(out) {
+		return out, nil
+	}
+	lock, err := c.lock(ctx, filepath.Base(out))
+	if err != nil {
+		return "", err
+	}
+	defer lock.Close()
+	if exists(out) { // another process made it meanwhile
+		return out, nil
+	}
+	const steps = 4
+	what := "building the initramfs for " + goarch
+	p.report(what, 0, steps)
+	agent := filepath.Join(work, "agent")
+	if err := tool.buildIn(ctx, src, "./images/guest/agent", agent, goarch); err != nil {
+		return "", fmt.Errorf("the agent: %w", err)
+	}
+	p.report(what, 1, steps)
+	gen := filepath.Join(work, "bb")
+	if err := generate(tool, src, gen, goarch); err != nil {
+		return "", fmt.Errorf("u-root's commands: %w; their sources come from the Go module proxy the first time, so check the network and GOPROXY", err)
+	}
+	if err := ctx.Err(); err != nil {
+		return "", err
+	}
+	p.report(what, 2, steps)
+	box := filepath.Join(work, "bb.bin")
+	if err := tool.buildIn(ctx, filepath.Join(gen, "src/bb.u-root.com/bb"), ".", box, goarch, "GO111MODULE=off", "GOFLAGS=-tags="+shellTag, "GOPATH="+gen); err != nil {
+		return "", fmt.Errorf("u-root's commands: %w", err)
+	}
+	p.report(what, 3, steps)
+	records, err := baseRecords(agent, box)
+	if err != nil {
+		return "", err
+	}
+	if err := writeFile(out, 0o600, func(w io.Writer) error { return writeCPIO(w, records) }); err != nil {
+		return "", err
+	}
+	p.report(what, steps, steps)
+	return out, nil
+}
+
+// stage writes the sources of the agent as a module of their own.
+func stage(dir string) error {
+	return fs.WalkDir(agentSources, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || strings.HasSuffix(name, "_test.go") {
+			return err
+		}
+		b, err := agentSources.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		to := filepath.Join(dir, "images", filepath.FromSlash(name))
+		if rest, ok := strings.CutPrefix(name, "uroot/"); ok {
+			to = filepath.Join(dir, strings.TrimSuffix(rest, ".txt"))
+		}
+		if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
+			return err
+		}
+		return os.WriteFile(to, b, 0o600)
+	})
+}
+
+// baseKey hashes everything that the base archive depends on.
+func baseKey(tool goTool, goarch string) (string, error) {
+	h := sha256.New()
+	fmt.Fprintln(h, baseFormat, tool.Version, goarch, goOverrides, reproducible, commands, shellTag)
+	err := fs.WalkDir(agentSources, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || strings.HasSuffix(name, "_test.go") {
+			return err
+		}
+		b, err := agentSources.ReadFile(name)
+		hashFile(h, name, b)
+		return err
+	})
+	return hex.EncodeToString(h.Sum(nil)[:16]), err
+}
+
+func hashFile(h hash.Hash, name string, content []byte) {
+	fmt.Fprintf(h, "%q %d\n", name, len(content))
+	h.Write(content)
+}
+
+// gobusyboxEnv guards the process's environment while gobusybox runs the go
+// command, which takes its settings from there and from nowhere else.
+var gobusyboxEnv sync.Mutex
+
+// generate rewrites u-root's commands into the sources of one program. The
+// compilation, which takes long, is left to the caller, who can cancel it.
+func generate(tool goTool, src, gen, goarch string) error {
+	gobusyboxEnv.Lock()
+	defer gobusyboxEnv.Unlock()
+	for _, kv := range goOverrides {
+		name, value, _ := strings.Cut(kv, "=")
+		old, had := os.LookupEnv(name)
+		os.Setenv(name, value)
+		defer func() {
+			if had {
+				os.Setenv(name, old)
+			} else {
+				os.Unsetenv(name)
+			}
+		}()
+	}
+	env := golang.Default(
+		golang.WithGOROOT(tool.Root),
+		golang.WithGOOS("linux"),
+		golang.WithGOARCH(goarch),
+		golang.WithGOPATH(os.Getenv("GOPATH")),
+		golang.WithGO111MODULE("on"),
+		golang.WithBuildTag(shellTag),
+		golang.WithWorkingDir(src),
+		golang.DisableCGO(),
+	)
+	var pkgs []string
+	for _, name := range commands {
+		pkgs = append(pkgs, urootCommands+name)
+	}
+	return bb.BuildBusybox(ulog.Null, &bb.Opts{
+		Env:          env,
+		LookupEnv:    &findpkg.Env{},
+		GenSrcDir:    gen,
+		CommandPaths: pkgs,
+		GenerateOnly: true,
+	})
+}
+
+// baseRecords lists the files of the base archive.
+func baseRecords(agent, box string) ([]cpio.Record, error) {
+	a, err := os.ReadFile(agent)
+	if err != nil {
+		return nil, err
+	}
+	b, err := os.ReadFile(box)
+	if err != nil {
+		return nil, err
+	}
+	var rs []cpio.Record
+	for _, dir := range []string{"bin", "bbin", "dev", "etc", "home", "proc", "root", "sys", "var"} {
+		rs = append(rs, cpio.Directory(dir, 0o755))
+	}
+	rs = append(rs,
+		cpio.Directory("tmp", 0o1777),
+		cpio.CharDev("dev/console", 0o600, 5, 1),
+		cpio.CharDev("dev/null", 0o666, 1, 3),
+		cpio.StaticFile("etc/group", "root:x:0:\nstudent:x:1000:\n", 0o644),
+		cpio.StaticFile("etc/passwd", "root:x:0:0::/root:/bin/sh\nstudent:x:1000:1000::/tmp:/bin/sh\n", 0o644),
+		cpio.StaticFile("init", string(a), 0o755),
+		cpio.StaticFile("bbin/bb", string(b), 0o755),
+		cpio.Symlink("bin/sh", "/bbin/gosh"),
+		cpio.Symlink("bin/defaultsh", "/bbin/gosh"),
+	)
+	for _, name := range commands {
+		rs = append(rs, cpio.Symlink("bbin/"+name, "bb"))
+	}
+	return rs, nil
+}
+
+// writeCPIO writes an archive that depends on nothing but the records, padded to
+// 512 bytes so that another can follow it.
+func writeCPIO(w io.Writer, records []cpio.Record) error {
+	sort.Slice(records, func(i, j int) bool { return records[i].Name < records[j].Name })
+	cpio.MakeAllReproducible(records)
+	n := &counter{w: w}
+	cw := cpio.Newc.Writer(n)
+	for _, r := range records {
+		if err := cw.WriteRecord(r); err != nil {
+			return fmt.Errorf("write %s: %w", r.Name, err)
+		}
+	}
+	if err := cpio.WriteTrailer(cw); err != nil {
+		return err
+	}
+	_, err := n.Write(make([]byte, -n.n&511))
+	return err
+}
+
+type counter struct {
+	w io.Writer
+	n int64
+}
+
+func (c *counter) Write(p []byte) (int, error) {
+	n, err := c.w.Write(p)
+	c.n += int64(n)
+	return n, err
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// Initramfs returns the path of the base archive with programs added to it, each
+// as /bin/<name>. The kernel unpacks archives that follow one another as if they
+// were one, so the base is not built again for it.
+func (c *Cache) Initramfs(ctx context.Context, goarch string, programs map[string]string, p Progress) (string, error) {
+	base, err := c.Base(ctx, goarch, p)
+	if err != nil || len(programs) == 0 {
+		return base, err
+	}
+	path, err := c.append(ctx, base, programs)
+	if err != nil {
+		return "", fmt.Errorf("add programs to the initramfs: %w", err)
+	}
+	return path, nil
+}
+
+func (c *Cache) append(ctx context.Context, base string, programs map[string]string) (string, error) {
+	h := sha256.New()
+	fmt.Fprintln(h, baseFormat, filepath.Base(base))
+	var names []string
+	for name := range programs {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	var rs []cpio.Record
+	for _, name := range names {
+		if name == "" || name != path.Base(name) || name == "." || name == ".." {
+			return "", fmt.Errorf("program name %q, want one without slashes", name)
+		}
+		b, err := os.ReadFile(programs[name])
+		if err != nil {
+			return "", err
+		}
+		hashFile(h, name, b)
+		rs = append(rs, cpio.StaticRecord(b, cpio.Info{Name: "bin/" + name, Mode: cpio.S_IFREG | 0o755}))
+	}
+	out := filepath.Join(filepath.Dir(base), hex.EncodeToString(h.Sum(nil)[:16])+".cpio")
+	if exists(out) {
+		return out, nil
+	}
+	lock, err := c.lock(ctx, filepath.Base(out))
+	if err != nil {
+		return "", err
+	}
+	defer lock.Close()
+	if exists(out) {
+		return out, nil
+	}
+	b, err := os.ReadFile(base)
+	if err != nil {
+		return "", err
+	}
+	return out, writeFile(out, 0o600, func(w io.Writer) error {
+		if _, err := io.Copy(w, bytes.NewReader(b)); err != nil {
+			return err
+		}
+		return writeCPIO(w, rs)
+	})
+}

@@ -1,0 +1,321 @@
+// Package images provides what a guest boots: kernels, from Debian's packages
+// or from local files, and an initramfs built with u-root that holds the
+// guest's agent and a lab's program. It keeps both in a cache.
+//
+// Debian's repositories are read through apt-get, which checks signatures and
+// hashes, with state of our own and without privileges. Programs of the guest
+// are built with the go command from sources that are embedded here, so nothing
+// depends on a checkout.
+//
+// The package starts no guest and knows nothing of labs: programs are handed to
+// it as sources. The initramfs is in the format of the kernel's
+// Documentation/driver-api/early-userspace/buffer-format.rst.
+package images
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Cache is a folder that holds everything the package makes or fetches. Any
+// number of processes may use the same one, and it may be deleted at any time
+// that none does.
+//
+//	kernels/<arch>/<release>/   vmlinuz, kernel.json
+//	initramfs/                  archives, by the hash of what they are made from
+//	programs/                   guest programs, likewise
+//	apt/                        package indexes
+//	snapshots/                  kept here for the package that makes them
+//	tmp/                        work in progress
+//	locks/                      one file for each artefact being made
+type Cache struct {
+	// Dir is the folder. When empty it is $LAB_CACHE, else
+	// $XDG_CACHE_HOME/lab, else ~/.cache/lab.
+	Dir string
+
+	// Warn is told what went wrong without being in the way, such as a suite
+	// that a mirror lacks. It may be nil.
+	Warn func(text string)
+
+	// For the package's own tests: aptEtc stands for /etc/apt, and trusted
+	// drops the demand for signatures.
+	aptEtc  string
+	trusted bool
+}
+
+// parts are the entries of a cache. Nothing else in its folder is touched: the
+// folder is the user's choice.
+var parts = [...]string{"kernels", "initramfs", "programs", "apt", "snapshots", "tmp", "locks"}
+
+// Progress is told what is being done and how far it has come: done of total,
+// in bytes, or a total of 0 when that is not known. It is called often, from one
+// goroutine at a time. A nil Progress is told nothing.
+type Progress func(what string, done, total int64)
+
+func (p Progress) report(what string, done, total int64) {
+	if p != nil {
+		p(what, done, total)
+	}
+}
+
+// Root returns the cache's folder.
+func (c *Cache) Root() (string, error) {
+	dir := c.Dir
+	if dir == "" {
+		dir = os.Getenv("LAB_CACHE")
+	}
+	if dir == "" {
+		base, err := os.UserCacheDir() // XDG_CACHE_HOME, else ~/.cache
+		if err != nil {
+			return "", fmt.Errorf("find the cache: %w; set LAB_CACHE to a folder", err)
+		}
+		dir = filepath.Join(base, "lab")
+	}
+	return filepath.Abs(dir)
+}
+
+// Path returns the path of a part of the cache, such as "snapshots", and makes
+// its folder.
+func (c *Cache) Path(part string, elem ...string) (string, error) {
+	root, err := c.Root()
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Join(append([]string{root, part}, elem...)...)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", fmt.Errorf("open the cache: %w; set LAB_CACHE to a folder that can be written", err)
+	}
+	return dir, nil
+}
+
+// Size returns how many bytes the cache's files take on disk.
+func (c *Cache) Size() (int64, error) {
+	root, err := c.Root()
+	if err != nil {
+		return 0, err
+	}
+	var sum int64
+	for _, part := range parts {
+		n, err := usage(filepath.Join(root, part))
+		if err != nil {
+			return 0, fmt.Errorf("measure the cache: %w", err)
+		}
+		sum += n
+	}
+	return sum, nil
+}
+
+// Clean removes everything from the cache but the work that other processes
+// have in hand, and returns how many bytes that freed.
+func (c *Cache) Clean(ctx context.Context) (int64, error) {
+	root, err := c.Root()
+	if err != nil {
+		return 0, err
+	}
+	before, err := c.Size()
+	if err != nil {
+		return 0, err
+	}
+	if err := c.Sweep(); err != nil {
+		return 0, err
+	}
+	for _, part := range parts {
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
+		if part == "tmp" || part == "locks" {
+			continue
+		}
+		if err := os.RemoveAll(filepath.Join(root, part)); err != nil {
+			return 0, fmt.Errorf("clean the cache: %w", err)
+		}
+	}
+	// Empty folders only: a lock file may be held, tmp may be in use.
+	os.Remove(filepath.Join(root, "tmp"))
+	after, err := c.Size()
+	return before - after, err
+}
+
+// usage sums the blocks under dir: snapshots hold sparse files.
+func usage(dir string) (int64, error) {
+	var sum int64
+	err := filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() {
+			var info fs.FileInfo
+			if info, err = d.Info(); err == nil {
+				if st, ok := info.Sys().(*syscall.Stat_t); ok {
+					sum += st.Blocks * 512
+				}
+			}
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // removed meanwhile
+		}
+		return err
+	})
+	return sum, err
+}
+
+// TempDir makes a folder for work in progress, in the cache so that results can
+// be renamed into place. release removes it. A folder that its process could
+// not remove is found by [Cache.Sweep].
+func (c *Cache) TempDir(ctx context.Context, prefix string) (dir string, release func(), err error) {
+	tmp, err := c.Path("tmp")
+	if err != nil {
+		return "", nil, err
+	}
+	// Held while the folder has no lock of its own yet, against Sweep.
+	entry, err := flock(ctx, filepath.Join(tmp, ".lock"))
+	if err != nil {
+		return "", nil, err
+	}
+	defer entry.Close()
+	if dir, err = os.MkdirTemp(tmp, prefix+"-"); err != nil {
+		return "", nil, fmt.Errorf("make a work folder: %w", err)
+	}
+	held, err := flock(ctx, filepath.Join(dir, ".lock"))
+	if err != nil {
+		os.RemoveAll(dir)
+		return "", nil, err
+	}
+	return dir, func() {
+		removeAll(dir)
+		held.Close()
+	}, nil
+}
+
+// Sweep removes the work folders of processes that are gone.
+func (c *Cache) Sweep() error {
+	root, err := c.Root()
+	if err != nil {
+		return err
+	}
+	tmp := filepath.Join(root, "tmp")
+	list, err := os.ReadDir(tmp)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("sweep the cache: %w", err)
+	}
+	entry, err := tryFlock(filepath.Join(tmp, ".lock"))
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		return nil // someone is at it; there will be another start
+	}
+	if err != nil {
+		return fmt.Errorf("sweep the cache: %w", err)
+	}
+	defer entry.Close()
+	for _, e := range list {
+		if strings.HasPrefix(e.Name(), ".") {
+			continue
+		}
+		dir := filepath.Join(tmp, e.Name())
+		f, err := tryFlock(filepath.Join(dir, ".lock"))
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			continue // its process lives
+		}
+		removeAll(dir)
+		if err == nil {
+			f.Close()
+		}
+	}
+	return nil
+}
+
+// removeAll removes a tree that may hold folders without write permission.
+func removeAll(dir string) {
+	if os.RemoveAll(dir) == nil {
+		return
+	}
+	filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() {
+			os.Chmod(path, 0o700)
+		}
+		return nil
+	})
+	os.RemoveAll(dir)
+}
+
+// lock takes the cache's lock of that name, so that of several processes that
+// need the same artefact one makes it and the others find it.
+func (c *Cache) lock(ctx context.Context, name string) (io.Closer, error) {
+	dir, err := c.Path("locks")
+	if err != nil {
+		return nil, err
+	}
+	return flock(ctx, filepath.Join(dir, name))
+}
+
+// flock waits for the exclusive lock of a file. flock(2) cannot be cancelled, so
+// it is tried again and again.
+func flock(ctx context.Context, path string) (*os.File, error) {
+	t := time.NewTicker(50 * time.Millisecond)
+	defer t.Stop()
+	for {
+		f, err := tryFlock(path)
+		if err == nil {
+			return f, nil
+		}
+		if !errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, fmt.Errorf("lock: %w", err)
+		}
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("wait for another process to release %s: %w", path, context.Cause(ctx))
+		}
+	}
+}
+
+func tryFlock(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if err == nil {
+			return f, nil
+		}
+		if err != syscall.EINTR {
+			f.Close()
+			return nil, &fs.PathError{Op: "flock", Path: path, Err: err}
+		}
+	}
+}
+
+// writeFile puts a file in place whole or not at all.
+func writeFile(path string, perm fs.FileMode, write func(io.Writer) error) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), ".new-")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			f.Close()
+			os.Remove(f.Name())
+		}
+	}()
+	if err := write(f); err != nil {
+		return err
+	}
+	if err := f.Chmod(perm); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}

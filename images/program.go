@@ -1,0 +1,181 @@
+package images
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+const (
+	programFormat = "program 1"
+
+	// Limits on the sources of a program, which may be a stranger's.
+	maxSources    = 64
+	maxSourceSize = 1 << 20
+)
+
+// CompileError is returned when a program's sources are at fault.
+type CompileError struct {
+	Name string
+	// Text is what the compiler said, with file names as the program has
+	// them.
+	Text string
+}
+
+func (e *CompileError) Error() string { return fmt.Sprintf("%s does not compile:\n%s", e.Name, e.Text) }
+
+// BuildProgram compiles a guest program from the *.go files in the root of src,
+// tests excepted, and returns the path of a static binary. The sources are of
+// one package main and import the standard library only; what is wrong with them
+// is a [*CompileError].
+func (c *Cache) BuildProgram(ctx context.Context, goarch, name string, src fs.FS, p Progress) (string, error) {
+	path, err := c.buildProgram(ctx, goarch, name, src, p)
+	var ce *CompileError
+	if err != nil && !errors.As(err, &ce) {
+		return "", fmt.Errorf("build program %s: %w", name, err)
+	}
+	return path, err
+}
+
+func (c *Cache) buildProgram(ctx context.Context, goarch, name string, src fs.FS, p Progress) (string, error) {
+	if err := checkGoArch(goarch); err != nil {
+		return "", err
+	}
+	files, err := sources(name, src)
+	if err != nil {
+		return "", err
+	}
+	dir, err := c.Path("programs")
+	if err != nil {
+		return "", err
+	}
+	work, release, err := c.TempDir(ctx, "program")
+	if err != nil {
+		return "", err
+	}
+	defer release()
+	mod := filepath.Join(work, "src")
+	if err := os.Mkdir(mod, 0o700); err != nil {
+		return "", err
+	}
+	if err := os.WriteFile(filepath.Join(mod, "go.mod"), []byte("module program\n\ngo 1.26\n"), 0o600); err != nil {
+		return "", err
+	}
+	h := sha256.New()
+	for _, f := range files {
+		hashFile(h, f.name, f.content)
+		if err := os.WriteFile(filepath.Join(mod, f.name), f.content, 0o600); err != nil {
+			return "", err
+		}
+	}
+	tool, err := findGo(ctx, mod)
+	if err != nil {
+		return "", err
+	}
+	fmt.Fprintln(h, programFormat, tool.Version, goarch, goOverrides, reproducible)
+	out := filepath.Join(dir, hex.EncodeToString(h.Sum(nil)[:16]))
+	if exists(out) {
+		return out, nil
+	}
+	lock, err := c.lock(ctx, filepath.Base(out))
+	if err != nil {
+		return "", err
+	}
+	defer lock.Close()
+	if exists(out) {
+		return out, nil
+	}
+	what := fmt.Sprintf("compiling %s for %s", name, goarch)
+	p.report(what, 0, 1)
+	bin := filepath.Join(work, "program")
+	// Nothing is fetched for a stranger's import.
+	if err := tool.buildIn(ctx, mod, ".", bin, goarch, "GOPROXY=off"); err != nil {
+		var ce *commandError
+		var exit *exec.ExitError
+		if errors.As(err, &ce) && errors.As(err, &exit) && exit.Exited() && !diskFull(err) {
+			return "", &CompileError{Name: name, Text: compilerText(ce.Output)}
+		}
+		return "", err
+	}
+	f, err := os.Open(bin)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	err = writeFile(out, 0o700, func(w io.Writer) error {
+		_, err := io.Copy(w, f)
+		return err
+	})
+	if err != nil {
+		return "", err
+	}
+	p.report(what, 1, 1)
+	return out, nil
+}
+
+type source struct {
+	name    string
+	content []byte
+}
+
+func sources(name string, src fs.FS) ([]source, error) {
+	list, err := fs.ReadDir(src, ".")
+	if err != nil {
+		return nil, err
+	}
+	var files []source
+	for _, e := range list {
+		if !strings.HasSuffix(e.Name(), ".go") || strings.HasSuffix(e.Name(), "_test.go") {
+			continue
+		}
+		if !e.Type().IsRegular() {
+			return nil, &CompileError{Name: name, Text: e.Name() + ": not a regular file"}
+		}
+		b, err := readLimited(src, e.Name())
+		if err != nil {
+			return nil, err
+		}
+		if len(b) > maxSourceSize {
+			return nil, &CompileError{Name: name, Text: fmt.Sprintf("%s: larger than %d bytes", e.Name(), maxSourceSize)}
+		}
+		files = append(files, source{e.Name(), b})
+	}
+	if len(files) == 0 {
+		return nil, &CompileError{Name: name, Text: "no Go source files"}
+	}
+	if len(files) > maxSources {
+		return nil, &CompileError{Name: name, Text: fmt.Sprintf("%d source files, want at most %d", len(files), maxSources)}
+	}
+	return files, nil
+}
+
+// readLimited reads a file, but no more than tells that it is too large.
+func readLimited(src fs.FS, name string) ([]byte, error) {
+	f, err := src.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, maxSourceSize+1))
+}
+
+// compilerText drops the go command's heading and the work folder from what the
+// compiler said.
+func compilerText(out string) string {
+	var lines []string
+	for line := range strings.Lines(out) {
+		if strings.HasPrefix(line, "# ") {
+			continue
+		}
+		lines = append(lines, strings.TrimPrefix(line, "./"))
+	}
+	return strings.TrimSpace(strings.Join(lines, ""))
+}
