@@ -69,6 +69,9 @@ func TestReplies(t *testing.T) {
 		err := c.ReadMemory(ctx, 0x40, buf)
 		return string(buf), err
 	}
+	scattered := func(c *rsp.Client) (any, error) {
+		return nil, c.ReadRanges(ctx, []rsp.Range{{Addr: 0x40, Buf: make([]byte, 1)}, {Addr: 0x50, Buf: make([]byte, 1)}})
+	}
 	for _, tt := range []struct {
 		name   string
 		script string
@@ -86,6 +89,9 @@ func TestReplies(t *testing.T) {
 		{name: "memory", script: "-> m40,4\n<- 61626364", call: memory, want: "abcd"},
 		{name: "memory fault", script: "-> m40,4\n<- E14", call: memory, is: rsp.ErrFault},
 		{name: "memory short", script: "-> m40,4\n<- 6162", call: memory, text: "want 4"},
+		{name: "damaged among several", script: "-> m40,1\n-> m50,1\nraw $61#00", call: scattered, is: rsp.ErrBroken},
+		{name: "refused among several", script: "noack\n-> m40,1\nraw -", call: scattered, is: rsp.ErrBroken},
+		{name: "one of several fails", script: "-> m40,1\n-> m50,1\n<- 61\n<- E14", call: scattered, is: rsp.ErrFault},
 		{name: "run length", script: "-> p46\nrle\n<- 0000000000000000", call: read, want: uint64(0)},
 		{name: "run length by hand", script: "-> p46\nraw $030**#e7", call: read, want: uint64(3)},
 		{name: "refused once", script: "nack 1\n-> p46\n<- 0300000000000000", call: read, want: uint64(3)},

@@ -239,6 +239,25 @@ func TestStops(t *testing.T) {
 	}
 }
 
+// What may come while the guest runs, besides a stop.
+func TestNoiseWhileRunning(t *testing.T) {
+	for name, noise := range map[string]string{
+		"console output":  "<- O6869\n",
+		"notification":    "raw %S:T05#0c\n",
+		"acknowledgement": "raw +\n",
+		"damaged stop":    "damage 2\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx := background(t)
+			c, _ := scripted(t, rsp.Options{}, "-> vCont;c\n"+noise+stopped(5, 0x2000))
+			must(t, c.Resume(ctx))
+			stop, err := c.Wait(ctx)
+			must(t, err)
+			wantPC(t, stop, 0x2000)
+		})
+	}
+}
+
 func TestResumeRefused(t *testing.T) {
 	ctx := background(t)
 	c, _ := scripted(t, rsp.Options{}, "-> vCont;c\n<- E22\n-> p1\n<- 0200000000000000")
