@@ -103,7 +103,7 @@ func (j Job) once(ctx context.Context) (_ *Outcome, err error) {
 	if err := j.replay(config); err != nil {
 		return nil, err
 	}
-	j.stage("boot " + j.Image.Release)
+	j.stage(fmt.Sprintf("booting %s (%s)", j.Image.Release, j.Arch.Name))
 	began := time.Now()
 	m, err := Boot(ctx, config, j.Image.Release, j.BootTimeout, console)
 	if err != nil {
@@ -269,7 +269,6 @@ func (r *recording) run(ctx context.Context) (*Outcome, error) {
 
 // drive makes the program's process, attaches to the stub and lets it run.
 func (r *recording) drive(ctx context.Context) error {
-	r.stage("run " + r.ProgramName)
 	var err error
 	err = r.m.answered(ctx, func(ctx context.Context) (err error) {
 		r.proc, err = r.m.Agent.Start(ctx, guest.Program{Path: "/bin/" + r.ProgramName})
@@ -318,7 +317,7 @@ func (r *recording) program(ctx context.Context) (trace.Exit, error) {
 		exit, err = r.proc.Wait(timed)
 	}
 	if err == nil {
-		return exitEvent(exit, false), nil
+		return exitEvent(exit), nil
 	}
 	if ctx.Err() != nil || !errors.Is(timed.Err(), context.DeadlineExceeded) {
 		return trace.Exit{}, err
@@ -332,13 +331,15 @@ func (r *recording) program(ctx context.Context) (trace.Exit, error) {
 	if err != nil {
 		return trace.Exit{}, fmt.Errorf("kill %s, which took more than %s: %w", r.ProgramName, limit, err)
 	}
-	return exitEvent(exit, true), nil
+	killed := exitEvent(exit)
+	killed.TimedOut, killed.Limit = true, limit
+	return killed, nil
 }
 
 // exitEvent turns the agent's account of a program's end into the trace's.
-func exitEvent(e guest.Exit, timedOut bool) trace.Exit {
+func exitEvent(e guest.Exit) trace.Exit {
 	out := trace.Exit{
-		Code: e.Code, TimedOut: timedOut, Output: string(e.Merged()), Dropped: e.Dropped, Leftover: e.Leftover,
+		Code: e.Code, Output: string(e.Merged()), Dropped: e.Dropped, Leftover: e.Leftover,
 	}
 	if e.Signal != 0 {
 		out.Signal = unix.SignalName(e.Signal)

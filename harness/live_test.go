@@ -239,10 +239,10 @@ func TestWrongPrograms(t *testing.T) {
 	}{
 		{"no-fork", 0, []string{"sys_clone", "never"}},
 		{"no-wait", 0, []string{"release_task"}},
-		{"fork-twice", 0, []string{"sys_clone", "once", "2"}},
+		{"fork-twice", 0, []string{"called sys_clone twice", "expected 1", "seen 2"}},
 		{"crash-before", 0, []string{"SIGSEGV"}},
 		{"crash-child", 0, []string{"This is Child Process!"}},
-		{"hang", 6 * time.Second, []string{"did not end"}},
+		{"hang", 6 * time.Second, []string{"did not end within 6s"}},
 	}
 	eachArch(t, func(t *testing.T, a arch.Arch, k images.Kernel) {
 		for _, tt := range tests {
@@ -296,7 +296,7 @@ func TestFailuresAreNotTheStudents(t *testing.T) {
 				t.Fatal(err)
 			}
 			j.BootTimeout = 15 * time.Second // it may just hang
-		}, true, ""},
+		}, true, "the kernel"},
 		{"a guest that hangs", func(_ *testing.T, j *harness.Job) {
 			j.Timeout = 2 * time.Second
 			j.Began = func(_ trace.Header, m *harness.Machine) { syscall.Kill(m.VM.PID(), syscall.SIGSTOP) }

@@ -95,8 +95,13 @@ func (m *Machine) explain(ctx context.Context, op string, err error, console []s
 	case <-time.After(attribution):
 	}
 	if gone := m.VM.Err(); gone != nil {
-		if died(console) != "" {
+		var exit *qemu.ExitError
+		switch {
+		case died(console) != "":
 			return m.oops(console, nil)
+		case errors.As(gone, &exit) && exit.Clean():
+			// With -no-reboot a triple fault or any reset ends QEMU in order.
+			return &GuestError{What: "reset the machine", Kernel: m.kernel, Console: console, Oops: true}
 		}
 		err = gone
 	}

@@ -55,7 +55,7 @@ A kernel is a series (6.12: the newest packaged build), an exact version
 	fl.StringArrayVar(&f.kernels, "kernel", nil, "kernel: series, version or image file; may be repeated")
 	formatFlag(cmd, &f.format)
 	fl.StringVar(&f.out, "out", "", "folder for the trace, console, verdict and QEMU command line of each run")
-	fl.DurationVar(&f.timeout, "timeout", 0, "limit of the program's time (default: by the host's speed)")
+	fl.DurationVar(&f.timeout, "timeout", 0, "limit of the boot and of the program, each (default: by the host's speed)")
 	fl.BoolVarP(&f.verbose, "verbose", "v", false, "show every event, and the guest's console on standard error")
 	cmd.RegisterFlagCompletionFunc("kernel", a.kernelCompletion)
 	return cmd
@@ -193,8 +193,8 @@ func (a *app) runOne(ctx context.Context, l labs.Lab, t target, f runFlags, dir 
 	job := harness.Job{
 		Lab: l.Name, Arch: t.arch, Image: t.image, Kernel: t.path, Initrd: initrd,
 		Program: program, ProgramName: l.Name, Plan: l.Plan(t.arch.Name), Rules: rules,
-		Timeout: f.timeout, Out: dir,
-		Stage: func(what string) { p.Say("%s (%s)", what, t.arch.Name) },
+		Timeout: f.timeout, BootTimeout: f.timeout, Out: dir,
+		Stage: func(what string) { p.Say("%s", what) },
 		Again: func(err error) { p.Say("%v; this happens to stock kernels under emulation, trying once more", err) },
 	}
 	if f.format != "text" {

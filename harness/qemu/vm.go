@@ -51,6 +51,9 @@ func (e *ExitError) Error() string {
 	return fmt.Sprintf("%s ended by itself (%s): %s", e.Binary, e.State, e.Stderr)
 }
 
+// Clean reports whether QEMU ended in order: the guest switched off or reset.
+func (e *ExitError) Clean() bool { return e.State == "exit status 0" && e.Stderr == "" }
+
 // VM is a running machine.
 type VM struct {
 	cmd     *exec.Cmd

@@ -130,10 +130,12 @@ type Arg struct {
 
 // Exit is how the program ended, as the guest's agent told it.
 type Exit struct {
-	Code     int    `json:"code"`             // exit status when not killed
-	Signal   string `json:"signal,omitempty"` // "SIGSEGV" when killed
-	TimedOut bool   `json:"timed_out,omitempty"`
-	Output   string `json:"output"` // standard output and error, as kept
+	Code   int    `json:"code"`             // exit status when not killed
+	Signal string `json:"signal,omitempty"` // "SIGSEGV" when killed
+	// TimedOut says that the program was killed because it took longer than Limit.
+	TimedOut bool          `json:"timed_out,omitempty"`
+	Limit    time.Duration `json:"limit_ns,omitempty"`
+	Output   string        `json:"output"` // standard output and error, as kept
 	// Dropped is how many bytes of output were not kept.
 	Dropped int64 `json:"dropped,omitempty"`
 	// Leftover counts processes of the program that outlived it.
