@@ -22,6 +22,7 @@ import (
 
 	"kernellab/harness/grade"
 	"kernellab/harness/probe"
+	"kernellab/nearest"
 )
 
 //go:embed */lab.yaml */README.md */*.go
@@ -137,7 +138,11 @@ func Find(all []Lab, name string) (Lab, error) {
 		}
 		names = append(names, l.Name)
 	}
-	return Lab{}, &NotFoundError{Name: name, Nearest: grade.Nearest(name, names), Labs: names}
+	missing := &NotFoundError{Name: name, Labs: names}
+	if near := nearest.Words(name, names); len(near) > 0 {
+		missing.Nearest = near[0]
+	}
+	return Lab{}, missing
 }
 
 // Load reads every folder of fsys that has a lab.yaml and returns the labs in the

@@ -120,7 +120,7 @@ func (r *reader) validate(lab Lab) {
 	for i, p := range lab.Points {
 		path := fmt.Sprintf("points[%d]", i)
 		if p.Armed != "" && !slices.Contains(seen, p.Armed) {
-			r.bad(r.lines[path+".armed"], "armed: no earlier point %q%s", p.Armed, earlier(p.Armed, seen))
+			r.bad(r.lines[path+".armed"], "armed: no earlier point %q%s", p.Armed, didYouMean(p.Armed, seen))
 		}
 		if p.Entry && p.Armed != "" {
 			r.bad(r.lines[path+".armed"], "armed: the entry is armed from the start")
@@ -137,13 +137,6 @@ func (r *reader) validate(lab Lab) {
 			}
 		}
 	}
-}
-
-func earlier(word string, seen []string) string {
-	if near := grade.Nearest(word, seen); near != "" {
-		return fmt.Sprintf(": did you mean %q?", near)
-	}
-	return ""
 }
 
 // rule tells a mistake the grader found, at its line. What is wrong on every

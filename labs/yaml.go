@@ -12,7 +12,7 @@ import (
 	"github.com/hashicorp/go-multierror"
 
 	"kernellab/harness/arch"
-	"kernellab/harness/grade"
+	"kernellab/nearest"
 )
 
 // reader reads the nodes of one file and collects what is wrong, so that an
@@ -62,6 +62,14 @@ func (r *reader) document(data []byte) (node ast.Node, err error) {
 		return nil, &Error{File: r.file, Err: fmt.Errorf("%d YAML documents, and exactly one that is not empty is wanted", len(f.Docs))}
 	}
 	return f.Docs[0].Body, nil
+}
+
+// didYouMean is the end of an error about an unknown word.
+func didYouMean(word string, known []string) string {
+	if near := nearest.Words(word, known); len(near) > 0 {
+		return fmt.Sprintf(": did you mean %q?", near[0])
+	}
+	return ""
 }
 
 func line(n ast.Node) int {
@@ -116,11 +124,7 @@ func (r *reader) fields(n ast.Node, what string, known []field) {
 	for _, p := range r.pairs(n, what) {
 		i := slices.Index(names, p.key)
 		if i < 0 {
-			hint := ""
-			if near := grade.Nearest(p.key, names); near != "" {
-				hint = fmt.Sprintf(": did you mean %q?", near)
-			}
-			r.bad(p.line, "%s: unknown key %q%s", what, p.key, hint)
+			r.bad(p.line, "%s: unknown key %q%s", what, p.key, didYouMean(p.key, names))
 			continue
 		}
 		seen[p.key] = true
@@ -197,11 +201,7 @@ func (r *reader) byArch(to *ByArch) func(pair) {
 		out, names := ByArch{}, arch.Names()
 		for _, a := range r.pairs(p.value, p.key) {
 			if !slices.Contains(names, a.key) {
-				hint := ""
-				if near := grade.Nearest(a.key, names); near != "" {
-					hint = fmt.Sprintf(": did you mean %q?", near)
-				}
-				r.bad(a.line, "%s: unknown architecture %q%s", p.key, a.key, hint)
+				r.bad(a.line, "%s: unknown architecture %q%s", p.key, a.key, didYouMean(a.key, names))
 				continue
 			}
 			var s string

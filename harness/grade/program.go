@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"kernellab/nearest"
 )
 
 const (
@@ -178,7 +180,7 @@ func mark(got, want, missing []string) []OutputLine {
 // or differs from it in few letters.
 func almost(line, want string) bool {
 	l, w := letters(line), letters(want)
-	return l != "" && w != "" && (l == w || distance(l, w) <= len(w)/6)
+	return l != "" && w != "" && (l == w || nearest.Distance(l, w) <= len(w)/6)
 }
 
 func letters(s string) string {

@@ -16,6 +16,7 @@ import (
 	"strings"
 
 	"kernellab/harness/grade"
+	"kernellab/nearest"
 )
 
 // The formats.
@@ -50,7 +51,11 @@ func CheckFormat(format string) error {
 	if slices.Contains(Formats(), format) {
 		return nil
 	}
-	return &FormatError{Format: format, Nearest: grade.Nearest(format, Formats())}
+	err := &FormatError{Format: format}
+	if near := nearest.Words(format, Formats()); len(near) > 0 {
+		err.Nearest = near[0]
+	}
+	return err
 }
 
 // Write writes a document in a format; s matters to text alone.

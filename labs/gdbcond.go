@@ -1,0 +1,134 @@
+package labs
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/expr-lang/expr/ast"
+	"github.com/expr-lang/expr/parser"
+
+	"kernellab/harness/trace"
+)
+
+// arguments are the names of the arguments that conditions of labs use. gdb
+// reads no BTF, so that they have to be said here: system calls as
+// include/linux/syscalls.h has them, functions as their definitions.
+func arguments() map[string][]string {
+	return map[string][]string{
+		"sys_clone":       {"clone_flags", "newsp"},
+		"dup_task_struct": {"dst", "src"}, // arch_dup_task_struct, which stands for it
+		"release_task":    {"p"},
+	}
+}
+
+// savedAt are the offsets of members of struct pt_regs, which is ABI
+// (PTRACE_GETREGS): arch/x86/include/asm/ptrace.h, arch/riscv/include/asm/ptrace.h.
+func savedAt() map[string]int {
+	return map[string]int{"di": 14 * 8, "si": 13 * 8, "orig_a0": 35 * 8, "a1": 11 * 8}
+}
+
+// condition returns the condition of a point's breakpoint.
+func (g *gdbWriter) condition(p Point) (string, error) {
+	var all []string
+	switch {
+	case p.Entry:
+	case p.Role == "child":
+		all = append(all, fmt.Sprintf("((unsigned long)$sp & %s) != $lab_parent", stackMask))
+	default:
+		all = append(all, fmt.Sprintf("((unsigned long)$sp & %s) == $lab_parent", stackMask))
+	}
+	if src := p.When.For(g.arch.Name); src != "" {
+		s, err := g.translate(p, src)
+		if err != nil {
+			return "", fmt.Errorf("when: %w", err)
+		}
+		all = append(all, s)
+	}
+	if len(all) == 0 {
+		return "1", nil
+	}
+	return strings.Join(all, " && "), nil
+}
+
+// translate says an expression of a lab in gdb's language.
+func (g *gdbWriter) translate(p Point, src string) (string, error) {
+	tree, err := parser.Parse(src)
+	if err != nil {
+		return "", err
+	}
+	return g.node(p, tree.Node)
+}
+
+func (g *gdbWriter) node(p Point, n ast.Node) (string, error) {
+	switch n := n.(type) {
+	case *ast.IntegerNode:
+		return fmt.Sprintf("%#x", n.Value), nil
+	case *ast.IdentifierNode:
+		return g.name(n.Value)
+	case *ast.MemberNode:
+		return g.argument(p, n)
+	case *ast.BinaryNode:
+		known := []string{"==", "!=", "<", ">", "<=", ">=", "+", "-", "*", "&&", "||", "and", "or"}
+		if !slices.Contains(known, n.Operator) {
+			return "", fmt.Errorf("%s has no operator of gdb", n.Operator)
+		}
+		operator := strings.NewReplacer("and", "&&", "or", "||").Replace(n.Operator)
+		return g.pair(p, n.Left, operator, n.Right)
+	case *ast.BuiltinNode:
+		operator := map[string]string{"bitand": "&", "bitor": "|", "bitxor": "^"}[n.Name]
+		if operator != "" && len(n.Arguments) == 2 {
+			return g.pair(p, n.Arguments[0], operator, n.Arguments[1])
+		}
+	}
+	return "", fmt.Errorf("%s can not be said in gdb", n)
+}
+
+func (g *gdbWriter) pair(p Point, left ast.Node, operator string, right ast.Node) (string, error) {
+	l, lerr := g.node(p, left)
+	r, rerr := g.node(p, right)
+	return "(" + l + " " + operator + " " + r + ")", errors.Join(lerr, rerr)
+}
+
+func (g *gdbWriter) name(name string) (string, error) {
+	if c, ok := trace.Constants()[name]; ok {
+		return fmt.Sprintf("%#x", c), nil
+	}
+	switch name {
+	case "child":
+		return "$lab_child", nil
+	case "pc", "sp":
+		return "$" + name, nil
+	}
+	return "", fmt.Errorf("%s can not be said in gdb", name)
+}
+
+// argument returns where an argument of the point's function is.
+func (g *gdbWriter) argument(p Point, n *ast.MemberNode) (string, error) {
+	base, _ := n.Node.(*ast.IdentifierNode)
+	member, _ := n.Property.(*ast.StringNode)
+	if base == nil || member == nil || base.Value != "arg" && base.Value != "reg" {
+		return "", fmt.Errorf("%s can not be said in gdb", n)
+	}
+	if base.Value == "reg" {
+		return "$" + member.Value, nil
+	}
+	i := slices.Index(arguments()[p.Name], member.Value)
+	if i < 0 || i >= len(g.arch.Registers.Args) {
+		return "", fmt.Errorf("the place of argument %s of %s is not known: add it to arguments in labs/gdbcond.go", member.Value, p.Name)
+	}
+	direct := "$" + g.arch.Registers.Args[i]
+	if !strings.HasPrefix(p.Name, "sys_") {
+		return direct, nil
+	}
+	// A system call's entry is given either its arguments or, where the kernel
+	// wraps system calls, one pointer to the registers that user space came with.
+	saved := g.arch.Syscall.Args[i]
+	offset, ok := savedAt()[saved]
+	if !ok {
+		return "", fmt.Errorf("the place of %s in struct pt_regs is not known: add it to savedAt in labs/gdbcond.go", saved)
+	}
+	return fmt.Sprintf("($wrapped_%s ? *(unsigned long *)((unsigned long)$%s + %d) : (unsigned long)%s)",
+		p.Name, g.arch.Registers.Args[0], offset, direct), nil
+}
