@@ -47,7 +47,7 @@ type Registers struct {
 	Args   []string // integer arguments of a C function, in order
 	Return string   // value returned by a C function
 	Link   string   // return address register; "" when it is on the stack
-	Show   []string // those a person wants to see at a stop, in this order
+	Record []string // those that a trace keeps of every stop
 }
 
 // Syscall says where a system call's arguments are in struct pt_regs, for the
@@ -62,14 +62,10 @@ type Current struct {
 	// PerCPU are per-CPU variables that hold the task pointer, the first that
 	// the kernel has wins; read at base + address with base from Kernel or User.
 	PerCPU []string
-	// Kernel and User name the register to use in kernel and in user mode:
-	// the per-CPU base with PerCPU, the task pointer itself without.
+	// Kernel and User name the register to use in kernel and in user mode (a
+	// kernel address has its top bit set on every architecture here): the
+	// per-CPU base with PerCPU, the task pointer itself without.
 	Kernel, User string
-	// Mode is the register that tells the mode, and UserMode its value (after
-	// Mask) in user mode.
-	Mode     string
-	Mask     uint64
-	UserMode uint64
 	// Early: when Kernel holds 0, User still holds the task (riscv64 trap entry).
 	Early bool
 }
@@ -95,17 +91,19 @@ type Memory struct {
 	Clear, Set uint64
 }
 
-// X86_64 is the PC with 64-bit kernels.
 var x86_64 = Arch{
 	Name: "x86_64", GOARCH: "amd64", Debian: "amd64", GDB: "i386:x86-64",
 	QEMU: QEMU{
 		Binary: "qemu-system-x86_64", Package: "qemu-system-x86",
-		Machine: "q35", CPU: "max", Console: "ttyS0",
+		Machine: "pc", CPU: "qemu64", Console: "ttyS0",
 	},
 	Registers: Registers{
 		PC: "rip", SP: "rsp", Return: "rax",
 		Args: []string{"rdi", "rsi", "rdx", "rcx", "r8", "r9"},
-		Show: []string{"rip", "rsp", "rdi", "rsi", "rdx", "rax", "rbx"},
+		Record: []string{
+			"rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
+			"rip", "eflags", "cs", "ss", "gs_base", "k_gs_base", "cr3",
+		},
 	},
 	Syscall: Syscall{
 		// arch/x86/include/asm/syscall_wrapper.h, SC_X86_64_REGS_TO_ARGS
@@ -117,7 +115,6 @@ var x86_64 = Arch{
 		// member of pcpu_hot from 6.2 to 6.14, current_task again from 6.15.
 		PerCPU: []string{"pcpu_hot", "current_task"},
 		Kernel: "gs_base", User: "k_gs_base",
-		Mode: "cs", Mask: 3, UserMode: 3,
 	},
 	Stack: Stack{
 		// arch/x86/include/asm/fred.h: with FRED the frame at the top carries
@@ -140,7 +137,10 @@ var riscv64 = Arch{
 	Registers: Registers{
 		PC: "pc", SP: "sp", Return: "a0", Link: "ra",
 		Args: []string{"a0", "a1", "a2", "a3", "a4", "a5", "a6", "a7"},
-		Show: []string{"pc", "ra", "sp", "tp", "a0", "a1", "a2", "s0"},
+		Record: []string{
+			"ra", "sp", "gp", "tp", "t0", "t1", "t2", "fp", "s1", "a0", "a1", "a2", "a3", "a4", "a5", "a6", "a7",
+			"s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9", "s10", "s11", "t3", "t4", "t5", "t6", "pc",
+		},
 	},
 	Syscall: Syscall{
 		// arch/riscv/include/asm/syscall_wrapper.h, SC_RISCV_REGS_TO_ARGS
@@ -151,7 +151,7 @@ var riscv64 = Arch{
 		// arch/riscv/include/asm/current.h; arch/riscv/kernel/entry.S swaps
 		// tp with sscratch on entry from user mode.
 		Kernel: "tp", User: "sscratch",
-		Mode: "priv", Mask: 3, UserMode: 0, Early: true,
+		Early: true,
 	},
 	Stack:  Stack{Top: []string{"pt_regs"}},
 	Memory: Memory{Register: "priv", Clear: 3, Set: 1},
@@ -167,6 +167,16 @@ func Names() []string {
 		names = append(names, a.Name)
 	}
 	return names
+}
+
+// Roles returns the registers by what they do: pc, sp, ret and, where there is
+// one, link.
+func (r Registers) Roles() map[string]string {
+	roles := map[string]string{"pc": r.PC, "sp": r.SP, "ret": r.Return}
+	if r.Link != "" {
+		roles["link"] = r.Link
+	}
+	return roles
 }
 
 // Lookup returns the architecture of that name.
