@@ -117,7 +117,8 @@ func (im *Image) readRISCV() error {
 	return nil
 }
 
-// riscvRegName gives the ABI names that gdb uses, which delve's table does not.
+// riscvRegName gives the ABI names that gdb and QEMU's target description use
+// (fp, not s0), which delve's table does not.
 func riscvRegName(n uint64) string {
 	switch {
 	case n == regnum.RISCV64_X0:
@@ -132,8 +133,10 @@ func riscvRegName(n uint64) string {
 		return "tp"
 	case n >= regnum.RISCV64_T0 && n <= regnum.RISCV64_T2:
 		return fmt.Sprintf("t%d", n-regnum.RISCV64_T0)
-	case n == regnum.RISCV64_S0, n == regnum.RISCV64_S1:
-		return fmt.Sprintf("s%d", n-regnum.RISCV64_S0)
+	case n == regnum.RISCV64_S0:
+		return "fp"
+	case n == regnum.RISCV64_S1:
+		return "s1"
 	case n >= regnum.RISCV64_A0 && n <= regnum.RISCV64_A7:
 		return fmt.Sprintf("a%d", n-regnum.RISCV64_A0)
 	case n >= regnum.RISCV64_S2 && n <= regnum.RISCV64_S11:

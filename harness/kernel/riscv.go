@@ -17,12 +17,9 @@ func (im *Image) riscvFrames() ([]frameRange, error) {
 		return nil, err
 	}
 	starts := im.Symbols.functionStarts()
-	trap := make(map[uint64]bool)
-	for _, name := range []string{"handle_exception", "ret_from_exception"} {
-		for _, s := range im.Symbols.Named(name) {
-			trap[s.Addr] = true
-		}
-	}
+	// Assembly that has no caller, and assembly that calls C from a trap.
+	outermost := im.Symbols.addrsOf("_start", "_start_kernel", "ret_from_fork", "ret_from_kernel_thread", "ret_from_fork_user_asm", "ret_from_fork_kernel_asm")
+	trap := im.Symbols.addrsOf("handle_exception", "ret_from_exception")
 	ranges := make([]frameRange, 0, len(starts))
 	for i, start := range starts {
 		if i+1 == len(starts) {
@@ -34,11 +31,14 @@ func (im *Image) riscvFrames() ([]frameRange, error) {
 			continue
 		}
 		r := frameRange{start: start, end: start + uint64(len(code))}
-		if trap[start] {
+		switch {
+		case outermost[start]:
+			r.rows = []frameRow{{pc: start, cfa: cfaRule{reg: regnum.RISCV64_SP}, regs: []regRule{{reg: regnum.RISCV64_LR, how: ruleUndefined}}}}
+		case trap[start]:
 			// sp is a struct pt_regs wherever these call C.
 			r.signal, r.raColumn = true, regnum.RISCV64_PC
 			r.rows = []frameRow{{pc: start, signal: true, cfa: cfaRule{reg: regnum.RISCV64_SP}, regs: regs}}
-		} else {
+		default:
 			r.rows = riscvRows(start, code)
 		}
 		ranges = append(ranges, r)

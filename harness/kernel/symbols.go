@@ -102,6 +102,17 @@ func (s *Symbols) Lookup(name string) (Symbol, error) {
 	return Symbol{}, &AmbiguousError{Name: name, Symbols: found}
 }
 
+// addrsOf returns the addresses of every symbol of the names.
+func (s *Symbols) addrsOf(names ...string) map[uint64]bool {
+	addrs := make(map[uint64]bool)
+	for _, name := range names {
+		for _, sym := range s.Named(name) {
+			addrs[sym.Addr] = true
+		}
+	}
+	return addrs
+}
+
 // lookAlikes returns up to n names that contain name, the closest in length
 // first.
 func (s *Symbols) lookAlikes(name string, n int) []string {

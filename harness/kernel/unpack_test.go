@@ -108,7 +108,7 @@ func TestUnpackXZFilter(t *testing.T) {
 	code := smallImage()
 	if self, err := exec.LookPath("git"); err == nil {
 		// Machine code with calls and jumps, at every alignment.
-		if b := readSome(t, self, 4<<20); len(b) > 0 {
+		if b := readSome(t, self, 1<<20); len(b) > 0 {
 			code = append(code, b...)
 		}
 	}

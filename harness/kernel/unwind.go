@@ -13,8 +13,9 @@ import (
 // Frame is one function's activation.
 type Frame struct {
 	PC uint64
-	// Regs are the registers known in it, by gdb's names in lower case: the
-	// stack pointer at least. The program counter is PC.
+	// Regs are the registers known in it, by the names in gdb and QEMU's target
+	// description: the stack pointer ("rsp", "sp") and the frame pointer
+	// ("rbp", "fp") at least. The program counter is PC.
 	Regs map[string]uint64
 	// Interrupted is set when PC is the exact next instruction: the innermost
 	// frame, and one that a trap or interrupt cut short. Of other frames PC is
@@ -32,7 +33,7 @@ type ReadWord func(addr uint64) (uint64, error)
 const maxFrames = 128
 
 // Backtrace unwinds a kernel stack, innermost frame first. regs are those of
-// the stopped CPU by gdb's names ("rsp", "rbp", "sp", "s0"). It ends at the
+// the stopped CPU by gdb's names ("rsp", "rbp", "sp", "fp"). It ends at the
 // outermost frame, at a user mode address, or with an error beside the frames
 // found until then.
 func (im *Image) Backtrace(pc uint64, regs map[string]uint64, read ReadWord) ([]Frame, error) {
@@ -102,6 +103,9 @@ func (im *Image) Caller(f Frame, read ReadWord) (Frame, bool, error) {
 	}
 	ra := im.registerName(ctx.RetAddrReg)
 	pc, ok := next.Regs[ra]
+	if rule, given := ctx.Regs[ctx.RetAddrReg]; !f.Interrupted && (!given || rule.Rule == frame.RuleSameVal) {
+		ok = false // a function that has called another no longer has it there
+	}
 	if !ok {
 		return Frame{}, false, fmt.Errorf("frame at %#x: its return address is in %s, which is not known", f.PC, ra)
 	}
