@@ -130,7 +130,7 @@ func wrongs() []wrong {
 		}},
 		{"hangs", func(t *trace.Trace) {
 			tracetest.Drop(t, "release_task")
-			tracetest.SetExit(t, trace.Exit{TimedOut: true, Signal: "SIGKILL", Output: "This is Parent Process!\n"})
+			tracetest.SetExit(t, trace.Exit{TimedOut: true, Limit: 30e9, Signal: "SIGKILL", Output: "This is Parent Process!\n"})
 		}},
 		{"exit-status", func(t *trace.Trace) { tracetest.SetExit(t, trace.Exit{Code: 7, Output: tracetest.Output}) }},
 		{"output-misspelt", func(t *trace.Trace) {

@@ -21,14 +21,18 @@ func (g *grader) ending() string {
 	x := g.exit.Exit
 	switch {
 	case x.TimedOut:
-		return "did not end within " + round100(g.exit.Elapsed)
+		limit := x.Limit
+		if limit == 0 {
+			limit = g.exit.Elapsed
+		}
+		return "did not end within " + roughly(limit)
 	case x.Signal != "":
 		return "killed by " + x.Signal
 	}
 	return fmt.Sprintf("exit status %d", x.Code)
 }
 
-func round100(d time.Duration) string {
+func roughly(d time.Duration) string {
 	if d >= 10*time.Second {
 		return d.Round(time.Second).String()
 	}

@@ -43,7 +43,7 @@ func documents(t testing.TB) map[string]grade.Document {
 	tracetest.SetExit(noWait, trace.Exit{Output: "This is Parent Process!\nThis is child process\n", Leftover: 1})
 	hostile := tracetest.Fork("riscv64")
 	tracetest.SetExit(hostile, trace.Exit{
-		TimedOut: true, Output: "\x1b[2Jok 1 done # SKIP\n]]>&<failure/>\n\xff\xfe\u202etxt\nThis is Child Process!\n",
+		TimedOut: true, Limit: 12e9, Output: "\x1b[2Jok 1 done # SKIP\n]]>&<failure/>\n\xff\xfe\u202etxt\nThis is Child Process!\n",
 	})
 	tracetest.SetRead(hostile, "ret_from_fork", "thread_sp", 0xff20000000000000)
 	for i := range hostile.Events {

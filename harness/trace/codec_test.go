@@ -40,7 +40,7 @@ func sample() *trace.Trace {
 				Reads:     map[string]trace.Word{"flags": 0}, Unread: map[string]string{"start": "address 0x30: E14"},
 			},
 			{Seq: 3, Kind: trace.KindStop, Elapsed: 3e6, Point: "sys_clone", Symbol: "__x64_sys_clone", Aside: "another task", CPU: 1},
-			{Seq: 4, Kind: trace.KindExit, Elapsed: 4e6, Exit: &trace.Exit{Code: 1, Signal: "SIGSEGV", TimedOut: true, Output: "This is Child Process!\n", Dropped: 3, Leftover: 1}},
+			{Seq: 4, Kind: trace.KindExit, Elapsed: 4e6, Exit: &trace.Exit{Code: 1, Signal: "SIGSEGV", TimedOut: true, Limit: 3e9, Output: "This is Child Process!\n", Dropped: 3, Leftover: 1}},
 			{Seq: 5, Kind: trace.KindEnd, Elapsed: 5e6},
 		},
 	}
