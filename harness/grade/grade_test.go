@@ -120,6 +120,16 @@ func wrongs() []wrong {
 			t.Events[tracetest.Index(t, "release_task")].Task = &trace.Task{Address: 0xffff888003800000, PID: 1, TGID: 1, Comm: "init"}
 		}},
 		{"forks-twice", func(t *trace.Trace) { tracetest.Again(t, "ret_from_fork") }},
+		{"forks-twice-reaps-second", func(t *trace.Trace) {
+			tracetest.Again(t, "ret_from_fork")
+			i := tracetest.Index(t, "release_task")
+			release := t.Events[i]
+			release.Round = 2
+			tracetest.Drop(t, "release_task")
+			n := len(t.Events) - 2
+			t.Events = append(t.Events[:n:n], append([]trace.Event{release}, t.Events[n:]...)...)
+			tracetest.Renumber(t)
+		}},
 		{"crashes-before", func(t *trace.Trace) {
 			noFork(t)
 			tracetest.SetExit(t, trace.Exit{Signal: "SIGSEGV", Code: 139})

@@ -27,25 +27,40 @@ func (g *grader) path() {
 		g.neverCalled()
 		return
 	}
-	ok, seen := true, []string{}
+	ok := true
+	var orders []string
 	for _, r := range g.rounds {
 		order, good := g.order(r)
-		prefix := ""
-		if len(g.rounds) > 1 {
-			prefix = fmt.Sprintf("call %d: ", r.number)
-		}
-		if !slices.Contains(seen, prefix+order) && len(seen) < 8 {
-			seen = append(seen, prefix+order)
-		}
+		orders = append(orders, order)
 		ok = g.edges(r) && good && ok
 	}
-	seq.Observed = strings.Join(seen, "; ")
+	seq.Observed = g.inEachCall(orders)
 	settle(seq, ok)
 	hits.Observed = g.hits(steps)
 	settle(hits, hits.Observed == "")
 	if hits.Observed == "" {
 		hits.Observed = hits.Expected
 	}
+}
+
+// inEachCall tells what was seen in each round, once if it was the same in all.
+func (g *grader) inEachCall(orders []string) string {
+	distinct := slices.Compact(slices.Sorted(slices.Values(orders)))
+	switch {
+	case len(orders) == 1:
+		return orders[0]
+	case len(distinct) == 1:
+		return fmt.Sprintf("in each of %d calls, %s", len(orders), orders[0])
+	}
+	const most = 8
+	var out []string
+	for i, order := range orders[:min(most, len(orders))] {
+		out = append(out, fmt.Sprintf("call %d, %s", g.rounds[i].number, order))
+	}
+	if len(orders) > most {
+		out = append(out, "…")
+	}
+	return strings.Join(out, "; ")
 }
 
 // neverCalled tells that the program did not do what the lab is about.

@@ -2,6 +2,7 @@ package grade
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -32,7 +33,7 @@ func (g *grader) values() {
 		return // told already: the program never made the call
 	}
 	for _, point := range order {
-		g.notSeen(point, blocked[point])
+		g.notSeen(r, point, blocked[point])
 	}
 }
 
@@ -69,7 +70,7 @@ func (g *grader) value(c *Check, rule CheckRule, at *trace.Event, r round) (poin
 }
 
 // notSeen tells once of a point that was not hit which checks hang on it.
-func (g *grader) notSeen(point string, checks []string) {
+func (g *grader) notSeen(r round, point string, checks []string) {
 	p, _ := g.rules.point(point)
 	if p.Step && slices.ContainsFunc(g.findings, func(f placed) bool { return f.Point == point && f.Kind == FindMissing }) {
 		return // told already by the order
@@ -81,7 +82,11 @@ func (g *grader) notSeen(point string, checks []string) {
 	if p.Means != "" {
 		means = " " + p.Means
 	}
-	g.find(g.exit.Seq, FindNotSeen, point, "%s was never hit by the %s, and so %s can not hold.%s", point, p.Role, strings.Join(checks, ", "), means)
+	hit := fmt.Sprintf("%s was never hit by the %s", point, p.Role)
+	if g.count(point) > 0 {
+		hit = fmt.Sprintf("%s was not hit by the %s for call %d", point, p.Role, r.number)
+	}
+	g.find(g.exit.Seq, FindNotSeen, point, "%s, and so %s can not hold.%s", hit, strings.Join(checks, ", "), means)
 }
 
 func (g *grader) seq(e *trace.Event) int {

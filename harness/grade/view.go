@@ -139,16 +139,15 @@ func sameCall(a, b trace.Event) bool {
 	return a.Task != nil && b.Task != nil && a.Task.Address == b.Task.Address && slices.Equal(a.Args, b.Args)
 }
 
-// graded returns the round whose values are checked: the first whole one, or
-// else the first.
+// graded returns the round whose values are checked: the first that has every
+// point, or else every step, or else the first.
 func (v *view) graded() round {
-	for _, r := range v.rounds {
-		if r.has(v.rules.path("")) {
-			return r
+	for _, points := range [][]Point{v.rules.Points, v.rules.path(""), nil} {
+		for _, r := range v.rounds {
+			if r.has(points) {
+				return r
+			}
 		}
-	}
-	if len(v.rounds) > 0 {
-		return v.rounds[0]
 	}
 	return round{}
 }

@@ -32,6 +32,8 @@ type page struct {
 	w     io.Writer
 	width int
 	err   error
+	// told are the points whose meaning has been told in this run.
+	told map[string]bool
 
 	title, point, dim, good, bad, warn, value lipgloss.Style
 }
@@ -45,7 +47,8 @@ func newPage(w io.Writer, s Style) *page {
 	r.SetColorProfile(profile)
 	color := func(c string) lipgloss.Style { return r.NewStyle().Foreground(lipgloss.Color(c)) }
 	return &page{
-		w: w, width: s.width(),
+		told: map[string]bool{},
+		w:    w, width: s.width(),
 		title: r.NewStyle().Bold(true), point: color("6").Bold(true), dim: r.NewStyle().Faint(true),
 		good: color("2").Bold(true), bad: color("1").Bold(true), warn: color("3").Bold(true), value: color("6"),
 	}

@@ -76,6 +76,7 @@ func (l *Live) Result(r grade.Result) error {
 }
 
 func (p *page) heading(lab, title, arch, kernel, qemu string) {
+	p.told = map[string]bool{}
 	p.line("%s  %s", p.title.Render(plain(lab)), plain(title))
 	var on []string
 	for _, s := range []string{arch, prefix("Linux ", kernel), prefix("QEMU ", qemu)} {
@@ -111,7 +112,10 @@ func (p *page) step(number int, s grade.Step) {
 		room = utf8.RuneCountInString(symbol) + 2
 	}
 	p.line("%s  %s  %s%s", p.dim.Render(mark), p.point.Render(name), p.dim.Render(pad(symbol, room)), task)
-	p.text("", stepIndent, lipgloss.NewStyle(), plain(s.Means))
+	if !p.told[s.Point] {
+		p.text("", stepIndent, lipgloss.NewStyle(), plain(s.Means))
+	}
+	p.told[s.Point] = true
 	widest := 0
 	for _, v := range s.Values {
 		widest = max(widest, utf8.RuneCountInString(plain(v.Name)))
