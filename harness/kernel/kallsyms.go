@@ -27,10 +27,9 @@ type kallsyms struct {
 
 	tableStart, indexEnd int // of token_table and token_index
 
-	countPos, count        int // num_syms
-	namesPos, namesEnd     int
-	wideLengths            bool // lengths of 128 and more take two bytes
-	offsetsPos, relBasePos int
+	countPos, count    int // num_syms
+	namesPos, namesEnd int
+	wideLengths        bool // lengths of 128 and more take two bytes
 }
 
 const (

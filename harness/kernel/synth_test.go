@@ -40,10 +40,19 @@ func (s synth) symbols(n int) []Symbol {
 		syms = append(syms, Symbol{name, riscvLinkBase + 0x100 + uint64(i)*16, "tTtt"[i%4]})
 	}
 	end := riscvLinkBase + 0x100 + uint64(n)*16
-	return append(syms, Symbol{"_etext", end, 'T'}, Symbol{"linux_banner", riscvLinkBase + synthBannerAt, 'D'}, Symbol{"_end", riscvLinkBase + 0x4000000, 'B'})
+	syms = append(syms, Symbol{"_etext", end, 'T'})
+	return append(syms, Symbol{"linux_banner", riscvLinkBase + uint64(bannerAt(syms)), 'D'}, Symbol{"_end", riscvLinkBase + 0x4000000, 'B'})
 }
 
-const synthBannerAt = 0x80000
+// bannerAt is where the banner stands in the file: on the page after the code.
+func bannerAt(syms []Symbol) int {
+	for _, s := range syms {
+		if s.Name == "_etext" {
+			return (int(s.Addr-riscvLinkBase) + 0xfff) &^ 0xfff
+		}
+	}
+	return 0x1000
+}
 
 // tokens are the 256 tokens: the characters that names use stand for
 // themselves, a few other codes for frequent strings.
@@ -76,10 +85,10 @@ func compress(tokens [256]string, s Symbol) []byte {
 }
 
 func (s synth) image(syms []Symbol) []byte {
-	img := make([]byte, synthBannerAt+4096)
+	img := make([]byte, bannerAt(syms)+256)
 	copy(img, "MZ")
 	copy(img[riscvMagic:], "RISCV\x00\x00\x00RSC\x05")
-	copy(img[synthBannerAt:], synthBanner+"\n\x00")
+	copy(img[bannerAt(syms):], synthBanner+"\n\x00")
 	align := func() {
 		for len(img)%8 != s.shift {
 			img = append(img, 0)
@@ -245,10 +254,12 @@ func TestCompareKallsyms(t *testing.T) {
 
 func FuzzKallsyms(f *testing.F) {
 	for _, s := range synthVariants() {
-		f.Add(s.image(s.symbols(300))[synthBannerAt:])
+		syms := s.symbols(270)
+		f.Add(s.image(syms)[bannerAt(syms):])
 	}
 	f.Fuzz(func(t *testing.T, tables []byte) {
-		img := make([]byte, synthBannerAt, synthBannerAt+len(tables))
+		at := bannerAt(synth{}.symbols(270))
+		img := make([]byte, at, at+len(tables))
 		copy(img, "MZ")
 		copy(img[riscvMagic:], "RISCV\x00\x00\x00RSC\x05")
 		im, err := Parse(append(img, tables...))
