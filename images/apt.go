@@ -30,15 +30,14 @@ const (
 type suite struct {
 	name     string
 	security bool // in the security archive
-	optional bool // comes and goes: its absence is no news
 }
 
 // suites returns what is searched for an architecture, the oldest first.
 func suites(arch string) []suite {
 	newer := []suite{
 		{name: "trixie"},
-		{name: "trixie-security", security: true, optional: true},
-		{name: "trixie-backports", optional: true},
+		{name: "trixie-security", security: true},
+		{name: "trixie-backports"},
 		{name: "forky"},
 	}
 	if arch == "riscv64" { // a release architecture since trixie
@@ -46,9 +45,9 @@ func suites(arch string) []suite {
 	}
 	return append([]suite{
 		{name: "bullseye"},
-		{name: "bullseye-security", security: true, optional: true},
+		{name: "bullseye-security", security: true},
 		{name: "bookworm"},
-		{name: "bookworm-security", security: true, optional: true},
+		{name: "bookworm-security", security: true},
 	}, newer...)
 }
 
@@ -156,7 +155,7 @@ func (a apt) run(ctx context.Context, path string, args ...string) ([]byte, erro
 }
 
 // update reads the suites' indexes and returns a warning for each that could not
-// be read. It is an error when none was.
+// be read. It is an error when no mirror answered.
 func (a apt) update(ctx context.Context, p Progress) (warnings []string, err error) {
 	what := "reading Debian's package indexes"
 	p.report(what, 0, 0)
@@ -169,7 +168,7 @@ func (a apt) update(ctx context.Context, p Progress) (warnings []string, err err
 	if err != nil && errors.Is(err, exec.ErrNotFound) {
 		return nil, err
 	}
-	if len(a.indexes()) == 0 {
+	if len(a.indexes()) == 0 || !answered(out) {
 		if c := complaints(out); c != "" {
 			err = errors.New(c) // apt calls an unreachable mirror a warning
 		}
@@ -187,7 +186,25 @@ func (a apt) update(ctx context.Context, p Progress) (warnings []string, err err
 	return warnings, nil
 }
 
-// complaints returns apt's warnings and errors, but for suites that come and go.
+// releaseLine matches what apt-get says about the head of a suite.
+var releaseLine = regexp.MustCompile(`(?m)^(Get|Hit|Ign|Err):([0-9]+) \S+ \S+ (?:In)?Release(?: \[.*\])?$`)
+
+// answered reports whether a mirror had the head of any suite. A line about a
+// file that turned out to be absent is followed by one that takes it back.
+func answered(out []byte) bool {
+	last := map[string]string{}
+	for _, m := range releaseLine.FindAllStringSubmatch(string(out), -1) {
+		last[m[2]] = m[1]
+	}
+	for _, word := range last {
+		if word == "Get" || word == "Hit" {
+			return true
+		}
+	}
+	return false
+}
+
+// complaints returns apt's warnings and errors.
 func complaints(out []byte) string {
 	var lines []string
 	for line := range strings.Lines(string(out)) {

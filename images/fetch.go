@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path"
 	"path/filepath"
@@ -79,11 +80,12 @@ func (c *Cache) readIndexes(ctx context.Context, arch, debarch string, refresh b
 	}
 	kept := filepath.Join(a.dir, "offer.json")
 	sources := fmt.Sprint(a.mirrors, a.suites)
-	fresh := func() ([]Kernel, bool) {
+	read := func(limit time.Duration) ([]Kernel, bool) {
 		o, err := readOffer(kept)
 		age := time.Since(o.When)
-		return o.kernels(), err == nil && o.Sources == sources && age >= 0 && age < refreshAfter
+		return o.kernels(), err == nil && o.Sources == sources && age >= 0 && age < limit
 	}
+	fresh := func() ([]Kernel, bool) { return read(refreshAfter) }
 	if ks, ok := fresh(); ok && !refresh {
 		return ks, nil
 	}
@@ -100,6 +102,10 @@ func (c *Cache) readIndexes(ctx context.Context, arch, debarch string, refresh b
 	}
 	warnings, err := a.update(ctx, p)
 	if err != nil {
+		if ks, ok := read(math.MaxInt64); ok && !refresh && ctx.Err() == nil {
+			c.warn(fmt.Sprintf("the list of kernels is out of date: %v", err))
+			return ks, nil
+		}
 		return nil, err
 	}
 	for _, w := range warnings {
@@ -219,7 +225,7 @@ func (c *Cache) download(ctx context.Context, k Kernel, p Progress) (Kernel, err
 	p.report("unpacking "+k.Package, 0, 0)
 	stored, err := c.unpack(ctx, work, deb, k)
 	if err != nil {
-		return Kernel{}, fmt.Errorf("unpack %s: %w", k.Package, err)
+		return Kernel{}, fmt.Errorf("unpack %s: %w%s", k.Package, err, remedy(err))
 	}
 	return stored, nil
 }
@@ -228,10 +234,10 @@ func (c *Cache) download(ctx context.Context, k Kernel, p Progress) (Kernel, err
 func remedy(err error) string {
 	var c *commandError
 	switch {
-	case !errors.As(err, &c):
-		return ""
 	case diskFull(err):
 		return "; make room with: lab clean, or set LAB_CACHE to a folder on another disk"
+	case !errors.As(err, &c) || c.Name != helper:
+		return ""
 	case strings.Contains(c.Output, "Hash Sum mismatch"), strings.Contains(c.Output, "unexpected size"), strings.Contains(c.Output, "404"):
 		return "; the package index may be out of date, run: lab kernels fetch --refresh, or set LAB_DEBIAN_MIRROR to another mirror"
 	}

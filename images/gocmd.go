@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 )
 
 // goTool is the go command to build with, resolved for one folder: which
@@ -95,9 +96,12 @@ func GoArch(arch string) (string, error) {
 	return "", fmt.Errorf("unknown architecture %q, want x86_64 or riscv64", arch)
 }
 
-// diskFull reports whether a command failed for want of space: that is the
+// diskFull reports whether we or a command failed for want of space: that is the
 // host's trouble, whatever the command was about.
 func diskFull(err error) bool {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EFBIG) || errors.Is(err, syscall.EDQUOT) {
+		return true
+	}
 	var c *commandError
 	return errors.As(err, &c) && (strings.Contains(c.Output, "no space left on device") || strings.Contains(c.Output, "No space left on device") || strings.Contains(c.Output, "file too large"))
 }

@@ -6,6 +6,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"go/parser"
+	"go/token"
 	"io"
 	"io/fs"
 	"os"
@@ -101,7 +103,7 @@ func (c *Cache) buildProgram(ctx context.Context, goarch, name string, src fs.FS
 		var ce *commandError
 		var exit *exec.ExitError
 		if errors.As(err, &ce) && errors.As(err, &exit) && exit.Exited() && !diskFull(err) {
-			return "", &CompileError{Name: name, Text: compilerText(ce.Output)}
+			return "", &CompileError{Name: name, Text: compilerText(ce.Output, mod)}
 		}
 		return "", err
 	}
@@ -146,6 +148,14 @@ func sources(name string, src fs.FS) ([]source, error) {
 		if len(b) > maxSourceSize {
 			return nil, &CompileError{Name: name, Text: fmt.Sprintf("%s: larger than %d bytes", e.Name(), maxSourceSize)}
 		}
+		// The go command would make a library of any other package.
+		f, err := parser.ParseFile(token.NewFileSet(), e.Name(), b, parser.PackageClauseOnly)
+		if err != nil {
+			return nil, &CompileError{Name: name, Text: err.Error()}
+		}
+		if f.Name.Name != "main" {
+			return nil, &CompileError{Name: name, Text: fmt.Sprintf("%s: package %s, want package main", e.Name(), f.Name.Name)}
+		}
 		files = append(files, source{e.Name(), b})
 	}
 	if len(files) == 0 {
@@ -169,9 +179,9 @@ func readLimited(src fs.FS, name string) ([]byte, error) {
 
 // compilerText drops the go command's heading and the work folder from what the
 // compiler said.
-func compilerText(out string) string {
+func compilerText(out, dir string) string {
 	var lines []string
-	for line := range strings.Lines(out) {
+	for line := range strings.Lines(strings.ReplaceAll(out, dir, ".")) {
 		if strings.HasPrefix(line, "# ") {
 			continue
 		}

@@ -247,9 +247,9 @@ func TestConsoleEnds(t *testing.T) {
 
 func TestIsPanic(t *testing.T) {
 	for line, want := range map[string]bool{
-		"[    2.1] Kernel panic - not syncing: Attempted to kill init! exitcode=0x0000000b":           true,
-		"[    2.100000][    T1] Oops: 0000 [#1] PREEMPT SMP PTI":                                      true,
-		"[    2.100000] Oops [#1]":                                                                    true,
+		"[    2.1] Kernel panic - not syncing: Attempted to kill init! exitcode=0x0000000b": true,
+		"[    2.100000][    T1] Oops: 0000 [#1] PREEMPT SMP PTI":                            true,
+		"[    2.100000] Oops [#1]": true,
 		"[    2.100000] general protection fault, probably for non-canonical: 0000 [#1] SMP":          true,
 		"[    2.100000] double fault: 0000 [#1] SMP":                                                  true,
 		"[    2.100000] BUG: kernel NULL pointer dereference, address: 0000000000000000":              true,

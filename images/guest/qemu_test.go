@@ -67,15 +67,8 @@ func kernels(t *testing.T, arch string) map[string]string {
 	return found
 }
 
-// vm is a guest under test.
-type vm struct {
-	agent *guest.Agent
-	log   *bytes.Buffer
-	hello time.Duration
-}
-
 // boot starts QEMU with its serial line on an inherited socket pair.
-func boot(t *testing.T, arch, kernel, initrd, cmdline string, o guest.Options) (*exec.Cmd, net.Conn) {
+func boot(t *testing.T, arch, kernel, initrd, cmdline string) (*exec.Cmd, net.Conn) {
 	t.Helper()
 	args := slices.Clone(machines[arch])
 	if _, err := exec.LookPath(args[0]); err != nil {
@@ -122,7 +115,7 @@ func attach(t *testing.T, arch, kernel, initrd string) *guest.Agent {
 	defer cancel()
 	for try := 0; ; try++ {
 		var log bytes.Buffer
-		_, conn := boot(t, arch, kernel, initrd, "lab.mode=agent", guest.Options{})
+		_, conn := boot(t, arch, kernel, initrd, "lab.mode=agent")
 		a, err := guest.Await(ctx, conn, guest.Options{Log: &log})
 		if err == nil {
 			hello := time.Since(began)
