@@ -109,12 +109,13 @@ func TestGDBScriptInGDB(t *testing.T) {
 					}
 					symbols = append(symbols, names[len(names)-1])
 				}
-				kernel := filepath.Join(t.TempDir(), "vmlinux")
-				if err := os.WriteFile(kernel, fakeKernel(t, machines[a], symbols), 0o644); err != nil {
-					t.Fatal(err)
-				}
 				machine, err := arch.Lookup(a)
 				if err != nil {
+					t.Fatal(err)
+				}
+				symbols = append(symbols, machine.Current.PerCPU...)
+				kernel := filepath.Join(t.TempDir(), "vmlinux")
+				if err := os.WriteFile(kernel, fakeKernel(t, machines[a], symbols), 0o644); err != nil {
 					t.Fatal(err)
 				}
 				set := "set architecture " + machine.GDB

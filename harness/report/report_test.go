@@ -280,11 +280,12 @@ func TestGradescopeSum(t *testing.T) {
 
 func FuzzText(f *testing.F) {
 	f.Add("This is Child Process!\n\x1b[0m", "fork-new", 80)
+	r := rules(f, "x86_64")
 	f.Fuzz(func(t *testing.T, output, comm string, width int) {
 		tr := tracetest.Fork("x86_64")
 		tracetest.SetExit(tr, trace.Exit{Output: output})
 		tr.Events[1].Task = &trace.Task{PID: 1, TGID: 1, Comm: comm}
-		doc := grade.NewDocument(grade.Grade(tr, rules(t, "x86_64")))
+		doc := grade.NewDocument(grade.Grade(tr, r))
 		var b bytes.Buffer
 		if err := report.Text(&b, doc, report.Style{Width: width}); err != nil {
 			t.Fatal(err)
