@@ -53,10 +53,16 @@ for point, symbols in points.items():
     gdb.set_convenience_variable("wrapped_" + point, int(found[0].startswith(("__x64_", "__riscv_"))))
 end
 
-# The lab's own tasks are told from others by their kernel stacks. A stack is
-# 16 KiB, so the stack pointer without its low 14 bits names the task.
+# The lab's own tasks are told from others by their task_struct, which is what
+# $lab_parent and $lab_child hold; 0 is none.
 set $lab_parent = 0
 set $lab_child = 0
+
+# The running task's is kept in a per-CPU variable, at this offset from
+# gs_base.
+python
+gdb.execute("set $percpu_current = %#x" % next(a for a in map(address, ["pcpu_hot", "current_task"]) if a is not None))
+end
 
 # sys_clone: The system call's entry. fork() is clone() with nothing shared
 # and SIGCHLD as the signal its end sends.
@@ -64,7 +70,7 @@ break *$sys_clone if ((($wrapped_sys_clone ? *(unsigned long *)((unsigned long)$
 set $break_sys_clone = $bpnum
 commands $break_sys_clone
   silent
-  set $lab_parent = (unsigned long)$sp & ~0x3fff
+  set $lab_parent = *(unsigned long *)((unsigned long)$gs_base + $percpu_current)
   set $lab_child = 0
   enable $break_kernel_clone
   enable $break_copy_process
@@ -81,7 +87,7 @@ end
 
 # kernel_clone: fork, vfork, clone, clone3 and kernel threads all come here;
 # only the arguments differ.
-break *$kernel_clone if ((unsigned long)$sp & ~0x3fff) == $lab_parent
+break *$kernel_clone if *(unsigned long *)((unsigned long)$gs_base + $percpu_current) == $lab_parent
 set $break_kernel_clone = $bpnum
 disable $break_kernel_clone
 commands $break_kernel_clone
@@ -95,7 +101,7 @@ end
 
 # copy_process: Makes the new task. It duplicates the caller's task_struct,
 # then copies or shares each resource.
-break *$copy_process if ((unsigned long)$sp & ~0x3fff) == $lab_parent
+break *$copy_process if *(unsigned long *)((unsigned long)$gs_base + $percpu_current) == $lab_parent
 set $break_copy_process = $bpnum
 disable $break_copy_process
 commands $break_copy_process
@@ -109,7 +115,7 @@ end
 
 # dup_task_struct: The new task_struct and its kernel stack exist now; the
 # parent's is copied over it.
-break *$dup_task_struct if ((unsigned long)$sp & ~0x3fff) == $lab_parent
+break *$dup_task_struct if *(unsigned long *)((unsigned long)$gs_base + $percpu_current) == $lab_parent
 set $break_dup_task_struct = $bpnum
 disable $break_dup_task_struct
 commands $break_dup_task_struct
@@ -124,7 +130,7 @@ end
 
 # copy_thread: Lays out the child's kernel stack, and plants the address where
 # it will start.
-break *$copy_thread if ((unsigned long)$sp & ~0x3fff) == $lab_parent
+break *$copy_thread if *(unsigned long *)((unsigned long)$gs_base + $percpu_current) == $lab_parent
 set $break_copy_thread = $bpnum
 disable $break_copy_thread
 commands $break_copy_thread
@@ -138,7 +144,7 @@ end
 
 # wake_up_new_task: The child is whole, and is put on a run queue. Nothing of
 # it has run yet.
-break *$wake_up_new_task if ((unsigned long)$sp & ~0x3fff) == $lab_parent
+break *$wake_up_new_task if *(unsigned long *)((unsigned long)$gs_base + $percpu_current) == $lab_parent
 set $break_wake_up_new_task = $bpnum
 disable $break_wake_up_new_task
 commands $break_wake_up_new_task
@@ -152,7 +158,7 @@ end
 
 # ret_from_fork: The child's first instruction. No one called it. __switch_to
 # returned here because copy_thread wrote this address for it to return to.
-break *$ret_from_fork if ((unsigned long)$sp & ~0x3fff) != $lab_parent
+break *$ret_from_fork if *(unsigned long *)((unsigned long)$gs_base + $percpu_current) == $lab_child
 set $break_ret_from_fork = $bpnum
 disable $break_ret_from_fork
 commands $break_ret_from_fork
@@ -172,7 +178,7 @@ commands $break_ret_from_fork
 end
 
 # release_task: The parent's wait has found the child dead and frees it.
-break *$release_task if ((unsigned long)$sp & ~0x3fff) == $lab_parent && ($rdi == $lab_child)
+break *$release_task if *(unsigned long *)((unsigned long)$gs_base + $percpu_current) == $lab_parent && ($rdi == $lab_child)
 set $break_release_task = $bpnum
 disable $break_release_task
 commands $break_release_task

@@ -34,10 +34,8 @@ func (g *gdbWriter) condition(p Point) (string, error) {
 	var all []string
 	switch {
 	case p.Entry:
-	case p.Role == "child":
-		all = append(all, fmt.Sprintf("((unsigned long)$sp & %s) != $lab_parent", stackMask))
 	default:
-		all = append(all, fmt.Sprintf("((unsigned long)$sp & %s) == $lab_parent", stackMask))
+		all = append(all, fmt.Sprintf("%s == $lab_%s", g.current(), p.Role))
 	}
 	if src := p.When.For(g.arch.Name); src != "" {
 		s, err := g.translate(p, src)

@@ -36,10 +36,6 @@ func (l Lab) GenerateGDBScript(archName string, candidates func(point string) ([
 	return g.b.String(), nil
 }
 
-// stackMask clears the offset within a kernel stack: THREAD_SIZE is 16 KiB in
-// stock kernels of both architectures, and stacks are aligned to it.
-const stackMask = "~0x3fff"
-
 // gdbWriter writes one script.
 type gdbWriter struct {
 	b    strings.Builder
@@ -113,9 +109,23 @@ for point, symbols in points.items():
     # A wrapped system call is given a pointer to the saved user registers.
     gdb.set_convenience_variable("wrapped_" + point, int(found[0].startswith(("__x64_", "__riscv_"))))`)
 	g.line("end\n")
-	g.comment("The lab's own tasks are told from others by their kernel stacks. A stack is 16 KiB, so the stack pointer without its low 14 bits names the task.")
+	g.comment("The lab's own tasks are told from others by their task_struct, which is what $lab_parent and $lab_child hold; 0 is none.")
 	g.line("set $lab_parent = 0\nset $lab_child = 0\n")
+	if vars := g.arch.Current.PerCPU; len(vars) > 0 {
+		g.comment("The running task's is kept in a per-CPU variable, at this offset from " + g.arch.Current.Kernel + ".")
+		g.line("python\ngdb.execute(\"set $percpu_current = %%#x\" %% next(a for a in map(address, [\"%s\"]) if a is not None))\nend\n", strings.Join(vars, `", "`))
+	}
 	return nil
+}
+
+// current is gdb's expression for the task_struct of the task that runs, in
+// kernel mode.
+func (g *gdbWriter) current() string {
+	c := g.arch.Current
+	if len(c.PerCPU) == 0 {
+		return "(unsigned long)$" + c.Kernel
+	}
+	return fmt.Sprintf("*(unsigned long *)((unsigned long)$%s + $percpu_current)", c.Kernel)
 }
 
 // point writes the breakpoint at a point and what is done there.
@@ -134,7 +144,7 @@ func (g *gdbWriter) point(i int) error {
 	}
 	g.line("commands $break_%s\n  silent", p.Name)
 	if p.Entry {
-		g.line("  set $lab_parent = (unsigned long)$sp & %s", stackMask)
+		g.line("  set $lab_parent = %s", g.current())
 		g.line("  set $lab_child = 0")
 	}
 	if src := p.Child.For(g.arch.Name); src != "" {

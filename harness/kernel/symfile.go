@@ -17,8 +17,7 @@ import (
 // that hold no bytes (gdb reads the guest's), and a .debug_frame, so that
 // backtraces work in a kernel without frame pointers.
 //
-// Left out are the symbols of padding in front of functions and the offsets of
-// x86_64's per-CPU variables, which are no addresses.
+// Left out are the symbols of padding in front of functions.
 func (im *Image) WriteSymbolFile(w io.Writer) error {
 	cfi, err := im.debugFrame()
 	if err != nil {
@@ -147,8 +146,24 @@ func (f *elfFile) symbols() {
 			globals = append(globals, sym)
 		}
 	}
+	f.perCPU()
 	f.locals = len(f.syms)
 	f.syms = append(f.syms, globals...)
+}
+
+// perCPU adds x86_64's per-CPU variables where kallsyms has them as offsets from
+// the per-CPU base: as absolute symbols, so that &current_task is the offset.
+func (f *elfFile) perCPU() {
+	s := f.im.Symbols
+	for i, addr := range s.addrs {
+		if name := s.name(i); addr < kernelHalf && name != "" {
+			f.syms = append(f.syms, elf.Sym64{
+				Name: uint32(f.strtab.Len()), Value: addr, Shndx: uint16(elf.SHN_ABS),
+				Info: elf.ST_INFO(elf.STB_LOCAL, elf.STT_NOTYPE),
+			})
+			f.strtab.WriteString(name + "\x00")
+		}
+	}
 }
 
 const (
