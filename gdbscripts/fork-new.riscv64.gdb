@@ -107,8 +107,9 @@ commands $break_copy_process
   end
 end
 
-# dup_task_struct: The new task_struct and its kernel stack exist now; the
-# parent's is copied over it.
+# dup_task_struct: The child's task_struct has been allocated, and the
+# parent's is about to be copied into it. Its own kernel stack is allocated by
+# the same function.
 break *$dup_task_struct if (unsigned long)$tp == $lab_parent
 set $break_dup_task_struct = $bpnum
 disable $break_dup_task_struct

@@ -54,6 +54,7 @@ type Point struct {
 	Entry, Step bool
 	Hits        int
 	When, Child ByArch
+	Aside       string // what a stop is for which When is false
 	Armed       string
 	After       string
 	Means       string
@@ -237,7 +238,7 @@ func (l Lab) Plan(arch string) probe.Plan {
 	for _, p := range l.Points {
 		point := probe.Point{
 			Name: p.Name, Role: p.Role, Entry: p.Entry, Step: p.Step, Armed: p.Armed,
-			When: p.When.For(arch), Child: p.Child.For(arch),
+			When: p.When.For(arch), Aside: p.Aside, Child: p.Child.For(arch),
 		}
 		for _, r := range p.Reads {
 			point.Reads = append(point.Reads, probe.Read{Name: r.Name, Expr: r.Expr.For(arch)})

@@ -73,7 +73,8 @@ func TestForkNewPlan(t *testing.T) {
 		}
 		want = probe.Point{
 			Name: "sys_clone", Role: "parent", Step: true, Entry: true,
-			When: "bitand(arg.clone_flags, CLONE_VM + CLONE_THREAD) == 0",
+			When:  "bitand(arg.clone_flags, CLONE_VM + CLONE_THREAD) == 0",
+			Aside: "a clone that shares memory, such as a thread of Go's runtime",
 		}
 		if diff := cmp.Diff(want, plan.Points[0]); diff != "" {
 			t.Errorf("%s: sys_clone (-want +got):\n%s", a, diff)

@@ -82,6 +82,7 @@ func (r *reader) point(i int, n ast.Node, lab *Lab) {
 		{"step", false, r.truth(&p.Step)},
 		{"hits", false, r.number(&p.Hits, 1, 1000)},
 		{"when", false, r.at(path+".when", r.byArch(&p.When))},
+		{"aside", false, r.text(&p.Aside)},
 		{"child", false, r.at(path+".child", r.byArch(&p.Child))},
 		{"armed", false, r.at(path+".armed", r.text(&p.Armed))},
 		{"after", false, r.at(path+".after", r.text(&p.After))},

@@ -32,6 +32,9 @@ func (f *Follower) Step(e trace.Event) (Step, bool) {
 		Point: e.Point, Symbol: e.Symbol, Address: e.Address, Role: e.Role, Round: e.Round,
 		Seq: e.Seq, Evidence: !p.Step, Means: p.Means,
 	}
+	if e.Symbol != e.Point {
+		s.Why = f.view.why(e.Point)
+	}
 	if e.Task != nil {
 		s.PID, s.TGID, s.Comm = e.Task.PID, e.Task.TGID, e.Task.Comm
 	}
@@ -40,6 +43,15 @@ func (f *Follower) Step(e trace.Event) (Step, bool) {
 		s.Values = append(s.Values, Value{show.Name, f.view.text(show.Expr, "", &e, f.round)})
 	}
 	return s, true
+}
+
+// why says why a point is the symbol that it is on this kernel.
+func (v *view) why(point string) string {
+	i := slices.IndexFunc(v.trace.Header.Points, func(p trace.Point) bool { return p.Point == point })
+	if i < 0 {
+		return ""
+	}
+	return v.trace.Header.Points[i].Why
 }
 
 // text evaluates and formats an expression for a person.

@@ -61,6 +61,7 @@ type Result struct {
 type Step struct {
 	Point   string     `json:"point"`
 	Symbol  string     `json:"symbol"`
+	Why     string     `json:"why,omitempty"` // why the point is this symbol, when it has another name
 	Address trace.Word `json:"address"`
 	PID     int        `json:"pid"`
 	TGID    int        `json:"tgid"`

@@ -172,8 +172,9 @@ func why(p pointSpec, c candidate, sym Symbol, tried []string) string {
 	if sym.Name != c.Symbol {
 		s += fmt.Sprintf(", as the compiler's variant %s", sym.Name)
 	}
-	if n := len(tried) - 1; n > 0 {
-		s += fmt.Sprintf("; it has no %s", strings.Join(tried[:n], ", "))
+	// A stand-in's reason speaks of the function itself.
+	if n := len(tried) - 1; n > 0 && !c.StandIn {
+		s += fmt.Sprintf("; this kernel has no %s", strings.Join(tried[:n], ", "))
 	}
 	return s
 }

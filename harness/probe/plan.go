@@ -24,6 +24,8 @@ type Point struct {
 	// false is recorded as an aside. It sees trace.Event.Env, the constants, and
 	// the task addresses parent and child.
 	When string
+	// Aside is what such a stop is, told to a person.
+	Aside string
 	// Child is a read expression whose value is the address of the task_struct
 	// that this step makes, "" for none.
 	Child string

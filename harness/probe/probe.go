@@ -230,7 +230,9 @@ func (d *driver) classify(p *point, s *scope, event *trace.Event) (*round, error
 		return nil, err
 	}
 	if !ok {
-		event.Aside = "not the call the lab is about: " + p.When
+		if event.Aside = p.Aside; p.Aside == "" {
+			event.Aside = "not the call the lab is about: " + p.When
+		}
 		return nil, nil
 	}
 	if p.Entry {

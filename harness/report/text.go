@@ -114,6 +114,9 @@ func (p *page) step(number int, s grade.Step) {
 	p.line("%s  %s  %s%s", p.dim.Render(mark), p.point.Render(name), p.dim.Render(pad(symbol, room)), task)
 	if !p.told[s.Point] {
 		p.text("", stepIndent, lipgloss.NewStyle(), plain(s.Means))
+		if s.Why != "" {
+			p.text("", stepIndent, p.dim, plain(fmt.Sprintf("(%s: %s)", s.Symbol, s.Why)))
+		}
 	}
 	p.told[s.Point] = true
 	widest := 0
@@ -174,7 +177,10 @@ func (p *page) check(c grade.Check, why bool) {
 	}
 	room := p.width - 4 - len(score) - 2
 	if c.Verdict == grade.Pass && len(c.Lines) == 0 {
-		value = plain(c.Observed)
+		value = plain("expected " + c.Expected + ", observed " + c.Observed)
+		if c.Expected == c.Observed {
+			value = plain("expected and observed " + c.Observed)
+		}
 	}
 	beside := len(name) == 1 && utf8.RuneCountInString(name[0])+2+utf8.RuneCountInString(value) <= room
 	for i, l := range name {
