@@ -1,0 +1,137 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"kernellab/images"
+)
+
+// Whenever lab is told to end, or is killed, no QEMU and no temporary file is
+// left: what a killed one could not remove, the next run does.
+func TestSignalsLeaveNothing(t *testing.T) {
+	lab, err := exec.LookPath("lab")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		name   string
+		signal syscall.Signal
+		when   string // output after which the signal is sent
+	}{
+		{"Ctrl-C in the boot", syscall.SIGINT, "booting"},
+		{"Ctrl-C at a stop", syscall.SIGINT, "kernel_clone"},
+		{"TERM at a stop", syscall.SIGTERM, "copy_thread"},
+		{"killed in the boot", syscall.SIGKILL, "booting"},
+		{"killed at a stop", syscall.SIGKILL, "dup_task_struct"},
+	}
+	onKernel(t, nil, func(t *testing.T, a *app, tg target) {
+		l, err := getLab("fork-new")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := a.guestFiles(t.Context(), l, tg.arch, newProgress(os.Stderr)); err != nil {
+			t.Fatal(err)
+		}
+		for _, tt := range tests {
+			t.Run(tt.name, func(t *testing.T) {
+				cache := copyCache(t, a.cache)
+				out := &waiter{mark: tt.when, seen: make(chan struct{})}
+				cmd := exec.Command(lab, "run", "fork-new", "--kernel", tg.path)
+				cmd.Env = append(os.Environ(), "LAB_CACHE="+cache.Dir)
+				cmd.Stdout, cmd.Stderr = out, out
+				if err := cmd.Start(); err != nil {
+					t.Fatal(err)
+				}
+				defer cmd.Process.Kill()
+				ended := make(chan error, 1)
+				go func() { ended <- cmd.Wait() }()
+				select {
+				case <-out.seen:
+				case err := <-ended:
+					t.Fatalf("lab ended before it said %q: %v\n%s", tt.when, err, out)
+				case <-time.After(3 * time.Minute):
+					t.Fatalf("lab never said %q:\n%s", tt.when, out)
+				}
+				cmd.Process.Signal(tt.signal)
+				select {
+				case <-ended:
+				case <-time.After(20 * time.Second):
+					t.Fatalf("lab did not end:\n%s", out)
+				}
+				if code := cmd.ProcessState.ExitCode(); tt.signal != syscall.SIGKILL && code != exitError {
+					t.Errorf("exit code %d, want %d:\n%s", code, exitError, out)
+				}
+				noProcess(t, cache.Dir)
+				if tt.signal == syscall.SIGKILL {
+					if err := cache.Sweep(); err != nil {
+						t.Error(err)
+					}
+				}
+				left, err := os.ReadDir(filepath.Join(cache.Dir, "tmp"))
+				if err != nil && !errors.Is(err, os.ErrNotExist) {
+					t.Fatal(err)
+				}
+				for _, f := range left {
+					if f.Name() == ".lock" {
+						continue // of the folder itself, which stays
+					}
+					t.Errorf("left behind: tmp/%s", f.Name())
+				}
+			})
+		}
+	})
+}
+
+// copyCache makes a cache of its own that has what a run needs but the kernel.
+func copyCache(t *testing.T, from *images.Cache) *images.Cache {
+	t.Helper()
+	root, err := from.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := &images.Cache{Dir: filepath.Join(t.TempDir(), "cache")}
+	for _, part := range []string{"initramfs", "programs"} {
+		if err := os.CopyFS(filepath.Join(to.Dir, part), os.DirFS(filepath.Join(root, part))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return to
+}
+
+// noProcess waits until no process has the word in its command line.
+func noProcess(t *testing.T, word string) {
+	t.Helper()
+	deadline := time.After(10 * time.Second)
+	for tick := time.NewTicker(50 * time.Millisecond); ; {
+		left := processes(word)
+		if len(left) == 0 {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Errorf("still running: %s", strings.Join(left, "\n"))
+			return
+		}
+	}
+}
+
+func processes(word string) []string {
+	files, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	var found []string
+	for _, f := range files {
+		line, err := os.ReadFile(f)
+		if err == nil && bytes.Contains(line, []byte(word)) {
+			found = append(found, string(bytes.ReplaceAll(line, []byte{0}, []byte(" "))))
+		}
+	}
+	return found
+}
