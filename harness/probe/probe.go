@@ -194,6 +194,7 @@ func (d *driver) stopped(ctx context.Context, stop rsp.Stop) error {
 		return fmt.Errorf("at %s (%s): %w", p.Name, p.Symbol, err)
 	}
 	if event.Aside != "" {
+		event.Fields = d.reader.TakeFields()
 		return d.Emit(event)
 	}
 	s.tasks["parent"], s.tasks["child"] = rd.parent, rd.child
@@ -203,6 +204,7 @@ func (d *driver) stopped(ctx context.Context, stop rsp.Stop) error {
 	if err := d.read(ctx, p, s, &event); err != nil {
 		return fmt.Errorf("at %s (%s): %w", p.Name, p.Symbol, err)
 	}
+	event.Fields = d.reader.TakeFields()
 	if err := d.Emit(event); err != nil {
 		return err
 	}

@@ -43,6 +43,10 @@ type value struct {
 	v      uint64
 	strct  string // structure of a pointer or an embedded structure
 	inside bool   // v is the address of an embedded structure, not a pointer value
+	// Of an embedded structure: the path to it from the outermost one, and its
+	// offset there.
+	path   string
+	offset int
 }
 
 // errNoMember marks that a kernel lacks a member, which ?? catches.
@@ -214,9 +218,15 @@ func (s *scope) member(ctx context.Context, n *ast.MemberNode) (value, error) {
 	if err != nil {
 		return value{}, fmt.Errorf("%s: %w: %w", n, errNoMember, err)
 	}
-	if f.Struct != "" && !f.Pointer {
-		return value{v: base.v + uint64(f.Offset), strct: f.Struct, inside: true}, nil
+	path, whole := strct+"."+name, f
+	if base.path != "" {
+		path = base.path + "." + name
+		whole.Offset += base.offset
 	}
+	if f.Struct != "" && !f.Pointer {
+		return value{v: base.v + uint64(f.Offset), strct: f.Struct, inside: true, path: path, offset: whole.Offset}, nil
+	}
+	s.reader.Saw(path, whole)
 	v, err := s.reader.Field(ctx, base.v, f)
 	if err != nil {
 		return value{}, fmt.Errorf("%s: %w", n, err)

@@ -40,7 +40,9 @@ type Reader struct {
 	pid      kernel.Field
 	tgid     kernel.Field
 	comm     kernel.Field
-	top      string // type at the top of a user task's stack
+	fields   map[string]trace.Field // read since they were last taken
+	known    map[string]bool        // read ever
+	top      string                 // type at the top of a user task's stack
 	topSize  int
 	regsSize int
 }
@@ -50,13 +52,13 @@ type span struct{ offset, size int }
 
 // NewReader prepares to read im's structures from m.
 func NewReader(m Machine, im *kernel.Image, a arch.Arch) (*Reader, error) {
-	r := &Reader{m: m, im: im, arch: a}
+	r := &Reader{m: m, im: im, arch: a, fields: map[string]trace.Field{}, known: map[string]bool{}}
 	if err := r.findCurrent(); err != nil {
 		return nil, err
 	}
 	for name, f := range map[string]*kernel.Field{"pid": &r.pid, "tgid": &r.tgid, "comm": &r.comm} {
 		var err error
-		if *f, err = im.Field("task_struct", name); err != nil {
+		if *f, err = r.Member("task_struct", name); err != nil {
 			return nil, fmt.Errorf("read tasks of %s: %w", im.Release, err)
 		}
 	}
@@ -133,6 +135,31 @@ func (r *Reader) Uint(ctx context.Context, addr uint64, size int) (uint64, error
 		return 0, err
 	}
 	return binary.LittleEndian.Uint64(buf[:]), nil
+}
+
+// Member finds a member of a structure by its path, in order to read it.
+func (r *Reader) Member(structName, path string) (kernel.Field, error) {
+	f, err := r.im.Field(structName, path)
+	if err == nil {
+		r.Saw(structName+"."+path, f)
+	}
+	return f, err
+}
+
+// Saw notes that a member is read, by its path from the outermost structure.
+func (r *Reader) Saw(path string, f kernel.Field) {
+	if r.known[path] {
+		return
+	}
+	r.known[path] = true
+	r.fields[path] = trace.Field{Offset: f.Offset, Size: f.Size, Type: f.Type}
+}
+
+// TakeFields returns the members read since it was last called and never before.
+func (r *Reader) TakeFields() map[string]trace.Field {
+	taken := r.fields
+	r.fields = map[string]trace.Field{}
+	return taken
 }
 
 // Field reads the scalar or pointer f of the structure at base. A signed field
@@ -215,7 +242,7 @@ func (r *Reader) Stack(ctx context.Context, task uint64) (bottom, top uint64, er
 		var f kernel.Field
 		var v uint64
 		if err == nil {
-			f, err = r.im.Field("task_struct", path)
+			f, err = r.Member("task_struct", path)
 		}
 		if err == nil {
 			v, err = r.Field(ctx, task, f)
@@ -227,7 +254,7 @@ func (r *Reader) Stack(ctx context.Context, task uint64) (bottom, top uint64, er
 	if err != nil {
 		return 0, 0, fmt.Errorf("read the stack of the task at %#x: %w", task, err)
 	}
-	f, err := r.im.Field("vm_struct", "nr_pages")
+	f, err := r.Member("vm_struct", "nr_pages")
 	if err != nil {
 		return 0, 0, fmt.Errorf("read the stack of the task at %#x: %w", task, err)
 	}
@@ -264,7 +291,7 @@ func (r *Reader) SyscallArgs(ctx context.Context, addr uint64, count int) ([]uin
 	}
 	args := make([]uint64, count)
 	for i := range args {
-		f, err := r.im.Field("pt_regs", members[i])
+		f, err := r.Member("pt_regs", members[i])
 		if err != nil {
 			return nil, fmt.Errorf("read system call arguments: %w", err)
 		}

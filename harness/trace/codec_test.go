@@ -38,6 +38,7 @@ func sample() *trace.Trace {
 				Registers: map[string]trace.Word{"rip": 0xffffffff81095fd0, "rsp": 0xffffc9000020ff40},
 				Args:      []trace.Arg{{Name: "clone_flags", Type: "unsigned long", Value: 17}},
 				Reads:     map[string]trace.Word{"flags": 0}, Unread: map[string]string{"start": "address 0x30: E14"},
+				Fields: map[string]trace.Field{"task_struct.pid": {Offset: 1256, Size: 4, Type: "pid_t"}},
 			},
 			{Seq: 3, Kind: trace.KindStop, Elapsed: 3e6, Point: "sys_clone", Symbol: "__x64_sys_clone", Aside: "another task", CPU: 1},
 			{Seq: 4, Kind: trace.KindExit, Elapsed: 4e6, Exit: &trace.Exit{Code: 1, Signal: "SIGSEGV", TimedOut: true, Limit: 3e9, Output: "This is Child Process!\n", Dropped: 3, Leftover: 1}},

@@ -8,6 +8,7 @@ package trace
 
 import (
 	"fmt"
+	"maps"
 	"strconv"
 	"time"
 )
@@ -109,6 +110,9 @@ type Event struct {
 	Reads     map[string]Word `json:"reads,omitempty"` // by the lab's names
 	// Unread says of a read that could not be made why.
 	Unread map[string]string `json:"unread,omitempty"`
+	// Fields are the members of the kernel's structures that were read for this
+	// stop and for none before it, by path: "task_struct.thread.sp".
+	Fields map[string]Field `json:"fields,omitempty"`
 
 	Exit *Exit `json:"exit,omitempty"`
 }
@@ -126,6 +130,13 @@ type Arg struct {
 	Name  string `json:"name"` // from BTF
 	Type  string `json:"type"` // C spelling, from BTF
 	Value Word   `json:"value"`
+}
+
+// Field is where this kernel keeps a member of a structure, from its BTF.
+type Field struct {
+	Offset int    `json:"offset"` // bytes from the start of the structure named first
+	Size   int    `json:"size"`   // bytes
+	Type   string `json:"type"`   // C spelling
 }
 
 // Exit is how the program ended, as the guest's agent told it.
@@ -156,6 +167,15 @@ func (e Event) Arg(name string) (Word, bool) {
 type Trace struct {
 	Header Header
 	Events []Event
+}
+
+// Fields returns all members that were read in the run, by path.
+func (t *Trace) Fields() map[string]Field {
+	all := map[string]Field{}
+	for _, e := range t.Events {
+		maps.Copy(all, e.Fields)
+	}
+	return all
 }
 
 // Complete reports whether the run was driven to its end.

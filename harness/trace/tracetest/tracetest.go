@@ -121,6 +121,11 @@ func (m machine) stop(i int) trace.Event {
 	word := func(v uint64) trace.Word { return trace.Word(v) }
 	switch e.Point {
 	case "sys_clone":
+		e.Fields = map[string]trace.Field{
+			"task_struct.pid":  {Offset: 1256, Size: 4, Type: "pid_t"},
+			"task_struct.tgid": {Offset: 1260, Size: 4, Type: "pid_t"},
+			"task_struct.comm": {Offset: 1768, Size: 16, Type: "char[16]"},
+		}
 		e.Args = []trace.Arg{
 			{Name: "clone_flags", Type: "unsigned long", Value: word(m.flags | 17)},
 			{Name: "newsp", Type: "unsigned long"},
@@ -137,6 +142,10 @@ func (m machine) stop(i int) trace.Event {
 		e.Args = []trace.Arg{{Name: "p", Type: "struct task_struct *", Value: word(m.child)}}
 		e.Reads = map[string]trace.Word{"child_pid": 84, "thread_sp": word(threadSP), "start": m.address(6)}
 	case "ret_from_fork":
+		e.Fields = map[string]trace.Field{
+			"task_struct.stack":     {Offset: 32, Size: 8, Type: "void *"},
+			"task_struct.thread.sp": {Offset: 4912, Size: 8, Type: "unsigned long"},
+		}
 		e.Task = &trace.Task{Address: word(m.child), PID: 84, TGID: 84, Comm: "fork-new"}
 		e.Role = "child"
 		e.Registers = map[string]trace.Word{
