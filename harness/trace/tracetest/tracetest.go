@@ -132,7 +132,7 @@ func (m machine) stop(i int) trace.Event {
 		}
 	case "kernel_clone":
 		e.Args = []trace.Arg{{Name: "args", Type: "struct kernel_clone_args *", Value: word(m.stack - 0x4120)}}
-		e.Reads = map[string]trace.Word{"flags": word(m.flags), "exit_signal": 17}
+		e.Reads = map[string]trace.Word{"flags": word(m.flags), "exit_signal": 17, "user_pc": 0x4030a5}
 	case "dup_task_struct":
 		e.Args = []trace.Arg{
 			{Name: "dst", Type: "struct task_struct *", Value: word(m.child)},
