@@ -43,12 +43,12 @@ const (
 
 // commands are the u-root commands of the guest's shell.
 var commands = [...]string{
-	"cat", "dmesg", "echo", "gosh", "grep", "head", "id", "init", "kill", "ls", "mount",
+	"cat", "dmesg", "echo", "gosh", "grep", "head", "id", "kill", "ls", "mount",
 	"poweroff", "ps", "pwd", "shutdown", "sleep", "tail", "uname", "wc",
 }
 
 // Base returns the path of the archive that every guest of an architecture
-// boots: the agent, u-root's init and shell, and a few commands. The first build
+// boots: the agent, u-root's shell and a few of its commands. The first build
 // takes half a minute.
 func (c *Cache) Base(ctx context.Context, goarch string, p Progress) (string, error) {
 	path, err := c.base(ctx, goarch, p)
@@ -235,7 +235,6 @@ func baseRecords(agent, box string) ([]cpio.Record, error) {
 		cpio.StaticFile("init", string(a), 0o755),
 		cpio.StaticFile("bbin/bb", string(b), 0o755),
 		cpio.Symlink("bin/sh", "/bbin/gosh"),
-		cpio.Symlink("bin/defaultsh", "/bbin/gosh"),
 	)
 	for _, name := range commands {
 		rs = append(rs, cpio.Symlink("bbin/"+name, "bb"))

@@ -3,8 +3,8 @@
 // held before its exec until the host lets it go.
 //
 // The kernel starts it as /init. With lab.mode=shell on the kernel's command
-// line it hands over to u-root's init, which starts a shell on the console;
-// with anything else it serves the host. It knows the standard library only,
+// line it runs u-root's shell on the console; with anything else it serves the
+// host. It knows the standard library only,
 // so that it starts fast under an emulated processor: see package wire for
 // what it speaks.
 package main
@@ -51,13 +51,13 @@ func boot() error {
 	if err != nil {
 		return err
 	}
-	if mode(string(cmdline)) == "shell" {
-		if err := syscall.Unmount("/proc", 0); err != nil {
-			return fmt.Errorf("unmount /proc: %w", err)
-		}
-		return fmt.Errorf("exec /bbin/init: %w", syscall.Exec("/bbin/init", []string{"init"}, os.Environ()))
+	if err := mountAll(); err != nil {
+		return err
 	}
-	if err := setUp(); err != nil {
+	if mode(string(cmdline)) == "shell" {
+		return runShell()
+	}
+	if err := confine(); err != nil {
 		return err
 	}
 	console, err := openRaw("/dev/console")
@@ -101,7 +101,7 @@ func mount(source, target, fstype, data string) error {
 	return nil
 }
 
-func setUp() error {
+func mountAll() error {
 	for _, m := range [][4]string{
 		{"devtmpfs", "/dev", "devtmpfs", ""},
 		{"sysfs", "/sys", "sysfs", ""},
@@ -111,6 +111,11 @@ func setUp() error {
 			return err
 		}
 	}
+	return nil
+}
+
+// confine sets the guest up for programs that are not to be trusted.
+func confine() error {
 	// The console, the kernel's log and the multiplexers of terminals are
 	// not for programs. A node that this kernel lacks needs no closing.
 	for _, dev := range []string{"kmsg", "console", "tty", "ttyS0", "ptmx", "vcs", "vcsa"} {
