@@ -26,6 +26,8 @@ type Arch struct {
 	Syscall   Syscall
 	Current   Current
 	Stack     Stack
+	Switch    Switch
+	Paging    Paging
 	Memory    Memory
 }
 
@@ -68,6 +70,9 @@ type Current struct {
 	Kernel, User string
 	// Early: when Kernel holds 0, User still holds the task (riscv64 trap entry).
 	Early bool
+	// Preempt are per-CPU variables that hold preempt_count, as VARIABLE or
+	// TYPE.member; none where it is in thread_info.
+	Preempt []string
 }
 
 // Stack is the geometry of a new task's kernel stack.
@@ -81,6 +86,36 @@ type Stack struct {
 	// ReturnSlot: the first instruction's address was popped from [sp-8] by a
 	// ret instruction, and is still to be read there.
 	ReturnSlot bool
+}
+
+// Switch is where __switch_to leaves the registers of a task that does not run.
+type Switch struct {
+	SP string // member of task_struct: the saved stack pointer
+	// Frame is the structure at the saved stack pointer that the switch pops; ""
+	// where everything is in task_struct, of which PC and Saved are members then.
+	Frame string
+	PC    string // member that holds where the task goes on
+	// Saved are the other registers, by the gdbstub's names, with the member
+	// (of an array: member[index]) that holds each.
+	Saved []Saved
+}
+
+// Saved is a register and the member it is kept in.
+type Saved struct{ Register, Member string }
+
+// Paging is the shape of a process's page tables, walked from mm_struct.pgd:
+// tables of 512 entries of 8 bytes.
+type Paging struct {
+	// Direct is the kernel's variable (VARIABLE, or VARIABLE:TYPE.member) that
+	// is added to a physical address to read it in the direct map.
+	Direct string
+	Levels int      // of the smallest mode
+	Deeper []string // variables of one byte, each of which adds a level when set
+	// Of an entry: Present and Leaf are masks (an entry is a page when any bit of
+	// Leaf is set; the last level always is), Frame the bits of the address after
+	// a shift left by FrameShift.
+	Present, Leaf, Frame uint64
+	FrameShift           uint
 }
 
 // Memory is the quirk of reading kernel memory while the CPU is in user mode:
@@ -115,6 +150,8 @@ var x86_64 = Arch{
 		// member of pcpu_hot from 6.2 to 6.14, current_task again from 6.15.
 		PerCPU: []string{"pcpu_hot", "current_task"},
 		Kernel: "gs_base", User: "k_gs_base",
+		// arch/x86/include/asm/preempt.h; in pcpu_hot from 6.2 to 6.14
+		Preempt: []string{"pcpu_hot.preempt_count", "__preempt_count"},
 	},
 	Stack: Stack{
 		// arch/x86/include/asm/fred.h: with FRED the frame at the top carries
@@ -122,6 +159,16 @@ var x86_64 = Arch{
 		Top: []string{"fred_frame", "pt_regs"},
 		// arch/x86/include/asm/switch_to.h, struct inactive_task_frame
 		SwitchFrame: 0x38, ReturnSlot: true,
+	},
+	Switch: Switch{
+		SP: "thread.sp", Frame: "inactive_task_frame", PC: "ret_addr",
+		Saved: []Saved{{"rbp", "bp"}, {"rbx", "bx"}, {"r12", "r12"}, {"r13", "r13"}, {"r14", "r14"}, {"r15", "r15"}},
+	},
+	// arch/x86/include/asm/pgtable_types.h: present, page size, and the address
+	// without the attribute bits.
+	Paging: Paging{
+		Direct: "page_offset_base", Levels: 4, Deeper: []string{"__pgtable_l5_enabled"},
+		Present: 1 << 0, Leaf: 1 << 7, Frame: 0x000ffffffffff000,
 	},
 	// With page-table isolation bit 12 of CR3 selects the user's tables
 	// (arch/x86/include/asm/processor-flags.h, X86_CR3_PTI_PCID_USER_BIT).
@@ -153,7 +200,23 @@ var riscv64 = Arch{
 		Kernel: "tp", User: "sscratch",
 		Early: true,
 	},
-	Stack:  Stack{Top: []string{"pt_regs"}},
+	Stack: Stack{Top: []string{"pt_regs"}},
+	// arch/riscv/include/asm/processor.h, struct thread_struct
+	Switch: Switch{
+		SP: "thread.sp", PC: "thread.ra",
+		Saved: []Saved{
+			{"fp", "thread.s[0]"}, {"s1", "thread.s[1]"}, {"s2", "thread.s[2]"}, {"s3", "thread.s[3]"},
+			{"s4", "thread.s[4]"}, {"s5", "thread.s[5]"}, {"s6", "thread.s[6]"}, {"s7", "thread.s[7]"},
+			{"s8", "thread.s[8]"}, {"s9", "thread.s[9]"}, {"s10", "thread.s[10]"}, {"s11", "thread.s[11]"},
+		},
+	},
+	// arch/riscv/include/asm/pgtable-bits.h and pgtable-64.h: valid; readable,
+	// writable or executable makes a leaf; the frame number starts at bit 10.
+	Paging: Paging{
+		Direct: "kernel_map:kernel_mapping.va_pa_offset", Levels: 3,
+		Deeper:  []string{"pgtable_l4_enabled", "pgtable_l5_enabled"},
+		Present: 1 << 0, Leaf: 7 << 1, Frame: 0x003ffffffffffc00, FrameShift: 2,
+	},
 	Memory: Memory{Register: "priv", Clear: 3, Set: 1},
 }
 

@@ -157,6 +157,18 @@ func (s *Symbols) At(addr uint64) (Symbol, uint64, bool) {
 	return sym, addr - sym.Addr, true
 }
 
+// Extent is the number of bytes from a symbol to the next one at another
+// address, which is the size the kernel shows after "symbol+offset/". It is 0
+// for the last symbol.
+func (s *Symbols) Extent(addr uint64) uint64 {
+	s.addrOnce.Do(s.indexAddrs)
+	i := sort.Search(len(s.sorted), func(i int) bool { return s.addrs[s.sorted[i]] > addr })
+	if i == len(s.sorted) {
+		return 0
+	}
+	return s.addrs[s.sorted[i]] - addr
+}
+
 func (s *Symbols) indexAddrs() {
 	s.sorted = make([]int32, s.Len())
 	for i := range s.sorted {
