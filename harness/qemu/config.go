@@ -2,6 +2,7 @@ package qemu
 
 import (
 	"fmt"
+	"os"
 	"strconv"
 	"strings"
 
@@ -24,10 +25,21 @@ type Config struct {
 	GDBSocket, ConsoleSocket string
 	// Halted starts the machine stopped, before its first instruction.
 	Halted bool
+
+	// RAM is the file that the guest's memory is mapped from, which Save and
+	// Restore need. The default is memory that ends with QEMU.
+	RAM *os.File
+	// Incoming starts the machine without booting it: it waits for Restore, and
+	// maps RAM copy-on-write.
+	Incoming bool
 }
 
+// defaultMemory is enough for every kernel and lab of the course, in MiB.
+const defaultMemory = 256
+
 // firstFD is the number in QEMU of the first descriptor it inherits, where
-// exec.Cmd.ExtraFiles start: the console's, then the gdbstub's.
+// exec.Cmd.ExtraFiles start: the console's, the gdbstub's and, with Config.RAM,
+// the monitor's and the memory's.
 const firstFD = 3
 
 // Path returns the executable that Start runs.
@@ -64,19 +76,59 @@ func (c Config) Args() []string {
 		fd++
 		return fmt.Sprintf("socket,id=%s,fd=%d", id, fd-1)
 	}
-	args := append(c.machine(),
+	args := append(c.machine(c.memory()),
 		"-chardev", chardev("console", c.ConsoleSocket), "-serial", "chardev:console",
 		"-chardev", chardev("gdb", c.GDBSocket), "-gdb", "chardev:gdb")
+	if c.RAM != nil {
+		args = append(args, "-chardev", chardev("qmp", ""), "-mon", "chardev=qmp,mode=control")
+		args = append(args, "-object", c.backend(fd))
+	}
+	if c.Incoming {
+		args = append(args, "-incoming", "defer")
+	}
 	if c.Halted {
 		args = append(args, "-S")
 	}
 	return args
 }
 
+// memory is what -M says of the guest's memory.
+func (c Config) memory() string {
+	if c.RAM == nil {
+		return ""
+	}
+	return ",memory-backend=ram"
+}
+
+// backend is the guest's memory in the file of descriptor fd.
+func (c Config) backend(fd int) string {
+	share := "on"
+	if c.Incoming {
+		share = "off"
+	}
+	return fmt.Sprintf("memory-backend-file,id=ram,size=%dM,mem-path=/proc/self/fd/%d,share=%s", or(c.Memory, defaultMemory), fd, share)
+}
+
+// Size returns the guest's memory in bytes, which a new file for Config.RAM has
+// to have.
+func (c Config) Size() int64 { return int64(or(c.Memory, defaultMemory)) << 20 }
+
+// Identity returns what the guest's state depends on beside QEMU itself and the
+// contents of its files, whose names are left out: the same identity, version
+// of QEMU, kernel and initramfs make machines that can be restored from each
+// other's snapshots.
+func (c Config) Identity() []string {
+	c.Kernel = ""
+	if c.Initrd != "" {
+		c.Initrd = "initrd"
+	}
+	return c.machine(",memory-backend=ram")
+}
+
 // Replay returns a shell command that runs the same machine by hand: the
 // console on the terminal, the gdbstub on a socket in the current folder.
 func (c Config) Replay() string {
-	words := append([]string{c.Path()}, c.machine()...)
+	words := append([]string{c.Path()}, c.machine("")...)
 	words = append(words, "-serial", "mon:stdio", "-gdb", "unix:gdb.sock,server=on,wait=off")
 	for i, w := range words {
 		words[i] = quote(w)
@@ -85,11 +137,11 @@ func (c Config) Replay() string {
 }
 
 // machine is the part of the arguments that a run by hand shares.
-func (c Config) machine() []string {
+func (c Config) machine(memory string) []string {
 	q := c.Arch.QEMU
 	args := []string{
-		"-M", q.Machine, "-cpu", q.CPU, "-accel", "tcg",
-		"-m", strconv.Itoa(or(c.Memory, 256)), "-smp", strconv.Itoa(or(c.CPUs, 1)),
+		"-M", q.Machine + memory, "-cpu", q.CPU, "-accel", "tcg",
+		"-m", strconv.Itoa(or(c.Memory, defaultMemory)), "-smp", strconv.Itoa(or(c.CPUs, 1)),
 		// No default devices, no configuration of the user's, no network.
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
 		"-kernel", c.Kernel, "-append", c.CommandLine(),

@@ -37,6 +37,7 @@ func TestArgs(t *testing.T) {
 		return all
 	}
 	inherited := []string{"-chardev", "socket,id=console,fd=3", "-serial", "chardev:console", "-chardev", "socket,id=gdb,fd=4", "-gdb", "chardev:gdb"}
+	inFile := machine("pc,memory-backend=ram", "qemu64")
 	tests := []struct {
 		name string
 		c    Config
@@ -50,6 +51,17 @@ func TestArgs(t *testing.T) {
 			join(machine("pc", "qemu64"), []string{"-append", "console=ttyS0 nokaslr oops=panic panic=-1 loglevel=4",
 				"-chardev", "socket,id=console,fd=3", "-serial", "chardev:console",
 				"-chardev", "socket,id=gdb,server=on,wait=off,path=/tmp/a,,b", "-gdb", "chardev:gdb"})},
+		{"memory in a file", Config{Arch: x86, Kernel: "vmlinuz", RAM: os.Stdin},
+			join(inFile, []string{"-append", "console=ttyS0 nokaslr oops=panic panic=-1 loglevel=4"}, inherited, []string{
+				"-chardev", "socket,id=qmp,fd=5", "-mon", "chardev=qmp,mode=control",
+				"-object", "memory-backend-file,id=ram,size=256M,mem-path=/proc/self/fd/6,share=on"})},
+		{"restored, for gdb of the user's", Config{Arch: x86, Kernel: "vmlinuz", RAM: os.Stdin, Incoming: true, GDBSocket: "g"},
+			join(inFile, []string{"-append", "console=ttyS0 nokaslr oops=panic panic=-1 loglevel=4",
+				"-chardev", "socket,id=console,fd=3", "-serial", "chardev:console",
+				"-chardev", "socket,id=gdb,server=on,wait=off,path=g", "-gdb", "chardev:gdb",
+				"-chardev", "socket,id=qmp,fd=4", "-mon", "chardev=qmp,mode=control",
+				"-object", "memory-backend-file,id=ram,size=256M,mem-path=/proc/self/fd/5,share=off",
+				"-incoming", "defer"})},
 		{"both", Config{Arch: x86, Kernel: "vmlinuz", GDBSocket: "g", ConsoleSocket: "c"},
 			join(machine("pc", "qemu64"), []string{"-append", "console=ttyS0 nokaslr oops=panic panic=-1 loglevel=4",
 				"-chardev", "socket,id=console,server=on,wait=off,path=c", "-serial", "chardev:console",

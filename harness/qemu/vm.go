@@ -25,6 +25,9 @@ import (
 // grace is how long QEMU may take to end after SIGTERM.
 const grace = 2 * time.Second
 
+// settling is how long QEMU's end may take to be seen after its sockets broke.
+const settling = 500 * time.Millisecond
+
 // MissingError says that QEMU is not installed.
 type MissingError struct {
 	Binary, Package string
@@ -60,6 +63,11 @@ type VM struct {
 	gdb     net.Conn
 	console net.Conn
 	stderr  *tail
+
+	// Of a machine with Config.RAM: see save.go.
+	monitor  net.Conn
+	incoming bool
+
 	done    chan struct{} // closed when the process was waited for
 	waitErr error         // valid once done is closed
 	closing sync.Once
@@ -83,23 +91,32 @@ func Start(ctx context.Context, c Config) (_ *VM, err error) {
 			vm.closeConns()
 		}
 	}()
-	for _, end := range []struct {
-		path string
-		ours *net.Conn
-	}{{c.ConsoleSocket, &vm.console}, {c.GDBSocket, &vm.gdb}} {
-		if end.path != "" {
-			continue
+	pair := func(ours *net.Conn) (err error) {
+		var file *os.File
+		if *ours, file, err = socketPair(); err == nil {
+			theirs = append(theirs, file)
 		}
-		ours, file, err := socketPair()
-		if err != nil {
-			return nil, err
-		}
-		*end.ours, theirs = ours, append(theirs, file)
+		return err
+	}
+	// In the order of Args.
+	if c.ConsoleSocket == "" {
+		err = pair(&vm.console)
+	}
+	if c.GDBSocket == "" && err == nil {
+		err = pair(&vm.gdb)
+	}
+	inherit := func() []*os.File { return theirs }
+	if c.RAM != nil && err == nil {
+		err, vm.incoming = pair(&vm.monitor), c.Incoming
+		inherit = func() []*os.File { return append(theirs[:len(theirs):len(theirs)], c.RAM) }
+	}
+	if err != nil {
+		return nil, err
 	}
 	vm.cmd = exec.Command(path, c.Args()...)
 	vm.cmd.Stderr = vm.stderr
 	vm.cmd.Stdout = vm.stderr
-	vm.cmd.ExtraFiles = theirs
+	vm.cmd.ExtraFiles = inherit()
 	vm.cmd.WaitDelay = grace
 	vm.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 
@@ -178,6 +195,14 @@ func (vm *VM) Close() error {
 	return nil
 }
 
+// settle gives a process whose sockets broke the time to be waited for.
+func (vm *VM) settle() {
+	select {
+	case <-vm.done:
+	case <-time.After(settling):
+	}
+}
+
 // signal sends sig to QEMU's process group while it has not been waited for.
 func (vm *VM) signal(sig syscall.Signal) {
 	select {
@@ -188,7 +213,7 @@ func (vm *VM) signal(sig syscall.Signal) {
 }
 
 func (vm *VM) closeConns() {
-	for _, c := range []net.Conn{vm.gdb, vm.console} {
+	for _, c := range []net.Conn{vm.gdb, vm.console, vm.monitor} {
 		if c != nil {
 			c.Close()
 		}

@@ -1,0 +1,103 @@
+package qemu
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+)
+
+// A snapshot is two things: the file behind Config.RAM, and the state of the
+// devices, which Save writes and Restore reads. The memory is never copied: the
+// capability x-ignore-shared leaves it out of the migration (QEMU's
+// migration/ram.c, ramblock_is_ignored), so the machine that is saved maps the
+// file shared and those that are restored map it copy-on-write.
+//
+// The device state fits the same version of QEMU, machine, processor flags and
+// amount of memory alone.
+
+// ErrNotSnapshot is returned by Save and Restore of a machine without Config.RAM.
+var ErrNotSnapshot = errors.New("the machine's memory is in no file, so it can neither be saved nor restored")
+
+// capabilities start every exchange. events makes QEMU say when it is done.
+func capabilities() []command {
+	type capability struct {
+		Name  string `json:"capability"`
+		State bool   `json:"state"`
+	}
+	return []command{
+		{Execute: "qmp_capabilities"},
+		{Execute: "migrate-set-capabilities", Arguments: map[string]any{"capabilities": []capability{
+			{"x-ignore-shared", true}, {"events", true},
+		}}},
+	}
+}
+
+// Save stops the machine for good, writes its device state to w and leaves its
+// memory in the file of Config.RAM. The machine is then only to be closed.
+func (vm *VM) Save(ctx context.Context, w io.Writer) error {
+	if vm.monitor == nil || vm.incoming {
+		return fmt.Errorf("save the machine: %w", ErrNotSnapshot)
+	}
+	err := vm.carry(ctx, "migrate", func(state net.Conn) error {
+		_, err := io.Copy(w, state) // QEMU closes its end when all is written
+		return err
+	})
+	if err != nil {
+		return vm.because("save the machine", err)
+	}
+	return nil
+}
+
+// Restore gives a machine started with Config.Incoming its device state, and
+// lets it run on from where it was saved.
+func (vm *VM) Restore(ctx context.Context, state io.Reader) error {
+	if vm.monitor == nil || !vm.incoming {
+		return fmt.Errorf("restore the machine: %w", ErrNotSnapshot)
+	}
+	err := vm.carry(ctx, "migrate-incoming", func(conn net.Conn) error {
+		io.Copy(conn, state) // QEMU knows where the state ends, and says when it ended too early
+		return conn.Close()
+	})
+	if err != nil {
+		return vm.because("restore the machine", err)
+	}
+	return nil
+}
+
+// carry runs a migration over a socket whose other end is handed to copy.
+func (vm *VM) carry(ctx context.Context, name string, copy func(net.Conn) error) error {
+	ours, theirs, err := socketPair()
+	if err != nil {
+		return err
+	}
+	copied := make(chan error, 1)
+	go func() { copied <- copy(ours) }()
+	err = migrate(ctx, vm.monitor, theirs, append(capabilities(),
+		command{Execute: "getfd", Arguments: map[string]string{"fdname": "state"}},
+		command{Execute: name, Arguments: map[string]string{"uri": "fd:state"}}))
+	theirs.Close()
+	if err != nil {
+		ours.Close()
+	}
+	defer ours.Close()
+	stop := context.AfterFunc(ctx, func() { ours.Close() })
+	defer stop()
+	if cerr := <-copied; err == nil {
+		err = cerr
+	}
+	if ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	return err
+}
+
+// because adds what QEMU says for itself when it ended over it.
+func (vm *VM) because(op string, err error) error {
+	vm.settle()
+	if gone := vm.Err(); gone != nil {
+		err = gone
+	}
+	return fmt.Errorf("%s: %w", op, err)
+}
