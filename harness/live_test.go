@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -25,41 +24,24 @@ import (
 	"kernellab/harness/trace"
 	"kernellab/images"
 	"kernellab/labs"
+	"kernellab/labtest"
 )
 
 // These tests run real kernels. They use the kernels in the cache, which make
 // test fetches; where LAB_REQUIRE names an architecture they fail without one.
 
-// required reports whether LAB_REQUIRE names the architecture.
-func required(name string) bool {
-	return slices.Contains(strings.Split(os.Getenv("LAB_REQUIRE"), ","), name)
-}
-
-// lacking skips the test, or fails it where the architecture is required.
-func lacking(t *testing.T, a arch.Arch, why string) {
-	t.Helper()
-	if required(a.Name) {
-		t.Fatalf("LAB_REQUIRE names %s, but %s", a.Name, why)
-	}
-	t.Skip(why)
-}
-
 // kernels returns the cached kernels of an architecture, the default first.
 func kernels(t *testing.T, a arch.Arch) []images.Kernel {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("runs QEMU: not with -short")
-	}
-	if _, err := exec.LookPath(a.QEMU.Binary); err != nil {
-		lacking(t, a, a.QEMU.Binary+" is not installed")
-	}
+	labtest.Long(t)
+	labtest.Programs(t, a.Name, a.QEMU.Binary)
 	cache := &images.Cache{}
 	all, err := cache.Kernels(a.Name)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(all) == 0 {
-		lacking(t, a, "the cache holds no kernel for "+a.Name+": lab kernels fetch brings one")
+		labtest.Lacking(t, a.Name, "the cache holds no kernel for "+a.Name+": lab kernels fetch brings one")
 	}
 	standard := images.DefaultSpec(a.Name)
 	slices.SortStableFunc(all, func(x, y images.Kernel) int {

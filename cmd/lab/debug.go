@@ -83,7 +83,7 @@ func (a *app) debug(ctx context.Context, l labs.Lab, machine, spec string, noGDB
 Its console, in another terminal:
   %s shell --attach %s
 Then "continue" in gdb, and type %s at the guest's prompt.
-`, t.image.Release, t.arch.Name, os.Args[0], config.ConsoleSocket, l.Name)
+`, t.image.Release, t.arch.Name, self(), config.ConsoleSocket, l.Name)
 	gdb := []string{debugger, "-q", "-x", session}
 	if noGDB {
 		fmt.Fprintf(a.stdout, "%s\n", strings.Join(gdb, " "))
@@ -96,6 +96,15 @@ Then "continue" in gdb, and type %s at the guest's prompt.
 		}
 	}
 	return a.foreground(gdb)
+}
+
+// self is how another terminal calls this program.
+func self() string {
+	path, err := os.Executable()
+	if err != nil {
+		return "lab"
+	}
+	return path
 }
 
 // writeSession writes gdb's symbols and commands, and returns the command file.

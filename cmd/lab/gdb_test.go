@@ -6,7 +6,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -18,34 +17,19 @@ import (
 	"kernellab/harness/qemu"
 	"kernellab/images"
 	"kernellab/images/guest"
+	"kernellab/labtest"
 )
-
-// lacking skips a test that needs more than the host has, or fails it where
-// LAB_REQUIRE names the architecture.
-func lacking(t *testing.T, m arch.Arch, why string) {
-	t.Helper()
-	if slices.Contains(strings.Split(os.Getenv("LAB_REQUIRE"), ","), m.Name) {
-		t.Fatalf("LAB_REQUIRE names %s, but %s", m.Name, why)
-	}
-	t.Skip(why)
-}
 
 // onKernel runs a subtest on the default kernel of each architecture.
 func onKernel(t *testing.T, binaries []string, test func(t *testing.T, a *app, tg target)) {
 	for _, m := range arch.All() {
 		t.Run(m.Name, func(t *testing.T) {
-			if testing.Short() {
-				t.Skip("runs QEMU: not with -short")
-			}
-			for _, b := range append([]string{m.QEMU.Binary}, binaries...) {
-				if _, err := exec.LookPath(b); err != nil {
-					lacking(t, m, b+" is not installed")
-				}
-			}
+			labtest.Long(t)
+			labtest.Programs(t, m.Name, append(binaries, m.QEMU.Binary)...)
 			a := &app{stdin: strings.NewReader(""), stdout: os.Stdout, stderr: os.Stderr, cache: &images.Cache{}}
 			k, err := a.cache.Find(m.Name, images.DefaultSpec(m.Name))
 			if err != nil {
-				lacking(t, m, err.Error())
+				labtest.Lacking(t, m.Name, err.Error())
 			}
 			tg, err := a.fileTarget(k.Path, m.Name)
 			if err != nil {

@@ -25,6 +25,7 @@ var layers = []string{
 	"images",
 	"gdbscripts",
 	"nearest",
+	"labtest",
 }
 
 // owners are the packages that alone may import a library.

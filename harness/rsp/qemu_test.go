@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -17,6 +18,7 @@ import (
 
 	"kernellab/harness/rsp"
 	"kernellab/harness/rsp/rsptest"
+	"kernellab/labtest"
 )
 
 // A loop is a firmware of three instructions in a loop, which counts in one
@@ -93,10 +95,7 @@ func qemuPath(t testing.TB, arch string) string {
 	}
 	path, err := exec.LookPath(name)
 	if err != nil {
-		if slices.Contains(strings.Split(os.Getenv("LAB_REQUIRE"), ","), arch) {
-			t.Fatalf("LAB_REQUIRE names %s: %v", arch, err)
-		}
-		t.Skipf("no QEMU for %s: %v", arch, err)
+		labtest.Lacking(t, arch, fmt.Sprintf("there is no QEMU for it: %v", err))
 	}
 	return path
 }

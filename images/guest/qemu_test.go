@@ -20,6 +20,7 @@ import (
 
 	"kernellab/images"
 	"kernellab/images/guest"
+	"kernellab/labtest"
 )
 
 // machines are what QEMU is told for each architecture.
@@ -30,22 +31,11 @@ var machines = map[string][]string{
 
 const bootLimit = 3 * time.Minute
 
-// required reports whether a test of arch must not skip.
-func required(arch string) bool {
-	return slices.Contains(strings.Split(os.Getenv("LAB_REQUIRE"), ","), arch)
-}
-
-func skip(t *testing.T, arch, format string, args ...any) {
-	t.Helper()
-	if required(arch) {
-		t.Fatalf("LAB_REQUIRE names "+arch+", but "+format, args...)
-	}
-	t.Skipf(format, args...)
-}
-
 // kernels returns the kernels to boot: those that LAB_TEST_KERNELS lists as
 // arch=path, separated by commas, or the newest of each series in the cache.
 func kernels(t *testing.T, arch string) map[string]string {
+	t.Helper()
+	labtest.Long(t)
 	found := map[string]string{}
 	if list := os.Getenv("LAB_TEST_KERNELS"); list != "" {
 		for _, e := range strings.Split(list, ",") {
@@ -74,7 +64,7 @@ func boot(t *testing.T, arch, kernel, initrd, cmdline string) (*exec.Cmd, net.Co
 	t.Helper()
 	args := slices.Clone(machines[arch])
 	if _, err := exec.LookPath(args[0]); err != nil {
-		skip(t, arch, "%v; install QEMU", err)
+		labtest.Lacking(t, arch, fmt.Sprintf("%v; install QEMU", err))
 	}
 	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -361,7 +351,7 @@ func TestBoot(t *testing.T) {
 		ks := kernels(t, arch)
 		if len(ks) == 0 {
 			t.Run(arch, func(t *testing.T) {
-				skip(t, arch, "the cache has no kernel; run: lab kernels fetch %s --arch %s", images.DefaultSpec(arch), arch)
+				labtest.Lacking(t, arch, fmt.Sprintf("the cache has no kernel; run: lab kernels fetch %s --arch %s", images.DefaultSpec(arch), arch))
 			})
 		}
 		for name, path := range ks {
@@ -376,7 +366,7 @@ func TestShell(t *testing.T) {
 		t.Run(arch, func(t *testing.T) {
 			ks := kernels(t, arch)
 			if len(ks) == 0 {
-				skip(t, arch, "the cache has no kernel; run: lab kernels fetch %s --arch %s", images.DefaultSpec(arch), arch)
+				labtest.Lacking(t, arch, fmt.Sprintf("the cache has no kernel; run: lab kernels fetch %s --arch %s", images.DefaultSpec(arch), arch))
 			}
 			names := slices.Sorted(maps.Keys(ks))
 			goarch, err := images.GoArch(arch)

@@ -15,6 +15,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"kernellab/labtest"
 )
 
 // Images returns the paths of the kernel images of an architecture, "x86_64" or
@@ -34,19 +36,10 @@ func Images(t testing.TB, arch string) []string {
 		found, _ = filepath.Glob(filepath.Join(dir, "kernels", arch, "*", "vmlinuz"))
 	}
 	if len(found) == 0 {
-		Skip(t, arch, "no "+arch+" kernel image at hand; run `lab kernels fetch`, or set LAB_TEST_KERNELS to the paths of some")
+		labtest.Lacking(t, arch, "no "+arch+" kernel image at hand; run `lab kernels fetch`, or set LAB_TEST_KERNELS to the paths of some")
 	}
 	slices.Sort(found)
 	return found
-}
-
-// Skip skips a test, or fails it where LAB_REQUIRE names the architecture.
-func Skip(t testing.TB, arch, reason string) {
-	t.Helper()
-	if slices.Contains(strings.Split(os.Getenv("LAB_REQUIRE"), ","), arch) {
-		t.Fatalf("LAB_REQUIRE names %s, but %s", arch, reason)
-	}
-	t.Skip(reason)
 }
 
 // Program returns the path of the first of names that is installed. When none
@@ -58,7 +51,7 @@ func Program(t testing.TB, arch string, names ...string) string {
 			return path
 		}
 	}
-	Skip(t, arch, "none of "+strings.Join(names, ", ")+" is installed")
+	labtest.Lacking(t, arch, "none of "+strings.Join(names, ", ")+" is installed")
 	return ""
 }
 
