@@ -14,6 +14,7 @@ var layers = []string{
 	"labs",
 	"harness",
 	"harness/report",
+	"harness/regress",
 	"harness/grade",
 	"harness/probe",
 	"harness/task",

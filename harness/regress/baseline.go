@@ -1,0 +1,134 @@
+package regress
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"kernellab/harness/grade"
+)
+
+// Schema names the baseline document and its version.
+const Schema = "lab.baseline/1"
+
+// maxDocument bounds a baseline that is read, in bytes.
+const maxDocument = 64 << 20
+
+// Baseline is what kernels showed, an entry a lab, architecture and kernel.
+type Baseline struct {
+	Schema  string  `json:"schema"`
+	Entries []Entry `json:"entries"`
+}
+
+// Update puts entries in the place of those of the same lab, architecture and
+// kernel, and keeps the rest. An entry of a run that could not be graded tells
+// nothing of the kernel and is left out; those are returned.
+func (b *Baseline) Update(entries ...Entry) (left []Entry) {
+	for _, e := range entries {
+		if e.Verdict == grade.Error {
+			left = append(left, e)
+			continue
+		}
+		i := slices.IndexFunc(b.Entries, e.same)
+		if i < 0 {
+			b.Entries = append(b.Entries, e)
+			continue
+		}
+		b.Entries[i] = e
+	}
+	slices.SortFunc(b.Entries, compareEntries)
+	return left
+}
+
+// same reports whether o is the entry for the same lab, architecture and kernel.
+func (e Entry) same(o Entry) bool { return e.Lab == o.Lab && e.Arch == o.Arch && e.Kernel == o.Kernel }
+
+// compareEntries orders a baseline: by lab, architecture, version.
+func compareEntries(a, b Entry) int {
+	return cmp.Or(
+		cmp.Compare(a.Lab, b.Lab), cmp.Compare(a.Arch, b.Arch),
+		CompareReleases(a.Kernel, b.Kernel), cmp.Compare(a.Kernel, b.Kernel),
+	)
+}
+
+// For returns the entry that e is to be compared with: the one for the same
+// kernel, else that of the newest older kernel of the architecture, of e's
+// flavour where that version has several.
+func (b Baseline) For(e Entry) (Entry, bool) {
+	var best Entry
+	found := false
+	for _, o := range b.Entries {
+		if o.same(e) {
+			return o, true
+		}
+		if o.Lab != e.Lab || o.Arch != e.Arch {
+			continue
+		}
+		if CompareReleases(o.Kernel, e.Kernel) > 0 {
+			continue
+		}
+		c := CompareReleases(o.Kernel, best.Kernel)
+		if !found || c > 0 || c == 0 && flavour(o.Kernel) == flavour(e.Kernel) {
+			best, found = o, true
+		}
+	}
+	return best, found
+}
+
+// Encode writes b as JSON, indented, in its order.
+func (b Baseline) Encode(w io.Writer) error {
+	out := Baseline{Schema: Schema, Entries: slices.Clone(b.Entries)}
+	if out.Entries == nil {
+		out.Entries = []Entry{}
+	}
+	slices.SortFunc(out.Entries, compareEntries)
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(out); err != nil {
+		return fmt.Errorf("write baseline: %w", err)
+	}
+	return nil
+}
+
+// Decode reads what Encode wrote. Unknown fields, other versions and entries
+// that are there twice are refused; an error about the text names its line.
+func Decode(r io.Reader) (Baseline, error) {
+	data, err := io.ReadAll(io.LimitReader(r, maxDocument+1))
+	if err != nil {
+		return Baseline{}, fmt.Errorf("read baseline: %w", err)
+	}
+	if len(data) > maxDocument {
+		return Baseline{}, fmt.Errorf("read baseline: over the limit of %d bytes", maxDocument)
+	}
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	var b Baseline
+	if err := dec.Decode(&b); err != nil {
+		line := 1 + bytes.Count(data[:min(int(dec.InputOffset()), len(data))], []byte("\n"))
+		return Baseline{}, fmt.Errorf("read baseline: near line %d: %s", line, strings.TrimPrefix(err.Error(), "json: "))
+	}
+	if _, err := dec.Token(); err != io.EOF {
+		return Baseline{}, errors.New("read baseline: more than one JSON value")
+	}
+	if b.Schema != Schema {
+		return Baseline{}, fmt.Errorf("read baseline: schema %q, want %q: record it again with lab matrix --update-baseline", b.Schema, Schema)
+	}
+	for i, e := range b.Entries {
+		if e.Lab == "" || e.Arch == "" || e.Kernel == "" {
+			return Baseline{}, fmt.Errorf("read baseline: entry %d names no lab, no arch or no kernel", i+1)
+		}
+		if e.Verdict != grade.Pass && e.Verdict != grade.Fail {
+			return Baseline{}, fmt.Errorf("read baseline: entry %d: verdict %q: want pass or fail", i+1, e.Verdict)
+		}
+		if j := slices.IndexFunc(b.Entries, e.same); j != i {
+			return Baseline{}, fmt.Errorf("read baseline: entries %d and %d are both %s on %s %s", j+1, i+1, e.Lab, e.Kernel, e.Arch)
+		}
+	}
+	return b, nil
+}
