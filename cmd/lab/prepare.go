@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"strings"
 
 	"kernellab/harness/arch"
 	"kernellab/harness/kernel"
@@ -35,7 +37,11 @@ func (a *app) targets(ctx context.Context, archFlag string, specs []string, fetc
 	}
 	var found []target
 	for _, spec := range specs {
-		if isFile(spec) {
+		file, err := isFile(spec)
+		if err != nil {
+			return nil, err
+		}
+		if file {
 			t, err := a.fileTarget(spec, archFlag)
 			if err != nil {
 				return nil, err
@@ -52,13 +58,18 @@ func (a *app) targets(ctx context.Context, archFlag string, specs []string, fetc
 	return found, nil
 }
 
-// isFile tells a path from a version.
-func isFile(spec string) bool {
-	if spec == "" {
-		return false
-	}
+// isFile tells a path from a version: it names a file or has a slash.
+func isFile(spec string) (bool, error) {
 	info, err := os.Stat(spec)
-	return err == nil && !info.IsDir()
+	switch {
+	case err == nil && info.IsDir():
+		return false, usagef("kernel %s is a folder: name an image file in it, such as %s", spec, filepath.Join(spec, "vmlinuz"))
+	case err == nil:
+		return true, nil
+	case strings.Contains(spec, "/"):
+		return false, usagef("no kernel image at %s", spec)
+	}
+	return false, nil
 }
 
 func (a *app) fileTarget(path, archFlag string) (target, error) {
