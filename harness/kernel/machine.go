@@ -22,6 +22,9 @@ type machine struct {
 	// syscallArgs are the members of struct pt_regs that hold a system call's
 	// arguments, in order.
 	syscallArgs []string
+	// endsInCall reports whether the last instruction of a few bytes of code is
+	// a call, as far as can be told backwards.
+	endsInCall func(code []byte) bool
 }
 
 func machines() []machine {
@@ -32,6 +35,7 @@ func machines() []machine {
 			frames:      (*Image).orcFrames,
 			regName:     func(n uint64) string { return strings.ToLower(regnum.AMD64ToName(n)) },
 			syscallArgs: []string{"di", "si", "dx", "r10", "r8", "r9"},
+			endsInCall:  x86EndsInCall,
 		},
 		{
 			// EF_RISCV_RVC | EF_RISCV_FLOAT_ABI_DOUBLE: what gdb needs to
@@ -41,6 +45,7 @@ func machines() []machine {
 			frames:      (*Image).riscvFrames,
 			regName:     riscvRegName,
 			syscallArgs: []string{"orig_a0", "a1", "a2", "a3", "a4", "a5"},
+			endsInCall:  riscvEndsInCall,
 		},
 	}
 }

@@ -199,6 +199,48 @@ func nearestMembers(ms []btf.Member, name string) []string {
 	return nearestNames(memberNames(ms, 0), name, 4)
 }
 
+// Members returns the members of a struct in their order, those of an anonymous
+// struct in its place. An anonymous union is one member, with its size and the
+// name of the first in it.
+func (im *Image) Members(structName string) ([]Field, error) {
+	types, err := im.composites(structName)
+	if err != nil {
+		return nil, err
+	}
+	return flatten(members(types[0]), 0, 0), nil
+}
+
+func flatten(ms []btf.Member, base, depth int) []Field {
+	const maxDepth = 16
+	var out []Field
+	for _, m := range ms {
+		at := base + int(m.Offset)/8
+		under := btf.UnderlyingType(m.Type)
+		_, union := under.(*btf.Union)
+		switch {
+		case m.Name == "" && depth == maxDepth:
+		case m.Name == "" && union:
+			f := describe(under)
+			f.Name, f.Offset = firstName(members(under), depth), at
+			out = append(out, f)
+		case m.Name == "":
+			out = append(out, flatten(members(under), at, depth+1)...)
+		default:
+			f := describe(m.Type)
+			f.Name, f.Offset = m.Name, at
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+func firstName(ms []btf.Member, depth int) string {
+	if names := memberNames(ms, depth); len(names) > 0 {
+		return names[0]
+	}
+	return ""
+}
+
 // describe fills in what a type alone determines.
 func describe(t btf.Type) Field {
 	f := Field{Type: spell(t)}

@@ -45,6 +45,8 @@ type Reader struct {
 	top      string                 // type at the top of a user task's stack
 	topSize  int
 	regsSize int
+
+	stackSize uint64 // THREAD_SIZE, 0 until it was read
 }
 
 // span is a piece of a structure: bytes from offset, size long.

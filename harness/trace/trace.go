@@ -114,6 +114,12 @@ type Event struct {
 	// stop and for none before it, by path: "task_struct.thread.sp".
 	Fields map[string]Field `json:"fields,omitempty"`
 
+	// Stack is the kernel stack unwound, innermost frame first.
+	Stack []Frame `json:"stack,omitempty"`
+	// Stacks are the kernel stacks of the lab's tasks as they lie in memory, at
+	// the child's first instruction: the parent's and the child's.
+	Stacks []StackImage `json:"stacks,omitempty"`
+
 	Exit *Exit `json:"exit,omitempty"`
 }
 

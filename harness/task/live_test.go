@@ -1,0 +1,458 @@
+package task_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"kernellab/harness/arch"
+	"kernellab/harness/kernel"
+	"kernellab/harness/qemu"
+	"kernellab/harness/rsp"
+	"kernellab/harness/task"
+	"kernellab/images"
+	"kernellab/labtest"
+)
+
+// These tests read a running kernel's tasks and compare them with what its own
+// /proc says. They use the kernels in the cache.
+
+// eachKernel runs a subtest for each cached kernel, one after another.
+func eachKernel(t *testing.T, test func(t *testing.T, z *zoo)) {
+	labtest.Long(t)
+	for _, a := range arch.All() {
+		t.Run(a.Name, func(t *testing.T) {
+			labtest.Programs(t, a.Name, a.QEMU.Binary)
+			all, err := (&images.Cache{}).Kernels(a.Name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(all) == 0 {
+				labtest.Lacking(t, a.Name, "the cache holds no kernel: lab kernels fetch brings one")
+			}
+			for _, k := range all {
+				t.Run(k.Release, func(t *testing.T) { test(t, &zoo{arch: a, path: k.Path}) })
+			}
+		})
+	}
+}
+
+// zoo is a guest whose init is testdata/zoo.
+type zoo struct {
+	arch arch.Arch
+	path string // of the kernel
+
+	image   *kernel.Image
+	vm      *qemu.VM
+	console *bufio.Scanner
+	stub    *rsp.Client
+	reader  *task.Reader
+}
+
+// start boots the guest until it says that it is ready, and returns what it
+// printed before. A kernel that dies by itself under emulation is tried again.
+func (z *zoo) start(t *testing.T, appended string) []string {
+	t.Helper()
+	var err error
+	if z.image, err = kernel.Open(z.path); err != nil {
+		t.Fatal(err)
+	}
+	cache := &images.Cache{}
+	program, err := cache.BuildProgram(t.Context(), z.arch.GOARCH, "zoo", os.DirFS("testdata/zoo"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	initrd, err := cache.Initramfs(t.Context(), z.arch.GOARCH, map[string]string{"zoo": program}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const tries = 3
+	for try := 1; ; try++ {
+		z.vm, err = qemu.Start(t.Context(), qemu.Config{
+			Arch: z.arch, Kernel: z.path, Initrd: initrd, Append: strings.TrimSpace("rdinit=/bin/zoo " + appended),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		z.console = bufio.NewScanner(z.vm.Console())
+		z.console.Buffer(nil, 16<<20)
+		lines, err := z.until(t)
+		if err == nil {
+			t.Cleanup(func() { z.vm.Close() })
+			return lines
+		}
+		z.vm.Close()
+		if try == tries {
+			t.Fatalf("%v", err)
+		}
+		t.Logf("try %d: %v", try, err)
+	}
+}
+
+// until returns the lines for the host up to the guest's next pause.
+func (z *zoo) until(t *testing.T) ([]string, error) {
+	t.Helper()
+	limit := 3 * time.Minute
+	z.vm.Console().SetReadDeadline(time.Now().Add(limit))
+	var lines, noise []string
+	for z.console.Scan() {
+		line := strings.TrimRight(z.console.Text(), "\r")
+		switch {
+		case line == "ZOO-READY":
+			return lines, nil
+		case strings.HasPrefix(line, "ZOO-FAILED"):
+			return nil, fmt.Errorf("the guest could not do its part: %s", line)
+		case strings.HasPrefix(line, "ZOO "):
+			lines = append(lines, line[len("ZOO "):])
+		default:
+			if noise = append(noise, line); len(noise) > 30 {
+				noise = noise[1:]
+			}
+			if strings.HasPrefix(line, "zoo: ") {
+				t.Error(line)
+			}
+		}
+	}
+	return nil, fmt.Errorf("the console ended (%v): %s", z.console.Err(), strings.Join(noise, "\n"))
+}
+
+// again lets the guest go on to its next pause.
+func (z *zoo) again(t *testing.T) []string {
+	t.Helper()
+	if _, err := z.vm.Console().Write([]byte("\n")); err != nil {
+		t.Fatal(err)
+	}
+	lines, err := z.until(t)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return lines
+}
+
+// halt attaches to the gdbstub, which stops the guest.
+func (z *zoo) halt(t *testing.T) {
+	t.Helper()
+	var err error
+	if z.stub, err = rsp.New(t.Context(), z.vm.GDB(), rsp.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if z.reader, err = task.NewReader(z.stub, z.image, z.arch); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// account is what the guest's /proc says of a process or thread.
+type account struct {
+	PID      int               `json:"pid"`
+	Stat     string            `json:"stat"`
+	Status   string            `json:"status"`
+	Cmdline  []byte            `json:"cmdline"`
+	Links    map[string]string `json:"links"`
+	FDs      map[string]string `json:"fds"`
+	Threads  []account         `json:"threads"`
+	Children string            `json:"children"`
+}
+
+func accounts(t *testing.T, lines []string) map[int]account {
+	t.Helper()
+	all := map[int]account{}
+	for _, l := range lines {
+		var a account
+		if err := json.Unmarshal([]byte(l), &a); err != nil {
+			t.Fatalf("%v: %.200q", err, l)
+		}
+		if a.Stat == "" {
+			continue // ended while it was read
+		}
+		all[a.PID] = a
+	}
+	return all
+}
+
+// stat returns the fields of /proc/PID/stat by their numbers in proc(5).
+func (a account) stat(n int) string {
+	switch open, end := strings.IndexByte(a.Stat, '('), strings.LastIndexByte(a.Stat, ')'); n {
+	case 1:
+		return a.Stat[:open-1]
+	case 2:
+		return a.Stat[open+1 : end]
+	default:
+		words := strings.Fields(a.Stat[end+1:])
+		return words[n-3]
+	}
+}
+
+// status returns the fields of /proc/PID/status.
+func (a account) status() map[string]string {
+	out := map[string]string{}
+	for line := range strings.Lines(a.Status) {
+		name, value, _ := strings.Cut(line, ":")
+		out[name] = strings.Join(strings.Fields(value), " ")
+	}
+	return out
+}
+
+// TestAgreesWithProc compares every task of a guest with its own /proc, read
+// before and after: what changed in between is not compared, and that is little.
+func TestAgreesWithProc(t *testing.T) {
+	eachKernel(t, func(t *testing.T, z *zoo) {
+		lines := z.start(t, "")
+		before := accounts(t, lines)
+		z.halt(t)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+		defer cancel()
+		began := time.Now()
+		trips := z.stub.RoundTrips()
+		view := z.reader.View()
+		leaders, err := view.Processes(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		regs, err := z.stub.Registers(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		current, err := z.reader.Current(ctx, regs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		read := map[int]*task.Info{}
+		for _, leader := range leaders {
+			threads := []uint64{leader}
+			if leader != leaders[0] {
+				if threads, err = view.Threads(ctx, leader); err != nil {
+					t.Error(err)
+				}
+			}
+			for _, addr := range threads {
+				var live map[string]uint64
+				if addr == current {
+					live = regs
+				}
+				i, err := view.Inspect(ctx, addr, live)
+				if err != nil {
+					t.Fatal(err)
+				}
+				read[i.PID] = i
+			}
+		}
+		t.Logf("%d tasks read in %.1f s, %d exchanges", len(read), time.Since(began).Seconds(), z.stub.RoundTrips()-trips)
+		if err := z.stub.Detach(ctx); err != nil {
+			t.Fatal(err)
+		}
+		z.stub.Close()
+		after := accounts(t, z.again(t))
+		c := comparison{t: t, read: read}
+		for pid, a := range before {
+			b, still := after[pid]
+			if !still || a.stat(22) != b.stat(22) {
+				continue
+			}
+			c.process(a, b)
+		}
+		t.Logf("%d processes, %d threads and %d values compared, %d left out because they changed meanwhile; left out: %v",
+			c.processes, c.threads, c.compared, c.changed, c.why)
+		if c.processes < 40 || c.compared < 40*c.processes || c.changed*50 > c.compared {
+			t.Errorf("too little was compared")
+		}
+	})
+}
+
+// comparison is one guest's tasks as read and as /proc has them.
+type comparison struct {
+	t                                     *testing.T
+	read                                  map[int]*task.Info
+	processes, threads, compared, changed int
+	why                                   map[string]int
+}
+
+// same compares a value with what /proc said before and after.
+func (c *comparison) same(i *task.Info, what, got, before, after string) {
+	if before != after && got != before && got != after {
+		if c.why == nil {
+			c.why = map[string]int{}
+		}
+		c.why[what]++
+		c.changed++
+		return
+	}
+	c.compared++
+	if got != before && got != after {
+		c.t.Errorf("pid %d (%s): %s is %.300q, /proc says %.300q; unread: %v", i.PID, i.Comm, what, got, before, i.Unread)
+	}
+}
+
+func (c *comparison) process(a, b account) {
+	i := c.read[a.PID]
+	if i == nil {
+		c.t.Errorf("pid %d (%s) was not read", a.PID, a.stat(2))
+		return
+	}
+	c.processes++
+	for what, why := range i.Unread {
+		allowed := strings.HasPrefix(what, "thread_info.preempt_count") && strings.Contains(why, "running task alone") ||
+			what == "stack" && strings.Contains(why, "has ended")
+		if !allowed {
+			c.t.Errorf("pid %d (%s): %s could not be read: %s", i.PID, i.Comm, what, why)
+		}
+	}
+	c.thread(i, a, b, true)
+	c.same(i, "cmdline", cmdline(i.Args), string(trimCmdline(a.Cmdline)), string(trimCmdline(b.Cmdline)))
+	for name, got := range map[string]string{"exe": i.Exe, "cwd": i.Cwd, "root": i.Root} {
+		if i.KernelThread && name == "exe" {
+			continue
+		}
+		c.same(i, name, got, a.Links[name], b.Links[name])
+	}
+	got := map[string]string{}
+	for _, f := range i.Files {
+		got[strconv.Itoa(f.FD)] = f.Path
+		if f.Unread != "" {
+			c.t.Errorf("pid %d fd %d: %s", i.PID, f.FD, f.Unread)
+		}
+	}
+	for _, fd := range keys(got, a.FDs) {
+		if i.PID == 1 && strings.HasPrefix(a.FDs[fd], "/proc/") {
+			continue // that is it reading
+		}
+		c.same(i, "fd "+fd, got[fd], a.FDs[fd], b.FDs[fd])
+	}
+	var tids, want, want2 []string
+	for _, t := range i.Threads {
+		tids = append(tids, strconv.Itoa(t.PID))
+	}
+	for _, t := range a.Threads {
+		want = append(want, strconv.Itoa(t.PID))
+	}
+	for _, t := range b.Threads {
+		want2 = append(want2, strconv.Itoa(t.PID))
+	}
+	for _, s := range [][]string{tids, want, want2} {
+		slices.Sort(s)
+	}
+	c.same(i, "task", strings.Join(tids, " "), strings.Join(want, " "), strings.Join(want2, " "))
+	for n, t := range a.Threads {
+		if n >= len(b.Threads) || b.Threads[n].PID != t.PID || t.Stat == "" || b.Threads[n].Stat == "" {
+			continue
+		}
+		if i := c.read[t.PID]; i != nil {
+			c.threads++
+			c.thread(i, t, b.Threads[n], false)
+		}
+	}
+}
+
+func keys(a, b map[string]string) []string {
+	var out []string
+	for _, m := range []map[string]string{a, b} {
+		for k := range m {
+			out = append(out, k)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// trimCmdline takes off what the kernel ends the arguments with.
+func trimCmdline(b []byte) []byte { return bytes.TrimSuffix(b, []byte{0}) }
+
+func cmdline(args []string) string { return strings.Join(args, "\x00") }
+
+// thread compares what stat and status say of any thread; the times of a
+// process are those of its group.
+func (c *comparison) thread(i *task.Info, a, b account, group bool) {
+	check := func(what, got, before, after string) { c.same(i, what, got, before, after) }
+	ticks := func(d time.Duration) string { return strconv.FormatInt(int64(d/(10*time.Millisecond)), 10) }
+	sa, sb := a.status(), b.status()
+	parent := "0"
+	if i.RealParent != nil && i.RealParent.Address != i.Address {
+		parent = strconv.Itoa(i.RealParent.TGID)
+	}
+	stat := map[int]string{
+		1: strconv.Itoa(i.PID), 3: i.State.Letter, 4: parent, 9: strconv.FormatUint(i.Flags, 10),
+		22: ticks(i.Times.Start), 39: strconv.Itoa(i.CPU),
+	}
+	if !strings.HasPrefix(i.Comm, "kworker/") { // /proc adds the work to the name
+		stat[2] = i.Comm
+		if i.FullName != "" && a.stat(2) != i.Comm { // of workqueues only some kernels show it
+			stat[2] = i.FullName
+		}
+	}
+	if group {
+		stat[14], stat[15] = ticks(i.Times.GroupUser), ticks(i.Times.GroupSystem)
+		if i.State.Letter != "Z" {
+			stat[20] = strconv.Itoa(len(i.Threads))
+		}
+	}
+	status := map[string]string{
+		"State": fmt.Sprintf("%s (%s)", i.State.Letter, i.State.Words), "Tgid": strconv.Itoa(i.TGID), "Pid": strconv.Itoa(i.PID),
+	}
+	if i.Creds != nil {
+		status["Uid"], status["Gid"] = words(i.Creds.UID[:]), words(i.Creds.GID[:])
+		status["Groups"] = words(i.Creds.Groups)
+		for name, set := range map[string]uint64{
+			"CapInh": i.Creds.Caps.Inheritable, "CapPrm": i.Creds.Caps.Permitted, "CapEff": i.Creds.Caps.Effective,
+			"CapBnd": i.Creds.Caps.Bounding, "CapAmb": i.Creds.Caps.Ambient,
+		} {
+			status[name] = fmt.Sprintf("%016x", set)
+		}
+	}
+	if s := i.Signals; s != nil {
+		for name, set := range map[string]uint64{
+			"SigPnd": s.Pending, "ShdPnd": s.SharedPending, "SigBlk": s.Blocked, "SigIgn": s.Ignored, "SigCgt": s.Caught,
+		} {
+			status[name] = fmt.Sprintf("%016x", set)
+		}
+	}
+	status["TracerPid"] = "0"
+	if i.Traced && i.Parent != nil {
+		status["TracerPid"] = strconv.Itoa(i.Parent.PID)
+	}
+	// A task that ran in between may have been caught at it.
+	if i.TGID == 1 || sa["voluntary_ctxt_switches"] != sb["voluntary_ctxt_switches"] { // pid 1 reads
+		delete(stat, 3)
+		delete(status, "State")
+	}
+	if m := i.Memory; m != nil {
+		for name, n := range map[string]uint64{
+			"VmSize": m.Size, "VmPeak": m.Peak, "VmData": m.Data, "VmStk": m.Stack, "VmExe": m.Text, "VmLck": m.Locked,
+			"VmPTE": m.Tables, "VmSwap": m.Swap,
+		} {
+			status[name] = fmt.Sprintf("%d kB", n)
+		}
+		// Kernels differ in which of the two they show.
+		status["VmRSS"] = fmt.Sprintf("%d kB", m.RSS)
+		if quick := fmt.Sprintf("%d kB", m.Quick); sa["VmRSS"] == quick {
+			status["VmRSS"] = quick
+		}
+	}
+	for n, got := range stat {
+		check(fmt.Sprintf("stat[%d]", n), got, a.stat(n), b.stat(n))
+	}
+	for name, got := range status {
+		check(name, got, sa[name], sb[name])
+	}
+	if !group {
+		var children []string
+		for _, t := range i.Children {
+			children = append(children, strconv.Itoa(t.PID))
+		}
+		check("children", strings.Join(children, " "), strings.TrimSpace(a.Children), strings.TrimSpace(b.Children))
+	}
+}
+
+func words(ns []uint32) string {
+	var out []string
+	for _, n := range ns {
+		out = append(out, strconv.FormatUint(uint64(n), 10))
+	}
+	return strings.Join(out, " ")
+}

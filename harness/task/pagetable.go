@@ -1,0 +1,224 @@
+package task
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// AbsentError is returned for memory of a process that is in no page frame.
+type AbsentError struct {
+	Addr    uint64
+	Swapped bool // the entry is not empty: in swap, or being moved
+}
+
+func (e *AbsentError) Error() string {
+	if e.Swapped {
+		return fmt.Sprintf("the page of %#x is not in memory: it is swapped out or being moved", e.Addr)
+	}
+	return fmt.Sprintf("the page of %#x is not present", e.Addr)
+}
+
+// paging reads how deep the page tables are and where the direct map lies.
+func (v *View) paging(ctx context.Context) error {
+	if v.levels != 0 {
+		return nil
+	}
+	p := v.arch.Paging
+	name, member, isMember := strings.Cut(p.Direct, ":")
+	sym, err := v.im.Symbols.Lookup(name)
+	if err != nil {
+		return fmt.Errorf("find the direct map: %w", err)
+	}
+	if isMember {
+		typ, path, _ := strings.Cut(member, ".")
+		v.direct, err = v.object(typ, sym.Addr).number(ctx, path)
+	} else {
+		v.direct, err = v.word(ctx, sym.Addr)
+	}
+	if err != nil {
+		return fmt.Errorf("find the direct map: %w", err)
+	}
+	levels := p.Levels
+	for _, name := range p.Deeper {
+		if len(v.im.Symbols.Named(name)) == 0 {
+			continue // built without that mode
+		}
+		set, err := v.variable(ctx, name, 1)
+		if err != nil {
+			return fmt.Errorf("find the depth of the page tables: %w", err)
+		}
+		if set != 0 {
+			levels++
+		}
+	}
+	v.levels = levels
+	return nil
+}
+
+// translate walks the page tables of an mm_struct by hand. It returns the
+// kernel's address for a process's one.
+func (v *View) translate(ctx context.Context, mm object, addr uint64) (uint64, error) {
+	if err := v.paging(ctx); err != nil {
+		return 0, err
+	}
+	p := v.arch.Paging
+	table, err := mm.number(ctx, "pgd")
+	if err != nil {
+		return 0, err
+	}
+	for level := v.levels - 1; ; level-- {
+		shift := 12 + 9*uint(level)
+		entry, err := v.word(ctx, table+addr>>shift&511*8)
+		if err != nil {
+			return 0, fmt.Errorf("page table of level %d for %#x: %w", level+1, addr, err)
+		}
+		if entry&p.Present == 0 {
+			return 0, &AbsentError{addr, entry != 0}
+		}
+		frame := entry & p.Frame << p.FrameShift
+		if level == 0 || entry&p.Leaf != 0 {
+			offset := addr & (1<<shift - 1)
+			// A big page's frame has attributes where a small one has address bits.
+			return v.direct + frame&^(1<<shift-1) + offset, nil
+		}
+		table = v.direct + frame
+	}
+}
+
+// ReadUser reads memory of the process whose mm_struct is at mm, whether or not
+// it is the one that runs. Memory that is not there is an *AbsentError.
+func (v *View) ReadUser(ctx context.Context, mm, addr uint64, buf []byte) error {
+	if addr >= 1<<57 {
+		return &PointerError{"the process's address", addr}
+	}
+	for len(buf) > 0 {
+		at, err := v.translate(ctx, v.object("mm_struct", mm), addr)
+		if err != nil {
+			return err
+		}
+		n := min(len(buf), pageSize-int(addr&(pageSize-1)))
+		if err := v.Read(ctx, at, buf[:n]); err != nil {
+			return err
+		}
+		buf, addr = buf[n:], addr+uint64(n)
+	}
+	return nil
+}
+
+// maxArgs is more than the kernel allows: three quarters of the largest stack
+// that setrlimit(RLIMIT_STACK) leaves for arguments, _STK_LIM / 4 * 3 of fs/exec.c.
+const maxArgs = 6 << 20
+
+// args reads a process's arguments from its own memory, as /proc/PID/cmdline
+// shows them (fs/proc/base.c, get_mm_cmdline).
+func (v *View) args(ctx context.Context, mm object) ([]string, error) {
+	var at [4]uint64
+	for i, m := range []string{"arg_start", "arg_end", "env_start", "env_end"} {
+		var err error
+		if at[i], err = mm.number(ctx, m); err != nil {
+			return nil, err
+		}
+	}
+	start, end, envStart, envEnd := at[0], at[1], at[2], at[3]
+	if start >= end {
+		return nil, nil
+	}
+	if end-start > maxArgs {
+		return nil, fmt.Errorf("arguments of %d bytes: %w", end-start, errTooMuch)
+	}
+	buf := make([]byte, end-start)
+	if err := v.ReadUser(ctx, mm.addr, start, buf); err != nil {
+		return v.someArgs(ctx, mm, start, buf), err
+	}
+	if buf[len(buf)-1] == 0 {
+		return split(buf), nil
+	}
+	// The process wrote over its arguments, as setproctitle does: one string,
+	// which may go on into the environment.
+	if envStart == end && envEnd > end && envEnd-end <= maxArgs {
+		more := make([]byte, min(envEnd-end, pageSize))
+		if err := v.ReadUser(ctx, mm.addr, end, more); err != nil {
+			return split(buf), err
+		}
+		buf = append(buf, more...)
+	}
+	buf, _, _ = bytes.Cut(buf, []byte{0})
+	return []string{string(buf)}, nil
+}
+
+// someArgs returns the arguments before the first page that is not there.
+func (v *View) someArgs(ctx context.Context, mm object, start uint64, buf []byte) []string {
+	got := 0
+	for got < len(buf) {
+		n := min(len(buf)-got, pageSize-int((start+uint64(got))&(pageSize-1)))
+		if v.ReadUser(ctx, mm.addr, start+uint64(got), buf[got:got+n]) != nil {
+			break
+		}
+		got += n
+	}
+	if got == 0 {
+		return nil
+	}
+	return split(buf[:got])
+}
+
+func split(buf []byte) []string {
+	var out []string
+	for arg := range bytes.SplitSeq(bytes.TrimSuffix(buf, []byte{0}), []byte{0}) {
+		out = append(out, string(arg))
+	}
+	return out
+}
+
+// perCPU reads eight bytes of a per-CPU variable of a CPU.
+func (v *View) perCPU(ctx context.Context, cpu int, offset uint64, buf []byte) error {
+	bases, err := v.im.Symbols.Lookup("__per_cpu_offset")
+	if err != nil {
+		return err
+	}
+	if cpu < 0 || cpu > maxCPUs {
+		return errors.New("there is no such CPU")
+	}
+	base, err := v.word(ctx, bases.Addr+8*uint64(cpu))
+	if err != nil {
+		return err
+	}
+	return v.Read(ctx, base+offset, buf)
+}
+
+const maxCPUs = 8192
+
+// preemptCount reads preempt_count of the task that runs on a CPU, or of any
+// task where the kernel keeps it in the task.
+func (v *View) preemptCount(ctx context.Context, task object, cpu int, running bool) (uint32, error) {
+	if len(v.arch.Current.Preempt) == 0 {
+		n, err := task.number(ctx, "thread_info.preempt_count")
+		return uint32(n), err
+	}
+	if !running {
+		return 0, errors.New("kept for the running task alone, by its CPU")
+	}
+	for _, name := range v.arch.Current.Preempt {
+		typ, member, isMember := strings.Cut(name, ".")
+		sym, err := v.im.Symbols.Lookup(typ)
+		if err != nil {
+			continue
+		}
+		offset := sym.Addr
+		if isMember {
+			f, err := v.field(typ, member)
+			if err != nil {
+				continue
+			}
+			offset += uint64(f.Offset)
+		}
+		var buf [4]byte
+		err = v.perCPU(ctx, cpu, offset, buf[:])
+		return binary.LittleEndian.Uint32(buf[:]), err
+	}
+	return 0, errors.New("this kernel keeps it in no variable known")
+}

@@ -1,0 +1,103 @@
+package task
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+
+	"kernellab/harness/kernel"
+	"kernellab/harness/trace"
+)
+
+// maxFrames bounds a stack that loops.
+const maxFrames = 128
+
+// unwinder follows one stack and trusts no frame that it has not checked: an
+// unwinding table that meets what it was not made for gives a plausible address
+// and no error.
+type unwinder struct {
+	v           *View
+	bottom, top uint64 // of the task's stack
+}
+
+// run unwinds from f. A frame that fails a check is marked and is the last.
+func (u unwinder) run(ctx context.Context, f kernel.Frame) []trace.Frame {
+	read := func(addr uint64) (uint64, error) { return u.v.word(ctx, addr) }
+	var out []trace.Frame
+	spName := u.v.arch.Registers.SP
+	for {
+		t := u.describe(f)
+		if t.Doubt == "" && !t.User && len(out) > 0 {
+			t.Doubt = u.check(ctx, f, out[len(out)-1])
+		}
+		t.Trusted = t.Doubt == ""
+		out = append(out, t)
+		if t.User || !t.Trusted {
+			return out
+		}
+		if len(out) == maxFrames {
+			return append(out, trace.Frame{Doubt: fmt.Sprintf("more than %d frames: the stack loops", maxFrames)})
+		}
+		next, more, err := u.v.im.Caller(f, read)
+		if err != nil {
+			return append(out, trace.Frame{Doubt: err.Error()})
+		}
+		if !more {
+			return out
+		}
+		if next.PC == 0 {
+			return append(out, trace.Frame{SP: trace.Word(next.Regs[spName]), Doubt: "the return address is 0"})
+		}
+		f = next
+	}
+}
+
+// describe names a frame.
+func (u unwinder) describe(f kernel.Frame) trace.Frame {
+	t := trace.Frame{PC: trace.Word(f.PC), SP: trace.Word(f.Regs[u.v.arch.Registers.SP]), Interrupted: f.Interrupted}
+	if int64(f.PC) >= 0 {
+		t.User = true
+		return t
+	}
+	at := f.PC
+	if !f.Interrupted {
+		at-- // a return address may be the first byte of the next function
+	}
+	sym, off, ok := u.v.im.Symbols.At(at)
+	if !ok || !sym.IsText() {
+		t.Doubt = "no function of the kernel image; a module or generated code"
+		return t
+	}
+	t.Symbol, t.Offset, t.Size = sym.Name, trace.Word(off+f.PC-at), trace.Word(u.v.im.Symbols.Extent(sym.Addr))
+	return t
+}
+
+// check says what speaks against f being the caller of inner.
+func (u unwinder) check(ctx context.Context, f kernel.Frame, inner trace.Frame) string {
+	sp, below := f.Regs[u.v.arch.Registers.SP], uint64(inner.SP)
+	on := func(a uint64) bool { return a > u.bottom && a <= u.top }
+	switch {
+	case sp%8 != 0:
+		return fmt.Sprintf("its stack pointer %#x is not aligned", sp)
+	case on(below) && !on(sp):
+		return fmt.Sprintf("its stack pointer %#x is not on the task's stack", sp)
+	case on(below) == on(sp) && sp < below:
+		return fmt.Sprintf("its stack pointer %#x is below its callee's", sp)
+	case f.Interrupted:
+		return "" // any instruction can be interrupted
+	}
+	const longest = 8
+	code, err := u.v.im.Text(f.PC-longest, longest)
+	if err == nil && u.v.im.EndsInCall(code) {
+		return ""
+	}
+	// The kernel patches its calls at boot.
+	live := make([]byte, longest)
+	if err := u.v.Read(ctx, f.PC-longest, live); err != nil {
+		return "the code before its return address can not be read: " + err.Error()
+	}
+	if !u.v.im.EndsInCall(live) {
+		return fmt.Sprintf("no call comes before its return address: % x", binary.BigEndian.AppendUint64(nil, binary.BigEndian.Uint64(live)))
+	}
+	return ""
+}
