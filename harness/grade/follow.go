@@ -32,6 +32,10 @@ func (f *Follower) Step(e trace.Event) (Step, bool) {
 		Point: e.Point, Symbol: e.Symbol, Address: e.Address, Role: e.Role, Round: e.Round,
 		Seq: e.Seq, Evidence: !p.Step, Means: p.Means,
 	}
+	for _, f := range e.Stack {
+		s.Stack = append(s.Stack, f.String())
+	}
+	s.Stacks = e.Stacks
 	if e.Symbol != e.Point {
 		s.Why = f.view.why(e.Point)
 	}

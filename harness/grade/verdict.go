@@ -73,6 +73,10 @@ type Step struct {
 	Evidence bool    `json:"evidence,omitempty"`
 	Means    string  `json:"means,omitempty"`
 	Values   []Value `json:"values,omitempty"`
+	// Stack is the kernel's stack in ftrace's form, innermost function first.
+	Stack []string `json:"stack,omitempty"`
+	// Stacks are the parent's and the child's kernel stacks as they lie in memory.
+	Stacks []trace.StackImage `json:"stacks,omitempty"`
 }
 
 // Value is one thing seen at a step, formatted.

@@ -36,7 +36,7 @@ func (d *driver) observe(ctx context.Context, p *point, regs map[string]uint64, 
 		}
 	}
 	s := &scope{
-		reader: d.reader, im: d.Image, user: d.Arch.Syscall.User,
+		reader: d.reader, view: d.reader.View(), im: d.Image, user: d.Arch.Syscall.User,
 		tasks: map[string]uint64{"current": current, Parent: 0, Child: 0},
 		args:  map[string]value{}, roles: map[string]uint64{}, regs: regs,
 	}

@@ -32,7 +32,7 @@ func (e *StrayStopError) Error() string {
 	return fmt.Sprintf("the guest stopped at %#x (%s, signal %d), which is no point of the lab", e.PC, e.Where, e.Signal)
 }
 
-// Config is what Drive needs. All fields are needed.
+// Config is what Drive needs. All fields but Look are needed.
 type Config struct {
 	Stub  *rsp.Client // halted, no breakpoints
 	Image *kernel.Image
@@ -45,6 +45,9 @@ type Config struct {
 	Run func(ctx context.Context) error
 	// Emit takes each event as it happens.
 	Emit func(trace.Event) error
+	// Look is called at each stop that is part of the lab, after Emit, with the
+	// guest stopped: true ends the drive there. nil drives to the program's end.
+	Look func(ctx context.Context, e trace.Event, v *task.View) (stop bool, err error)
 	// Began is when the run began, from which events are timed.
 	Began time.Time
 }
@@ -69,6 +72,7 @@ type point struct {
 type round struct {
 	parent, child uint64 // addresses of their task_struct; child 0 until it is made
 	left          int    // steps to go
+	drawn         bool   // the stacks were recorded
 }
 
 // Resolve finds a plan's points in a kernel, all that are missing named at once.
@@ -107,8 +111,14 @@ func Drive(ctx context.Context, c Config) error {
 	}
 	cancel()
 	<-ended
+	if errors.Is(err, errSeen) {
+		return nil
+	}
 	return err
 }
+
+// errSeen ends a drive at the stop that was looked for.
+var errSeen = errors.New("the stop was reached")
 
 func newDriver(c Config) (*driver, error) {
 	reader, err := task.NewReader(c.Stub, c.Image, c.Arch)
@@ -193,6 +203,7 @@ func (d *driver) stopped(ctx context.Context, stop rsp.Stop) error {
 	if err != nil {
 		return fmt.Errorf("at %s (%s): %w", p.Name, p.Symbol, err)
 	}
+	event.Stack = s.view.Backtrace(ctx, s.tasks["current"], regs)
 	if event.Aside != "" {
 		event.Fields = d.reader.TakeFields()
 		return d.Emit(event)
@@ -205,10 +216,37 @@ func (d *driver) stopped(ctx context.Context, stop rsp.Stop) error {
 		return fmt.Errorf("at %s (%s): %w", p.Name, p.Symbol, err)
 	}
 	event.Fields = d.reader.TakeFields()
+	d.draw(ctx, s, rd, &event)
 	if err := d.Emit(event); err != nil {
 		return err
 	}
+	if d.Look != nil {
+		stop, err := d.Look(ctx, event, s.view)
+		if err != nil {
+			return err
+		}
+		if stop {
+			return errSeen
+		}
+	}
 	return d.advance(ctx, p, rd)
+}
+
+// draw records the parent's and the child's kernel stacks at the child's first stop.
+func (d *driver) draw(ctx context.Context, s *scope, rd *round, event *trace.Event) {
+	if event.Role != Child || rd.drawn {
+		return
+	}
+	rd.drawn = true
+	for _, task := range []struct {
+		role string
+		addr uint64
+		regs map[string]uint64
+	}{{Parent, rd.parent, nil}, {Child, rd.child, s.regs}} {
+		image := s.view.Image(ctx, task.addr, task.regs)
+		image.Role = task.role
+		event.Stacks = append(event.Stacks, image)
+	}
 }
 
 // classify says whose stop this is and opens a round at the entry. A stop that

@@ -29,6 +29,7 @@ import (
 //	A ?? B                   B where this kernel's A has no such member
 type scope struct {
 	reader *task.Reader
+	view   *task.View // of this stop
 	im     *kernel.Image
 	user   map[string]string // role → member of pt_regs
 

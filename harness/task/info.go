@@ -2,6 +2,7 @@ package task
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 
@@ -216,15 +217,32 @@ func (v *View) Brief(ctx context.Context, addr uint64) (*Info, error) {
 	if i.note("cpu", err) {
 		i.CPU = int(cpu)
 	}
-	running, err := task.number(ctx, "on_cpu")
-	if i.note("running", err) {
-		i.Running = running != 0
-	}
+	i.Running, err = v.running(ctx, task, i.CPU)
+	i.note("running", err)
 	i.FullName, err = v.fullName(ctx, i, task)
 	i.note("full_name", err)
 	i.RealParent = v.relative(ctx, i, task, "real_parent")
 	i.Memory = v.memory(ctx, i, task)
 	return i, nil
+}
+
+// running reports whether a task runs on its CPU. on_cpu alone does not tell: it
+// stays set until the task that came after has finished the switch.
+func (v *View) running(ctx context.Context, task object, cpu int) (bool, error) {
+	if on, err := task.number(ctx, "on_cpu"); err != nil || on == 0 {
+		return false, err
+	}
+	f, err := v.field("rq", "curr")
+	if err != nil {
+		return false, err
+	}
+	queues, err := v.im.Symbols.Lookup("runqueues")
+	if err != nil {
+		return false, err
+	}
+	var buf [8]byte
+	err = v.perCPU(ctx, cpu, queues.Addr+uint64(f.Offset), buf[:])
+	return binary.LittleEndian.Uint64(buf[:]) == task.addr, err
 }
 
 // fullName reads a kernel thread's name where comm cut it: from 5.17 struct

@@ -113,6 +113,35 @@ func (v *View) stack(ctx context.Context, i *Info, task object, regs map[string]
 	return s
 }
 
+// Image reads a task's kernel stack as it lies in memory. regs are the registers
+// of the stopped CPU when the task runs on it, nil otherwise.
+func (v *View) Image(ctx context.Context, addr uint64, regs map[string]uint64) trace.StackImage {
+	i, err := v.Brief(ctx, addr)
+	if err != nil {
+		return trace.StackImage{Task: trace.Task{Address: trace.Word(addr)}, Unread: map[string]string{"task": err.Error()}}
+	}
+	i.Unread = nil // of other parts
+	task := v.object("task_struct", addr)
+	s := v.stack(ctx, i, task, regs)
+	out := trace.StackImage{
+		Task: i.Task, Bottom: s.Bottom, Top: s.Top, SP: s.SP, Magic: s.Magic, User: s.User, Switch: s.Switch,
+	}
+	if regs != nil {
+		out.Switch, err = v.saved(ctx, task)
+		i.note("switch frame", err)
+	}
+	for _, slot := range out.Switch {
+		if slot.Name == v.arch.Switch.SP {
+			out.ThreadSP = slot.Value
+		}
+	}
+	if regs == nil && !i.Running {
+		out.SP = out.ThreadSP
+	}
+	out.Unread = i.Unread
+	return out
+}
+
 // slots reads the words of a structure, by the names of its members.
 func (v *View) slots(ctx context.Context, typ string, addr uint64) ([]trace.Slot, error) {
 	members, err := v.im.Members(typ)

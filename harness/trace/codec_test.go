@@ -38,6 +38,15 @@ func sample() *trace.Trace {
 				Registers: map[string]trace.Word{"rip": 0xffffffff81095fd0, "rsp": 0xffffc9000020ff40},
 				Args:      []trace.Arg{{Name: "clone_flags", Type: "unsigned long", Value: 17}},
 				Reads:     map[string]trace.Word{"flags": 0}, Unread: map[string]string{"start": "address 0x30: E14"},
+				Stack: []trace.Frame{
+					{PC: 0xffffffff81095fd0, SP: 0xffffc9000020ff40, Symbol: "__x64_sys_clone", Size: 0x40, Trusted: true, Interrupted: true},
+					{PC: 0x401000, SP: 0x7ffc0000, User: true, Trusted: true}, {PC: 0x10, Doubt: "the stack loops"},
+				},
+				Stacks: []trace.StackImage{{
+					Task: *task, Role: "child", Bottom: 0xffffc9000020c000, Top: 0xffffc90000210000, Magic: 0x57ac6e9d,
+					User: []trace.Slot{{Name: "ax", Address: 0xffffc9000020ffa8}}, Switch: []trace.Slot{{Name: "thread.sp"}},
+					Unread: map[string]string{"stack": "E14"},
+				}},
 				Fields: map[string]trace.Field{"task_struct.pid": {Offset: 1256, Size: 4, Type: "pid_t"}},
 			},
 			{Seq: 3, Kind: trace.KindStop, Elapsed: 3e6, Point: "sys_clone", Symbol: "__x64_sys_clone", Aside: "another task", CPU: 1},
