@@ -126,14 +126,19 @@ func (d *differ) regression(kind, format string, args ...any) {
 	d.changes[len(d.changes)-1].Regression = true
 }
 
+// mostValues is how long the values of a check may be to stand in a clause; the
+// order of all points is told by what changed in it.
+const mostValues = 100
+
 // verdict compares verdicts and checks.
 func (d *differ) verdict(r grade.Result) {
 	passed := d.old.Verdict == grade.Pass
 	switch lab := d.new.Lab; {
 	case d.new.Verdict == grade.Error:
+		why, _, _ := strings.Cut(r.Error, "\n")
 		did := map[bool]string{true: "passed", false: "failed"}[passed]
 		// It is not known whether it passes: that counts as no longer.
-		d.regression(KindVerdict, "%s %s and now can not be graded: %s", lab, did, r.Error)
+		d.regression(KindVerdict, "%s %s and now can not be graded: %s", lab, did, why)
 		return
 	case passed && d.new.Verdict == grade.Fail:
 		why := ""
@@ -149,7 +154,7 @@ func (d *differ) verdict(r grade.Result) {
 			continue
 		}
 		i := slices.IndexFunc(r.Checks, func(c grade.Check) bool { return c.Name == name })
-		if i < 0 || r.Checks[i].Expected == "" {
+		if i < 0 || r.Checks[i].Expected == "" || len(r.Checks[i].Expected)+len(r.Checks[i].Observed) > mostValues {
 			d.regression(KindCheck, "“%s” held and no longer does", name)
 			continue
 		}

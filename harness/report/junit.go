@@ -15,6 +15,12 @@ import (
 // suite that only skips counts as good; where the run could not be graded an
 // error case says so and the checks are skipped.
 func junitXML(w io.Writer, doc grade.Document) error {
+	return writeJUnit(w, doc, func(int, func(junit.Testcase)) {})
+}
+
+// writeJUnit writes a document; more adds cases of its own to the suite of the
+// result at an index.
+func writeJUnit(w io.Writer, doc grade.Document, more func(i int, add func(junit.Testcase))) error {
 	out := junit.Testsuites{Name: "lab"}
 	names := map[string]bool{}
 	for i, r := range doc.Results {
@@ -41,11 +47,13 @@ func junitXML(w io.Writer, doc grade.Document) error {
 				Message: first(r), Type: "finding", Data: findings(r),
 			}})
 		}
+		more(i, add)
 		if text := findings(r); text != "" {
 			suite.SystemOut = &junit.Output{Data: text}
 		}
 		out.AddSuite(suite)
 	}
+	out.Skipped = 0 // the schema has this count of suites only
 	if _, err := io.WriteString(w, `<?xml version="1.0" encoding="UTF-8"?>`+"\n"); err != nil {
 		return fmt.Errorf("write junit: %w", err)
 	}

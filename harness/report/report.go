@@ -37,22 +37,28 @@ func Formats() []string {
 type FormatError struct {
 	Format  string
 	Nearest string // "" when none is near
+	Formats []string
 }
 
 func (e *FormatError) Error() string {
 	if e.Nearest != "" {
 		return fmt.Sprintf("unknown format %q: did you mean %q?", e.Format, e.Nearest)
 	}
-	return fmt.Sprintf("unknown format %q: use %s", e.Format, strings.Join(Formats(), ", "))
+	return fmt.Sprintf("unknown format %q: use %s", e.Format, strings.Join(e.Formats, ", "))
 }
 
 // CheckFormat returns a *FormatError for a format that there is not.
-func CheckFormat(format string) error {
-	if slices.Contains(Formats(), format) {
+func CheckFormat(format string) error { return checkFormat(format, Formats()) }
+
+// CheckMatrixFormat is CheckFormat for the formats of a matrix.
+func CheckMatrixFormat(format string) error { return checkFormat(format, MatrixFormats()) }
+
+func checkFormat(format string, formats []string) error {
+	if slices.Contains(formats, format) {
 		return nil
 	}
-	err := &FormatError{Format: format}
-	if near := nearest.Words(format, Formats()); len(near) > 0 {
+	err := &FormatError{Format: format, Formats: formats}
+	if near := nearest.Words(format, formats); len(near) > 0 {
 		err.Nearest = near[0]
 	}
 	return err
