@@ -1,0 +1,257 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"kernellab/harness"
+	"kernellab/harness/grade"
+	"kernellab/harness/regress"
+	"kernellab/harness/report"
+	"kernellab/labs"
+)
+
+// matrixFlags are the flags of lab matrix.
+type matrixFlags struct {
+	arch     string
+	kernels  []string
+	format   string
+	out      string
+	timeout  time.Duration
+	jobs     int
+	baseline string
+	update   bool
+	strict   bool
+}
+
+func (a *app) matrixCommand() *cobra.Command {
+	var f matrixFlags
+	cmd := &cobra.Command{
+		Use:   "matrix [LAB…]",
+		Short: "Run labs over many kernels and tell what changed",
+		Long: `matrix runs labs × kernels × architectures, several at a time. One that fails or
+does not boot stops none of the others.
+
+Without LAB it runs the whole course; without --kernel, on every kernel in the
+cache. A kernel is a series (6.12), a version (6.12.107), one with a flavour
+(7.2-rt) or the path of an image file; what is not in the cache is fetched.
+
+--baseline compares with what was recorded before: verdicts, symbols, order,
+hits, arguments, members of structures and the child's stack. A kernel that is
+not in the baseline is compared with the newest older one of its architecture.
+
+Exit codes: 0 all passed · 1 one failed · 2 wrong usage · 3 one could not be
+graded. With --baseline, a failure that is recorded there does not count, and
+with --strict every change does.`,
+		Example: "  lab matrix --kernel 6.1 --kernel 6.12 --kernel 7.2\n" +
+			"  lab matrix fork-new --baseline labs/baseline.json --format markdown\n" +
+			"  lab matrix --baseline labs/baseline.json --update-baseline",
+		RunE: func(cmd *cobra.Command, args []string) error { return a.matrix(cmd.Context(), args, f) },
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return labNames(), cobra.ShellCompDirectiveNoFileComp
+		},
+	}
+	archFlag(cmd, &f.arch, "all")
+	fl := cmd.Flags()
+	fl.StringArrayVar(&f.kernels, "kernel", nil, "kernel: series, version or image file; may be repeated (default: all in the cache)")
+	fl.StringVar(&f.format, "format", "text", "output: "+strings.Join(report.MatrixFormats(), ", "))
+	fl.StringVar(&f.out, "out", "", "folder for the traces, consoles, verdicts and QEMU command lines, a folder a run")
+	fl.DurationVar(&f.timeout, "timeout", 0, "limit of the boot and of the program, each (default: by the host's speed)")
+	fl.IntVar(&f.jobs, "jobs", 0, "runs at a time (default: one a CPU)")
+	fl.StringVar(&f.baseline, "baseline", "", "file to compare with")
+	fl.BoolVar(&f.update, "update-baseline", false, "record what each kernel showed in the file of --baseline")
+	fl.BoolVar(&f.strict, "strict", false, "let no change from the baseline pass, renames included")
+	cmd.RegisterFlagCompletionFunc("kernel", a.kernelCompletion)
+	cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(report.MatrixFormats(), cobra.ShellCompDirectiveNoFileComp))
+	return cmd
+}
+
+// check refuses flags that do not go together.
+func (f matrixFlags) check() error {
+	switch {
+	case f.jobs < 0:
+		return usagef("--jobs %d: want 1 or more, or 0 for one a CPU", f.jobs)
+	case f.update && f.baseline == "":
+		return usagef("--update-baseline records into the file of --baseline: name one, such as --baseline labs/baseline.json")
+	case f.strict && f.baseline == "":
+		return usagef("--strict is about changes from a baseline: name it with --baseline FILE")
+	}
+	if err := report.CheckMatrixFormat(f.format); err != nil {
+		return usageError{err}
+	}
+	return nil
+}
+
+// matrix plans the runs, runs them, compares and reports.
+func (a *app) matrix(ctx context.Context, names []string, f matrixFlags) error {
+	if err := f.check(); err != nil {
+		return err
+	}
+	chosen, err := chooseLabs(names)
+	if err != nil {
+		return err
+	}
+	base, err := readBaseline(f.baseline, f.update)
+	if err != nil {
+		return err
+	}
+	p := newProgress(a.stderr)
+	defer p.Done()
+	a.cache.Sweep()
+	runs, err := a.planMatrix(ctx, chosen, f, p)
+	if err != nil {
+		return err
+	}
+	p.Done()
+	finished, err := a.runMatrix(ctx, runs, f)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	a.explainMatrix(runs, err)
+	m := report.Matrix{Strict: f.strict}
+	var entries []regress.Entry
+	for _, done := range finished {
+		m.Results = append(m.Results, done.Result)
+		entries = append(entries, regress.Record(done.Trace, done.Result))
+	}
+	if f.baseline != "" && (!f.update || len(base.Entries) > 0) {
+		for i, e := range entries {
+			m.Comparisons = append(m.Comparisons, base.Compare(e, m.Results[i]))
+		}
+	}
+	if f.update {
+		if err := a.updateBaseline(f.baseline, &base, entries); err != nil {
+			return err
+		}
+	}
+	if err := writeMatrix(f.out, m); err != nil {
+		return err
+	}
+	a.code = m.ExitCode()
+	return report.WriteMatrix(a.stdout, f.format, m, a.style())
+}
+
+// chooseLabs returns the labs of those names, or all.
+func chooseLabs(names []string) ([]labs.Lab, error) {
+	if len(names) == 0 {
+		return labs.All()
+	}
+	var chosen []labs.Lab
+	for _, name := range names {
+		l, err := getLab(name)
+		if err != nil {
+			return nil, err
+		}
+		if !slices.ContainsFunc(chosen, func(c labs.Lab) bool { return c.Name == l.Name }) {
+			chosen = append(chosen, l)
+		}
+	}
+	return chosen, nil
+}
+
+// runMatrix runs what was planned.
+func (a *app) runMatrix(ctx context.Context, runs []*matrixRun, f matrixFlags) ([]harness.Finished, error) {
+	b := newBoard(a.stderr, len(runs))
+	defer b.close()
+	var jobs []harness.Pending
+	for _, r := range runs {
+		jobs = append(jobs, a.pending(r, f))
+	}
+	return harness.Many{
+		AtOnce: f.jobs,
+		Stage:  func(i int, what string) { b.stage(i, runs[i].name(), what) },
+		Done: func(i int, done harness.Finished) {
+			if err := runs[i].end(done, f.out != ""); err != nil {
+				b.say("%v", err)
+			}
+			b.done(i, runs[i].name(), done)
+		},
+	}.Run(ctx, jobs)
+}
+
+// explainMatrix prints all that could not be graded, together, with the end of
+// each guest's console.
+func (a *app) explainMatrix(runs []*matrixRun, err error) {
+	var several interface{ WrappedErrors() []error }
+	if !errors.As(err, &several) {
+		return
+	}
+	for _, e := range several.WrappedErrors() {
+		a.explain(fmt.Errorf("could not be graded: %w", e))
+	}
+	for _, r := range runs {
+		if r.kept != "" {
+			fmt.Fprintf(a.stderr, "lab: what %s left is in %s\n", r.name(), r.kept)
+		}
+	}
+}
+
+// readBaseline reads the file to compare with. One that is to be recorded may
+// not be there yet.
+func readBaseline(path string, fresh bool) (regress.Baseline, error) {
+	if path == "" {
+		return regress.Baseline{}, nil
+	}
+	file, err := os.Open(path)
+	if errors.Is(err, os.ErrNotExist) {
+		if fresh {
+			return regress.Baseline{}, nil
+		}
+		return regress.Baseline{}, usagef("no baseline at %s: lab matrix --baseline %s --update-baseline records one", path, path)
+	}
+	if err != nil {
+		return regress.Baseline{}, usageError{err}
+	}
+	defer file.Close()
+	b, err := regress.Decode(file)
+	if err != nil {
+		return b, fmt.Errorf("%s: %w", path, err)
+	}
+	return b, nil
+}
+
+// updateBaseline records entries, the file whole or not at all.
+func (a *app) updateBaseline(path string, base *regress.Baseline, entries []regress.Entry) error {
+	for _, e := range base.Update(entries...) {
+		fmt.Fprintf(a.stderr, "lab: not recorded: %s on %s %s, which could not be graded\n", e.Lab, e.Kernel, e.Arch)
+	}
+	file, err := os.CreateTemp(filepath.Dir(path), ".baseline-")
+	if err != nil {
+		return fmt.Errorf("record the baseline: %w", err)
+	}
+	defer os.Remove(file.Name())
+	err = errors.Join(base.Encode(file), file.Chmod(0o644), file.Close())
+	if err == nil {
+		err = os.Rename(file.Name(), path)
+	}
+	if err != nil {
+		return fmt.Errorf("record the baseline: %w", err)
+	}
+	return nil
+}
+
+// writeMatrix leaves the results in the folder of --out.
+func writeMatrix(dir string, m report.Matrix) error {
+	if dir == "" {
+		return nil
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("make the folder of --out: %w", err)
+	}
+	if err := writeVerdict(dir, grade.NewDocument(m.Results...)); err != nil {
+		return err
+	}
+	file, err := os.Create(filepath.Join(dir, "matrix.json"))
+	if err != nil {
+		return err
+	}
+	return errors.Join(report.WriteMatrix(file, report.FormatJSON, m, report.Style{}), file.Close())
+}
