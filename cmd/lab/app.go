@@ -115,6 +115,7 @@ Exit codes: 0 passed · 1 failed · 2 wrong usage · 3 could not grade`,
 		a.runCommand(), a.matrixCommand(), a.checkCommand(), a.listCommand(), a.showCommand(),
 		a.debugCommand(), a.shellCommand(), a.kernelsCommand(), a.doctorCommand(), a.cleanCommand(),
 	)
+	root.AddCommand(a.lookCommands()...)
 	return root
 }
 

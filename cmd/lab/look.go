@@ -1,0 +1,350 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"kernellab/harness"
+	"kernellab/harness/probe"
+	"kernellab/harness/qemu"
+	"kernellab/harness/rsp"
+	"kernellab/harness/task"
+	"kernellab/harness/task/listing"
+	"kernellab/harness/trace"
+	"kernellab/images/guest"
+	"kernellab/labs"
+)
+
+// lookFlags are the flags of the commands that look into a stopped guest.
+type lookFlags struct {
+	arch, kernel string
+	lab, at      string
+	format       string
+	threads      bool
+}
+
+// sight is a stopped guest to look at.
+type sight struct {
+	lookFlags
+	view    *task.View
+	current uint64
+	regs    map[string]uint64
+}
+
+// look is what a command does with the guest: it returns the JSON document and
+// how to write it for a person.
+type look func(ctx context.Context, s *sight) (doc any, text func() error, err error)
+
+func (a *app) lookCommands() []*cobra.Command {
+	ps := a.lookCommand(&cobra.Command{
+		Use: "ps", Short: "List the tasks of a stopped guest", Args: noArgs,
+	}, func(_ []string, f *lookFlags) (look, error) { return a.listTasks(*f, listing.Table), nil })
+	tree := a.lookCommand(&cobra.Command{
+		Use: "tree", Short: "Show the tasks of a stopped guest under their parents", Args: noArgs,
+	}, func(_ []string, f *lookFlags) (look, error) { return a.listTasks(*f, listing.Tree), nil })
+	one := a.lookCommand(&cobra.Command{
+		Use: "task [PID|current]", Short: "Show all that the kernel knows of one task", Args: cobra.MaximumNArgs(1),
+	}, func(args []string, _ *lookFlags) (look, error) { return a.oneTask(args) })
+	stack := a.lookCommand(&cobra.Command{
+		Use: "stack [PID|current]", Short: "Unwind the kernel stack of one task", Args: cobra.MaximumNArgs(1),
+	}, func(args []string, _ *lookFlags) (look, error) { return a.oneStack(args) })
+	return []*cobra.Command{ps, tree, one, stack}
+}
+
+func (a *app) lookCommand(cmd *cobra.Command, prepare func([]string, *lookFlags) (look, error)) *cobra.Command {
+	f := &lookFlags{}
+	name := cmd.Name()
+	cmd.Long = cmd.Short + `.
+
+The guest is stopped where it is ready for a lab, or with --lab and --at at a
+point of a lab: then the running task is the lab's own.`
+	cmd.Example = fmt.Sprintf("  lab %s\n  lab %s --lab fork-new --at copy_thread --arch riscv64", name, name)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if f.at != "" && f.lab == "" {
+			return usagef("--at needs --lab: whose point is %s?", f.at)
+		}
+		do, err := prepare(args, f)
+		if err != nil {
+			return err
+		}
+		return a.lookAt(cmd.Context(), *f, do)
+	}
+	archFlag(cmd, &f.arch, "x86_64")
+	fl := cmd.Flags()
+	fl.StringVar(&f.kernel, "kernel", "", "kernel: series, version or image file")
+	fl.StringVar(&f.lab, "lab", "", "stop in a run of this lab")
+	fl.StringVar(&f.at, "at", "", "stop at this point of the lab (default its first)")
+	textOrJSON(cmd, &f.format)
+	if name == "ps" || name == "tree" {
+		fl.BoolVarP(&f.threads, "threads", "t", name == "tree", "threads too")
+	}
+	cmd.RegisterFlagCompletionFunc("kernel", a.kernelCompletion)
+	cmd.RegisterFlagCompletionFunc("lab", cobra.FixedCompletions(labNames(), cobra.ShellCompDirectiveNoFileComp))
+	cmd.RegisterFlagCompletionFunc("at", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		l, err := labs.Get(f.lab)
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return pointNames(l.Plan(f.arch)), cobra.ShellCompDirectiveNoFileComp
+	})
+	return cmd
+}
+
+func pointNames(p probe.Plan) []string {
+	var names []string
+	for _, point := range p.Points {
+		names = append(names, point.Name)
+	}
+	return names
+}
+
+// lookAt stops a guest and does what the command is for. A kernel that dies by
+// itself is started once more.
+func (a *app) lookAt(ctx context.Context, f lookFlags, do look) error {
+	p := newProgress(a.stderr)
+	defer p.Done()
+	lab := f.lab
+	if lab == "" {
+		lab = labNames()[0] // any: the guest is the same
+	}
+	l, err := getLab(lab)
+	if err != nil {
+		return err
+	}
+	plan := l.Plan(f.arch)
+	if f.lab != "" && f.at == "" {
+		f.at = plan.Points[0].Name
+	}
+	if f.at != "" && !slices.Contains(pointNames(plan), f.at) {
+		return unknown("point of "+f.lab, f.at, pointNames(plan), "lab show "+f.lab+" tells them")
+	}
+	targets, err := a.targets(ctx, f.arch, []string{f.kernel}, a.cache.Fetch, p)
+	if err != nil {
+		return err
+	}
+	t := targets[0]
+	_, initrd, err := a.guestFiles(ctx, l, t.arch, p)
+	if err != nil {
+		return err
+	}
+	for again := true; ; again = false {
+		err := a.lookOnce(ctx, f, l, t, initrd, p, do)
+		var died *harness.GuestError
+		if again && errors.As(err, &died) && died.Oops {
+			p.Say("%v; this happens to stock kernels under emulation, trying once more", err)
+			continue
+		}
+		return err
+	}
+}
+
+// lookLimit bounds the time for the reading of the guest.
+const lookLimit = 2 * time.Minute
+
+func (a *app) lookOnce(ctx context.Context, f lookFlags, l labs.Lab, t target, initrd string, p *progress, do look) error {
+	p.Say("booting %s (%s)", t.image.Release, t.arch.Name)
+	m, err := harness.Boot(ctx, qemu.Config{Arch: t.arch, Kernel: t.path, Initrd: initrd}, t.image.Release, 0, nil)
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	timed, cancel := context.WithTimeout(ctx, lookLimit)
+	defer cancel()
+	var proc *guest.Process
+	if f.at != "" {
+		if proc, err = m.Agent.Start(timed, guest.Program{Path: "/bin/" + l.Name}); err != nil {
+			return m.Explain(ctx, "start "+l.Name, err)
+		}
+	}
+	stub, err := rsp.New(timed, m.VM.GDB(), rsp.Options{})
+	if err != nil {
+		return m.Explain(ctx, "attach to the gdbstub", err)
+	}
+	defer stub.Close()
+	s := &sight{lookFlags: f}
+	show := func() error {
+		p.Done()
+		doc, text, err := do(timed, s)
+		if err != nil {
+			return err
+		}
+		if f.format == "json" {
+			enc := json.NewEncoder(a.stdout)
+			enc.SetIndent("", "  ")
+			return enc.Encode(doc)
+		}
+		return text()
+	}
+	if f.at == "" {
+		if err := s.here(timed, stub, t); err != nil {
+			return m.Explain(ctx, "look at the guest", err)
+		}
+		return seen(ctx, m, show())
+	}
+	reached := false
+	err = probe.Drive(timed, probe.Config{
+		Stub: stub, Image: t.image, Arch: t.arch, Plan: l.Plan(t.arch.Name), TGID: proc.PID,
+		Began: time.Now(), Emit: func(trace.Event) error { return nil },
+		Run: func(ctx context.Context) error {
+			if err := proc.Go(ctx); err != nil {
+				return err
+			}
+			_, err := proc.Wait(ctx)
+			return err
+		},
+		Look: func(ctx context.Context, e trace.Event, v *task.View) (bool, error) {
+			if e.Point != f.at {
+				return false, nil
+			}
+			regs, err := stub.Registers(ctx)
+			if err != nil {
+				return false, err
+			}
+			s.view, s.regs, s.current = v, regs, uint64(e.Task.Address)
+			reached = true
+			return true, show()
+		},
+	})
+	if err == nil && !reached {
+		return fmt.Errorf("%s ended without coming to %s", l.Name, f.at)
+	}
+	return seen(ctx, m, err)
+}
+
+// seen finds whose fault err is; a pid that is not there is the caller's.
+func seen(ctx context.Context, m *harness.Machine, err error) error {
+	var missing *task.NoTaskError
+	if errors.As(err, &missing) {
+		return usageError{missing}
+	}
+	if err == nil {
+		return nil
+	}
+	return m.Explain(ctx, "look at the guest", err)
+}
+
+// here is the guest as the stub stopped it.
+func (s *sight) here(ctx context.Context, stub *rsp.Client, t target) error {
+	reader, err := task.NewReader(stub, t.image, t.arch)
+	if err != nil {
+		return err
+	}
+	if s.regs, err = stub.Registers(ctx); err != nil {
+		return err
+	}
+	if s.current, err = reader.Current(ctx, s.regs); err != nil {
+		return err
+	}
+	s.view = reader.View()
+	return nil
+}
+
+// listTasks reads every task. What damage hides is told after those that were found.
+func (a *app) listTasks(f lookFlags, write func(w io.Writer, tasks []*task.Info) error) look {
+	return func(ctx context.Context, s *sight) (any, func() error, error) {
+		doc := struct {
+			Schema string       `json:"schema"`
+			Tasks  []*task.Info `json:"tasks"`
+			Error  string       `json:"error,omitempty"`
+		}{Schema: "lab.tasks/1", Tasks: []*task.Info{}}
+		leaders, err := s.view.Processes(ctx)
+		if err != nil && len(leaders) < 2 {
+			return nil, nil, err
+		}
+		var errs []error
+		errs = append(errs, err)
+		for n, leader := range leaders {
+			group := []uint64{leader}
+			if f.threads && n > 0 {
+				if all, err := s.view.Threads(ctx, leader); err == nil && len(all) > 0 {
+					group = all
+				}
+			}
+			for _, addr := range group {
+				i, err := s.view.Brief(ctx, addr)
+				if err != nil {
+					errs = append(errs, fmt.Errorf("the task at %#x: %w", addr, err))
+					continue
+				}
+				doc.Tasks = append(doc.Tasks, i)
+			}
+		}
+		damage := errors.Join(errs...)
+		if damage != nil {
+			doc.Error = damage.Error()
+		}
+		return doc, func() error { return errors.Join(write(a.stdout, doc.Tasks), damage) }, ctx.Err()
+	}
+}
+
+// which is the task that the argument names.
+func which(args []string) (func(ctx context.Context, s *sight) (addr uint64, regs map[string]uint64, err error), error) {
+	if len(args) == 0 || args[0] == "current" {
+		return func(_ context.Context, s *sight) (uint64, map[string]uint64, error) { return s.current, s.regs, nil }, nil
+	}
+	pid, err := strconv.Atoi(args[0])
+	if err != nil || pid < 0 {
+		return nil, usagef("%q is no pid: give a number, or current", args[0])
+	}
+	return func(ctx context.Context, s *sight) (uint64, map[string]uint64, error) {
+		addr, err := s.view.Find(ctx, pid)
+		if addr == s.current {
+			return addr, s.regs, err
+		}
+		return addr, nil, err
+	}, nil
+}
+
+func (a *app) oneTask(args []string) (look, error) {
+	find, err := which(args)
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context, s *sight) (any, func() error, error) {
+		addr, regs, err := find(ctx, s)
+		if err != nil {
+			return nil, nil, err
+		}
+		i, err := s.view.Inspect(ctx, addr, regs)
+		if err != nil {
+			return nil, nil, err
+		}
+		doc := struct {
+			Schema string     `json:"schema"`
+			Task   *task.Info `json:"task"`
+		}{"lab.task/1", i}
+		return doc, func() error { return listing.Task(a.stdout, i) }, nil
+	}, nil
+}
+
+func (a *app) oneStack(args []string) (look, error) {
+	find, err := which(args)
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context, s *sight) (any, func() error, error) {
+		addr, regs, err := find(ctx, s)
+		if err != nil {
+			return nil, nil, err
+		}
+		i, err := s.view.Brief(ctx, addr)
+		if err != nil {
+			return nil, nil, err
+		}
+		doc := struct {
+			Schema string        `json:"schema"`
+			Task   trace.Task    `json:"task"`
+			CPU    int           `json:"cpu"`
+			Frames []trace.Frame `json:"frames"`
+		}{"lab.stack/1", i.Task, i.CPU, s.view.Backtrace(ctx, addr, regs)}
+		return doc, func() error { return listing.Stack(a.stdout, i.Task, i.CPU, doc.Frames) }, nil
+	}, nil
+}
