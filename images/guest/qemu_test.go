@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net"
 	"os"
@@ -378,32 +379,35 @@ func TestShell(t *testing.T) {
 				t.Fatal(err)
 			}
 			cmd, conn := boot(t, arch, ks[names[0]], initrd, "lab.mode=shell")
-			conn.SetDeadline(time.Now().Add(bootLimit))
 			var seen []byte
-			until := func(want string) {
+			limit := time.Now().Add(bootLimit)
+			// until reads up to want. Each time the shell takes the terminal it
+			// drops what was typed before, so the line is typed again now
+			// and then.
+			until := func(line, want string) {
 				t.Helper()
 				buf := make([]byte, 4096)
+				var typed time.Time
 				for !bytes.Contains(seen, []byte(want)) {
+					if time.Since(typed) > 3*time.Second && line != "" {
+						typed = time.Now()
+						io.WriteString(conn, line)
+					}
+					conn.SetReadDeadline(time.Now().Add(time.Second))
 					n, err := conn.Read(buf)
 					seen = append(seen, buf[:n]...)
-					if err != nil {
+					if err != nil && (!errors.Is(err, os.ErrDeadlineExceeded) || time.Now().After(limit)) {
 						t.Fatalf("wait for %q: %v\nconsole:\n%s", want, err, seen)
 					}
 				}
 				_, seen, _ = bytes.Cut(seen, []byte(want))
 			}
-			until("$ ")
-			fmt.Fprintf(conn, "id\r")
-			until("uid=0(root)")
-			until("$ ")
-			fmt.Fprintf(conn, "echo begun$((1+1)); sleep 1000\r")
-			until("begun2")
-			fmt.Fprintf(conn, "\x03")
-			until("$ ")
-			fmt.Fprintf(conn, "echo back$((1+1))\r")
-			until("back2")
-			fmt.Fprintf(conn, "poweroff\r")
-			until("Power down")
+			until("", "$ ")
+			until("id\r", "uid=0(root)")
+			until("echo begun$((1+1)); sleep 1000\r", "begun2")
+			until("\x03", "$ ")
+			until("echo back$((1+1))\r", "back2")
+			until("poweroff\r", "Power down")
 			if err := cmd.Wait(); err != nil {
 				t.Errorf("QEMU ended with %v", err)
 			}
