@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/expr-lang/expr"
@@ -60,6 +61,7 @@ type driver struct {
 	armed  map[uint64]*point
 	tgids  map[int]bool // the program and its children
 	rounds []*round
+	last   map[string]uint64 // registers at the stop before
 }
 
 // point is a Point as this kernel resolved it.
@@ -70,9 +72,9 @@ type point struct {
 
 // round is one call of the program that the lab is about.
 type round struct {
-	parent, child uint64 // addresses of their task_struct; child 0 until it is made
-	left          int    // steps to go
-	drawn         bool   // the stacks were recorded
+	parent, child uint64          // addresses of their task_struct; child 0 until it is made
+	done          map[string]bool // steps that were passed
+	drawn         bool            // the stacks were recorded
 }
 
 // Resolve finds a plan's points in a kernel, all that are missing named at once.
@@ -195,6 +197,12 @@ func (d *driver) stopped(ctx context.Context, stop rsp.Stop) error {
 	if p == nil {
 		return &StrayStopError{PC: pc, Signal: stop.Signal, Where: d.where(pc)}
 	}
+	// An exception taken in the step over the breakpoint comes back to it with
+	// every register as it was, which no second call does: this is the same stop.
+	if maps.Equal(regs, d.last) {
+		return nil
+	}
+	d.last = regs
 	s, event, err := d.observe(ctx, p, regs, stop)
 	if err != nil {
 		return fmt.Errorf("at %s (%s): %w", p.Name, p.Symbol, err)
@@ -256,7 +264,7 @@ func (d *driver) classify(p *point, s *scope, event *trace.Event) (*round, error
 		event.Aside = "another task"
 		return nil, nil
 	}
-	rd := &round{parent: s.tasks["current"], left: d.steps()}
+	rd := &round{parent: s.tasks["current"], done: map[string]bool{}}
 	role := Parent
 	if !p.Entry {
 		rd, event.Round, role = d.roundOf(s.tasks["current"])
@@ -323,12 +331,12 @@ func (d *driver) follow(ctx context.Context, p *point, s *scope, rd *round) erro
 // advance arms and disarms after a step was recorded.
 func (d *driver) advance(ctx context.Context, p *point, rd *round) error {
 	if p.Step {
-		rd.left--
+		rd.done[p.Name] = true
 	}
 	err := d.arm(ctx, func(q *point) bool {
 		return p.Entry && q.Armed == "" || q.Armed != "" && q.Armed == p.Name
 	})
-	if err == nil && rd.left <= 0 {
+	if err == nil && len(rd.done) == d.steps() {
 		err = d.disarm(ctx)
 	}
 	return err
