@@ -110,8 +110,7 @@ func Decode(r io.Reader) (Baseline, error) {
 	dec.DisallowUnknownFields()
 	var b Baseline
 	if err := dec.Decode(&b); err != nil {
-		line := 1 + bytes.Count(data[:min(int(dec.InputOffset()), len(data))], []byte("\n"))
-		return Baseline{}, fmt.Errorf("read baseline: near line %d: %s", line, strings.TrimPrefix(err.Error(), "json: "))
+		return Baseline{}, fmt.Errorf("read baseline: line %d: %s", lineOf(err, data), strings.TrimPrefix(err.Error(), "json: "))
 	}
 	if _, err := dec.Token(); err != io.EOF {
 		return Baseline{}, errors.New("read baseline: more than one JSON value")
@@ -131,4 +130,20 @@ func Decode(r io.Reader) (Baseline, error) {
 		}
 	}
 	return b, nil
+}
+
+// lineOf finds the line that an error of decoding is about.
+func lineOf(err error, data []byte) int {
+	at := len(data)
+	var syntax *json.SyntaxError
+	var kind *json.UnmarshalTypeError
+	switch _, name, unknown := strings.Cut(err.Error(), "unknown field "); {
+	case errors.As(err, &syntax):
+		at = int(syntax.Offset)
+	case errors.As(err, &kind):
+		at = int(kind.Offset)
+	case unknown:
+		at = bytes.Index(data, []byte(name))
+	}
+	return 1 + bytes.Count(data[:max(0, min(at, len(data)))], []byte("\n"))
 }

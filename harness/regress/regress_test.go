@@ -320,7 +320,9 @@ func TestDecodeRefuses(t *testing.T) {
 	for name, tt := range map[string]struct{ in, want string }{
 		"nothing":         {"", "EOF"},
 		"another version": {`{"schema":"lab.baseline/2","entries":[]}`, "--update-baseline"},
-		"unknown field":   {"{\n\"schema\":\"lab.baseline/1\",\n\"entry\":[]}", `unknown field "entry"`},
+		"unknown field":   {"{\n\"schema\":\"lab.baseline/1\",\n\"entry\":[]}\n", `line 3: unknown field "entry"`},
+		"no JSON":         {"{\n\"schema\" 1}\n", "line 2: invalid character '1'"},
+		"another type":    {"{\n\"schema\":\n1}\n", "line 3: cannot unmarshal number"},
 		"no kernel":       {`{"schema":"lab.baseline/1","entries":[{"lab":"l","arch":"a"}]}`, "entry 1 names no lab"},
 		"an error":        {`{"schema":"lab.baseline/1","entries":[` + strings.Replace(entry, "pass", "error", 1) + `]}`, "want pass or fail"},
 		"twice":           {fmt.Sprintf(`{"schema":"lab.baseline/1","entries":[%s,%s]}`, entry, entry), "entries 1 and 2 are both l on k a"},
