@@ -26,6 +26,7 @@ import (
 	"kernellab/harness/probe"
 	"kernellab/harness/qemu"
 	"kernellab/harness/rsp"
+	"kernellab/harness/snapshot"
 	"kernellab/harness/trace"
 	"kernellab/images/guest"
 )
@@ -48,6 +49,10 @@ type Job struct {
 	BootTimeout time.Duration // limit of the boot, default three minutes
 	Out         string        // folder for trace.jsonl, console.log and qemu.sh
 	QEMU        string        // QEMU's executable
+	// Snapshots is where the booted guest is kept that runs start from; nil is
+	// to boot for every run. Cold boots in any case, and counts it there.
+	Snapshots *snapshot.Store
+	Cold      bool
 
 	Stage func(string)                 // what is being done now
 	Began func(trace.Header, *Machine) // the program is about to run
@@ -103,9 +108,8 @@ func (j Job) once(ctx context.Context) (_ *Outcome, err error) {
 	if err := j.replay(config); err != nil {
 		return nil, err
 	}
-	j.stage(fmt.Sprintf("booting %s (%s)", j.Image.Release, j.Arch.Name))
 	began := time.Now()
-	m, err := Boot(ctx, config, j.Image.Release, j.BootTimeout, console)
+	m, err := j.machine(ctx, config, console)
 	if err != nil {
 		return nil, err
 	}
@@ -120,6 +124,10 @@ func (j Job) once(ctx context.Context) (_ *Outcome, err error) {
 		return nil, err
 	}
 	out, err := rec.run(ctx)
+	if isOops(err) && m.discard != nil {
+		// It may have come up broken without a word.
+		err = errors.Join(err, m.discard(ctx))
+	}
 	if err == nil {
 		err = file.Sync()
 		if errors.Is(err, os.ErrInvalid) {
@@ -206,20 +214,13 @@ func (j Job) header(ctx context.Context, began time.Time) (trace.Header, error) 
 		Sizes:   map[string]int{}, SwitchFrame: j.Arch.Stack.SwitchFrame,
 		Roles: j.Arch.Registers.Roles(), Started: began.UTC(),
 	}
-	binary := j.QEMU
-	if binary == "" {
-		binary = j.Arch.QEMU.Binary
-	}
 	var err error
-	if h.QEMU, err = qemu.Version(ctx, binary); err != nil {
+	if h.QEMU, err = j.version(ctx); err != nil {
 		return h, err
 	}
-	data, err := os.ReadFile(j.Program)
-	if err != nil {
+	if h.Program.SHA256, err = j.digest(ctx, j.Program); err != nil {
 		return h, err
 	}
-	sum := sha256.Sum256(data)
-	h.Program.SHA256 = hex.EncodeToString(sum[:])
 	points, err := probe.Resolve(j.Image, j.Plan)
 	if err != nil {
 		return h, err
@@ -237,6 +238,19 @@ func (j Job) header(ctx context.Context, began time.Time) (trace.Header, error) 
 		}
 	}
 	return h, nil
+}
+
+// digest returns the SHA-256 of a file.
+func (j Job) digest(ctx context.Context, path string) (string, error) {
+	if j.Snapshots != nil {
+		return j.Snapshots.Digest(ctx, path)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:]), nil
 }
 
 // emit records an event.

@@ -19,20 +19,40 @@ const (
 	bootFactor   = 8                // program's limit in boots
 	answerLimit  = 20 * time.Second // for the agent to do what it was asked
 	attribution  = 2 * time.Second  // for QEMU's end to be seen after its socket broke
+	restoreLimit = 30 * time.Second // for a snapshot to run and its agent to answer
+	tryLimit     = 5 * time.Second  // for the same of one that was just made
 )
 
 // Machine is a booted guest: QEMU, and the agent on its console.
 type Machine struct {
 	VM    *qemu.VM
 	Agent *guest.Agent
-	Boot  time.Duration // from QEMU's start to the agent's hello
+	// Boot is the time from QEMU's start to the agent's hello: of this machine or,
+	// when it was restored, of the one it was saved from.
+	Boot     time.Duration
+	Restored time.Duration // from QEMU's start to the agent's answer; 0 for a machine that booted
 
-	kernel string
+	kernel  string
+	discard func(context.Context) error // the snapshot it came from, nil for none
 }
 
-// Boot starts a machine and waits until its agent is ready. The console's text
+// Boot starts a machine and opens a session with its agent. The console's text
 // goes to log, which may be nil. limit bounds the boot, 0 is the default.
 func Boot(ctx context.Context, c qemu.Config, kernel string, limit time.Duration, log io.Writer) (*Machine, error) {
+	m, err := await(ctx, c, kernel, limit, log)
+	if err != nil {
+		return nil, err
+	}
+	err = m.answered(ctx, m.Agent.Pair)
+	if err != nil {
+		defer m.Close()
+		return nil, m.Explain(ctx, "boot", err)
+	}
+	return m, nil
+}
+
+// await starts a machine and waits until its agent is ready for a session.
+func await(ctx context.Context, c qemu.Config, kernel string, limit time.Duration, log io.Writer) (*Machine, error) {
 	if limit == 0 {
 		limit = bootLimit
 	}
@@ -48,7 +68,7 @@ func Boot(ctx context.Context, c qemu.Config, kernel string, limit time.Duration
 	console := &keeper{log: log}
 	bctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	m.Agent, err = guest.Attach(bctx, vm.Console(), guest.Options{Log: console})
+	m.Agent, err = guest.Await(bctx, vm.Console(), guest.Options{Log: console})
 	if err != nil {
 		defer vm.Close()
 		if ctx.Err() == nil && errors.Is(bctx.Err(), context.DeadlineExceeded) {

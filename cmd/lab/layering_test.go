@@ -21,6 +21,7 @@ var layers = []string{
 	"harness/kernel",
 	"harness/trace",
 	"harness/rsp",
+	"harness/snapshot",
 	"harness/qemu",
 	"harness/arch",
 	"images",

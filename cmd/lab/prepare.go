@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -10,6 +11,7 @@ import (
 
 	"kernellab/harness/arch"
 	"kernellab/harness/kernel"
+	"kernellab/harness/snapshot"
 	"kernellab/images"
 	"kernellab/labs"
 )
@@ -120,16 +122,81 @@ func (a *app) namedTargets(ctx context.Context, machines []arch.Arch, spec strin
 	return found, nil
 }
 
-// guestFiles builds the lab's program for the machine and the initramfs with it.
+// guestFiles returns the lab's program for the machine and the initramfs, which
+// holds the programs of all labs: so one snapshot of a kernel serves them all.
+// What they are made from is in this executable, so while it and the go command
+// are the same, so are they.
 func (a *app) guestFiles(ctx context.Context, l labs.Lab, m arch.Arch, p *progress) (program, initrd string, err error) {
-	program, err = a.cache.BuildProgram(ctx, m.GOARCH, l.Name, l.Program(), p.Report)
+	store, err := a.snapshots(p)
 	if err != nil {
-		return "", "", fmt.Errorf("build the program of %s: %w", l.Name, err)
+		return "", "", err
 	}
-	initrd, err = a.cache.Initramfs(ctx, m.GOARCH, map[string]string{l.Name: program}, p.Report)
+	build := func() (string, error) {
+		made, err := a.buildGuest(ctx, m, p)
+		if err != nil {
+			return "", err
+		}
+		text, err := json.Marshal(made)
+		return string(text), err
+	}
+	find := build
+	if self, err := os.Executable(); err == nil {
+		compiler, _ := snapshot.Identity("go")
+		what := fmt.Sprintf("guest's files for %s by %s %s", m.GOARCH, compiler, os.Getenv("GOTOOLCHAIN"))
+		find = func() (string, error) { return store.Fact(ctx, what, self, build) }
+	}
+	var made guestSet
+	for _, find := range []func() (string, error){find, build} {
+		text, err := find()
+		if err != nil {
+			return "", "", err
+		}
+		if err := json.Unmarshal([]byte(text), &made); err == nil && made.exists(l.Name) {
+			break
+		}
+		// The cache was cleaned since.
+	}
+	return made.Programs[l.Name], made.Initrd, nil
+}
+
+// guestSet is what a machine needs beside its kernel.
+type guestSet struct {
+	Programs map[string]string // executables on the host, by lab
+	Initrd   string
+}
+
+func (g guestSet) exists(lab string) bool {
+	_, err1 := os.Stat(g.Initrd)
+	_, err2 := os.Stat(g.Programs[lab])
+	return err1 == nil && err2 == nil
+}
+
+// buildGuest builds the programs of all labs and the initramfs with them.
+func (a *app) buildGuest(ctx context.Context, m arch.Arch, p *progress) (guestSet, error) {
+	all, err := labs.All()
+	if err != nil {
+		return guestSet{}, err
+	}
+	made := guestSet{Programs: map[string]string{}}
+	for _, l := range all {
+		if made.Programs[l.Name], err = a.cache.BuildProgram(ctx, m.GOARCH, l.Name, l.Program(), p.Report); err != nil {
+			return guestSet{}, fmt.Errorf("build the program of %s: %w", l.Name, err)
+		}
+	}
+	made.Initrd, err = a.cache.Initramfs(ctx, m.GOARCH, made.Programs, p.Report)
 	p.Done()
 	if err != nil {
-		return "", "", fmt.Errorf("build the initramfs for %s: %w", m.Name, err)
+		return guestSet{}, fmt.Errorf("build the initramfs for %s: %w", m.Name, err)
 	}
-	return program, initrd, nil
+	return made, nil
+}
+
+// snapshots are the cache's. What a killed run left there is removed.
+func (a *app) snapshots(p *progress) (*snapshot.Store, error) {
+	dir, err := a.cache.Path("snapshots")
+	if err != nil {
+		return nil, err
+	}
+	store := &snapshot.Store{Dir: dir, Warn: func(text string) { p.Say("%s", text) }}
+	return store, store.Sweep()
 }

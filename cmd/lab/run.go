@@ -25,6 +25,7 @@ type runFlags struct {
 	format  string
 	out     string
 	timeout time.Duration
+	cold    bool
 	verbose bool
 }
 
@@ -33,8 +34,11 @@ func (a *app) runCommand() *cobra.Command {
 	cmd := oneLab(&cobra.Command{
 		Use:   "run LAB",
 		Short: "Run a lab on real kernels and grade what was seen",
-		Long: `run boots a kernel in QEMU, runs the lab's program in it, stops at the lab's
+		Long: `run starts a kernel in QEMU, runs the lab's program in it, stops at the lab's
 points, shows each step as it happens and grades the whole.
+
+A kernel is booted once: later runs start from a snapshot of the booted guest,
+which the cache keeps. --cold boots it.
 
 A kernel is a series (6.12: the newest packaged build), an exact version
 (6.12.107) or the path of an image file; what is not in the cache is fetched.`,
@@ -56,6 +60,7 @@ A kernel is a series (6.12: the newest packaged build), an exact version
 	formatFlag(cmd, &f.format)
 	fl.StringVar(&f.out, "out", "", "folder for the trace, console, verdict and QEMU command line of each run")
 	fl.DurationVar(&f.timeout, "timeout", 0, "limit of the boot and of the program, each (default: by the host's speed)")
+	fl.BoolVar(&f.cold, "cold", false, "boot the kernel instead of starting from the snapshot of a booted guest")
 	fl.BoolVarP(&f.verbose, "verbose", "v", false, "show every event, and the guest's console on standard error")
 	cmd.RegisterFlagCompletionFunc("kernel", a.kernelCompletion)
 	return cmd
@@ -185,6 +190,10 @@ func writeVerdict(dir string, doc grade.Document) error {
 
 // runOne prepares and runs the lab on one kernel.
 func (a *app) runOne(ctx context.Context, l labs.Lab, t target, f runFlags, dir string, p *progress) (grade.Result, error) {
+	store, err := a.snapshots(p)
+	if err != nil {
+		return grade.Result{}, err
+	}
 	program, initrd, err := a.guestFiles(ctx, l, t.arch, p)
 	if err != nil {
 		return grade.Result{}, err
@@ -194,6 +203,7 @@ func (a *app) runOne(ctx context.Context, l labs.Lab, t target, f runFlags, dir 
 		Lab: l.Name, Arch: t.arch, Image: t.image, Kernel: t.path, Initrd: initrd,
 		Program: program, ProgramName: l.Name, Plan: l.Plan(t.arch.Name), Rules: rules,
 		Timeout: f.timeout, BootTimeout: f.timeout, Out: dir,
+		Snapshots: store, Cold: f.cold,
 		Stage: func(what string) { p.Say("%s", what) },
 		Again: func(err error) { p.Say("%v; this happens to stock kernels under emulation, trying once more", err) },
 	}
@@ -208,7 +218,11 @@ func (a *app) runOne(ctx context.Context, l labs.Lab, t target, f runFlags, dir 
 	show := func(err error) { written = errors.Join(written, err) }
 	live := report.NewLive(a.stdout, rules, a.style())
 	job.Began = func(h trace.Header, m *harness.Machine) {
-		p.Say("booted in %.1f s", m.Boot.Seconds())
+		if m.Restored > 0 {
+			p.Say("started from a snapshot in %.2f s", m.Restored.Seconds())
+		} else {
+			p.Say("booted in %.1f s", m.Boot.Seconds())
+		}
 		show(live.Kernel(h))
 	}
 	job.Event = func(e trace.Event) { show(live.Event(e)) }

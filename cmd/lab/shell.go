@@ -15,7 +15,6 @@ import (
 
 	"kernellab/harness/arch"
 	"kernellab/harness/qemu"
-	"kernellab/labs"
 )
 
 // shellMode is the kernel command line that starts a shell instead of the agent.
@@ -44,17 +43,8 @@ func (a *app) shellCommand() *cobra.Command {
 
 // shellInitramfs holds the program of every lab.
 func (a *app) shellInitramfs(ctx context.Context, m arch.Arch, p *progress) (string, error) {
-	all, err := labs.All()
-	if err != nil {
-		return "", err
-	}
-	programs := map[string]string{}
-	for _, l := range all {
-		if programs[l.Name], err = a.cache.BuildProgram(ctx, m.GOARCH, l.Name, l.Program(), p.Report); err != nil {
-			return "", fmt.Errorf("build the program of %s: %w", l.Name, err)
-		}
-	}
-	return a.cache.Initramfs(ctx, m.GOARCH, programs, p.Report)
+	made, err := a.buildGuest(ctx, m, p)
+	return made.Initrd, err
 }
 
 func (a *app) shell(ctx context.Context, machine, spec string) error {

@@ -29,8 +29,8 @@ type Config struct {
 	// RAM is the file that the guest's memory is mapped from, which Save and
 	// Restore need. The default is memory that ends with QEMU.
 	RAM *os.File
-	// Incoming starts the machine without booting it: it waits for Restore, and
-	// maps RAM copy-on-write.
+	// Incoming starts the machine without booting it: it waits for Restore
+	// and Cont, and maps RAM copy-on-write.
 	Incoming bool
 }
 
@@ -86,7 +86,7 @@ func (c Config) Args() []string {
 	if c.Incoming {
 		args = append(args, "-incoming", "defer")
 	}
-	if c.Halted {
+	if c.Halted || c.Incoming {
 		args = append(args, "-S")
 	}
 	return args

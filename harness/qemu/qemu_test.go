@@ -61,7 +61,7 @@ func TestArgs(t *testing.T) {
 				"-chardev", "socket,id=gdb,server=on,wait=off,path=g", "-gdb", "chardev:gdb",
 				"-chardev", "socket,id=qmp,fd=4", "-mon", "chardev=qmp,mode=control",
 				"-object", "memory-backend-file,id=ram,size=256M,mem-path=/proc/self/fd/5,share=off",
-				"-incoming", "defer"})},
+				"-incoming", "defer", "-S"})},
 		{"both", Config{Arch: x86, Kernel: "vmlinuz", GDBSocket: "g", ConsoleSocket: "c"},
 			join(machine("pc", "qemu64"), []string{"-append", "console=ttyS0 nokaslr oops=panic panic=-1 loglevel=4",
 				"-chardev", "socket,id=console,server=on,wait=off,path=c", "-serial", "chardev:console",

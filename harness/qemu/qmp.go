@@ -44,22 +44,35 @@ type message struct {
 // its standard error.
 var errMigration = errors.New("QEMU could not carry the machine's state over")
 
-// migrate sends commands, which start a migration, with a descriptor for QEMU's
-// getfd, and waits until the migration has completed. The commands go out
-// together: QEMU answers in order.
-func migrate(ctx context.Context, conn net.Conn, fd *os.File, cmds []command) error {
-	defer until(ctx, conn)()
-	unix, ok := conn.(*net.UnixConn)
-	if !ok {
-		return fmt.Errorf("QMP: a %T carries no descriptors", conn)
+// monitor is a QMP session. One goroutine at a time uses it.
+type monitor struct {
+	conn    *net.UnixConn
+	in      *json.Decoder
+	greeted bool
+}
+
+func newMonitor(conn *net.UnixConn) *monitor {
+	return &monitor{conn: conn, in: json.NewDecoder(conn)}
+}
+
+// run sends commands, with a descriptor for QEMU's getfd or nil, and waits for
+// their answers and, with migration set, until the migration that they start has
+// completed. The commands go out together: QEMU answers in order.
+func (m *monitor) run(ctx context.Context, cmds []command, fd *os.File, migration bool) error {
+	defer until(ctx, m.conn)()
+	if !m.greeted {
+		cmds, m.greeted = append([]command{{Execute: "qmp_capabilities"}}, cmds...), true
 	}
-	in := json.NewDecoder(conn)
-	if err := send(unix, cmds, syscall.UnixRights(int(fd.Fd()))); err != nil {
+	var rights []byte
+	if fd != nil {
+		rights = syscall.UnixRights(int(fd.Fd()))
+	}
+	if err := send(m.conn, cmds, rights); err != nil {
 		return fault(ctx, err)
 	}
-	for answered, completed := 0, false; answered < len(cmds) || !completed; {
+	for answered, completed := 0, !migration; answered < len(cmds) || !completed; {
 		var msg message
-		if err := in.Decode(&msg); err != nil {
+		if err := m.in.Decode(&msg); err != nil {
 			return fault(ctx, err)
 		}
 		switch {

@@ -139,6 +139,9 @@ func restore(t *testing.T, c qemu.Config, ram *os.File, state io.Reader) *qemu.V
 	if err := vm.Restore(t.Context(), state); err != nil {
 		t.Fatal(err)
 	}
+	if err := vm.Cont(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	return vm
 }
 

@@ -65,7 +65,7 @@ type VM struct {
 	stderr  *tail
 
 	// Of a machine with Config.RAM: see save.go.
-	monitor  net.Conn
+	monitor  *monitor
 	incoming bool
 
 	done    chan struct{} // closed when the process was waited for
@@ -107,7 +107,10 @@ func Start(ctx context.Context, c Config) (_ *VM, err error) {
 	}
 	inherit := func() []*os.File { return theirs }
 	if c.RAM != nil && err == nil {
-		err, vm.incoming = pair(&vm.monitor), c.Incoming
+		var conn net.Conn
+		if err = pair(&conn); err == nil {
+			vm.monitor, vm.incoming = newMonitor(conn.(*net.UnixConn)), c.Incoming
+		}
 		inherit = func() []*os.File { return append(theirs[:len(theirs):len(theirs)], c.RAM) }
 	}
 	if err != nil {
@@ -213,7 +216,10 @@ func (vm *VM) signal(sig syscall.Signal) {
 }
 
 func (vm *VM) closeConns() {
-	for _, c := range []net.Conn{vm.gdb, vm.console, vm.monitor} {
+	if vm.monitor != nil {
+		vm.monitor.conn.Close()
+	}
+	for _, c := range []net.Conn{vm.gdb, vm.console} {
 		if c != nil {
 			c.Close()
 		}

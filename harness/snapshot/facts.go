@@ -1,0 +1,235 @@
+package snapshot
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// A fact is something about a file that takes time to find out, valid while the
+// file is the same.
+type fact struct {
+	Stamp stamp  `json:"stamp"`
+	Value string `json:"value"`
+}
+
+const (
+	factsFile = "facts.json"
+	maxFacts  = 1 << 20
+)
+
+// Fact returns what find says of the file at path, found out once for as long
+// as the file does not change. what names the question.
+func (s *Store) Fact(ctx context.Context, what, path string, find func() (string, error)) (string, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", err
+	}
+	now, err := infoStamp(info)
+	if err != nil {
+		return find()
+	}
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	name := what + " of " + abs
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.facts == nil {
+		s.facts = s.readFacts()
+	}
+	if f, ok := s.facts[name]; ok && f.Stamp == now {
+		return f.Value, nil
+	}
+	value, err := find()
+	if err != nil {
+		return "", err
+	}
+	s.facts[name] = fact{now, value}
+	s.learn(ctx, name, s.facts[name])
+	return value, nil
+}
+
+func (s *Store) readFacts() map[string]fact {
+	facts := map[string]fact{}
+	if b, err := readBounded(s.path(factsFile), maxFacts); err != nil || json.Unmarshal(b, &facts) != nil {
+		return map[string]fact{} // they are found out again
+	}
+	return facts
+}
+
+// learn adds a fact to those of other processes. Not being able to is no error.
+func (s *Store) learn(ctx context.Context, name string, f fact) {
+	if os.MkdirAll(s.Dir, 0o700) != nil {
+		return
+	}
+	lock, err := flock(ctx, s.path(factsFile+".lock"))
+	if err != nil {
+		return
+	}
+	defer lock.Close()
+	facts := s.readFacts()
+	for other := range facts { // of files that are gone
+		if len(facts) > 256 {
+			delete(facts, other)
+		}
+	}
+	facts[name] = f
+	if b, err := json.Marshal(facts); err == nil {
+		writeWhole(s.path(factsFile), b)
+	}
+}
+
+// Digest returns the SHA-256 of a file.
+func (s *Store) Digest(ctx context.Context, path string) (string, error) {
+	return s.Fact(ctx, "SHA-256", path, func() (string, error) {
+		f, err := os.Open(path)
+		if err != nil {
+			return "", err
+		}
+		defer f.Close()
+		h := sha256.New()
+		if _, err := io.Copy(h, f); err != nil {
+			return "", err
+		}
+		return hex.EncodeToString(h.Sum(nil)), nil
+	})
+}
+
+// Identity tells an executable from another one of the same version: where it
+// is, its size and when it was installed.
+func Identity(binary string) (string, error) {
+	path, err := exec.LookPath(binary)
+	if err != nil {
+		return "", err
+	}
+	if path, err = filepath.EvalSymlinks(path); err != nil {
+		return "", err
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%s %d %s", path, info.Size(), info.ModTime().UTC().Format(time.RFC3339Nano)), nil
+}
+
+// Boots counts the boots of one kernel with one QEMU.
+type Boots struct {
+	Arch   string `json:"arch"`
+	Kernel string `json:"kernel"` // release
+	QEMU   string `json:"qemu"`   // version
+	Tries  int    `json:"tries"`
+	Oopses int    `json:"oopses"` // of them ended by an oops, a panic or a reset
+}
+
+const bootsFile = "boots.json"
+
+// CountBoot adds a boot to the counts.
+func (s *Store) CountBoot(ctx context.Context, b Boots) error {
+	if err := os.MkdirAll(s.Dir, 0o700); err != nil {
+		return fmt.Errorf("count the boot: %w", err)
+	}
+	lock, err := flock(ctx, s.path(bootsFile+".lock"))
+	if err != nil {
+		return fmt.Errorf("count the boot: %w", err)
+	}
+	defer lock.Close()
+	all := s.Boots()
+	found := false
+	for i := range all {
+		if o := &all[i]; o.Arch == b.Arch && o.Kernel == b.Kernel && o.QEMU == b.QEMU {
+			o.Tries, o.Oopses, found = o.Tries+b.Tries, o.Oopses+b.Oopses, true
+		}
+	}
+	if !found {
+		all = append(all, b)
+	}
+	text, err := json.MarshalIndent(all, "", "\t")
+	if err != nil {
+		return fmt.Errorf("count the boot: %w", err)
+	}
+	return writeWhole(s.path(bootsFile), text)
+}
+
+// Boots returns the counts, in the order the kernels were first booted in.
+func (s *Store) Boots() []Boots {
+	var all []Boots
+	if b, err := readBounded(s.path(bootsFile), maxFacts); err != nil || json.Unmarshal(b, &all) != nil {
+		return nil
+	}
+	return all
+}
+
+func readBounded(path string, most int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, most))
+}
+
+// writeWhole puts a file in place whole or not at all.
+func writeWhole(path string, b []byte) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			os.Remove(f.Name())
+		}
+	}()
+	_, err = f.Write(b)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}
+
+// lockEvery is how often a held lock is tried: flock(2) can not be cancelled.
+const lockEvery = 20 * time.Millisecond
+
+func flock(ctx context.Context, path string) (*os.File, error) {
+	t := time.NewTicker(lockEvery)
+	defer t.Stop()
+	for {
+		f, err := tryFlock(path)
+		if !errors.Is(err, syscall.EWOULDBLOCK) {
+			return f, err
+		}
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("wait for another process to release %s: %w", path, context.Cause(ctx))
+		}
+	}
+}
+
+func tryFlock(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if err == nil {
+			return f, nil
+		}
+		if err != syscall.EINTR {
+			f.Close()
+			return nil, &fs.PathError{Op: "flock", Path: path, Err: err}
+		}
+	}
+}

@@ -1,0 +1,275 @@
+package snapshot
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// manifest describes a snapshot and is written last.
+type manifest struct {
+	Schema string           `json:"schema"`
+	Key    Key              `json:"key"`
+	BootNS time.Duration    `json:"boot_ns"`
+	Files  map[string]entry `json:"files"`
+}
+
+type entry struct {
+	Size   int64  `json:"size"`
+	SHA256 string `json:"sha256"`
+	Stamp  stamp  `json:"stamp"`
+}
+
+// stamp is what the file system says of a file: while it is the same, so is
+// the file.
+type stamp struct {
+	Size    int64  `json:"size"`
+	Inode   uint64 `json:"inode"`
+	Changed int64  `json:"changed_ns"` // ctime, which no program can set
+	Written int64  `json:"written_ns"` // mtime
+}
+
+func stampOf(f *os.File) (stamp, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return stamp{}, err
+	}
+	return infoStamp(info)
+}
+
+func infoStamp(info fs.FileInfo) (stamp, error) {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return stamp{}, fmt.Errorf("%s: the file system tells no inode", info.Name())
+	}
+	return stamp{Size: info.Size(), Inode: st.Ino, Changed: st.Ctim.Nano(), Written: st.Mtim.Nano()}, nil
+}
+
+func (m manifest) write(dir string) error {
+	b, err := json.MarshalIndent(m, "", "\t")
+	if err != nil {
+		return err
+	}
+	return writeWhole(filepath.Join(dir, manifestFile), append(b, '\n'))
+}
+
+// maxManifest bounds what is read of a manifest, which is under 4 KiB.
+const maxManifest = 64 << 10
+
+// open opens the snapshot of a key if it is there and whole. The error is
+// fs.ErrNotExist when it is not there, a *DamagedError when it is no good.
+func (s *Store) open(k Key) (_ *Snapshot, err error) {
+	id := k.ID()
+	dir := s.path(id)
+	damaged := func(format string, args ...any) error {
+		return &DamagedError{ID: id[:8], Reason: fmt.Sprintf(format, args...)}
+	}
+	info, err := os.Lstat(dir)
+	if err != nil {
+		return nil, err
+	}
+	if !private(info) || !info.IsDir() {
+		return nil, damaged("its folder is not this user's alone")
+	}
+	m, err := readManifest(dir)
+	if err != nil {
+		return nil, damaged("%v", err)
+	}
+	if m.Schema != schema || !reflect.DeepEqual(m.Key, k) {
+		return nil, damaged("it is of another kernel, initramfs or QEMU than its name says")
+	}
+	snap := &Snapshot{Boot: m.BootNS, dir: dir}
+	if snap.State, err = readChecked(dir, stateFile, m.Files[stateFile]); err != nil {
+		return nil, damaged("%v", err)
+	}
+	if snap.Console, err = readChecked(dir, consoleFile, m.Files[consoleFile]); err != nil {
+		return nil, damaged("%v", err)
+	}
+	if snap.RAM, err = os.OpenFile(filepath.Join(dir, ramFile), os.O_RDWR|syscall.O_NOFOLLOW, 0); err != nil {
+		return nil, damaged("%v", err)
+	}
+	if err := checkRAM(snap.RAM, dir, m); err != nil {
+		snap.RAM.Close()
+		return nil, damaged("%v", err)
+	}
+	return snap, nil
+}
+
+// private reports whether a file is ours and nobody else may touch it.
+func private(info fs.FileInfo) bool {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	return ok && int(st.Uid) == os.Geteuid() && info.Mode().Perm()&0o077 == 0
+}
+
+func readManifest(dir string) (manifest, error) {
+	var m manifest
+	f, err := os.OpenFile(filepath.Join(dir, manifestFile), os.O_RDONLY|syscall.O_NOFOLLOW, 0)
+	if err != nil {
+		return m, err
+	}
+	defer f.Close()
+	dec := json.NewDecoder(io.LimitReader(f, maxManifest))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&m); err != nil {
+		return m, fmt.Errorf("%s: %w", manifestFile, err)
+	}
+	return m, nil
+}
+
+// maxSmall bounds the device state and the console, of some hundred KB.
+const maxSmall = 64 << 20
+
+// readChecked reads a small file and compares it with its entry.
+func readChecked(dir, name string, want entry) ([]byte, error) {
+	f, err := os.OpenFile(filepath.Join(dir, name), os.O_RDONLY|syscall.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if info.Size() != want.Size || want.Size > maxSmall || !private(info) {
+		return nil, fmt.Errorf("%s has %d bytes, want %d", name, info.Size(), want.Size)
+	}
+	b := make([]byte, want.Size)
+	if _, err := io.ReadFull(f, b); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	if sum, err := digestOf(bytes.NewReader(b), [][2]int64{{0, want.Size}}, want.Size); err != nil || sum != want.SHA256 {
+		return nil, fmt.Errorf("%s is not what was written", name)
+	}
+	return b, nil
+}
+
+// checkRAM compares the memory with its entry: by its stamp, or when that is
+// another one by its contents, after which the new stamp counts.
+func checkRAM(f *os.File, dir string, m manifest) error {
+	want := m.Files[ramFile]
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if !private(info) {
+		return fmt.Errorf("%s is not this user's alone", ramFile)
+	}
+	st, err := infoStamp(info)
+	if err != nil {
+		return err
+	}
+	if st.Size != want.Size || want.Size == 0 {
+		return fmt.Errorf("%s has %d bytes, want %d", ramFile, st.Size, want.Size)
+	}
+	if st == want.Stamp {
+		return nil
+	}
+	sum, err := digest(f)
+	if err != nil {
+		return err
+	}
+	if sum != want.SHA256 {
+		return fmt.Errorf("%s is not what was written", ramFile)
+	}
+	want.Stamp = st
+	m.Files[ramFile] = want
+	m.write(dir) // else it is read through again the next time
+	return nil
+}
+
+// digest returns the SHA-256 of a file's non-zero pages and their places, which
+// does not depend on where the file system has holes.
+func digest(f *os.File) (string, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return "", err
+	}
+	runs, err := dataRuns(f, info.Size())
+	if err != nil {
+		return "", err
+	}
+	return digestOf(f, runs, info.Size())
+}
+
+const pageSize = 4096
+
+func digestOf(r io.ReaderAt, runs [][2]int64, size int64) (string, error) {
+	h := sha256.New()
+	var zero [pageSize]byte
+	buf := make([]byte, 256*pageSize)
+	var place [8]byte
+	for _, run := range runs {
+		for at := run[0] &^ (pageSize - 1); at < run[1]; {
+			n, err := r.ReadAt(buf[:min(int64(len(buf)), size-at)], at)
+			if err != nil && !errors.Is(err, io.EOF) || n == 0 {
+				return "", fmt.Errorf("read at byte %d: %w", at, err)
+			}
+			for i := 0; i < n; i += pageSize {
+				page := buf[i:min(i+pageSize, n)]
+				if bytes.Equal(page, zero[:len(page)]) {
+					continue
+				}
+				binary.LittleEndian.PutUint64(place[:], uint64(at)+uint64(i))
+				h.Write(place[:])
+				h.Write(page)
+			}
+			at += int64(n)
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// dataRuns lists where a file is no hole, from and to, apart and in order.
+func dataRuns(f *os.File, size int64) ([][2]int64, error) {
+	var runs [][2]int64
+	for at := int64(0); at < size; {
+		from, err := unix.Seek(int(f.Fd()), at, unix.SEEK_DATA)
+		if errors.Is(err, unix.ENXIO) {
+			return runs, nil
+		}
+		if err != nil {
+			return [][2]int64{{0, size}}, nil // a file system without holes
+		}
+		to, err := unix.Seek(int(f.Fd()), from, unix.SEEK_HOLE)
+		if err != nil {
+			return nil, fmt.Errorf("find the holes: %w", err)
+		}
+		// In pieces of 1 MiB whole, so that no page is in two runs.
+		const piece = 1 << 20
+		from, to = from&^(piece-1), min((to+piece-1)&^(piece-1), size)
+		if n := len(runs); n > 0 && from <= runs[n-1][1] {
+			runs[n-1][1] = to
+		} else {
+			runs = append(runs, [2]int64{from, to})
+		}
+		at = to
+	}
+	return runs, nil
+}
+
+// onDisk sums the blocks of the files in a folder.
+func onDisk(dir string) int64 {
+	var sum int64
+	list, _ := os.ReadDir(dir)
+	for _, e := range list {
+		if info, err := e.Info(); err == nil {
+			if st, ok := info.Sys().(*syscall.Stat_t); ok {
+				sum += st.Blocks * 512
+			}
+		}
+	}
+	return sum
+}

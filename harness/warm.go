@@ -1,0 +1,305 @@
+package harness
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"kernellab/harness/qemu"
+	"kernellab/harness/snapshot"
+	"kernellab/images/guest"
+)
+
+// A run does not boot: it starts from a snapshot of a guest whose agent has said
+// that it is ready and waits for a session. No key has been exchanged then, so
+// every run has a session of its own. What such guests have in common, beside
+// their memory, is the state of the kernel's random numbers, the time they were
+// booted at, and the pids they give: nothing that a lab is about, and nothing to
+// make secrets with.
+
+// bootTries is how often a boot that the kernel does not survive is tried for a
+// snapshot.
+const bootTries = 3
+
+// machine starts the job's machine: from a snapshot, which is made when there is
+// none, or by booting it.
+func (j Job) machine(ctx context.Context, c qemu.Config, console io.Writer) (*Machine, error) {
+	if j.Snapshots == nil || j.Cold {
+		j.stage(fmt.Sprintf("booting %s (%s)", j.Image.Release, j.Arch.Name))
+		return j.boot(ctx, func(ctx context.Context) (*Machine, error) {
+			return Boot(ctx, c, j.Image.Release, j.BootTimeout, console)
+		})
+	}
+	m, err := j.warm(ctx, c, console)
+	var guestErr *GuestError
+	if err == nil || ctx.Err() != nil || errors.As(err, &guestErr) {
+		return m, err
+	}
+	// Whatever is wrong with the snapshots, the lab can be run without.
+	j.stage(fmt.Sprintf("booting instead of starting from a snapshot: %v", err))
+	j.Cold = true
+	return j.machine(ctx, c, console)
+}
+
+// boot counts a boot and how it ended.
+func (j Job) boot(ctx context.Context, start func(context.Context) (*Machine, error)) (*Machine, error) {
+	m, err := start(ctx)
+	if j.Snapshots == nil || ctx.Err() != nil || err != nil && !isOops(err) {
+		return m, err
+	}
+	version, verr := j.version(ctx)
+	count := snapshot.Boots{Arch: j.Arch.Name, Kernel: j.Image.Release, QEMU: version, Tries: 1}
+	if isOops(err) {
+		count.Oopses = 1
+	}
+	if verr == nil {
+		verr = j.Snapshots.CountBoot(ctx, count)
+	}
+	if verr != nil {
+		j.stage(verr.Error()) // a count is no reason to end a run
+	}
+	return m, err
+}
+
+// warm starts the machine from its snapshot.
+func (j Job) warm(ctx context.Context, c qemu.Config, console io.Writer) (*Machine, error) {
+	key, err := j.key(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	began := time.Now()
+	snap, err := j.Snapshots.Obtain(ctx, key, c.Size(), func(ctx context.Context, d *snapshot.Draft) error {
+		return j.snapshot(ctx, c, d)
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer snap.Close()
+	console.Write(snap.Console)
+	if made := time.Since(began); made > snap.Boot {
+		began = time.Now()
+	}
+	m, err := restore(ctx, c, snap.RAM, snap.State, j.Image.Release, restoreLimit, console)
+	if err != nil {
+		if ctx.Err() == nil {
+			err = errors.Join(err, j.Snapshots.Discard(ctx, key))
+		}
+		return nil, err
+	}
+	m.Boot, m.Restored = snap.Boot, time.Since(began)
+	m.discard = func(ctx context.Context) error { return j.Snapshots.Discard(ctx, key) }
+	return m, nil
+}
+
+// key names the job's machine by everything its snapshot depends on.
+func (j Job) key(ctx context.Context, c qemu.Config) (k snapshot.Key, err error) {
+	k.Machine, k.Kernel = c.Identity(), j.Image.SHA256
+	if k.Initrd, err = j.Snapshots.Digest(ctx, c.Initrd); err != nil {
+		return k, err
+	}
+	if k.Binary, err = snapshot.Identity(c.Path()); err != nil {
+		return k, err
+	}
+	k.QEMU, err = j.version(ctx)
+	return k, err
+}
+
+// version returns QEMU's version, asked once for each executable.
+func (j Job) version(ctx context.Context) (string, error) {
+	binary := qemu.Config{Arch: j.Arch, Binary: j.QEMU}.Path()
+	path, err := exec.LookPath(binary)
+	if j.Snapshots == nil || err != nil {
+		return qemu.Version(ctx, binary)
+	}
+	return j.Snapshots.Fact(ctx, "version", path, func() (string, error) { return qemu.Version(ctx, path) })
+}
+
+// snapshot boots the machine and saves it. Only a guest that came up without an
+// oops, whose agent is ready, and whose copy answers is one to start from.
+func (j Job) snapshot(ctx context.Context, c qemu.Config, d *snapshot.Draft) error {
+	var err error
+	for try := 1; try <= bootTries; try++ {
+		j.stage(fmt.Sprintf("booting %s (%s) once, for a snapshot", j.Image.Release, j.Arch.Name))
+		err = j.snapshotOnce(ctx, c, d)
+		if !isOops(err) || ctx.Err() != nil {
+			return err
+		}
+		if try < bootTries {
+			j.stage(fmt.Sprintf("%v; this happens to stock kernels under emulation, trying once more", err))
+		}
+	}
+	return err
+}
+
+// settle is how long the guest is given to fall idle after its agent's hello,
+// which it repeats every 250 ms. saveTries bounds how often it is given twice as
+// long, when the copy does not live.
+const (
+	settle    = 100 * time.Millisecond
+	saveTries = 4
+)
+
+func (j Job) snapshotOnce(ctx context.Context, c qemu.Config, d *snapshot.Draft) error {
+	if err := errors.Join(d.RAM.Truncate(0), d.RAM.Truncate(c.Size())); err != nil {
+		return err
+	}
+	c.RAM = d.RAM
+	var text bytes.Buffer
+	m, err := j.boot(ctx, func(ctx context.Context) (*Machine, error) {
+		return await(ctx, c, j.Image.Release, j.BootTimeout, &text)
+	})
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	var state []byte
+	for try := range saveTries {
+		if state, err = j.save(ctx, m, settle<<try); err != nil {
+			return err
+		}
+		if err = j.tryOut(ctx, c, d.RAM, state); err == nil || ctx.Err() != nil || isOops(err) {
+			break
+		}
+		j.stage(fmt.Sprintf("the snapshot does not live (%v): another", err))
+		if cerr := m.VM.Cont(ctx); cerr != nil {
+			return errors.Join(err, cerr)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	m.Close() // and with it, what writes to text
+	lines := strings.Split(text.String(), "\n")
+	if why := died(lines); why != "" {
+		return &GuestError{What: "did not come up clean", Kernel: j.Image.Release, Console: lines[max(0, len(lines)-tailLines):], Oops: true, Err: errors.New(why)}
+	}
+	d.Boot = m.Boot
+	if _, err = d.State.Write(state); err == nil {
+		_, err = d.Console.Write(text.Bytes())
+	}
+	return err
+}
+
+// save waits for the guest to fall idle and saves it.
+func (j Job) save(ctx context.Context, m *Machine, idle time.Duration) ([]byte, error) {
+	t := time.NewTimer(idle)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	case <-m.Agent.Done():
+		return nil, m.Explain(ctx, "make a snapshot", m.Agent.Err())
+	}
+	var state bytes.Buffer
+	if err := m.VM.Save(ctx, &state); err != nil {
+		return nil, m.Explain(ctx, "make a snapshot", err)
+	}
+	return state.Bytes(), nil
+}
+
+// tryOut restores a snapshot once, to see its agent answer and its clock tick.
+func (j Job) tryOut(ctx context.Context, c qemu.Config, ram *os.File, state []byte) error {
+	m, err := restore(ctx, c, ram, state, j.Image.Release, tryLimit, io.Discard)
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	var before, after int
+	err = m.answered(ctx, func(ctx context.Context) (err error) {
+		if before, err = m.ticks(ctx); err != nil {
+			return err
+		}
+		for range 20 { // each takes the guest some ticks
+			if after, err = m.ticks(ctx); err != nil || after > before {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return m.Explain(ctx, "try the snapshot", err)
+	}
+	if after <= before {
+		return &Error{Op: "try the snapshot", Err: errors.New("the guest's clock does not tick")}
+	}
+	return nil
+}
+
+// ticks counts the guest's timer interrupts.
+func (m *Machine) ticks(ctx context.Context) (int, error) {
+	text, err := m.Agent.ReadFile(ctx, "/proc/interrupts")
+	if err != nil {
+		return 0, err
+	}
+	sum := 0
+	for line := range strings.Lines(string(text)) {
+		if f := strings.Fields(line); len(f) > 2 && strings.Contains(line, "timer") {
+			n, _ := strconv.Atoi(f[1])
+			sum += n
+		}
+	}
+	return sum, nil
+}
+
+// restore starts a machine from a snapshot and opens a session with its agent.
+// The first bytes for the agent are there before the guest runs: see VM.Save.
+func restore(ctx context.Context, c qemu.Config, ram *os.File, state []byte, kernel string, limit time.Duration, console io.Writer) (*Machine, error) {
+	c.RAM, c.Incoming = ram, true
+	vm, err := qemu.Start(ctx, c)
+	if err != nil {
+		return nil, &Error{Op: "start the machine", Err: err}
+	}
+	m := &Machine{VM: vm, kernel: kernel}
+	timed, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	if err := vm.Restore(timed, bytes.NewReader(state)); err != nil {
+		vm.Close()
+		return nil, &Error{Op: "start from a snapshot", Err: err}
+	}
+	log := &keeper{log: console}
+	line := &firstWrite{Conn: vm.Console(), written: make(chan struct{})}
+	m.Agent, err = guest.Await(timed, line, guest.Options{Log: log, Resumed: true})
+	if err == nil {
+		paired := make(chan error, 1)
+		go func() { paired <- m.Agent.Pair(timed) }()
+		select {
+		case <-line.written:
+			err = vm.Cont(timed)
+		case <-timed.Done():
+			err = timed.Err()
+		}
+		err = errors.Join(err, <-paired)
+	}
+	if err == nil {
+		return m, nil
+	}
+	defer vm.Close()
+	if ctx.Err() == nil && timed.Err() != nil {
+		err = &LimitError{What: "the start from a snapshot", Limit: limit}
+		return nil, &Error{Op: "start from a snapshot", Console: log.tail(), Err: err}
+	}
+	return nil, m.explain(ctx, "start from a snapshot", err, log.tail())
+}
+
+// firstWrite says when something was written.
+type firstWrite struct {
+	net.Conn
+	once    sync.Once
+	written chan struct{}
+}
+
+func (w *firstWrite) Write(p []byte) (int, error) {
+	n, err := w.Conn.Write(p)
+	w.once.Do(func() { close(w.written) })
+	return n, err
+}
