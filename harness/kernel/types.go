@@ -200,8 +200,8 @@ func nearestMembers(ms []btf.Member, name string) []string {
 }
 
 // Members returns the members of a struct in their order, those of an anonymous
-// struct in its place. An anonymous union is one member, with its size and the
-// name of the first in it.
+// struct in its place. An anonymous union is what is first in it: the members of
+// an anonymous struct, or one member with its name and the union's size.
 func (im *Image) Members(structName string) ([]Field, error) {
 	types, err := im.composites(structName)
 	if err != nil {
@@ -219,6 +219,8 @@ func flatten(ms []btf.Member, base, depth int) []Field {
 		_, union := under.(*btf.Union)
 		switch {
 		case m.Name == "" && depth == maxDepth:
+		case m.Name == "" && union && unnamedStruct(members(under)):
+			out = append(out, flatten(members(under)[:1], at, depth+1)...)
 		case m.Name == "" && union:
 			f := describe(under)
 			f.Name, f.Offset = firstName(members(under), depth), at
@@ -232,6 +234,15 @@ func flatten(ms []btf.Member, base, depth int) []Field {
 		}
 	}
 	return out
+}
+
+// unnamedStruct reports whether the first member is an anonymous struct.
+func unnamedStruct(ms []btf.Member) bool {
+	if len(ms) == 0 || ms[0].Name != "" {
+		return false
+	}
+	_, ok := btf.UnderlyingType(ms[0].Type).(*btf.Struct)
+	return ok
 }
 
 func firstName(ms []btf.Member, depth int) string {

@@ -127,6 +127,8 @@ func (p *page) step(number int, s grade.Step) {
 		lead := strings.Repeat(" ", stepIndent+2) + p.dim.Render(plain(v.Name))
 		p.text(lead, stepIndent+2+min(widest, 32)+2, p.value, plain(v.Text))
 	}
+	p.backtrace(s)
+	p.stacks(s)
 	p.line("")
 }
 

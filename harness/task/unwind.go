@@ -72,6 +72,12 @@ func (u unwinder) describe(f kernel.Frame) trace.Frame {
 	return t
 }
 
+// outermost reports whether f has no caller.
+func (u unwinder) outermost(ctx context.Context, f kernel.Frame) (bool, error) {
+	_, more, err := u.v.im.Caller(f, func(addr uint64) (uint64, error) { return u.v.word(ctx, addr) })
+	return !more, err
+}
+
 // check says what speaks against f being the caller of inner.
 func (u unwinder) check(ctx context.Context, f kernel.Frame, inner trace.Frame) string {
 	sp, below := f.Regs[u.v.arch.Registers.SP], uint64(inner.SP)
@@ -95,6 +101,9 @@ func (u unwinder) check(ctx context.Context, f kernel.Frame, inner trace.Frame) 
 	live := make([]byte, longest)
 	if err := u.v.Read(ctx, f.PC-longest, live); err != nil {
 		return "the code before its return address can not be read: " + err.Error()
+	}
+	if outermost, err := u.outermost(ctx, f); err == nil && outermost {
+		return "" // startup code pushes the address it goes on at
 	}
 	if !u.v.im.EndsInCall(live) {
 		return fmt.Sprintf("no call comes before its return address: % x", binary.BigEndian.AppendUint64(nil, binary.BigEndian.Uint64(live)))

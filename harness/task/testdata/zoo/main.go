@@ -380,9 +380,16 @@ func ftrace() {
 	runtime.LockOSThread()
 	set("set_ftrace_pid", strconv.Itoa(syscall.Gettid()))
 	in := bufio.NewReader(os.Stdin)
+	fmt.Println("ZOO", syscall.Gettid())
 	fmt.Println("ZOO-READY")
 	in.ReadString('\n')
 	set("tracing_on", "1")
+	// Long calls, so that interrupts come in the kernel too.
+	zero, _ := syscall.Open("/dev/zero", syscall.O_RDONLY, 0)
+	buf := make([]byte, 8<<20)
+	for range 8 {
+		syscall.Read(zero, buf)
+	}
 	pid, _, _ := syscall.RawSyscall6(syscall.SYS_CLONE, uintptr(syscall.SIGCHLD), 0, 0, 0, 0, 0)
 	if pid == 0 {
 		for {

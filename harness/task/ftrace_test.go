@@ -1,0 +1,217 @@
+package task_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"kernellab/harness/trace"
+)
+
+// traced are functions of the fork path, and one that interrupts call.
+func traced() []string {
+	return []string{
+		"kernel_clone", "copy_process", "arch_dup_task_struct", "copy_thread", "wake_up_new_task",
+		"do_wait", "release_task", "update_process_times",
+	}
+}
+
+// TestAgreesWithFtrace compares backtraces at the entry of functions with those
+// that the kernel's own unwinder wrote down there, of the same calls.
+func TestAgreesWithFtrace(t *testing.T) {
+	eachKernel(t, func(t *testing.T, z *zoo) {
+		lines := z.start(t, "zoo.trace="+strings.Join(traced(), ","))
+		tid, err := strconv.Atoi(lines[len(lines)-1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		z.halt(t)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+		defer cancel()
+		for _, name := range traced() {
+			sym, err := z.image.Symbols.Lookup(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := z.stub.Insert(ctx, sym.Addr); err != nil {
+				t.Fatal(err)
+			}
+		}
+		waiting, done := context.WithCancel(ctx)
+		defer done()
+		theirs := make(chan []string, 1)
+		go func() {
+			defer done()
+			if _, err := z.vm.Console().Write([]byte("\n")); err != nil {
+				t.Error(err)
+			}
+			lines, err := z.until(t)
+			if err != nil {
+				t.Error(err)
+			}
+			theirs <- lines
+		}()
+		ours := z.backtraces(ctx, waiting, t, tid)
+		records := stackTraces(<-theirs)
+		matchTraces(t, z, ours, records)
+	})
+}
+
+// backtraces unwinds at every stop in the task until waiting is over.
+func (z *zoo) backtraces(ctx, waiting context.Context, t *testing.T, tid int) [][]trace.Frame {
+	t.Helper()
+	var out [][]trace.Frame
+	stops, doubts := 0, map[string]int{}
+	defer func() { t.Logf("%d stops; frames not trusted, by reason: %v", stops, doubts) }()
+	for ; ; stops++ {
+		if err := z.stub.Resume(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := z.stub.Wait(waiting); err != nil {
+			if !errors.Is(err, context.Canceled) {
+				t.Error(err)
+			}
+			return out
+		}
+		regs, err := z.stub.Registers(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		current, err := z.reader.Current(ctx, regs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		view := z.reader.View()
+		who, err := view.Identify(ctx, current)
+		if err != nil {
+			t.Fatal(err)
+		}
+		frames := view.Backtrace(ctx, current, regs)
+		for _, f := range frames {
+			if !f.Trusted {
+				doubts[f.Doubt]++
+			}
+		}
+		if who.PID == tid {
+			out = append(out, frames)
+		}
+	}
+}
+
+// stackTraces are the stacks of ftrace's text, as symbol+offset/size.
+func stackTraces(lines []string) [][]string {
+	var out [][]string
+	for _, l := range lines {
+		if strings.Contains(l, "<stack trace>") {
+			out = append(out, nil)
+		}
+		if entry, ok := strings.CutPrefix(strings.TrimSpace(l), "=> "); ok && len(out) > 0 {
+			out[len(out)-1] = append(out[len(out)-1], entry)
+		}
+	}
+	return out
+}
+
+// ftraceForm is a backtrace as ftrace writes it: without what lies in user mode.
+func (z *zoo) ftraceForm(frames []trace.Frame) []string {
+	var out []string
+	for _, f := range frames {
+		if !f.User {
+			out = append(out, f.String())
+		}
+	}
+	return out
+}
+
+// matchTraces finds every record of the kernel among ours.
+func matchTraces(t *testing.T, z *zoo, ours [][]trace.Frame, records [][]string) {
+	t.Helper()
+	frames, interrupts, inside := 0, 0, 0
+	seen := map[string]int{}
+	for _, r := range records {
+		generated := func(f string) bool { return f == "[FTRACE TRAMPOLINE]" || strings.HasPrefix(f, "0x") }
+		if slices.ContainsFunc(r[1:], generated) {
+			inside++ // an interrupt of ftrace itself: code that is in no image
+			continue
+		}
+		at := slices.IndexFunc(ours, func(o []trace.Frame) bool { return sameTrace(z, z.ftraceForm(o), r) })
+		if at < 0 {
+			t.Errorf("no backtrace is the kernel's\n  %s\nthe nearest of ours:\n  %s", strings.Join(r, " ← "), z.nearest(ours, r))
+			continue
+		}
+		name, _, _ := strings.Cut(z.ftraceForm(ours[at])[0], "+")
+		seen[name]++
+		frames += len(r)
+		for _, f := range ours[at][1:] {
+			if f.Interrupted && !f.User {
+				interrupts++
+			}
+		}
+	}
+	t.Logf("%d stack traces of the kernel with %d frames agree, %d across an interrupt of the kernel, %d left out that interrupted ftrace itself: %v",
+		len(records)-inside, frames, interrupts, inside, seen)
+	for _, name := range traced()[:5] {
+		if seen[name] == 0 {
+			t.Errorf("the kernel recorded no stack at %s", name)
+		}
+	}
+}
+
+// sameTrace compares a backtrace with the kernel's. ftrace stands behind its own
+// call at the function's entry, and starts with frames of its own.
+func sameTrace(z *zoo, ours, theirs []string) bool {
+	name, _, _ := strings.Cut(ours[0], "+")
+	for len(theirs) > 0 && !strings.HasPrefix(theirs[0], name+"+") {
+		theirs = theirs[1:]
+	}
+	if len(theirs) != len(ours) {
+		return false
+	}
+	for i := 1; i < len(ours); i++ {
+		if !z.sameFrame(ours[i], theirs[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// sameFrame allows for another name of the same address.
+func (z *zoo) sameFrame(a, b string) bool {
+	if a == b {
+		return true
+	}
+	addr := func(s string) (uint64, bool) {
+		name, rest, _ := strings.Cut(s, "+")
+		off, _, _ := strings.Cut(rest, "/")
+		n, err := strconv.ParseUint(off, 0, 64)
+		syms := z.image.Symbols.Named(name)
+		if err != nil || len(syms) == 0 {
+			return 0, false
+		}
+		return syms[0].Addr + n, true
+	}
+	x, ok := addr(a)
+	y, ok2 := addr(b)
+	return ok && ok2 && x == y
+}
+
+// nearest is the backtrace of ours that has most frames of a record.
+func (z *zoo) nearest(ours [][]trace.Frame, record []string) string {
+	best, text := -1, ""
+	for _, o := range ours {
+		form, same := z.ftraceForm(o), 0
+		for _, f := range form {
+			if slices.Contains(record, f) {
+				same++
+			}
+		}
+		if same > best {
+			best, text = same, strings.Join(form, " ← ")
+		}
+	}
+	return text
+}
