@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -30,6 +31,8 @@ const (
 type suite struct {
 	name     string
 	security bool // in the security archive
+	// archived says that mirrors may have dropped it by now: no word about that.
+	archived bool
 }
 
 // suites returns what is searched for an architecture, the oldest first.
@@ -39,6 +42,7 @@ func suites(arch string) []suite {
 		{name: "trixie-security", security: true},
 		{name: "trixie-backports"},
 		{name: "forky"},
+		{name: "sid"},
 	}
 	if arch == "riscv64" { // a release architecture since trixie
 		return newer
@@ -46,8 +50,10 @@ func suites(arch string) []suite {
 	return append([]suite{
 		{name: "bullseye"},
 		{name: "bullseye-security", security: true},
+		{name: "bullseye-backports", archived: true},
 		{name: "bookworm"},
 		{name: "bookworm-security", security: true},
+		{name: "bookworm-backports"},
 	}, newer...)
 }
 
@@ -60,6 +66,9 @@ type apt struct {
 	mirrors mirrors
 	trusted bool
 }
+
+// sources tells what the indexes are of.
+func (a apt) sources() string { return fmt.Sprint(a.mirrors, a.suites) }
 
 // prepare writes the configuration. The host's own is not read by apt then,
 // hooks included, but how the host reaches the network is carried over.
@@ -169,7 +178,7 @@ func (a apt) update(ctx context.Context, p Progress) (warnings []string, err err
 		return nil, err
 	}
 	if len(a.indexes()) == 0 || !answered(out) {
-		if c := complaints(out); c != "" {
+		if c := a.complaints(out); c != "" {
 			err = errors.New(c) // apt calls an unreachable mirror a warning
 		}
 		if err == nil {
@@ -177,7 +186,7 @@ func (a apt) update(ctx context.Context, p Progress) (warnings []string, err err
 		}
 		return nil, fmt.Errorf("%w; check the network, or set LAB_DEBIAN_MIRROR to another mirror", err)
 	}
-	if c := complaints(out); c != "" {
+	if c := a.complaints(out); c != "" {
 		if diskFull(err) {
 			return nil, err
 		}
@@ -205,9 +214,12 @@ func answered(out []byte) bool {
 }
 
 // complaints returns apt's warnings and errors.
-func complaints(out []byte) string {
+func (a apt) complaints(out []byte) string {
 	var lines []string
 	for line := range strings.Lines(string(out)) {
+		if slices.ContainsFunc(a.suites, func(s suite) bool { return s.archived && strings.Contains(line, " "+s.name+" Release") }) {
+			continue
+		}
 		if strings.HasPrefix(line, "W: ") || strings.HasPrefix(line, "E: ") {
 			lines = append(lines, strings.TrimSpace(line[3:]))
 		}
@@ -229,13 +241,44 @@ func (a apt) indexes() []index {
 		if s.security {
 			uri = a.mirrors.Security
 		}
-		// The list of a repository is named after its address, with _ for /.
 		found, _ := filepath.Glob(filepath.Join(a.dir, "lists", "*_dists_"+s.name+"_main_binary-"+a.arch+"_Packages*"))
+		// Lists of a mirror that was used before stay while any suite fails.
+		ours := listName(uri)
+		found = slices.DeleteFunc(found, func(path string) bool {
+			return !strings.HasPrefix(filepath.Base(path), ours+"_dists_")
+		})
 		if len(found) > 0 {
 			all = append(all, index{uri: uri, suite: s.name, path: found[0]})
 		}
 	}
 	return all
+}
+
+// listName is how apt names the lists of a repository: its address without the
+// scheme, with _ for / and the rest of what it takes for special as %xx
+// (URItoFileName in apt-pkg/contrib/strutl.cc).
+func listName(uri string) string {
+	_, rest, ok := strings.Cut(uri, "://")
+	if !ok {
+		_, rest, _ = strings.Cut(uri, ":")
+	}
+	if host, path, ok := strings.Cut(rest, "/"); ok {
+		if at := strings.LastIndex(host, "@"); at >= 0 {
+			rest = host[at+1:] + "/" + path
+		}
+	}
+	var b strings.Builder
+	for _, c := range []byte(strings.TrimSuffix(rest, "/")) {
+		switch {
+		case c == '/':
+			b.WriteByte('_')
+		case c <= ' ' || c >= 0x7f || strings.IndexByte(`\|{}[]<>"^~_=!@#$%^&*`, c) >= 0:
+			fmt.Fprintf(&b, "%%%02x", c)
+		default:
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
 }
 
 // kernels reads the kernels of an index.

@@ -124,6 +124,36 @@ func TestFetch(t *testing.T) {
 	}
 	nothingLeft(t, c, "tmp")
 
+	// What no suite offers any more is listed, and found when the newest is asked for.
+	mine := filepath.Join(t.TempDir(), "image")
+	write(t, mine, "mine")
+	if _, err := c.Add(t.Context(), mine, "", Identity{Arch: "x86_64", Release: "6.2.0-mine"}); err != nil {
+		t.Fatal(err)
+	}
+	empty := newRepository(t)
+	empty.add(t, "linux-image-6.12.1-cloud-amd64", "6.12.1-1", "", nil, nil)
+	dir := c.Dir
+	c2 := empty.cache(t)
+	c2.Dir = dir
+	if k, err := c2.FetchNewest(t.Context(), "x86_64", "6.1", nil); err != nil || k.Version != "6.1.177" {
+		t.Errorf("the newest of what is no longer offered: %s, %v", k.Version, err)
+	}
+	all, err := c2.All(t.Context(), "x86_64", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var listed []string
+	for _, k := range all {
+		listed = append(listed, fmt.Sprintf("%s cached=%t gone=%t local=%t", k.Version, k.Cached(), k.Gone, k.Local))
+	}
+	wantAll := []string{
+		"7.2.12 cached=true gone=true local=false", "6.12.1 cached=false gone=false local=false", "6.2.0 cached=true gone=false local=true",
+		"6.1.177 cached=true gone=true local=false", "6.1.176 cached=true gone=true local=false",
+	}
+	if d := cmp.Diff(wantAll, listed); d != "" {
+		t.Errorf("all (-want +got)\n%s", d)
+	}
+
 	// What is cached needs no repository.
 	t.Setenv("LAB_DEBIAN_MIRROR", "file:///nowhere")
 	for _, spec := range []string{"6.1.176", "6.1", "7.2.12+deb14-cloud-amd64"} {

@@ -79,7 +79,7 @@ func (c *Cache) readIndexes(ctx context.Context, arch, debarch string, refresh b
 		return nil, err
 	}
 	kept := filepath.Join(a.dir, "offer.json")
-	sources := fmt.Sprint(a.mirrors, a.suites)
+	sources := a.sources()
 	read := func(limit time.Duration) ([]Kernel, bool) {
 		o, err := readOffer(kept)
 		age := time.Since(o.When)
@@ -134,6 +134,25 @@ func (c *Cache) readIndexes(ctx context.Context, arch, debarch string, refresh b
 	})
 }
 
+// again is how soon after the indexes were read they are not read again because
+// of a kernel that is not in them.
+const again = 10 * time.Minute
+
+// readWithin reports whether the indexes were read in the time before now.
+func (c *Cache) readWithin(arch string, limit time.Duration) bool {
+	goarch, err := GoArch(arch)
+	if err != nil {
+		return false
+	}
+	a, err := c.apt(arch, goarch)
+	if err != nil {
+		return false
+	}
+	o, err := readOffer(filepath.Join(a.dir, "offer.json"))
+	age := time.Since(o.When)
+	return err == nil && o.Sources == a.sources() && age >= 0 && age < limit
+}
+
 // Fetch returns the kernel that spec names, from the cache if it can and from
 // Debian if it must. A spec is a series, "6.12", for its newest build of the
 // default flavour; a version, "6.12.107"; either with a flavour, "7.2-rt"; or a
@@ -143,7 +162,8 @@ func (c *Cache) Fetch(ctx context.Context, arch, spec string, p Progress) (Kerne
 	return c.fetch(ctx, arch, spec, false, p)
 }
 
-// FetchNewest is Fetch that asks Debian even when the cache has an answer.
+// FetchNewest is Fetch that asks Debian even when the cache has an answer. What
+// no suite offers any more is still taken from the cache.
 func (c *Cache) FetchNewest(ctx context.Context, arch, spec string, p Progress) (Kernel, error) {
 	return c.fetch(ctx, arch, spec, true, p)
 }
@@ -164,8 +184,12 @@ func (c *Cache) fetch(ctx context.Context, arch, spec string, newest bool, p Pro
 	if err != nil {
 		return Kernel{}, fmt.Errorf("fetch kernel %s: %w", spec, err)
 	}
+	have := k
 	k, ok := match(ks, arch, spec)
-	if !ok && !newest {
+	if !ok && have.Cached() {
+		return have, nil
+	}
+	if !ok && !newest && !c.readWithin(arch, again) {
 		// The index may be a day old, and the kernel new.
 		if ks, err = c.offered(ctx, arch, true, p); err != nil {
 			return Kernel{}, fmt.Errorf("fetch kernel %s: %w", spec, err)

@@ -31,6 +31,7 @@ type Kernel struct {
 	SHA256         string `json:"sha256,omitempty"`        // of the image, when cached
 	Size           int64  `json:"size,omitempty"`          // of the image, when cached
 	Local          bool   `json:"local,omitempty"`         // added by the user
+	Gone           bool   `json:"gone,omitempty"`          // cached, and no longer offered: see All
 	Path           string `json:"-"`                       // the image file, "" when not cached
 	Vmlinux        string `json:"-"`                       // the file with debugging information, "" without one
 

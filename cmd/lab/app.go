@@ -52,6 +52,7 @@ func (e usageError) Unwrap() error { return e.error }
 // run is the whole program: it returns the exit code.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, cache: &images.Cache{}}
+	a.cache.Warn = func(text string) { fmt.Fprintf(stderr, "lab: warning: %s\n", text) }
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	root := a.root()

@@ -44,6 +44,12 @@ func (a *app) kernelsListCommand() *cobra.Command {
 	return cmd
 }
 
+// listedKernel is a kernel in the list.
+type listedKernel struct {
+	images.Kernel
+	Cached bool `json:"cached"`
+}
+
 func (a *app) listKernels(cmd *cobra.Command, machines, format string, offline bool) error {
 	all, err := archs(machines)
 	if err != nil {
@@ -51,20 +57,22 @@ func (a *app) listKernels(cmd *cobra.Command, machines, format string, offline b
 	}
 	p := newProgress(a.stderr)
 	defer p.Done()
-	kernels := []images.Kernel{}
+	kernels := []listedKernel{}
 	var failed *multierror.Error
 	for _, m := range all {
 		var some []images.Kernel
 		if offline {
 			some, err = a.cache.Kernels(m.Name)
 		} else {
-			some, err = a.cache.Offered(cmd.Context(), m.Name, p.Report)
+			some, err = a.cache.All(cmd.Context(), m.Name, p.Report)
 		}
 		p.Done()
 		if err != nil {
 			failed = multierror.Append(failed, fmt.Errorf("%s: %w", m.Name, err))
 		}
-		kernels = append(kernels, some...)
+		for _, k := range some {
+			kernels = append(kernels, listedKernel{Kernel: k, Cached: k.Path != ""})
+		}
 	}
 	if format == "json" {
 		if err := a.json(map[string]any{"schema": "lab.kernels/1", "kernels": kernels}); err != nil {
@@ -76,13 +84,16 @@ func (a *app) listKernels(cmd *cobra.Command, machines, format string, offline b
 	fmt.Fprintln(w, "ARCH\tVERSION\tFLAVOUR\tRELEASE\tFROM\tDOWNLOAD\tCACHED")
 	for _, k := range kernels {
 		from, size, cached := k.Suite, "-", "no"
-		if k.Local {
+		switch {
+		case k.Local:
 			from = "local file"
+		case k.Gone:
+			from += " (no longer)"
 		}
 		if k.DownloadSize > 0 {
 			size = fmt.Sprintf("%.0f MB", float64(k.DownloadSize)/1e6)
 		}
-		if k.Path != "" {
+		if k.Cached {
 			cached = "yes"
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", k.Arch, k.Version, k.Flavour, k.Release, from, size, cached)
@@ -99,7 +110,7 @@ func (a *app) kernelsFetchCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "fetch K…",
 		Short:   "Bring kernels into the cache",
-		Long:    "fetch brings kernels of Debian into the cache: a series (6.12), an exact version (6.12.107) or one with a flavour (6.12-amd64). Without K, the default kernel of each architecture.",
+		Long:    "fetch brings kernels of Debian into the cache: a series (6.12), an exact version (6.12.107) or either with a flavour (6.12-amd64, 7.2-rt). Without K, the default kernel of each architecture.",
 		Example: "  lab kernels fetch 6.1 6.12 7.2\n  lab kernels fetch --arch riscv64 --refresh 6.12",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			p := newProgress(a.stderr)
