@@ -29,8 +29,8 @@ type Point struct {
 	// Child is a read expression whose value is the address of the task_struct
 	// that this step makes, "" for none.
 	Child string
-	// Armed names the point after which this one is armed, until the program
-	// ends. "" is from the entry to the last step of the round.
+	// Armed names the point after which this one is armed, until it has been seen
+	// or the program ends. "" is from the entry to the last step of the round.
 	Armed string
 	// Step is false for a stop that is evidence only, no step of the path.
 	Step bool

@@ -68,6 +68,7 @@ type driver struct {
 type point struct {
 	Point
 	kernel.Resolved
+	due int // how often a point with Armed is still to be seen
 }
 
 // round is one call of the program that the lab is about.
@@ -339,7 +340,32 @@ func (d *driver) advance(ctx context.Context, p *point, rd *round) error {
 	if err == nil && len(rd.done) == d.steps() {
 		err = d.disarm(ctx)
 	}
+	if err == nil {
+		err = d.settle(ctx, p)
+	}
 	return err
+}
+
+// settle keeps count of the points that are armed until they are seen, and
+// removes one that has been seen as often as it was armed: what else passes
+// there, such as every task that ends, would cost a stop each.
+func (d *driver) settle(ctx context.Context, p *point) error {
+	for _, q := range d.points {
+		if q.Armed != "" && q.Armed == p.Name {
+			q.due++
+		}
+	}
+	if p.Armed == "" {
+		return nil
+	}
+	if p.due--; p.due > 0 {
+		return nil
+	}
+	if err := d.Stub.Remove(ctx, p.Addr); err != nil {
+		return fmt.Errorf("remove the breakpoint at %s (%s): %w", p.Name, p.Symbol, err)
+	}
+	delete(d.armed, p.Addr)
+	return nil
 }
 
 // where names an address for a person.
