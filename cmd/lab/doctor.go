@@ -18,6 +18,7 @@ import (
 
 	"kernellab/harness/arch"
 	"kernellab/harness/qemu"
+	"kernellab/harness/snapshot"
 )
 
 // finding is one line of lab doctor.
@@ -102,7 +103,7 @@ func (a *app) look(ctx context.Context) []finding {
 			f.Mend = strings.Join(append(privileged(), "apt-get", "install", "--no-install-recommends", f.Packages), " ")
 		}
 	}
-	return append(found, a.cacheFinding(), hostFinding())
+	return append(append(found, a.cacheFinding(), hostFinding()), a.bootFindings()...)
 }
 
 func fileFinding(name, path, packages, needed string) finding {
@@ -136,6 +137,25 @@ func (a *app) cacheFinding() finding {
 	dir, _ := a.cache.Root()
 	f.Detail = fmt.Sprintf("%s, %.0f MB%s, kernels: %s", dir, float64(size)/1e6, free, or(strings.Join(kernels, ", "), "none yet"))
 	return f
+}
+
+// bootFindings say how often each kernel came up here. A stock kernel may die by
+// itself under emulation; one that often does is a poor choice.
+func (a *app) bootFindings() []finding {
+	dir, err := a.cache.Path("snapshots")
+	if err != nil {
+		return nil
+	}
+	var found []finding
+	for _, b := range (&snapshot.Store{Dir: dir}).Boots() {
+		f := finding{Name: "boots of " + b.Kernel, State: "ok", Needed: "knowing which kernels to trust"}
+		f.Detail = fmt.Sprintf("%d of %d came up on QEMU %s (%s)", b.Tries-b.Oopses, b.Tries, b.QEMU, b.Arch)
+		if b.Oopses > 0 {
+			f.Detail += fmt.Sprintf("; %.0f%% ended by an oops, a panic or a reset of the kernel's own", 100*float64(b.Oopses)/float64(b.Tries))
+		}
+		found = append(found, f)
+	}
+	return found
 }
 
 func hostFinding() finding {
