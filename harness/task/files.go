@@ -19,7 +19,10 @@ type File struct {
 	Unread      string `json:"unread,omitempty"` // what could not be read, and why
 }
 
-const maxFiles = 1 << 16
+const (
+	maxFiles = 1 << 16
+	maxWrong = 16 // unreadable files in a row, after which the table is not believed
+)
 
 // files lists the open files of a task.
 func (v *View) files(ctx context.Context, task object) ([]File, error) {
@@ -42,6 +45,7 @@ func (v *View) files(ctx context.Context, task object) ([]File, error) {
 		}
 	}
 	var out []File
+	wrong := 0
 	for base := uint64(0); base < size; base += 64 {
 		open, err := v.word(ctx, at[0]+base/8)
 		if err != nil {
@@ -61,10 +65,16 @@ func (v *View) files(ctx context.Context, task object) ([]File, error) {
 			if err == nil {
 				err = v.file(ctx, v.object("file", addr), &f)
 			}
-			if err != nil {
+			if err == nil {
+				wrong = 0
+			} else {
 				f.Unread = err.Error()
+				wrong++
 			}
 			out = append(out, f)
+			if wrong == maxWrong {
+				return out, fmt.Errorf("the last %d files can not be read: the table is damaged", wrong)
+			}
 		}
 	}
 	if over {

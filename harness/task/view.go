@@ -41,7 +41,7 @@ func (r *Reader) View() *View {
 }
 
 // maxPages bounds what a View keeps, far above what whole machines need.
-const maxPages = 1 << 16
+const maxPages = 1 << 14
 
 // PointerError is returned for an address that can not be what it should be.
 type PointerError struct {
