@@ -95,14 +95,13 @@ func (c *Cache) base(ctx context.Context, goarch string, p Progress) (string, er
 	if exists(out) { // another process made it meanwhile
 		return out, nil
 	}
-	const steps = 4
 	what := "building the initramfs for " + goarch
-	p.report(what, 0, steps)
+	p.report(what+": the agent", 0, 0)
 	agent := filepath.Join(work, "agent")
 	if err := tool.buildIn(ctx, src, "./images/guest/agent", agent, goarch); err != nil {
 		return "", fmt.Errorf("the agent: %w", err)
 	}
-	p.report(what, 1, steps)
+	p.report(what+": the sources of u-root's commands", 0, 0)
 	gen := filepath.Join(work, "bb")
 	if err := generate(tool, src, gen, goarch); err != nil {
 		return "", fmt.Errorf("u-root's commands: %w; their sources come from the Go module proxy the first time, so check the network and GOPROXY", err)
@@ -110,12 +109,11 @@ func (c *Cache) base(ctx context.Context, goarch string, p Progress) (string, er
 	if err := ctx.Err(); err != nil {
 		return "", err
 	}
-	p.report(what, 2, steps)
+	p.report(what+": u-root's commands", 0, 0)
 	box := filepath.Join(work, "bb.bin")
 	if err := tool.buildIn(ctx, filepath.Join(gen, "src/bb.u-root.com/bb"), ".", box, goarch, "GO111MODULE=off", "GOFLAGS=-tags="+shellTag, "GOPATH="+gen); err != nil {
 		return "", fmt.Errorf("u-root's commands: %w", err)
 	}
-	p.report(what, 3, steps)
 	records, err := baseRecords(agent, box)
 	if err != nil {
 		return "", err
@@ -123,7 +121,6 @@ func (c *Cache) base(ctx context.Context, goarch string, p Progress) (string, er
 	if err := writeFile(out, 0o600, func(w io.Writer) error { return writeCPIO(w, records) }); err != nil {
 		return "", err
 	}
-	p.report(what, steps, steps)
 	return out, nil
 }
 

@@ -95,8 +95,7 @@ func (c *Cache) buildProgram(ctx context.Context, goarch, name string, src fs.FS
 	if exists(out) {
 		return out, nil
 	}
-	what := fmt.Sprintf("compiling %s for %s", name, goarch)
-	p.report(what, 0, 1)
+	p.report(fmt.Sprintf("compiling %s for %s", name, goarch), 0, 0)
 	bin := filepath.Join(work, "program")
 	// Nothing is fetched for a stranger's import.
 	if err := tool.buildIn(ctx, mod, ".", bin, goarch, "GOPROXY=off"); err != nil {
@@ -119,7 +118,6 @@ func (c *Cache) buildProgram(ctx context.Context, goarch, name string, src fs.FS
 	if err != nil {
 		return "", err
 	}
-	p.report(what, 1, 1)
 	return out, nil
 }
 
