@@ -1,0 +1,62 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"kernellab/harness/arch"
+	"kernellab/harness/task"
+	"kernellab/harness/trace"
+	"kernellab/images"
+	"kernellab/labtest"
+)
+
+// lookDocument is what the commands print with --format json.
+type lookDocument struct {
+	Schema string        `json:"schema"`
+	Tasks  []task.Info   `json:"tasks"`
+	Task   task.Info     `json:"task"`
+	Frames []trace.Frame `json:"frames"`
+}
+
+// TestLook looks into guests of both architectures, on their default kernels.
+func TestLook(t *testing.T) {
+	labtest.Long(t)
+	for _, a := range arch.All() {
+		t.Run(a.Name, func(t *testing.T) {
+			labtest.Programs(t, a.Name, a.QEMU.Binary)
+			if k, err := (&images.Cache{}).Kernels(a.Name); err != nil || len(k) == 0 {
+				labtest.Lacking(t, a.Name, "the cache holds no kernel for "+a.Name+": lab kernels fetch brings one")
+			}
+			look := func(code int, args ...string) (doc lookDocument, out, errs string) {
+				t.Helper()
+				var stdout, stderr bytes.Buffer
+				if got := run(append(args, "--arch", a.Name), strings.NewReader(""), &stdout, &stderr); got != code {
+					t.Fatalf("lab %s: exit %d, want %d: %s", strings.Join(args, " "), got, code, stderr.String())
+				}
+				json.Unmarshal(stdout.Bytes(), &doc)
+				return doc, stdout.String(), stderr.String()
+			}
+			all, _, _ := look(0, "ps", "--format", "json")
+			if len(all.Tasks) < 30 || all.Tasks[0].Comm != "swapper/0" || all.Tasks[1].Comm != "init" {
+				t.Errorf("ps lists %d tasks", len(all.Tasks))
+			}
+			if _, tree, _ := look(0, "tree"); !strings.Contains(tree, "├─ init(1)") || !strings.Contains(tree, "[kthreadd](2)") {
+				t.Errorf("tree:\n%s", tree)
+			}
+			at, _, _ := look(0, "task", "--lab", "fork-new", "--at", "copy_thread", "--format", "json")
+			if i := at.Task; i.Exe != "/bin/fork-new" || i.Creds == nil || i.Creds.UID[0] != 1000 || len(i.Files) < 3 || !i.Running {
+				t.Errorf("task: %+v", i)
+			}
+			st, _, _ := look(0, "stack", "--lab", "fork-new", "--at", "copy_thread", "--format", "json")
+			if n := len(st.Frames); n < 5 || st.Frames[0].Symbol != "copy_thread" || !st.Frames[n-1].User || !st.Frames[n-1].Trusted {
+				t.Errorf("stack: %v", st.Frames)
+			}
+			if _, _, errs := look(2, "stack", "99999"); !strings.Contains(errs, "no task with pid 99999") {
+				t.Errorf("a pid that is not there: %s", errs)
+			}
+		})
+	}
+}
