@@ -1,0 +1,116 @@
+package task_test
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"time"
+
+	"kernellab/harness/trace"
+)
+
+// TestEveryInstruction unwinds before every instruction that the kernel executes
+// in some system calls. What lies above the function at which it began must stay
+// the same until that returns, and the stack grows or shrinks by one call at a
+// time: an unwinding that goes wrong breaks one or the other, or marks a frame.
+func TestEveryInstruction(t *testing.T) {
+	const (
+		steps  = 2500 // in each call
+		rounds = 3
+	)
+	eachKernel(t, func(t *testing.T, z *zoo) {
+		z.start(t, "")
+		z.halt(t)
+		ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+		defer cancel()
+		w := walk{zoo: z, t: t, functions: map[string]bool{}, marked: map[string]int{}}
+		// What pid 1 does when it is told to go on: it reads all of /proc.
+		if _, err := z.vm.Console().Write([]byte("\n")); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"do_sys_openat2", "vfs_read", "getname_flags", "do_filp_open"} {
+			sym, err := z.image.Symbols.Lookup(name)
+			if err != nil {
+				continue // not in every kernel
+			}
+			for range rounds {
+				w.call(ctx, sym.Addr, steps)
+			}
+		}
+		t.Logf("%d instructions in %d functions; marked: %v; the deepest stack has %d frames", w.steps, len(w.functions), w.marked, w.deepest)
+		total := 0
+		for _, n := range w.marked {
+			total += n
+		}
+		if w.steps < 5000 || len(w.functions) < 100 || total*50 > w.steps {
+			t.Errorf("too little was unwound")
+		}
+	})
+}
+
+// walk counts what was seen.
+type walk struct {
+	*zoo
+	t         *testing.T
+	steps     int
+	deepest   int
+	functions map[string]bool
+	marked    map[string]int
+}
+
+// call waits for a call of the function at addr and steps through it.
+func (w *walk) call(ctx context.Context, addr uint64, steps int) {
+	w.t.Helper()
+	if err := w.stub.Insert(ctx, addr); err != nil {
+		w.t.Fatal(err)
+	}
+	if err := w.stub.Resume(ctx); err != nil {
+		w.t.Fatal(err)
+	}
+	if _, err := w.stub.Wait(ctx); err != nil {
+		w.t.Fatal(err)
+	}
+	if err := w.stub.Remove(ctx, addr); err != nil {
+		w.t.Fatal(err)
+	}
+	first := w.frames(ctx)
+	above := first[1:]
+	depth := len(first)
+	for n := range steps {
+		if _, err := w.stub.Step(ctx, ""); err != nil {
+			w.t.Fatal(err)
+		}
+		now := w.frames(ctx)
+		last := now[len(now)-1]
+		w.steps++
+		w.functions[now[0].Symbol] = true
+		w.deepest = max(w.deepest, len(now))
+		if !last.Trusted {
+			w.marked[last.Doubt]++
+			continue
+		}
+		if len(now) <= len(above) {
+			return // it returned
+		}
+		same := slices.EqualFunc(now[len(now)-len(above):], above, func(a, b trace.Frame) bool { return a.PC == b.PC && a.SP == b.SP })
+		if !same || len(now)-depth > 1 || depth-len(now) > 1 {
+			w.t.Errorf("instruction %d of the call went wrong silently:\n  %v\nbegan with\n  %v", n+1, now, first)
+			return
+		}
+		depth = len(now)
+	}
+}
+
+// frames unwinds the stopped task.
+func (w *walk) frames(ctx context.Context) []trace.Frame {
+	w.t.Helper()
+	regs, err := w.stub.Registers(ctx)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	current, err := w.reader.Current(ctx, regs)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return w.reader.View().Backtrace(ctx, current, regs)
+}
