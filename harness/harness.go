@@ -99,7 +99,7 @@ func Run(ctx context.Context, j Job) (*Outcome, error) {
 
 // once is one try.
 func (j Job) once(ctx context.Context) (_ *Outcome, err error) {
-	config := qemu.Config{Arch: j.Arch, Kernel: j.Kernel, Initrd: j.Initrd, Binary: j.QEMU}
+	config := j.config()
 	console, err := j.open(ConsoleFile)
 	if err != nil {
 		return nil, err

@@ -30,6 +30,17 @@ import (
 // snapshot.
 const bootTries = 3
 
+// Start starts the job's machine without running anything in it: from its
+// snapshot, or by booting. The boot's text and the console's go to console.
+func (j Job) Start(ctx context.Context, console io.Writer) (*Machine, error) {
+	return j.machine(ctx, j.config(), console)
+}
+
+// config is the job's machine.
+func (j Job) config() qemu.Config {
+	return qemu.Config{Arch: j.Arch, Kernel: j.Kernel, Initrd: j.Initrd, Binary: j.QEMU}
+}
+
 // machine starts the job's machine: from a snapshot, which is made when there is
 // none, or by booting it.
 func (j Job) machine(ctx context.Context, c qemu.Config, console io.Writer) (*Machine, error) {

@@ -14,7 +14,6 @@ import (
 
 	"kernellab/harness"
 	"kernellab/harness/probe"
-	"kernellab/harness/qemu"
 	"kernellab/harness/rsp"
 	"kernellab/harness/task"
 	"kernellab/harness/task/listing"
@@ -29,6 +28,8 @@ type lookFlags struct {
 	lab, at      string
 	format       string
 	threads      bool
+	cold         bool
+	step         int // the stop to look at, counted from 1 without asides; 0 is the first at the point
 }
 
 // sight is a stopped guest to look at.
@@ -37,6 +38,7 @@ type sight struct {
 	view    *task.View
 	current uint64
 	regs    map[string]uint64
+	event   trace.Event // of the stop, when it is in a run
 }
 
 // look is what a command does with the guest: it returns the JSON document and
@@ -150,8 +152,15 @@ func (a *app) lookAt(ctx context.Context, f lookFlags, do look) error {
 const lookLimit = 2 * time.Minute
 
 func (a *app) lookOnce(ctx context.Context, f lookFlags, l labs.Lab, t target, initrd string, p *progress, do look) error {
-	p.Say("booting %s (%s)", t.image.Release, t.arch.Name)
-	m, err := harness.Boot(ctx, qemu.Config{Arch: t.arch, Kernel: t.path, Initrd: initrd}, t.image.Release, 0, nil)
+	store, err := a.snapshots(p)
+	if err != nil {
+		return err
+	}
+	job := harness.Job{
+		Arch: t.arch, Image: t.image, Kernel: t.path, Initrd: initrd, Snapshots: store, Cold: f.cold,
+		Stage: func(what string) { p.Say("%s", what) },
+	}
+	m, err := job.Start(ctx, io.Discard)
 	if err != nil {
 		return err
 	}
@@ -189,7 +198,7 @@ func (a *app) lookOnce(ctx context.Context, f lookFlags, l labs.Lab, t target, i
 		}
 		return seen(ctx, m, show())
 	}
-	reached := false
+	reached, steps := false, 0
 	err = probe.Drive(timed, probe.Config{
 		Stub: stub, Image: t.image, Arch: t.arch, Plan: l.Plan(t.arch.Name), TGID: proc.PID,
 		Began: time.Now(), Emit: func(trace.Event) error { return nil },
@@ -201,14 +210,20 @@ func (a *app) lookOnce(ctx context.Context, f lookFlags, l labs.Lab, t target, i
 			return err
 		},
 		Look: func(ctx context.Context, e trace.Event, v *task.View) (bool, error) {
-			if e.Point != f.at {
+			if e.Aside == "" {
+				steps++
+			}
+			if f.step > 0 && (e.Aside != "" || steps < f.step) || e.Point != f.at && f.step == 0 {
 				return false, nil
+			}
+			if e.Point != f.at {
+				return false, fmt.Errorf("stop %d of this run is at %s, it was at %s before: run it again", steps, e.Point, f.at)
 			}
 			regs, err := stub.Registers(ctx)
 			if err != nil {
 				return false, err
 			}
-			s.view, s.regs, s.current = v, regs, uint64(e.Task.Address)
+			s.view, s.regs, s.current, s.event = v, regs, uint64(e.Task.Address), e
 			reached = true
 			return true, show()
 		},

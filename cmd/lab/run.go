@@ -27,7 +27,12 @@ type runFlags struct {
 	timeout time.Duration
 	cold    bool
 	verbose bool
+	at      string
+	rewind  int
 }
+
+// back reports whether the run is to be stopped at once more.
+func (f runFlags) back() bool { return f.at != "" || f.rewind > 0 }
 
 func (a *app) runCommand() *cobra.Command {
 	var f runFlags
@@ -42,13 +47,16 @@ which the cache keeps. --cold boots it.
 
 A kernel is a series (6.12: the newest packaged build), an exact version
 (6.12.107) or the path of an image file; what is not in the cache is fetched.`,
-		Example: "  lab run fork-new\n  lab run fork-new --arch riscv64 --kernel 7.2\n  lab run fork-new --kernel ./bzImage --format json",
+		Example: "  lab run fork-new\n  lab run fork-new --arch riscv64 --kernel 7.2\n  lab run fork-new --kernel ./bzImage --format json\n  lab run fork-new --arch x86_64 --rewind 2",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := checkFormat(f.format); err != nil {
 				return err
 			}
 			lab, err := getLab(args[0])
 			if err != nil {
+				return err
+			}
+			if err := checkBack(lab, f); err != nil {
 				return err
 			}
 			return a.run(cmd.Context(), lab, f)
@@ -61,6 +69,8 @@ A kernel is a series (6.12: the newest packaged build), an exact version
 	fl.StringVar(&f.out, "out", "", "folder for the trace, console, verdict and QEMU command line of each run")
 	fl.DurationVar(&f.timeout, "timeout", 0, "limit of the boot and of the program, each (default: by the host's speed)")
 	fl.BoolVar(&f.cold, "cold", false, "boot the kernel instead of starting from the snapshot of a booted guest")
+	fl.StringVar(&f.at, "at", "", "when the run is over, stop in it again at this point and show all there is")
+	fl.IntVar(&f.rewind, "rewind", 0, "the same at the stop that is `N` from the end: 1 is the last")
 	fl.BoolVarP(&f.verbose, "verbose", "v", false, "show every event, and the guest's console on standard error")
 	cmd.RegisterFlagCompletionFunc("kernel", a.kernelCompletion)
 	return cmd
@@ -236,6 +246,11 @@ func (a *app) runOne(ctx context.Context, l labs.Lab, t target, f runFlags, dir 
 	}
 	if f.verbose {
 		p.Say("%d exchanges with the gdbstub, %.2f s from the program's release to its end", out.Trips, out.Drive.Seconds())
+	}
+	if f.back() {
+		if err := a.goBack(ctx, l, t, f, initrd, out.Trace, p); err != nil {
+			a.explain(fmt.Errorf("go back in %s: %w", l.Name, err)) // the verdict stands
+		}
 	}
 	return out.Result, nil
 }
