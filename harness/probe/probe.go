@@ -59,6 +59,7 @@ type driver struct {
 	reader *task.Reader
 	points []*point
 	armed  map[uint64]*point
+	at     uint64       // where the guest stands, 0 before its first stop
 	tgids  map[int]bool // the program and its children
 	rounds []*round
 	last   map[string]uint64 // registers at the stop before
@@ -142,17 +143,38 @@ func newDriver(c Config) (*driver, error) {
 // serve lets the guest run from stop to stop until an error or waiting is done.
 func (d *driver) serve(ctx, waiting context.Context) error {
 	for {
-		if err := d.Stub.Resume(ctx); err != nil {
-			return fmt.Errorf("resume the guest: %w", err)
-		}
-		stop, err := d.Stub.Wait(waiting)
+		stop, err := d.next(ctx, waiting)
 		if err != nil {
-			return fmt.Errorf("wait for a stop: %w", err)
+			return err
 		}
 		if err := d.stopped(ctx, stop); err != nil {
 			return err
 		}
 	}
+}
+
+// next lets the guest run to its next stop. It leaves a breakpoint by a step that
+// is checked to lead away: QEMU may end a step that has run no instruction, as
+// when it polls the interrupt controller of x86 (cpu_handle_interrupt in
+// accel/tcg/cpu-exec.c), and the same call would be counted twice.
+func (d *driver) next(ctx, waiting context.Context) (rsp.Stop, error) {
+	if d.armed[d.at] != nil {
+		stop, err := d.Stub.Step(ctx, "")
+		if err != nil {
+			return stop, fmt.Errorf("step off the breakpoint at %s: %w", d.where(d.at), err)
+		}
+		if d.armed[stop.PC] != nil {
+			return stop, nil
+		}
+	}
+	if err := d.Stub.Resume(ctx); err != nil {
+		return rsp.Stop{}, fmt.Errorf("resume the guest: %w", err)
+	}
+	stop, err := d.Stub.Wait(waiting)
+	if err != nil {
+		return stop, fmt.Errorf("wait for a stop: %w", err)
+	}
+	return stop, nil
 }
 
 // arm inserts the breakpoints of the points that want chooses.
@@ -194,6 +216,7 @@ func (d *driver) stopped(ctx context.Context, stop rsp.Stop) error {
 		return fmt.Errorf("read registers: %w", err)
 	}
 	pc := regs[d.Arch.Registers.PC]
+	d.at = pc
 	p := d.armed[pc]
 	if p == nil {
 		return &StrayStopError{PC: pc, Signal: stop.Signal, Where: d.where(pc)}
