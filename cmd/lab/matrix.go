@@ -16,6 +16,7 @@ import (
 	"kernellab/harness/grade"
 	"kernellab/harness/regress"
 	"kernellab/harness/report"
+	"kernellab/harness/snapshot"
 	"kernellab/labs"
 )
 
@@ -27,6 +28,7 @@ type matrixFlags struct {
 	out      string
 	timeout  time.Duration
 	jobs     int
+	cold     bool
 	baseline string
 	update   bool
 	strict   bool
@@ -65,6 +67,7 @@ with --strict every change does.`,
 	fl.StringVar(&f.format, "format", "text", "output: "+strings.Join(report.MatrixFormats(), ", "))
 	fl.StringVar(&f.out, "out", "", "folder for the traces, consoles, verdicts and QEMU command lines, a folder a run")
 	fl.DurationVar(&f.timeout, "timeout", 0, "limit of the boot and of the program, each (default: by the host's speed)")
+	fl.BoolVar(&f.cold, "cold", false, "boot the kernels instead of starting from snapshots of booted guests")
 	fl.IntVar(&f.jobs, "jobs", 0, "runs at a time (default: one a CPU)")
 	fl.StringVar(&f.baseline, "baseline", "", "file to compare with")
 	fl.BoolVar(&f.update, "update-baseline", false, "record what each kernel showed in the file of --baseline")
@@ -110,8 +113,12 @@ func (a *app) matrix(ctx context.Context, names []string, f matrixFlags) error {
 	if err != nil {
 		return err
 	}
+	store, err := a.snapshots(p)
+	if err != nil {
+		return err
+	}
 	p.Done()
-	finished, err := a.runMatrix(ctx, runs, f)
+	finished, err := a.runMatrix(ctx, runs, f, store)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -158,12 +165,13 @@ func chooseLabs(names []string) ([]labs.Lab, error) {
 }
 
 // runMatrix runs what was planned.
-func (a *app) runMatrix(ctx context.Context, runs []*matrixRun, f matrixFlags) ([]harness.Finished, error) {
+func (a *app) runMatrix(ctx context.Context, runs []*matrixRun, f matrixFlags, store *snapshot.Store) ([]harness.Finished, error) {
 	b := newBoard(a.stderr, len(runs))
 	defer b.close()
+	store.Warn = func(text string) { b.say("%s", text) }
 	var jobs []harness.Pending
 	for _, r := range runs {
-		jobs = append(jobs, a.pending(r, f))
+		jobs = append(jobs, a.pending(r, f, store))
 	}
 	return harness.Many{
 		AtOnce: f.jobs,

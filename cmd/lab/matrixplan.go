@@ -13,6 +13,7 @@ import (
 	"kernellab/harness/grade"
 	"kernellab/harness/kernel"
 	"kernellab/harness/regress"
+	"kernellab/harness/snapshot"
 	"kernellab/images"
 	"kernellab/labs"
 )
@@ -195,7 +196,7 @@ func (a *app) cachedOrDefault(ctx context.Context, machines []arch.Arch, p *prog
 }
 
 // pending makes the job of a run.
-func (a *app) pending(r *matrixRun, f matrixFlags) harness.Pending {
+func (a *app) pending(r *matrixRun, f matrixFlags, store *snapshot.Store) harness.Pending {
 	rules := r.lab.Rules(r.target.arch.Name)
 	return harness.Pending{
 		Rules: rules, Kernel: r.target.release,
@@ -216,7 +217,7 @@ func (a *app) pending(r *matrixRun, f matrixFlags) harness.Pending {
 			return harness.Job{
 				Lab: r.lab.Name, Arch: r.target.arch, Image: image, Kernel: r.target.path, Initrd: r.guest.initrd,
 				Program: r.guest.program, ProgramName: r.lab.Name, Plan: r.lab.Plan(r.target.arch.Name), Rules: rules,
-				Timeout: f.timeout, BootTimeout: f.timeout, Out: r.dir, Stage: stage,
+				Timeout: f.timeout, BootTimeout: f.timeout, Out: r.dir, Stage: stage, Snapshots: store, Cold: f.cold,
 				Again: func(err error) { stage(fmt.Sprintf("once more, because %v", err)) },
 			}, nil
 		},
