@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -45,8 +46,8 @@ func (p *page) stacks(s grade.Step) {
 	d.row(" ", "stack end", d.parent.Bottom.String(), d.child.Bottom.String(), "")
 	d.row(" ", "magic there", d.parent.Magic.String(), d.child.Magic.String(), "")
 	for _, im := range s.Stacks {
-		for what, why := range im.Unread {
-			p.text("", stepIndent, p.warn, plain(fmt.Sprintf("%s: %s could not be read: %s", im.Role, what, why)))
+		for _, what := range slices.Sorted(maps.Keys(im.Unread)) {
+			p.text("", stepIndent, p.warn, plain(fmt.Sprintf("%s: %s could not be read: %s", im.Role, what, im.Unread[what])))
 		}
 	}
 	p.line("")
@@ -114,11 +115,11 @@ func (d drawing) heading(text string) {
 
 // row is one line: a mark, a name and a value of each stack.
 func (d drawing) row(mark, name, parent, child, note string) {
-	if note != "" {
-		note = "  " + note
+	line := fmt.Sprintf("%s%s %s  %s  %s", strings.Repeat(" ", stepIndent-2), mark, pad(plain(name), 14), pad(plain(parent), 22), plain(child))
+	if note != "" && utf8.RuneCountInString(line)+2+utf8.RuneCountInString(note) <= d.width {
+		line += "  " + d.dim.Render(note)
 	}
-	d.line("%s%s %s  %s  %s%s", strings.Repeat(" ", stepIndent-2), mark, pad(plain(name), 14),
-		pad(plain(parent), 22), plain(child), d.dim.Render(note))
+	d.line("%s", line)
 }
 
 // slots writes words of both stacks beside each other, those at the highest

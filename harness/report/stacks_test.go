@@ -1,0 +1,93 @@
+package report_test
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"kernellab/harness/grade"
+	"kernellab/harness/report"
+	"kernellab/harness/trace"
+)
+
+// stacks are a parent's and a child's at the child's first instruction, cut down
+// to a few registers.
+func stacks() []trace.StackImage {
+	slots := func(base trace.Word, names string, values ...trace.Word) []trace.Slot {
+		var out []trace.Slot
+		for i, name := range strings.Fields(names) {
+			out = append(out, trace.Slot{Name: name, Address: base + trace.Word(8*i), Value: values[i]})
+		}
+		return out
+	}
+	image := func(role string, pid int, bottom, sp, threadSP, ax, ret trace.Word) trace.StackImage {
+		top := bottom + 0x4000
+		return trace.StackImage{
+			Task: trace.Task{PID: pid, TGID: pid, Comm: "fork-new"}, Role: role,
+			Bottom: bottom, Top: top, SP: sp, ThreadSP: threadSP, Magic: 0x57ac6e9d,
+			User:   slots(top-0x18, "ax ip sp", ax, 0x40816e, 0x7ffc0000),
+			Switch: append(slots(0xffff888003a28000, "thread.sp", threadSP), slots(threadSP, "bp ret_addr", 0, ret)...),
+		}
+	}
+	return []trace.StackImage{
+		image("parent", 83, 0xffffc90000200000, 0xffffc90000203b78, 0xffffc90000203b78, 0xffffffffffffffda, 0xffffffff81a10e3d),
+		image("child", 84, 0xffffc90000210000, 0xffffc90000213fe8, 0xffffc90000213fd8, 0, 0xffffffff81003000),
+	}
+}
+
+func TestStacks(t *testing.T) {
+	child := grade.Step{
+		Point: "ret_from_fork", Symbol: "ret_from_fork", Address: 0xffffffff81003000, PID: 84, Comm: "fork-new", Role: "child",
+		Stack: []string{"ret_from_fork+0x0/0x30", "user 0x40816e"}, Stacks: stacks(),
+	}
+	doc := grade.NewDocument(grade.Result{Lab: "fork-new", Verdict: grade.Pass, Steps: []grade.Step{child}})
+	var b bytes.Buffer
+	if err := report.Text(&b, doc, report.Style{Width: 90}); err != nil {
+		t.Fatal(err)
+	}
+	text := b.String()
+	joined := strings.Join(strings.Fields(text), " ")
+	for _, want := range []string{
+		"ret_from_fork+0x0/0x30 ← user 0x40816e",
+		"parent 83[fork-new] child 84[fork-new]",
+		"stack top 0xffffc90000204000 0xffffc90000214000",
+		"sp 0x7ffc0000 0x7ffc0000 ip 0x40816e 0x40816e ≠ ax 0xffffffffffffffda 0x0",
+		"stack used 1120 bytes nothing",
+		"≠ ret_addr 0xffffffff81a10e3d 0xffffffff81003000 ← where it goes on",
+		"thread.sp 0xffffc90000203b78 0xffffc90000213fd8",
+		"magic there 0x57ac6e9d 0x57ac6e9d",
+		"rose by 16 bytes to 0xffffc90000213fe8", "Only ax differs",
+	} {
+		if !strings.Contains(joined, want) {
+			t.Errorf("the picture lacks %q", want)
+		}
+	}
+	for line := range strings.Lines(text) {
+		if n := len([]rune(strings.TrimRight(line, "\n"))); n > 90 {
+			t.Errorf("a line of %d columns: %s", n, line)
+		}
+	}
+	if t.Failed() {
+		t.Log(text)
+	}
+}
+
+// A stack that is cut short or empty is drawn as far as it goes.
+func TestStacksDamaged(t *testing.T) {
+	for name, damage := range map[string]func(im *trace.StackImage){
+		"nothing":   func(im *trace.StackImage) { *im = trace.StackImage{} },
+		"no switch": func(im *trace.StackImage) { im.Switch = nil },
+		"one slot":  func(im *trace.StackImage) { im.Switch = im.Switch[:1] },
+		"no user":   func(im *trace.StackImage) { im.User, im.Unread = nil, map[string]string{"user registers": "E14"} },
+		"beyond":    func(im *trace.StackImage) { im.SP = ^trace.Word(0) },
+	} {
+		for which := range 2 {
+			s := grade.Step{Point: "p", Stacks: stacks()}
+			damage(&s.Stacks[which])
+			var b bytes.Buffer
+			if err := report.Text(&b, grade.NewDocument(grade.Result{Steps: []grade.Step{s}}), report.Style{}); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	}
+}
