@@ -41,7 +41,7 @@ bench: build tools kernels
 
 # Files that are made from others; a test fails when they are stale.
 generate:
-	$(GO) test ./labs ./harness/grade ./harness/report -run 'Golden|Stale|Script|Schema' -update
+	$(GO) test ./labs ./harness/grade ./harness/report ./harness/task/listing -run 'Golden|Stale|Script|Schema' -update
 
 clean:
 	rm -rf bin
