@@ -97,7 +97,7 @@ func TestGDBScriptAgreesWithRun(t *testing.T) {
 
 // gdbSession runs a lab's script in gdb against a guest of its own, and returns
 // what gdb printed until the program had ended.
-func gdbSession(t *testing.T, tg target, initrd, program, session, socket string) string {
+func gdbSession(t testing.TB, tg target, initrd, program, session, socket string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
