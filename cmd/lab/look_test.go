@@ -3,8 +3,11 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"os"
 	"strings"
 	"testing"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"kernellab/harness/arch"
 	"kernellab/harness/task"
@@ -19,6 +22,34 @@ type lookDocument struct {
 	Tasks  []task.Info   `json:"tasks"`
 	Task   task.Info     `json:"task"`
 	Frames []trace.Frame `json:"frames"`
+}
+
+// checkLookSchema checks a document against its JSON Schema.
+func checkLookSchema(t *testing.T, text []byte) {
+	t.Helper()
+	data, err := os.ReadFile("look.schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	schema, err := jsonschema.UnmarshalJSON(bytes.NewReader(data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := jsonschema.NewCompiler()
+	if err := c.AddResource("look.schema.json", schema); err != nil {
+		t.Fatal(err)
+	}
+	compiled, err := c.Compile("look.schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := compiled.Validate(doc); err != nil {
+		t.Error(err)
+	}
 }
 
 // TestLook looks into guests of both architectures, on their default kernels.
@@ -36,7 +67,12 @@ func TestLook(t *testing.T) {
 				if got := run(append(args, "--arch", a.Name), strings.NewReader(""), &stdout, &stderr); got != code {
 					t.Fatalf("lab %s: exit %d, want %d: %s", strings.Join(args, " "), got, code, stderr.String())
 				}
-				json.Unmarshal(stdout.Bytes(), &doc)
+				if args[len(args)-1] == "json" {
+					if err := json.Unmarshal(stdout.Bytes(), &doc); err != nil {
+						t.Fatal(err)
+					}
+					checkLookSchema(t, stdout.Bytes())
+				}
 				return doc, stdout.String(), stderr.String()
 			}
 			all, _, _ := look(0, "ps", "--format", "json")
