@@ -40,6 +40,9 @@ type QEMU struct {
 	Console string // kernel's name of the first serial port, for console=
 	Append  string // more kernel command line
 	Devices []string
+	// KernelROM: -kernel adds an option ROM to the machine (QEMU's
+	// hw/i386/x86.c, linuxboot), so a restored machine needs it too.
+	KernelROM bool
 }
 
 // Registers names registers by what they do, in the words of the gdbstub's
@@ -130,7 +133,7 @@ var x86_64 = Arch{
 	Name: "x86_64", GOARCH: "amd64", Debian: "amd64", GDB: "i386:x86-64",
 	QEMU: QEMU{
 		Binary: "qemu-system-x86_64", Package: "qemu-system-x86",
-		Machine: "pc", CPU: "qemu64", Console: "ttyS0",
+		Machine: "pc", CPU: "qemu64", Console: "ttyS0", KernelROM: true,
 	},
 	Registers: Registers{
 		PC: "rip", SP: "rsp", Return: "rax",

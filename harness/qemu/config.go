@@ -144,9 +144,12 @@ func (c Config) machine(memory string) []string {
 		"-m", strconv.Itoa(or(c.Memory, defaultMemory)), "-smp", strconv.Itoa(or(c.CPUs, 1)),
 		// No default devices, no configuration of the user's, no network.
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-		"-kernel", c.Kernel, "-append", c.CommandLine(),
 	}
-	if c.Initrd != "" {
+	// What a restored machine booted from is in its memory.
+	if !c.Incoming || q.KernelROM {
+		args = append(args, "-kernel", c.Kernel, "-append", c.CommandLine())
+	}
+	if c.Initrd != "" && !c.Incoming {
 		args = append(args, "-initrd", c.Initrd)
 	}
 	return append(args, q.Devices...)
