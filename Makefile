@@ -25,7 +25,7 @@ tools: build
 
 # The kernels that the tests run on.
 kernels: build
-	$(LAB) kernels fetch 6.1 6.12 7.2
+	$(LAB) kernels fetch 5.10 6.1 6.12 7.2
 
 # The gate before a commit; needs no QEMU and no kernel.
 check:

@@ -64,10 +64,10 @@ func (a *app) targets(ctx context.Context, archFlag string, specs []string, fetc
 func isFile(spec string) (bool, error) {
 	info, err := os.Stat(spec)
 	switch {
-	case err == nil && info.IsDir():
+	case err == nil && info.IsDir() && strings.Contains(spec, "/"):
 		return false, usagef("kernel %s is a folder: name an image file in it, such as %s", spec, filepath.Join(spec, "vmlinuz"))
 	case err == nil:
-		return true, nil
+		return !info.IsDir(), nil // a folder may be called like a version
 	case strings.Contains(spec, "/"):
 		return false, usagef("no kernel image at %s", spec)
 	}

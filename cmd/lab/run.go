@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"kernellab/harness"
+	"kernellab/harness/arch"
 	"kernellab/harness/grade"
 	"kernellab/harness/report"
 	"kernellab/harness/trace"
@@ -71,7 +72,7 @@ A kernel is a series (6.12: the newest packaged build), an exact version
 	fl.BoolVar(&f.cold, "cold", false, "boot the kernel instead of starting from the snapshot of a booted guest")
 	fl.StringVar(&f.at, "at", "", "when the run is over, stop in it again at this point and show all there is")
 	fl.IntVar(&f.rewind, "rewind", 0, "the same at the stop that is `N` from the end: 1 is the last")
-	fl.BoolVarP(&f.verbose, "verbose", "v", false, "show every event, and the guest's console on standard error")
+	fl.BoolVarP(&f.verbose, "verbose", "v", false, "also tell the stops that are no step, and what the run cost")
 	cmd.RegisterFlagCompletionFunc("kernel", a.kernelCompletion)
 	return cmd
 }
@@ -96,7 +97,7 @@ func (a *app) run(ctx context.Context, l labs.Lab, f runFlags) error {
 	a.cache.Sweep()
 	targets, err := a.targets(ctx, f.arch, f.kernels, a.cache.Fetch, p)
 	if err != nil {
-		return err
+		return errors.Join(err, a.ungraded(l, f.format, err))
 	}
 	doc := grade.NewDocument()
 	for i, t := range targets {
@@ -122,6 +123,18 @@ func (a *app) run(ctx context.Context, l labs.Lab, f runFlags) error {
 		return nil
 	}
 	return report.Write(a.stdout, f.format, doc, a.style())
+}
+
+// ungraded gives a program that reads the document one for a run that could not
+// begin. A mistake of usage has none.
+func (a *app) ungraded(l labs.Lab, format string, err error) error {
+	var usage usageError
+	if format == report.FormatText || errors.As(err, &usage) || errors.Is(err, context.Canceled) {
+		return nil
+	}
+	result := grade.Failure(l.Rules(arch.Names()[0]), "", err)
+	result.Arch = "" // not known: the checks are the same on each
+	return report.Write(a.stdout, format, grade.NewDocument(result), a.style())
 }
 
 // runKept runs the lab on one kernel and keeps what the run left: in the folder
@@ -235,7 +248,12 @@ func (a *app) runOne(ctx context.Context, l labs.Lab, t target, f runFlags, dir 
 		}
 		show(live.Kernel(h))
 	}
-	job.Event = func(e trace.Event) { show(live.Event(e)) }
+	job.Event = func(e trace.Event) {
+		show(live.Event(e))
+		if f.verbose && e.Aside != "" {
+			p.Say("aside: %s by %d[%s]: %s", e.Point, e.Task.PID, e.Task.Comm, e.Aside)
+		}
+	}
 	out, err := harness.Run(ctx, job)
 	if err != nil {
 		return grade.Result{}, err
