@@ -135,7 +135,7 @@ func agree(t *testing.T, z *zoo) {
 			read[i.PID] = i
 		}
 	}
-	t.Logf("%d tasks read in %.1f s, %d exchanges", len(read), time.Since(began).Seconds(), z.stub.RoundTrips()-trips)
+	t.Logf("%d tasks read in %.1f s, %d exchanges; the running one is at %#x", len(read), time.Since(began).Seconds(), z.stub.RoundTrips()-trips, current)
 	if err := z.stub.Detach(ctx); err != nil {
 		t.Fatal(err)
 	}
