@@ -135,7 +135,7 @@ func agree(t *testing.T, z *zoo) {
 			read[i.PID] = i
 		}
 	}
-	t.Logf("%d tasks read in %.1f s, %d exchanges; the running one is at %#x", len(read), time.Since(began).Seconds(), z.stub.RoundTrips()-trips, current)
+	t.Logf("%d tasks read in %.1f s, %d exchanges; the last is at %#x", len(read), time.Since(began).Seconds(), z.stub.RoundTrips()-trips, leaders[len(leaders)-1])
 	if err := z.stub.Detach(ctx); err != nil {
 		t.Fatal(err)
 	}
