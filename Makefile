@@ -27,7 +27,8 @@ tools: build
 kernels: build
 	$(LAB) kernels fetch 5.10 6.1 6.12 7.2
 
-# The gate before a commit; needs no QEMU and no kernel.
+# The gate before a commit; needs no QEMU and no kernel, and so requires none.
+check: export LAB_REQUIRE =
 check:
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo "gofmt -w the files above"; exit 1; }
 	$(GO) vet ./...
