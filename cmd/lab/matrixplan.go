@@ -24,6 +24,7 @@ type matrixTarget struct {
 	arch    arch.Arch
 	release string // or what the kernel was asked for as
 	path    string
+	digest  string // SHA-256 of the image in hex, "" when it is not the cache's
 	err     error
 }
 
@@ -149,7 +150,7 @@ func (a *app) kernelsOf(ctx context.Context, machines []arch.Arch, spec string, 
 	for _, m := range machines {
 		k, err := a.cache.Fetch(ctx, m.Name, spec, p.Report)
 		p.Done()
-		t := matrixTarget{arch: m, release: k.Release, path: k.Path}
+		t := matrixTarget{arch: m, release: k.Release, path: k.Path, digest: k.SHA256}
 		var none *images.NotFoundError
 		switch {
 		case ctx.Err() != nil:
@@ -181,7 +182,7 @@ func (a *app) cachedOrDefault(ctx context.Context, machines []arch.Arch, p *prog
 			return nil, err
 		}
 		for _, k := range all {
-			found = append(found, matrixTarget{arch: m, release: k.Release, path: k.Path})
+			found = append(found, matrixTarget{arch: m, release: k.Release, path: k.Path, digest: k.SHA256})
 		}
 		if len(all) == 0 {
 			// One that there is not is a target that says so.
@@ -205,9 +206,9 @@ func (a *app) pending(r *matrixRun, f matrixFlags, store *snapshot.Store) harnes
 				return harness.Job{}, err
 			}
 			stage("reading the kernel")
-			image, err := kernel.Open(r.target.path)
+			image, err := a.openKernel(r.target.path, r.target.digest)
 			if err != nil {
-				return harness.Job{}, fmt.Errorf("kernel %s: %w", r.target.path, err)
+				return harness.Job{}, err
 			}
 			name := strings.Join([]string{r.lab.Name, r.target.arch.Name, image.Release}, ".")
 			const several = 2 // each run has a folder of its own, also when it is alone

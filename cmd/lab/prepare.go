@@ -107,9 +107,9 @@ func (a *app) namedTargets(ctx context.Context, machines []arch.Arch, spec strin
 		if err != nil {
 			return nil, fmt.Errorf("kernel %s for %s: %w", want, m.Name, err)
 		}
-		image, err := kernel.Open(k.Path)
+		image, err := a.openKernel(k.Path, k.SHA256)
 		if err != nil {
-			return nil, fmt.Errorf("kernel %s (%s): %w", k.Release, k.Path, err)
+			return nil, err
 		}
 		found = append(found, target{arch: m, path: k.Path, image: image})
 	}
@@ -120,6 +120,20 @@ func (a *app) namedTargets(ctx context.Context, machines []arch.Arch, spec strin
 		p.Say("left out: %v", err)
 	}
 	return found, nil
+}
+
+// openKernel opens a kernel image. One whose SHA-256 the cache knows is unpacked
+// there once; digest is "" for the others.
+func (a *app) openKernel(path, digest string) (*kernel.Image, error) {
+	dir, err := a.cache.Path("unpacked")
+	if err != nil {
+		return nil, err
+	}
+	image, err := kernel.OpenKept(path, digest, dir)
+	if err != nil {
+		return nil, fmt.Errorf("kernel %s: %w", path, err)
+	}
+	return image, nil
 }
 
 // guestFiles returns the lab's program for the machine and the initramfs, which

@@ -1,0 +1,72 @@
+package kernel
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+// OpenKept is Open for an image whose SHA-256, in hex, is known: it is unpacked
+// once, into a file of folder dir, and read from there afterwards. The file is
+// mapped, not read, so that opening costs what is looked at. When it can not be
+// used the image itself is opened; that it can not be written is no error.
+func OpenKept(path, digest, dir string) (*Image, error) {
+	if len(digest) != 64 {
+		return Open(path)
+	}
+	kept := filepath.Join(dir, digest)
+	if im, err := openFlat(kept); err == nil {
+		im.SHA256 = digest
+		return im, nil
+	}
+	im, err := Open(path)
+	if err == nil && im.SHA256 == digest {
+		keep(kept, im.flat)
+	}
+	return im, err
+}
+
+// openFlat opens an unpacked image without reading it whole. The mapping stays
+// as long as the process: an Image has no end.
+func openFlat(path string) (*Image, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if info.Size() == 0 || info.Size() > maxImage {
+		return nil, fmt.Errorf("unpacked image %s has %d bytes: want 1 to %d", path, info.Size(), maxImage)
+	}
+	data, err := syscall.Mmap(int(f.Fd()), 0, int(info.Size()), syscall.PROT_READ, syscall.MAP_PRIVATE)
+	if err != nil {
+		return nil, fmt.Errorf("map %s: %w", path, err)
+	}
+	im, err := parse(data)
+	if err != nil {
+		return nil, errors.Join(err, syscall.Munmap(data))
+	}
+	return im, nil
+}
+
+// keep writes an unpacked image so that it is there whole or not at all.
+func keep(path string, data []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".unpacked-*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	err = errors.Join(err, f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		os.Remove(f.Name())
+	}
+	return err
+}
