@@ -22,6 +22,10 @@ type Arch struct {
 
 	QEMU QEMU
 
+	// Nops are instructions that do nothing but move the PC on. Most functions
+	// of a kernel begin with one, where ftrace may put a call.
+	Nops [][]byte
+
 	Registers Registers
 	Syscall   Syscall
 	Current   Current
@@ -135,6 +139,10 @@ var x86_64 = Arch{
 		Binary: "qemu-system-x86_64", Package: "qemu-system-x86",
 		Machine: "pc", CPU: "qemu64", Console: "ttyS0", KernelROM: true,
 	},
+	Nops: [][]byte{
+		{0x0f, 0x1f, 0x44, 0x00, 0x00}, // nopl 0(%rax,%rax), arch/x86/include/asm/nops.h
+		{0xf3, 0x0f, 0x1e, 0xfa},       // endbr64, a nop without indirect branch tracking
+	},
 	Registers: Registers{
 		PC: "rip", SP: "rsp", Return: "rax",
 		Args: []string{"rdi", "rsi", "rdx", "rcx", "r8", "r9"},
@@ -183,6 +191,10 @@ var riscv64 = Arch{
 	QEMU: QEMU{
 		Binary: "qemu-system-riscv64", Package: "qemu-system-misc",
 		Machine: "virt", CPU: "rv64", Console: "ttyS0",
+	},
+	Nops: [][]byte{
+		{0x13, 0x00, 0x00, 0x00}, // nop
+		{0x01, 0x00},             // c.nop
 	},
 	Registers: Registers{
 		PC: "pc", SP: "sp", Return: "a0", Link: "ra",

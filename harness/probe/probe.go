@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -59,8 +60,9 @@ type driver struct {
 	reader *task.Reader
 	points []*point
 	armed  map[uint64]*point
-	at     uint64       // where the guest stands, 0 before its first stop
-	tgids  map[int]bool // the program and its children
+	at     uint64            // where the guest stands, 0 before its first stop
+	nops   map[uint64]uint64 // sizes of the nops at points, 0 for other instructions
+	tgids  map[int]bool      // the program and its children
 	rounds []*round
 	last   map[string]uint64 // registers at the stop before
 }
@@ -133,7 +135,7 @@ func newDriver(c Config) (*driver, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &driver{Config: c, reader: reader, armed: map[uint64]*point{}, tgids: map[int]bool{c.TGID: true}}
+	d := &driver{Config: c, reader: reader, armed: map[uint64]*point{}, nops: map[uint64]uint64{}, tgids: map[int]bool{c.TGID: true}}
 	for i, p := range c.Plan.Points {
 		d.points = append(d.points, &point{Point: p, Resolved: resolved[i]})
 	}
@@ -158,7 +160,11 @@ func (d *driver) serve(ctx, waiting context.Context) error {
 // when it polls the interrupt controller of x86 (cpu_handle_interrupt in
 // accel/tcg/cpu-exec.c), and the same call would be counted twice.
 func (d *driver) next(ctx, waiting context.Context) (rsp.Stop, error) {
-	if d.armed[d.at] != nil {
+	moved, err := d.overNop(ctx)
+	if err != nil {
+		return rsp.Stop{}, fmt.Errorf("move over the breakpoint at %s: %w", d.where(d.at), err)
+	}
+	if d.armed[d.at] != nil && !moved {
 		stop, err := d.Stub.Step(ctx, "")
 		if err != nil {
 			return stop, fmt.Errorf("step off the breakpoint at %s: %w", d.where(d.at), err)
@@ -175,6 +181,32 @@ func (d *driver) next(ctx, waiting context.Context) (rsp.Stop, error) {
 		return stop, fmt.Errorf("wait for a stop: %w", err)
 	}
 	return stop, nil
+}
+
+// overNop moves the PC past an instruction that does nothing. That is what
+// running it would do, but spares a step, at each of which QEMU throws away all
+// code it has translated (gdb_vm_state_change in gdbstub/softmmu.c).
+func (d *driver) overNop(ctx context.Context) (bool, error) {
+	if d.armed[d.at] == nil {
+		return false, nil
+	}
+	size, known := d.nops[d.at]
+	if !known {
+		var code [5]byte
+		if err := d.Stub.ReadMemory(ctx, d.at, code[:]); err != nil {
+			return false, err
+		}
+		for _, nop := range d.Arch.Nops {
+			if bytes.HasPrefix(code[:], nop) {
+				size = uint64(len(nop))
+			}
+		}
+		d.nops[d.at] = size
+	}
+	if size == 0 || d.armed[d.at+size] != nil {
+		return false, nil
+	}
+	return true, d.Stub.WriteRegister(ctx, d.Arch.Registers.PC, d.at+size)
 }
 
 // arm inserts the breakpoints of the points that want chooses.
