@@ -166,6 +166,24 @@ func TestFetch(t *testing.T) {
 	}
 }
 
+// What is wrong is read in apt's words, not in a number that a path may hold.
+func TestRemedy(t *testing.T) {
+	failed := func(output string) error {
+		return fmt.Errorf("download: %w", &commandError{Name: helper, Output: output, Err: errors.New("exit status 100")})
+	}
+	for name, tt := range map[string]struct{ output, want string }{
+		"not on the mirror":    {"Err:1 http://mirror/pool/x.deb\n  404  Not Found [IP: 192.0.2.1 80]", "--refresh"},
+		"wrong hash":           {"E: Failed to fetch x  Hash Sum mismatch", "--refresh"},
+		"404 in a file's name": {"File not found - /tmp/740419144/x.deb (2: No such file or directory)", "check the network"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := remedy(failed(tt.output)); !strings.Contains(got, tt.want) {
+				t.Errorf("remedy = %q, want %q in it", got, tt.want)
+			}
+		})
+	}
+}
+
 func TestFetchFails(t *testing.T) {
 	const release, spec = "6.1.0-50-cloud-amd64", "6.1"
 	image := map[string]string{"boot/vmlinuz-" + release: "an image"}

@@ -262,7 +262,7 @@ func remedy(err error) string {
 		return "; make room with: lab clean, or set LAB_CACHE to a folder on another disk"
 	case !errors.As(err, &c) || c.Name != helper:
 		return ""
-	case strings.Contains(c.Output, "Hash Sum mismatch"), strings.Contains(c.Output, "unexpected size"), strings.Contains(c.Output, "404"):
+	case strings.Contains(c.Output, "Hash Sum mismatch"), strings.Contains(c.Output, "unexpected size"), strings.Contains(c.Output, "404  Not Found"):
 		return "; the package index may be out of date, run: lab kernels fetch --refresh, or set LAB_DEBIAN_MIRROR to another mirror"
 	}
 	return "; check the network, or set LAB_DEBIAN_MIRROR to another mirror"
