@@ -13,6 +13,7 @@ var layers = []string{
 	"cmd/lab",
 	"labs",
 	"harness",
+	"harness/submission",
 	"harness/report",
 	"harness/regress",
 	"harness/grade",

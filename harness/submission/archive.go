@@ -1,0 +1,184 @@
+package submission
+
+import (
+	"archive/tar"
+	"archive/zip"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+	"strings"
+)
+
+// archives are the extensions of archives.
+var archives = []string{".tar.gz", ".tgz", ".tar", ".zip"}
+
+const (
+	maxEntries  = 2000
+	maxUnpacked = 64 << 20 // of a stream that has to be unpacked to be searched
+)
+
+// entry is a file in an archive.
+type entry struct {
+	name string // cleaned: no folder twice, nothing above the root
+	mode fs.FileMode
+	open func() (io.ReadCloser, error)
+}
+
+func unusable(hint, message string, args ...any) *Problem {
+	return &Problem{Part: PartAll, Message: fmt.Sprintf(message, args...), Hint: hint}
+}
+
+// fromArchive reads an archive. All that can be wrong in it is the student's.
+func fromArchive(ctx context.Context, name string, info fs.FileInfo) (*files, error) {
+	lower := strings.ToLower(info.Name())
+	i := slices.IndexFunc(archives, func(ext string) bool { return strings.HasSuffix(lower, ext) })
+	if i < 0 {
+		return nil, unusable("hand in a folder, or a "+strings.Join(archives, ", "), "%s is no kind of archive that can be read", clip(info.Name()))
+	}
+	if info.Size() > maxArchive {
+		return nil, unusable("it need hold nothing but the program and the answers", "the archive is larger than %d MiB, which is the limit", maxArchive>>20)
+	}
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	if archives[i] == ".zip" {
+		return fromZip(ctx, file, info.Size())
+	}
+	var stream io.Reader = file
+	if archives[i] != ".tar" {
+		unzipped, err := gzip.NewReader(file)
+		if err != nil {
+			return nil, unusable("make it again", "the archive is broken: %v", err)
+		}
+		stream = unzipped
+	}
+	return fromTar(ctx, stream)
+}
+
+func fromZip(ctx context.Context, r io.ReaderAt, size int64) (*files, error) {
+	z, err := zip.NewReader(r, size)
+	// Names that lead out of the folder are never made a path of the host's.
+	if err != nil && !errors.Is(err, zip.ErrInsecurePath) {
+		return nil, unusable("make it again", "the archive is broken: %v", err)
+	}
+	var entries []entry
+	for _, f := range z.File {
+		entries = append(entries, entry{f.Name, f.Mode(), f.Open})
+	}
+	return pick(ctx, entries)
+}
+
+// fromTar reads a stream. Of its files only those that may be wanted are kept.
+func fromTar(ctx context.Context, stream io.Reader) (*files, error) {
+	bounded := &io.LimitedReader{R: stream, N: maxUnpacked}
+	t := tar.NewReader(bounded)
+	var entries []entry
+	for {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		h, err := t.Next()
+		if err == io.EOF {
+			break
+		}
+		if bounded.N <= 0 || len(entries) > maxEntries {
+			return nil, unusable("it need hold nothing but the program and the answers", "there is too much in the archive")
+		}
+		if err != nil && !errors.Is(err, tar.ErrInsecurePath) {
+			return nil, unusable("make it again", "the archive is broken: %v", err)
+		}
+		mode := h.FileInfo().Mode()
+		if h.Typeflag == tar.TypeLink {
+			mode |= fs.ModeSymlink // a link to another file of the archive, or of the host
+		}
+		e := entry{name: h.Name, mode: mode}
+		if base := path.Base(h.Name); mode.IsRegular() && slices.Contains(names, base) {
+			data, err := io.ReadAll(io.LimitReader(t, limit(base)+1))
+			if err != nil {
+				return nil, unusable("make it again", "the archive is broken: %v", err)
+			}
+			e.open = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(string(data))), nil }
+		}
+		entries = append(entries, e)
+	}
+	return pick(ctx, entries)
+}
+
+// pick takes the files at the root of an archive, or in the only folder there.
+func pick(ctx context.Context, entries []entry) (*files, error) {
+	if len(entries) > maxEntries {
+		return nil, unusable("it need hold nothing but the program and the answers", "more than %d files are in the archive", maxEntries)
+	}
+	f := &files{data: map[string][]byte{}}
+	var inside []entry
+	for _, e := range entries {
+		clean := path.Clean(strings.ReplaceAll(e.name, `\`, "/"))
+		switch {
+		case clean == ".":
+		case !fs.ValidPath(clean):
+			f.ignore(e.name)
+		default:
+			inside = append(inside, entry{clean, e.mode, e.open})
+		}
+	}
+	root := onlyRoot(inside)
+	seen := map[string]bool{}
+	for _, e := range inside {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		name, ok := strings.CutPrefix(e.name, root)
+		switch {
+		case !ok || name == "" || e.mode.IsDir() && !slices.Contains(names, name):
+		case !slices.Contains(names, name):
+			f.ignore(name)
+		case seen[name]:
+			delete(f.data, name)
+			f.bad(name, "make the archive again", "it is there twice")
+		case !e.mode.IsRegular():
+			f.bad(name, "hand in the file itself", "%s, not a regular file", kind(e.mode))
+		default:
+			f.unpack(name, e)
+		}
+		seen[name] = true
+	}
+	return f, nil
+}
+
+func (f *files) unpack(name string, e entry) {
+	r, err := e.open()
+	if err == nil {
+		err = f.keep(name, r)
+		r.Close()
+	}
+	if err != nil {
+		f.bad(name, "make the archive again", "it can not be unpacked: %v", err)
+	}
+}
+
+// onlyRoot returns the folder that holds all entries, with its slash, or "".
+func onlyRoot(entries []entry) string {
+	only := ""
+	for _, e := range entries {
+		first, _, below := strings.Cut(e.name, "/")
+		switch {
+		case strings.HasPrefix(first, ".") || first == "__MACOSX":
+		case !below && !e.mode.IsDir(), only != "" && only != first:
+			return ""
+		default:
+			only = first
+		}
+	}
+	if only == "" {
+		return ""
+	}
+	return only + "/"
+}
