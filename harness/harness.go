@@ -42,8 +42,11 @@ type Job struct {
 	// runs as /bin/NAME with NAME its name in the guest.
 	Program     string
 	ProgramName string
-	Plan        probe.Plan
-	Rules       grade.Rules
+	// Bring says that the program is not in the initramfs and is to be brought
+	// to the guest when it is up. It takes the place of one of its name there.
+	Bring bool
+	Plan  probe.Plan
+	Rules grade.Rules
 
 	Timeout     time.Duration // limit of the program, default from the boot's time
 	BootTimeout time.Duration // limit of the boot, default three minutes
@@ -100,6 +103,13 @@ func Run(ctx context.Context, j Job) (*Outcome, error) {
 // once is one try.
 func (j Job) once(ctx context.Context) (_ *Outcome, err error) {
 	config := j.config()
+	program, err := j.parcel(&config)
+	if err != nil {
+		return nil, err
+	}
+	if config.Parcel != nil {
+		defer config.Parcel.Close()
+	}
 	console, err := j.open(ConsoleFile)
 	if err != nil {
 		return nil, err
@@ -123,6 +133,7 @@ func (j Job) once(ctx context.Context) (_ *Outcome, err error) {
 	if err != nil {
 		return nil, err
 	}
+	rec.bring = program
 	out, err := rec.run(ctx)
 	if isOops(err) && m.discard != nil {
 		// It may have come up broken without a word.
@@ -187,6 +198,7 @@ type recording struct {
 	trace trace.Trace
 	file  *trace.Writer
 	proc  *guest.Process
+	bring []byte // the program, when the guest does not have it yet
 	out   Outcome
 }
 
@@ -285,7 +297,13 @@ func (r *recording) run(ctx context.Context) (*Outcome, error) {
 func (r *recording) drive(ctx context.Context) error {
 	var err error
 	err = r.m.answered(ctx, func(ctx context.Context) (err error) {
-		r.proc, err = r.m.Agent.Start(ctx, guest.Program{Path: "/bin/" + r.ProgramName})
+		path := "/bin/" + r.ProgramName
+		if r.bring != nil {
+			if err := r.m.Agent.Put(ctx, path, r.bring); err != nil {
+				return err
+			}
+		}
+		r.proc, err = r.m.Agent.Start(ctx, guest.Program{Path: path})
 		return err
 	})
 	if err != nil {

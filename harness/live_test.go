@@ -118,32 +118,38 @@ func openKernel(t *testing.T, k images.Kernel) *kernel.Image {
 	return im
 }
 
-// job prepares a run of a lab with a program of its own, nil for the lab's.
+// job prepares a run of a lab with a program of its own, nil for the lab's, which
+// the guest has in any case.
 func job(t *testing.T, a arch.Arch, k images.Kernel, program fs.FS) harness.Job {
 	t.Helper()
 	l, cache := lab(t), &images.Cache{}
-	if program == nil {
-		program = l.Program()
+	build := func(program fs.FS) string {
+		binary, err := cache.BuildProgram(t.Context(), a.GOARCH, l.Name, program, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return binary
 	}
-	binary, err := cache.BuildProgram(t.Context(), a.GOARCH, l.Name, program, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	binary := build(l.Program())
 	initrd, err := cache.Initramfs(t.Context(), a.GOARCH, map[string]string{l.Name: binary}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
+	if program != nil {
+		binary = build(program)
+	}
 	return harness.Job{
 		Lab: l.Name, Arch: a, Image: openKernel(t, k), Kernel: k.Path, Initrd: initrd,
 		Program: binary, ProgramName: l.Name, Plan: l.Plan(a.Name), Rules: l.Rules(a.Name), Out: outDir(t),
+		Bring: program != nil,
 	}
 }
 
-// The lab passes on every kernel, and lab check's verdict over the recorded
-// trace is the run's.
+// The lab passes on every kernel, with a program that is brought to the guest, and
+// lab check's verdict over the recorded trace is the run's.
 func TestForkNewPasses(t *testing.T) {
 	eachKernel(t, func(t *testing.T, a arch.Arch, k images.Kernel) {
-		j := job(t, a, k, nil)
+		j := job(t, a, k, lab(t).Program())
 		out, err := harness.Run(t.Context(), j)
 		if err != nil {
 			t.Fatalf("run: %v\n%s", err, strings.Join(harness.Console(err), "\n"))
@@ -227,10 +233,11 @@ func TestWrongPrograms(t *testing.T) {
 		{"hang", 6 * time.Second, []string{"did not end within 6s"}},
 	}
 	eachArch(t, func(t *testing.T, a arch.Arch, k images.Kernel) {
+		snapshots := store(t)
 		for _, tt := range tests {
 			t.Run(tt.program, func(t *testing.T) {
 				j := job(t, a, k, os.DirFS("../labs/fork-new/testdata/wrong/"+tt.program))
-				j.Timeout = tt.limit
+				j.Timeout, j.Snapshots = tt.limit, snapshots
 				out, err := harness.Run(t.Context(), j)
 				if err != nil {
 					t.Fatalf("run: %v\n%s", err, strings.Join(harness.Console(err), "\n"))

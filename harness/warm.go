@@ -163,7 +163,7 @@ func (j Job) snapshotOnce(ctx context.Context, c qemu.Config, d *snapshot.Draft)
 	if err := errors.Join(d.RAM.Truncate(0), d.RAM.Truncate(c.Size())); err != nil {
 		return err
 	}
-	c.RAM = d.RAM
+	c.RAM, c.Parcel = d.RAM, nil
 	var text bytes.Buffer
 	m, err := j.boot(ctx, func(ctx context.Context) (*Machine, error) {
 		return await(ctx, c, j.Image.Release, j.BootTimeout, &text)

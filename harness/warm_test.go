@@ -50,8 +50,9 @@ func TestWarmEqualsCold(t *testing.T) {
 			t.Errorf("a cold run made a snapshot: %v", left)
 		}
 		j.Cold = false
-		for _, name := range []string{"the run that makes the snapshot", "the run after it"} {
+		for _, name := range []string{"the run that makes the snapshot", "the run after it", "one whose program is brought"} {
 			began := false
+			j.Bring = strings.Contains(name, "brought")
 			j.Began = func(_ trace.Header, m *harness.Machine) { began = m.Restored > 0 }
 			warm := pass(t, j)
 			if !began {

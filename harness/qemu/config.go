@@ -32,14 +32,22 @@ type Config struct {
 	// Incoming starts the machine without booting it: it waits for Restore
 	// and Cont, and maps RAM copy-on-write.
 	Incoming bool
+	// Parcel is a file of ParcelSize bytes that the guest's root finds as the
+	// memory of a PCI device, copy-on-write: a program for a guest that has
+	// booted already. The default is an empty one.
+	Parcel *os.File
 }
+
+// ParcelSize is the size of Config.Parcel in bytes, which is the same for every
+// machine because snapshots depend on it.
+const ParcelSize = 16 << 20
 
 // defaultMemory is enough for every kernel and lab of the course, in MiB.
 const defaultMemory = 256
 
 // firstFD is the number in QEMU of the first descriptor it inherits, where
 // exec.Cmd.ExtraFiles start: the console's, the gdbstub's and, with Config.RAM,
-// the monitor's and the memory's.
+// the monitor's and the memory's, then the parcel's.
 const firstFD = 3
 
 // Path returns the executable that Start runs.
@@ -82,7 +90,9 @@ func (c Config) Args() []string {
 	if c.RAM != nil {
 		args = append(args, "-chardev", chardev("qmp", ""), "-mon", "chardev=qmp,mode=control")
 		args = append(args, "-object", c.backend(fd))
+		fd++
 	}
+	args = append(args, c.parcel(fd)...)
 	if c.Incoming {
 		args = append(args, "-incoming", "defer")
 	}
@@ -102,12 +112,23 @@ func (c Config) memory() string {
 
 // backend is the guest's memory in the file of descriptor fd.
 func (c Config) backend(fd int) string {
-	share := "on"
-	if c.Incoming {
-		share = "off"
-	}
-	return fmt.Sprintf("memory-backend-file,id=ram,size=%dM,mem-path=/proc/self/fd/%d,share=%s", or(c.Memory, defaultMemory), fd, share)
+	return fmt.Sprintf("memory-backend-file,id=ram,size=%dM,mem-path=/proc/self/fd/%d,share=%s", or(c.Memory, defaultMemory), fd, onOff(!c.Incoming))
 }
+
+// parcel is the device that Config.Parcel is the memory of, in the file of
+// descriptor fd. It is shared in a machine to be saved, which makes Save leave it
+// out, and never in a restored one, where QEMU would want it at the address that
+// the guest has not given it yet (QEMU's migration/ram.c). master=on lets a machine
+// with it be saved (hw/misc/ivshmem.c).
+func (c Config) parcel(fd int) []string {
+	object := fmt.Sprintf("memory-backend-ram,id=parcel,size=%dM,share=%s", ParcelSize>>20, onOff(!c.Incoming))
+	if c.Parcel != nil {
+		object = fmt.Sprintf("memory-backend-file,id=parcel,size=%dM,mem-path=/proc/self/fd/%d,share=off", ParcelSize>>20, fd)
+	}
+	return []string{"-object", object, "-device", parcelDevice}
+}
+
+const parcelDevice = "ivshmem-plain,memdev=parcel,master=on"
 
 // Size returns the guest's memory in bytes, which a new file for Config.RAM has
 // to have.
@@ -122,13 +143,15 @@ func (c Config) Identity() []string {
 	if c.Initrd != "" {
 		c.Initrd = "initrd"
 	}
-	return c.machine(",memory-backend=ram")
+	return append(c.machine(",memory-backend=ram"), "-device", fmt.Sprintf("%s,size=%dM", parcelDevice, ParcelSize>>20))
 }
 
 // Replay returns a shell command that runs the same machine by hand: the
 // console on the terminal, the gdbstub on a socket in the current folder.
 func (c Config) Replay() string {
 	words := append([]string{c.Path()}, c.machine("")...)
+	c.Parcel = nil
+	words = append(words, c.parcel(0)...)
 	words = append(words, "-serial", "mon:stdio", "-gdb", "unix:gdb.sock,server=on,wait=off")
 	for i, w := range words {
 		words[i] = quote(w)
@@ -153,6 +176,13 @@ func (c Config) machine(memory string) []string {
 		args = append(args, "-initrd", c.Initrd)
 	}
 	return append(args, q.Devices...)
+}
+
+func onOff(on bool) string {
+	if on {
+		return "on"
+	}
+	return "off"
 }
 
 func or(v, fallback int) int {

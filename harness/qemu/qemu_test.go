@@ -38,34 +38,46 @@ func TestArgs(t *testing.T) {
 	}
 	inherited := []string{"-chardev", "socket,id=console,fd=3", "-serial", "chardev:console", "-chardev", "socket,id=gdb,fd=4", "-gdb", "chardev:gdb"}
 	inFile := machine("pc,memory-backend=ram", "qemu64")
+	parcel := func(object string) []string {
+		return []string{"-object", object, "-device", "ivshmem-plain,memdev=parcel,master=on"}
+	}
+	empty := parcel("memory-backend-ram,id=parcel,size=16M,share=on")
 	tests := []struct {
 		name string
 		c    Config
 		want []string
 	}{
 		{"x86_64", Config{Arch: x86, Kernel: "vmlinuz", Initrd: "base.cpio"},
-			join(machine("pc", "qemu64"), []string{"-append", "console=ttyS0 nokaslr oops=panic panic=-1 loglevel=4", "-initrd", "base.cpio"}, inherited)},
+			join(machine("pc", "qemu64"), []string{"-append", "console=ttyS0 nokaslr oops=panic panic=-1 loglevel=4", "-initrd", "base.cpio"}, inherited, empty)},
+		{"with a parcel", Config{Arch: x86, Kernel: "vmlinuz", Parcel: os.Stdin},
+			join(machine("pc", "qemu64"), []string{"-append", "console=ttyS0 nokaslr oops=panic panic=-1 loglevel=4"}, inherited,
+				parcel("memory-backend-file,id=parcel,size=16M,mem-path=/proc/self/fd/5,share=off"))},
 		{"riscv64, more words and halted", Config{Arch: riscv, Kernel: "vmlinuz", Append: "lab.mode=shell", Halted: true},
-			join(machine("virt", "rv64"), []string{"-append", "console=ttyS0 nokaslr oops=panic panic=-1 loglevel=4 lab.mode=shell"}, inherited, []string{"-S"})},
+			join(machine("virt", "rv64"), []string{"-append", "console=ttyS0 nokaslr oops=panic panic=-1 loglevel=4 lab.mode=shell"}, inherited, empty, []string{"-S"})},
 		{"gdb of the user's", Config{Arch: x86, Kernel: "vmlinuz", GDBSocket: "/tmp/a,b"},
 			join(machine("pc", "qemu64"), []string{"-append", "console=ttyS0 nokaslr oops=panic panic=-1 loglevel=4",
 				"-chardev", "socket,id=console,fd=3", "-serial", "chardev:console",
-				"-chardev", "socket,id=gdb,server=on,wait=off,path=/tmp/a,,b", "-gdb", "chardev:gdb"})},
+				"-chardev", "socket,id=gdb,server=on,wait=off,path=/tmp/a,,b", "-gdb", "chardev:gdb"}, empty)},
 		{"memory in a file", Config{Arch: x86, Kernel: "vmlinuz", RAM: os.Stdin},
 			join(inFile, []string{"-append", "console=ttyS0 nokaslr oops=panic panic=-1 loglevel=4"}, inherited, []string{
 				"-chardev", "socket,id=qmp,fd=5", "-mon", "chardev=qmp,mode=control",
-				"-object", "memory-backend-file,id=ram,size=256M,mem-path=/proc/self/fd/6,share=on"})},
+				"-object", "memory-backend-file,id=ram,size=256M,mem-path=/proc/self/fd/6,share=on"}, empty)},
+		{"restored with a parcel", Config{Arch: x86, Kernel: "vmlinuz", RAM: os.Stdin, Incoming: true, Parcel: os.Stdin},
+			join(inFile, []string{"-append", "console=ttyS0 nokaslr oops=panic panic=-1 loglevel=4"}, inherited, []string{
+				"-chardev", "socket,id=qmp,fd=5", "-mon", "chardev=qmp,mode=control",
+				"-object", "memory-backend-file,id=ram,size=256M,mem-path=/proc/self/fd/6,share=off"},
+				parcel("memory-backend-file,id=parcel,size=16M,mem-path=/proc/self/fd/7,share=off"), []string{"-incoming", "defer", "-S"})},
 		{"restored, for gdb of the user's", Config{Arch: x86, Kernel: "vmlinuz", RAM: os.Stdin, Incoming: true, GDBSocket: "g"},
 			join(inFile, []string{"-append", "console=ttyS0 nokaslr oops=panic panic=-1 loglevel=4",
 				"-chardev", "socket,id=console,fd=3", "-serial", "chardev:console",
 				"-chardev", "socket,id=gdb,server=on,wait=off,path=g", "-gdb", "chardev:gdb",
 				"-chardev", "socket,id=qmp,fd=4", "-mon", "chardev=qmp,mode=control",
-				"-object", "memory-backend-file,id=ram,size=256M,mem-path=/proc/self/fd/5,share=off",
-				"-incoming", "defer", "-S"})},
+				"-object", "memory-backend-file,id=ram,size=256M,mem-path=/proc/self/fd/5,share=off"},
+				parcel("memory-backend-ram,id=parcel,size=16M,share=off"), []string{"-incoming", "defer", "-S"})},
 		{"both", Config{Arch: x86, Kernel: "vmlinuz", GDBSocket: "g", ConsoleSocket: "c"},
 			join(machine("pc", "qemu64"), []string{"-append", "console=ttyS0 nokaslr oops=panic panic=-1 loglevel=4",
 				"-chardev", "socket,id=console,server=on,wait=off,path=c", "-serial", "chardev:console",
-				"-chardev", "socket,id=gdb,server=on,wait=off,path=g", "-gdb", "chardev:gdb"})},
+				"-chardev", "socket,id=gdb,server=on,wait=off,path=g", "-gdb", "chardev:gdb"}, empty)},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -80,6 +92,7 @@ func TestReplay(t *testing.T) {
 	got := Config{Arch: lookup(t, "x86_64"), Kernel: "/tmp/it's here", Memory: 512}.Replay()
 	want := `qemu-system-x86_64 -M pc -cpu qemu64 -accel tcg -m 512 -smp 1 -nodefaults -no-user-config -display none -no-reboot ` +
 		`-kernel '/tmp/it'\''s here' -append 'console=ttyS0 nokaslr oops=panic panic=-1 loglevel=4' ` +
+		`-object memory-backend-ram,id=parcel,size=16M,share=on -device ivshmem-plain,memdev=parcel,master=on ` +
 		`-serial mon:stdio -gdb unix:gdb.sock,server=on,wait=off`
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("Replay -want +got:\n%s", diff)

@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -105,13 +106,16 @@ func Start(ctx context.Context, c Config) (_ *VM, err error) {
 	if c.GDBSocket == "" && err == nil {
 		err = pair(&vm.gdb)
 	}
-	inherit := func() []*os.File { return theirs }
+	var more []*os.File // the caller's, which it closes
 	if c.RAM != nil && err == nil {
 		var conn net.Conn
 		if err = pair(&conn); err == nil {
 			vm.monitor, vm.incoming = newMonitor(conn.(*net.UnixConn)), c.Incoming
 		}
-		inherit = func() []*os.File { return append(theirs[:len(theirs):len(theirs)], c.RAM) }
+		more = append(more, c.RAM)
+	}
+	if c.Parcel != nil {
+		more = append(more, c.Parcel)
 	}
 	if err != nil {
 		return nil, err
@@ -119,7 +123,7 @@ func Start(ctx context.Context, c Config) (_ *VM, err error) {
 	vm.cmd = exec.Command(path, c.Args()...)
 	vm.cmd.Stderr = vm.stderr
 	vm.cmd.Stdout = vm.stderr
-	vm.cmd.ExtraFiles = inherit()
+	vm.cmd.ExtraFiles = slices.Concat(theirs, more)
 	vm.cmd.WaitDelay = grace
 	vm.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 

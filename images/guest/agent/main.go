@@ -65,6 +65,7 @@ func boot() error {
 		return err
 	}
 	s := newServer()
+	s.parcel = openParcel()
 	s.link = wire.NewLink(console, wire.Config{
 		Side:    wire.Guest,
 		Text:    func([]byte) {}, // noise before the first frame

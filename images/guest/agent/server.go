@@ -32,6 +32,7 @@ const (
 type server struct {
 	link   *wire.Link
 	broken chan error
+	parcel parcel
 
 	mu       sync.Mutex
 	programs map[int]*program
@@ -71,6 +72,8 @@ func (s *server) handle(r wire.Request) {
 		err = s.kill(r.PID)
 	case wire.OpRead:
 		err = s.read(r)
+	case wire.OpPut:
+		err = s.parcel.put(r)
 	default:
 		err = fmt.Errorf("unknown request %q", r.Op)
 	}

@@ -21,6 +21,7 @@ const (
 	OpWait  Op = "wait"  // answered when it has ended
 	OpKill  Op = "kill"
 	OpRead  Op = "read" // a file's content, in pieces
+	OpPut   Op = "put"  // make an executable of what lies in the parcel
 )
 
 // Request is the host's message.
@@ -28,10 +29,12 @@ type Request struct {
 	ID   uint64   `json:"id"`
 	Op   Op       `json:"op"`
 	PID  int      `json:"pid,omitempty"`  // go, wait, kill
-	Path string   `json:"path,omitempty"` // start, read
+	Path string   `json:"path,omitempty"` // start, read, put
 	Args []string `json:"args,omitempty"` // start: argv, the name included
 	Env  []string `json:"env,omitempty"`  // start
 	Keep int      `json:"keep,omitempty"` // start: bytes of output kept
+	Size int      `json:"size,omitempty"` // put: bytes of the parcel
+	Sum  uint32   `json:"sum,omitempty"`  // put: their CRC-32 (IEEE)
 }
 
 // Reply is the guest's answer to the request of the same ID. Its blob is the
