@@ -44,6 +44,9 @@ type Lab struct {
 	Sequence, Hits grade.Scored
 	Checks         []Check
 
+	Submission Submission
+	Questions  []Question
+
 	program fs.FS
 }
 
@@ -271,6 +274,9 @@ func (l Lab) Rules(arch string) grade.Rules {
 			Name: c.Name, At: c.At, Observed: c.Observed.For(arch), Expected: c.Expected.For(arch),
 			Format: c.Format, Why: c.Why, Score: c.Score,
 		})
+	}
+	for _, q := range l.Questions {
+		r.Questions = append(r.Questions, q.rule(arch))
 	}
 	return r
 }

@@ -32,6 +32,8 @@ func parse(file string, data []byte) (Lab, error) {
 		{"sequence", false, r.scored("sequence", &lab.Sequence)},
 		{"hits", false, r.scored("hits", &lab.Hits)},
 		{"checks", false, r.at("checks", r.list(func(i int, n ast.Node) { r.check(i, n, &lab) }))},
+		{"submission", false, r.at("submission", func(p pair) { r.submission(p, &lab) })},
+		{"questions", false, r.at("questions", r.list(func(i int, n ast.Node) { r.question(i, n, &lab) }))},
 	})
 	if r.errs == nil {
 		r.validate(lab)
@@ -129,6 +131,7 @@ func (r *reader) validate(lab Lab) {
 		r.probe(path, p)
 		seen = append(seen, p.Name)
 	}
+	r.asked(lab)
 	told := map[string]bool{}
 	for _, a := range arch.Names() {
 		var all *multierror.Error

@@ -1,49 +1,205 @@
 package grade
 
-// Question asks a student for something whose truth a run shows.
-type Question struct {
-	Name   string // its key in the file of answers
-	Type   string // see QuestionTypes
-	Prompt string
-	Unit   string // of a number: "bytes"
+import (
+	"errors"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
 
-	Choices []string // of a choice or a set: what may be answered; of an order: the points
-
-	At        string // the point whose event the truth sees; "" is none
-	Truth     string // an expression; of an order there is none, its truth is the run
-	Tolerance Tolerance
-
-	Hint   string // told when the answer is wrong
-	Read   string // what to read
-	Reveal bool   // whether the truth is told when the answer is wrong
-	Score  int    // 0 is 1
-}
-
-// Tolerance is how far a number may be from the truth.
-type Tolerance struct {
-	Absolute float64 // in the number's unit
-	Relative float64 // 0.05 is five per cent of the truth
-}
-
-// The types of question.
-const (
-	TypeNumber  = "number"
-	TypeAddress = "address"
-	TypeSymbol  = "symbol"
-	TypeChoice  = "choice"
-	TypeOrder   = "order"
-	TypeSet     = "set"
+	"kernellab/harness/trace"
 )
 
-// QuestionTypes returns the types.
-func QuestionTypes() []string {
-	return []string{TypeNumber, TypeAddress, TypeSymbol, TypeChoice, TypeOrder, TypeSet}
+// KindQuestion is the kind of the checks that are answers to questions.
+const KindQuestion = "question"
+
+// questionChecks are the checks of the questions, none of them made yet. A run
+// that is not a submission is asked nothing.
+func (r Rules) questionChecks() []Check {
+	var out []Check
+	if r.Answers == nil {
+		return nil
+	}
+	for _, q := range r.Questions {
+		out = append(out, Check{
+			Name: q.Name, Kind: KindQuestion, Type: q.Type, Prompt: q.Prompt,
+			Verdict: Skip, MaxScore: q.score(),
+		})
+	}
+	return out
 }
 
-// Answers are what a student answered, by the question's name.
-type Answers map[string]Answer
+// NeedsReference reports whether a question is asked whose truth t does not show
+// because the program did not get there, so that a run of the lab's own program
+// has to. A nil t shows nothing.
+func NeedsReference(t *trace.Trace, r Rules) bool {
+	if r.Answers == nil || len(r.Questions) == 0 {
+		return false
+	}
+	if t == nil {
+		return true
+	}
+	v, err := newView(t, r)
+	if err != nil {
+		return false // can not be graded at all
+	}
+	return slices.ContainsFunc(r.Questions, func(q Question) bool {
+		_, err := v.truth(q)
+		var m *missing
+		return errors.As(err, &m) && m.point != ""
+	})
+}
 
-// Answer is the answer to one question by architecture; the key "" is every one.
-// A value is an int or float64 of a number, an int of an address, a string of a
-// symbol or choice, a []string of an order or set.
-type Answer map[string]any
+// answers grades the answers; reference, which may be nil, shows what the run
+// itself does not.
+func (g *grader) answers(reference *view) {
+	if g.rules.Answers == nil {
+		return
+	}
+	first := len(g.result.Checks) - len(g.rules.Questions)
+	for i, q := range g.rules.Questions {
+		g.answer(g.check(first+i), q, reference)
+	}
+}
+
+func (g *grader) answer(c *Check, q Question, reference *view) {
+	given, ok := g.rules.Answers[q.Name].For(g.result.Arch)
+	if !ok {
+		c.Observed = "not answered"
+		settle(c, false)
+		g.find(g.end(), FindAnswer, "", "question %s is not answered", q.Name)
+		return
+	}
+	if why, bad := given.(Invalid); bad {
+		c.Observed = "not understood: " + clip(string(why), 200)
+		settle(c, false)
+		g.find(g.end(), FindAnswer, "", "question %s: %s", q.Name, c.Observed)
+		return
+	}
+	c.Observed = q.show(given)
+	seen, truth, err := g.view, any(nil), error(&missing{what: "the program was not run"})
+	if !g.absent {
+		truth, err = seen.truth(q)
+	}
+	if err != nil && reference != nil {
+		seen = reference
+		truth, err = seen.truth(q)
+	}
+	if err != nil {
+		g.unanswerable(c, q, err)
+		return
+	}
+	g.truths = append(g.truths, known{q, truth})
+	settle(c, seen.right(q, given, truth))
+	if c.Verdict == Pass {
+		return
+	}
+	c.Hint, c.Read = q.Hint, q.Read
+	if q.Reveal {
+		c.Expected = q.show(truth)
+		g.find(g.end(), FindAnswer, "", "question %s: answered %s, and it is %s", q.Name, c.Observed, c.Expected)
+		return
+	}
+	g.find(g.end(), FindAnswer, "", "question %s: %s is not right", q.Name, c.Observed)
+}
+
+// unanswerable is a question whose truth is not known. That the program did not
+// get to a point is the program's doing; all else is ours.
+func (g *grader) unanswerable(c *Check, q Question, err error) {
+	c.Verdict, c.Score = Skip, 0
+	c.Observed = "not graded: " + reason(err)
+	g.find(g.end(), FindNotSeen, "", "question %s: %s", q.Name, c.Observed)
+	var m *missing
+	if !errors.As(err, &m) || m.point == "" {
+		g.ours = append(g.ours, "question "+q.Name+": "+c.Observed)
+	}
+}
+
+// right reports whether an answer is the truth.
+func (v *view) right(q Question, given, truth any) bool {
+	switch q.Type {
+	case TypeNumber:
+		return near(q.Tolerance, given, truth)
+	case TypeAddress:
+		return equal(given, truth)
+	case TypeSymbol:
+		name, _ := given.(string)
+		return bareSymbol(name) == truth || v.isPoint(bareSymbol(name), truth)
+	case TypeChoice:
+		a, aok := given.(string)
+		b, bok := truth.(string)
+		return aok && bok && sameWord(a, b)
+	}
+	a, aok := given.([]string)
+	b, bok := truth.([]string)
+	if !aok || !bok {
+		return false
+	}
+	if q.Type == TypeSet {
+		a, b = slices.Clone(a), slices.Clone(b)
+		fold := func(x, y string) int { return strings.Compare(strings.ToLower(x), strings.ToLower(y)) }
+		slices.SortFunc(a, fold)
+		slices.SortFunc(b, fold)
+	}
+	return slices.EqualFunc(a, b, sameWord)
+}
+
+// near compares numbers. Without a tolerance whole numbers are compared by all of
+// their 64 bits.
+func near(tol Tolerance, given, truth any) bool {
+	if tol == (Tolerance{}) {
+		return equal(given, truth)
+	}
+	a, aok := float(given)
+	b, bok := float(truth)
+	if !aok || !bok {
+		return false
+	}
+	return math.Abs(a-b) <= max(tol.Absolute, tol.Relative*math.Abs(b))
+}
+
+// bareSymbol is a symbol without what is often written after one: "()", "+0x0".
+func bareSymbol(s string) string {
+	s, _, _ = strings.Cut(strings.TrimSpace(s), "+0x0")
+	return strings.TrimSpace(strings.TrimSuffix(s, "()"))
+}
+
+// isPoint reports whether name is the point that symbol is on this kernel: the
+// symbols differ between kernels, and the points do not.
+func (v *view) isPoint(name string, symbol any) bool {
+	return slices.ContainsFunc(v.trace.Header.Points, func(p trace.Point) bool {
+		return p.Point == name && p.Symbol == symbol
+	})
+}
+
+// show writes an answer, or the truth, for a person.
+func (q Question) show(val any) string {
+	switch val := val.(type) {
+	case []string:
+		sep := ", "
+		if q.Type == TypeOrder {
+			sep = " → "
+		}
+		if len(val) == 0 {
+			return "none of them"
+		}
+		return clip(strings.Join(val, sep), 400)
+	case string:
+		return clip(val, 200)
+	case int:
+		if q.Type == TypeAddress {
+			return trace.Word(val).String()
+		}
+		return unit(strconv.Itoa(val), q.Unit)
+	case float64:
+		return unit(strconv.FormatFloat(val, 'g', -1, 64), q.Unit)
+	}
+	return ""
+}
+
+func unit(number, unit string) string {
+	if unit == "" {
+		return number
+	}
+	return number + " " + unit
+}

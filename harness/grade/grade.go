@@ -20,7 +20,11 @@ import (
 
 // Grade judges t by r. The result is complete in every case: what could not be
 // graded is a result with verdict Error.
-func Grade(t *trace.Trace, r Rules) Result {
+func Grade(t *trace.Trace, r Rules) Result { return grade(t, nil, r, nil) }
+
+// grade is Grade with the findings about what was handed in, and with a run of
+// the lab's own program for the answers that t does not settle.
+func grade(t *trace.Trace, reference *view, r Rules, handed []Finding) Result {
 	res := newResult(r)
 	if t == nil {
 		return res.errorf("there is no trace")
@@ -39,12 +43,16 @@ func Grade(t *trace.Trace, r Rules) Result {
 		return res.errorf("%v", err)
 	}
 	g := &grader{view: v, result: &res}
+	for _, f := range handed {
+		g.findings = append(g.findings, placed{0, f})
+	}
 	// Findings of the same place are told in this order, causes first.
-	n := len(res.Checks)
+	n := len(res.Checks) - len(r.questionChecks())
 	g.status(g.check(n - 1))
 	g.path()
 	g.values()
 	g.output(g.check(n - 2))
+	g.answers(reference)
 	g.finish()
 	return res
 }
@@ -70,13 +78,19 @@ func newResult(r Rules) Result {
 		res.Checks = append(res.Checks, Check{Name: name, Verdict: Skip, MaxScore: score, Why: why})
 		res.MaxScore += score
 	}
-	add(r.sequence().Name, r.sequence().Score, "")
-	add(r.hits().Name, r.hits().Score, "")
-	for _, c := range r.Checks {
-		add(c.Name, c.score(), c.Why)
+	if !r.AnswersOnly {
+		add(r.sequence().Name, r.sequence().Score, "")
+		add(r.hits().Name, r.hits().Score, "")
+		for _, c := range r.Checks {
+			add(c.Name, c.score(), c.Why)
+		}
+		add(checkOutput, 1, "")
+		add(checkExit, 1, "")
 	}
-	add(checkOutput, 1, "")
-	add(checkExit, 1, "")
+	for _, c := range r.questionChecks() {
+		res.Checks = append(res.Checks, c)
+		res.MaxScore += c.MaxScore
+	}
 	return res
 }
 
@@ -100,6 +114,11 @@ type grader struct {
 	// unmade are the checks whose evidence the harness did not bring, though the
 	// guest was stopped where it lay: not the student's mistake.
 	unmade []string
+	// ours are the questions whose truth the harness did not bring.
+	ours []string
+	// absent: no program was run, or none that counts.
+	absent bool
+	truths []known
 }
 
 // placed is a finding and the place in the trace where it showed.

@@ -21,6 +21,12 @@ type Rules struct {
 
 	Sequence, Hits Scored
 	Checks         []CheckRule
+
+	// Questions are asked when there are Answers, be they none: a submission's.
+	Questions []Question
+	Answers   Answers
+	// AnswersOnly leaves out all but the questions: no program was asked for.
+	AnswersOnly bool
 }
 
 // Point is what is expected of one place.
@@ -163,6 +169,7 @@ func (r Rules) Validate() error {
 			}
 		}
 	}
+	r.validateQuestions(bad)
 	return errs.ErrorOrNil()
 }
 

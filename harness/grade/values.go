@@ -112,7 +112,10 @@ func (g *grader) finish() {
 		}
 		res.Findings = append(res.Findings, f.Finding)
 	}
+	g.conceal()
 	switch {
+	case len(g.ours) > 0:
+		*res = res.errorf("%s", strings.Join(g.ours, "; "))
 	case pass && len(g.findings) == 0:
 		res.Verdict = Pass
 	case len(g.unmade) > 0 && len(g.findings) == len(g.unmade):

@@ -94,6 +94,14 @@ type Check struct {
 	Score    int     `json:"score"`
 	MaxScore int     `json:"max_score"`
 	Why      string  `json:"why,omitempty"`
+	// Kind is "" of what is checked in the run, and KindQuestion of an answer,
+	// whose observed is what was answered. What is expected is then told only
+	// where the lab reveals it.
+	Kind   string `json:"kind,omitempty"`
+	Type   string `json:"type,omitempty"`   // of the question
+	Prompt string `json:"prompt,omitempty"` // the question
+	Hint   string `json:"hint,omitempty"`   // of an answer that is wrong
+	Read   string `json:"read,omitempty"`   // what to read about it
 	// Lines are the program's output around what was looked for in it.
 	Lines []OutputLine `json:"lines,omitempty"`
 }
@@ -128,6 +136,9 @@ const (
 	FindExit        = "exit"         // the program's exit status
 	FindSignal      = "signal"       // the program was killed
 	FindTimeout     = "timeout"      // the program did not end
+	FindAnswer      = "answer"       // a question is not answered rightly
+	FindSubmission  = "submission"   // something is wrong with what was handed in
+	FindCompile     = "compile"      // the program does not compile
 )
 
 // Finding is one thing that does not hold, told to a person.

@@ -1,0 +1,135 @@
+package grade
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"kernellab/harness/trace"
+)
+
+// Submitted is what is graded of a submission.
+type Submitted struct {
+	Rules Rules // with the answers, or nil for none asked
+	// Trace is the run of the student's program; nil when there is none that
+	// could be run.
+	Trace *trace.Trace
+	// Reference is a run of the lab's own program, for the answers whose truth
+	// Trace does not show. NeedsReference says when it is wanted.
+	Reference *trace.Trace
+	// Findings are what is wrong with what was handed in.
+	Findings []Finding
+	// Kernel and QEMU stand in the result when there is no trace at all.
+	Kernel, QEMU string
+}
+
+// GradeSubmission judges a submission. What could not be run scores nothing, and
+// the answers count all the same.
+func GradeSubmission(s Submitted) Result {
+	var reference *view
+	var lost error
+	if s.Reference != nil {
+		if reference, lost = newView(s.Reference, s.Rules); lost != nil {
+			reference = nil
+		}
+	}
+	if s.Trace != nil {
+		return grade(s.Trace, reference, s.Rules, s.Findings)
+	}
+	res := newResult(s.Rules)
+	res.Kernel, res.QEMU = s.Kernel, s.QEMU
+	if s.Reference != nil {
+		h := s.Reference.Header
+		res.Kernel, res.QEMU, res.Arch = h.Kernel.Release, h.QEMU, h.Arch
+	}
+	if lost != nil {
+		return res.errorf("the lab's own program, which the answers are compared with: %v", lost)
+	}
+	g := &grader{view: &view{trace: &trace.Trace{}, rules: s.Rules}, result: &res, absent: true}
+	for _, f := range s.Findings {
+		g.findings = append(g.findings, placed{0, f})
+	}
+	for i := range res.Checks {
+		res.Checks[i].Observed = "no program was run"
+	}
+	if err := s.Rules.Validate(); err != nil {
+		return res.errorf("the rules of lab %s do not hold: %v", s.Rules.Lab, err)
+	}
+	g.answers(reference)
+	g.finish()
+	if res.Verdict != Error && len(res.Checks) == 0 {
+		return res.errorf("the lab asks for nothing that could be graded")
+	}
+	return res
+}
+
+// known is the truth of a question.
+type known struct {
+	Question
+	truth any
+}
+
+// withheld stands for a value that a question asks for.
+const withheld = "(a question asks for it)"
+
+// conceal takes out of the rest of the result what the questions ask for: the
+// value of a check that passes, and what was read at a step, would give it away
+// to the next attempt. What a failing check saw stays, as that is what has to be
+// mended.
+func (g *grader) conceal() {
+	secrets, images := map[string]bool{}, false
+	symbols := map[string]bool{}
+	for _, k := range g.truths {
+		if k.Reveal {
+			continue
+		}
+		switch t := k.truth.(type) {
+		case int:
+			secrets[strconv.Itoa(t)], secrets[trace.Word(t).String()] = true, true
+			images = true
+		case string:
+			secrets[t] = true
+			if k.Type == TypeSymbol {
+				symbols[t] = true
+			}
+		}
+	}
+	if len(secrets) == 0 {
+		return
+	}
+	tells := func(text string) bool {
+		return slices.ContainsFunc(strings.FieldsFunc(text, notOfWord), func(w string) bool { return secrets[w] })
+	}
+	for i, c := range g.result.Checks {
+		if c.Kind == "" && c.Verdict == Pass && len(c.Lines) == 0 && (tells(c.Expected) || tells(c.Observed)) {
+			g.result.Checks[i].Expected, g.result.Checks[i].Observed = withheld, withheld
+		}
+	}
+	for i, s := range g.result.Steps {
+		step := &g.result.Steps[i]
+		step.Values = slices.Clone(s.Values)
+		for j, v := range s.Values {
+			if tells(v.Text) {
+				step.Values[j].Text = withheld
+			}
+		}
+		if symbols[s.Symbol] {
+			step.Symbol, step.Why = "", ""
+		}
+		if len(symbols) > 0 {
+			step.Stack = nil
+		}
+		if images {
+			step.Stacks = nil
+		}
+	}
+}
+
+func notOfWord(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) && r != '_' }
+
+// Problem returns a finding about what was handed in.
+func Problem(kind, format string, args ...any) Finding {
+	return Finding{Kind: kind, Message: fmt.Sprintf(format, args...)}
+}

@@ -1,0 +1,165 @@
+package labs
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/goccy/go-yaml/ast"
+
+	"kernellab/harness/grade"
+	"kernellab/harness/submission"
+)
+
+// Submission is what a student hands in.
+type Submission struct {
+	Program, Answers submission.Need
+	Languages        []string // of a program; nil is all
+}
+
+// Question asks a student for something whose truth the run shows.
+type Question struct {
+	Name, Type, Prompt string
+	Unit               string
+	Choices            []Named // the expressions are conditions, nil for none
+	At                 string
+	Truth              ByArch
+	Tolerance          grade.Tolerance
+	Hint, Read         string
+	Reveal             bool
+	Score              int
+}
+
+// Takes reports whether the lab takes submissions.
+func (l Lab) Takes() bool {
+	return l.Submission.Program != submission.None || l.Submission.Answers != submission.None
+}
+
+// Handed returns what is read of a submission to this lab.
+func (l Lab) Handed() submission.Options {
+	o := submission.Options{
+		Program: l.Submission.Program, Answers: l.Submission.Answers, Languages: l.Submission.Languages,
+	}
+	for _, q := range l.Questions {
+		o.Questions = append(o.Questions, q.rule("")) // names, types and choices are the same on all
+	}
+	return o
+}
+
+func (q Question) rule(arch string) grade.Question {
+	out := grade.Question{
+		Name: q.Name, Type: q.Type, Prompt: q.Prompt, Unit: q.Unit,
+		At: q.At, Truth: q.Truth.For(arch), Tolerance: q.Tolerance,
+		Hint: q.Hint, Read: q.Read, Reveal: q.Reveal, Score: q.Score,
+	}
+	for _, c := range q.Choices {
+		out.Choices = append(out.Choices, grade.Alternative{Name: c.Name, When: c.Expr.For(arch)})
+	}
+	return out
+}
+
+func (r *reader) submission(p pair, lab *Lab) {
+	s := &lab.Submission
+	r.fields(p.value, "submission", []field{
+		{"program", false, r.need(&s.Program)},
+		{"languages", false, r.list(func(_ int, n ast.Node) {
+			languages := []string{submission.Go, submission.C}
+			word, _ := scalar(n)
+			if word != submission.Go && word != submission.C {
+				r.bad(line(n), "languages: unknown language %q%s", word, didYouMean(word, languages))
+				return
+			}
+			s.Languages = append(s.Languages, word)
+		})},
+		{"answers", false, r.need(&s.Answers)},
+	})
+}
+
+func (r *reader) need(to *submission.Need) func(pair) {
+	return func(p pair) {
+		switch word, _ := scalar(p.value); word {
+		case "required":
+			*to = submission.Required
+		case "optional":
+			*to = submission.Optional
+		default:
+			r.bad(p.line, "%s: want required or optional, not %q; leave it out when there is none", p.key, word)
+		}
+	}
+}
+
+func (r *reader) question(i int, n ast.Node, lab *Lab) {
+	path := fmt.Sprintf("questions[%d]", i)
+	var q Question
+	r.lines[path] = line(n)
+	r.fields(n, "question", []field{
+		{"name", true, r.at(path+".name", r.text(&q.Name))},
+		{"type", true, r.at(path+".type", r.text(&q.Type))},
+		{"prompt", true, r.text(&q.Prompt)},
+		{"unit", false, r.at(path+".unit", r.text(&q.Unit))},
+		{"choices", false, r.at(path+".choices", r.choices(&q.Choices, path+".choices"))},
+		{"at", false, r.at(path+".at", r.text(&q.At))},
+		{"truth", false, r.at(path+".truth", r.byArch(&q.Truth))},
+		{"tolerance", false, r.at(path+".tolerance", r.tolerance(&q.Tolerance))},
+		{"hint", false, r.text(&q.Hint)},
+		{"read", false, r.text(&q.Read)},
+		{"reveal", false, r.truth(&q.Reveal)},
+		{"score", false, r.number(&q.Score, 1, 100)},
+	})
+	lab.Questions = append(lab.Questions, q)
+}
+
+// choices reads a list of texts, or texts with a condition each.
+func (r *reader) choices(to *[]Named, path string) func(pair) {
+	return func(p pair) {
+		if _, ok := p.value.(*ast.SequenceNode); !ok {
+			r.named(to, path)(p)
+			return
+		}
+		r.list(func(i int, n ast.Node) {
+			r.lines[fmt.Sprintf("%s[%d]", path, i)] = line(n)
+			s, ok := scalar(n)
+			if !ok || strings.TrimSpace(s) == "" || strings.Contains(s, "\n") {
+				r.bad(line(n), "choices: want one line of text")
+				return
+			}
+			*to = append(*to, Named{Name: s})
+		})(p)
+	}
+}
+
+// tolerance reads "4" or "5%".
+func (r *reader) tolerance(to *grade.Tolerance) func(pair) {
+	return func(p pair) {
+		s, _ := scalar(p.value)
+		text, percent := strings.CutSuffix(s, "%")
+		n, err := strconv.ParseFloat(text, 64)
+		if err != nil || !(n >= 0 && n < 1e18) {
+			r.bad(p.line, "tolerance: want a number such as 16 or a part such as 5%%, not %q", s)
+			return
+		}
+		if percent {
+			to.Relative = n / 100
+		} else {
+			to.Absolute = n
+		}
+	}
+}
+
+// asked reports what is wrong between the questions and what is handed in.
+func (r *reader) asked(lab Lab) {
+	for i, q := range lab.Questions {
+		if !name.MatchString(q.Name) {
+			r.bad(r.lines[fmt.Sprintf("questions[%d].name", i)], "name %q: want small letters, digits and hyphens", q.Name)
+		}
+	}
+	asked := lab.Submission.Answers != submission.None
+	switch {
+	case len(lab.Questions) > 0 && !asked:
+		r.bad(r.lines["questions"], `questions: nobody is asked: say "submission: {answers: required}"`)
+	case len(lab.Questions) == 0 && asked:
+		r.bad(r.lines["submission"], "submission: answers are asked for, and there are no questions")
+	case len(lab.Submission.Languages) > 0 && lab.Submission.Program == submission.None:
+		r.bad(r.lines["submission"], "submission: languages of a program that is not asked for")
+	}
+}
