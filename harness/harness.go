@@ -303,7 +303,7 @@ func (r *recording) drive(ctx context.Context) error {
 				return err
 			}
 		}
-		r.proc, err = r.m.Agent.Start(ctx, guest.Program{Path: path})
+		r.proc, err = r.m.Agent.Start(ctx, guest.Program{Path: path, Writable: r.Plan.Writable})
 		return err
 	})
 	if err != nil {

@@ -39,6 +39,9 @@ type Lab struct {
 
 	Output []string // what the program prints, line by line
 	Exit   int      // its exit status
+	// Writable are files below /sys that the program may write to, though only
+	// root could: switches of the kernel that the lab is about.
+	Writable []string
 
 	Points         []Point
 	Sequence, Hits grade.Scored
@@ -237,7 +240,7 @@ func (l Lab) Program() fs.FS { return l.program }
 
 // Plan returns what the probe drives on an architecture.
 func (l Lab) Plan(arch string) probe.Plan {
-	var plan probe.Plan
+	plan := probe.Plan{Writable: slices.Clone(l.Writable)}
 	for _, p := range l.Points {
 		point := probe.Point{
 			Name: p.Name, Role: p.Role, Entry: p.Entry, Step: p.Step, Armed: p.Armed,

@@ -222,6 +222,7 @@ func TestLoadRefuses(t *testing.T) {
 		"two documents":          {good, "a: 1\n---\nb: 2\n", `2 YAML documents`},
 		"an alias":               {"title: A process is born", "title: *x", `labs/fork-new/lab.yaml`},
 		"output of two lines":    {"    - Child Complete!\n", "    - \"Child\\nComplete\"\n", `output: want one line of text`},
+		"writable elsewhere":     {"  exit: 0\n", "  exit: 0\n  writable: [/etc/passwd]\n", `writable: want the path of a file below /sys, not "/etc/passwd"`},
 		"hits of a point":        {"- point: copy_process\n", "- point: copy_process\n    hits: none\n", `hits: want a number from 1 to 1000`},
 	}
 	for name, tt := range tests {

@@ -3,6 +3,7 @@ package labs
 import (
 	"errors"
 	"fmt"
+	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -60,6 +61,14 @@ func (r *reader) program(p pair, lab *Lab) {
 			lab.Output = append(lab.Output, s)
 		})},
 		{"exit", false, r.number(&lab.Exit, 0, 255)},
+		{"writable", false, r.list(func(i int, n ast.Node) {
+			s, ok := scalar(n)
+			if !ok || s != path.Clean(s) || !strings.HasPrefix(s, "/sys/") {
+				r.bad(line(n), "writable: want the path of a file below /sys, not %q", s)
+				return
+			}
+			lab.Writable = append(lab.Writable, s)
+		})},
 	})
 }
 

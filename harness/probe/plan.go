@@ -10,6 +10,9 @@ package probe
 // Plan is what to stop at, for one architecture.
 type Plan struct {
 	Points []Point
+	// Writable are files below /sys that the program may write to, though only
+	// root could.
+	Writable []string
 }
 
 // Point is one place to stop at.

@@ -19,6 +19,9 @@ type Program struct {
 	// Keep bounds the output that is kept, in bytes: 256 KiB when zero, 4
 	// MiB at most. The rest is counted.
 	Keep int
+	// Writable are files below /sys that the program may write to,
+	// though only root could: a switch of the kernel that a lab is about.
+	Writable []string
 }
 
 // Process is a program of the guest.
@@ -94,7 +97,7 @@ func (a *Agent) Start(ctx context.Context, p Program) (*Process, error) {
 	if env == nil {
 		env = []string{"PATH=/bin:/bbin", "HOME=/tmp"}
 	}
-	r, err := a.do(ctx, wire.Request{Op: wire.OpStart, Path: p.Path, Args: p.Args, Env: env, Keep: p.Keep}, nil)
+	r, err := a.do(ctx, wire.Request{Op: wire.OpStart, Path: p.Path, Args: p.Args, Env: env, Keep: p.Keep, Writable: p.Writable}, nil)
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", p.Path, err)
 	}

@@ -205,6 +205,12 @@ func main() {
 		os.Stdout.Close()
 		os.Stderr.Close()
 		os.Exit(4)
+	case "write":
+		f, err := os.OpenFile("/sys/kernel/mm/transparent_hugepage/enabled", os.O_WRONLY, 0)
+		if err != nil {
+			os.Exit(1)
+		}
+		f.Close()
 	case "signal":
 		syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		time.Sleep(time.Hour)
@@ -259,8 +265,9 @@ func exerciseAgent(ctx context.Context, t *testing.T, a *guest.Agent) error {
 	for _, c := range []struct {
 		name string
 		args []string
-		kill bool // while it runs
-		held bool // do not let it go
+		may  []string // files that it may write to
+		kill bool     // while it runs
+		held bool     // do not let it go
 		ok   func(e guest.Exit, pid int) bool
 	}{
 		{name: "report", args: []string{"exercise", "report"}, ok: func(e guest.Exit, pid int) bool {
@@ -272,6 +279,8 @@ func exerciseAgent(ctx context.Context, t *testing.T, a *guest.Agent) error {
 		{name: "the lab's program", args: []string{"fork-new"}, ok: func(e guest.Exit, _ int) bool {
 			return e.Code == 0 && sorted(string(e.Merged())) == "Child Complete!\nThis is Child Process!\nThis is Parent Process!"
 		}},
+		{name: "may not write", args: []string{"exercise", "write"}, ok: func(e guest.Exit, _ int) bool { return e.Code == 1 }},
+		{name: "may write", args: []string{"exercise", "write"}, may: []string{"/sys/kernel/mm/transparent_hugepage/enabled"}, ok: func(e guest.Exit, _ int) bool { return e.Code == 0 }},
 		{name: "kill", args: []string{"exercise", "loop"}, kill: true, ok: func(e guest.Exit, _ int) bool {
 			return e.Signal == syscall.SIGKILL && e.Code == -1
 		}},
@@ -298,7 +307,7 @@ func exerciseAgent(ctx context.Context, t *testing.T, a *guest.Agent) error {
 			return e.Code == 127 && e.ExecError == "no such file or directory"
 		}},
 	} {
-		p, err := a.Start(ctx, guest.Program{Path: "/bin/" + c.args[0], Args: c.args})
+		p, err := a.Start(ctx, guest.Program{Path: "/bin/" + c.args[0], Args: c.args, Writable: c.may})
 		if err != nil {
 			return err
 		}

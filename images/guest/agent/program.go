@@ -32,6 +32,11 @@ type program struct {
 }
 
 func (s *server) start(r wire.Request) (pid int, err error) {
+	for _, file := range r.Writable {
+		if err := grant(file); err != nil {
+			return 0, err
+		}
+	}
 	argv := r.Args
 	if len(argv) == 0 {
 		argv = []string{path.Base(r.Path)}
@@ -98,6 +103,18 @@ func (s *server) start(r wire.Request) (pid int, err error) {
 	p.out.collect(2, stderr)
 	go s.finish(p)
 	return pid, nil
+}
+
+// grant lets everybody write to a switch of the kernel. The program gets no more
+// of root's rights than this.
+func grant(file string) error {
+	if file != path.Clean(file) || !strings.HasPrefix(file, "/sys/") {
+		return fmt.Errorf("make %s writable: only files below /sys can be", file)
+	}
+	if err := os.Chmod(file, 0o666); err != nil {
+		return fmt.Errorf("make a switch of the kernel writable: %w", err)
+	}
+	return nil
 }
 
 func (s *server) find(pid int) (*program, error) {

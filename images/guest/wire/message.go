@@ -35,6 +35,9 @@ type Request struct {
 	Keep int      `json:"keep,omitempty"` // start: bytes of output kept
 	Size int      `json:"size,omitempty"` // put: bytes of the parcel
 	Sum  uint32   `json:"sum,omitempty"`  // put: their CRC-32 (IEEE)
+	// Writable are files below /sys that everybody may write to from
+	// now on (start).
+	Writable []string `json:"writable,omitempty"`
 }
 
 // Reply is the guest's answer to the request of the same ID. Its blob is the
