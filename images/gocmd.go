@@ -15,8 +15,10 @@ import (
 // goTool is the go command to build with, resolved for one folder: which
 // toolchain that is can depend on the folder's go.mod.
 type goTool struct {
-	Root    string `json:"GOROOT"`
-	Version string `json:"GOVERSION"`
+	Root       string `json:"GOROOT"`
+	Version    string `json:"GOVERSION"`
+	Tools      string `json:"GOTOOLDIR"`
+	Experiment string `json:"GOEXPERIMENT"`
 }
 
 // findGo asks the go command of PATH what it is.
@@ -25,7 +27,7 @@ func findGo(ctx context.Context, dir string) (goTool, error) {
 	if err != nil {
 		return goTool{}, fmt.Errorf("find the go command, which builds the guest's programs: %w; install Go 1.26 or newer", err)
 	}
-	out, err := command{Path: path, Args: []string{"env", "-json", "GOROOT", "GOVERSION"}, Dir: dir, Env: goEnv("")}.run(ctx)
+	out, err := command{Path: path, Args: []string{"env", "-json", "GOROOT", "GOVERSION", "GOTOOLDIR", "GOEXPERIMENT"}, Dir: dir, Env: goEnv("")}.run(ctx)
 	if err != nil {
 		return goTool{}, fmt.Errorf("ask the go command for its version: %w", err)
 	}

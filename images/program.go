@@ -18,6 +18,7 @@ import (
 
 const (
 	programFormat = "program 1"
+	programModule = "module program\n\ngo 1.26\n"
 
 	// Limits on the sources of a program, which may be a stranger's.
 	maxSources    = 64
@@ -37,7 +38,8 @@ func (e *CompileError) Error() string { return fmt.Sprintf("%s does not compile:
 // BuildProgram compiles a guest program from the *.go files in the root of src,
 // tests excepted, and returns the path of a static binary. The sources are of
 // one package main and import the standard library only; what is wrong with them
-// is a [*CompileError].
+// is a [*CompileError]. The sources are trusted: a stranger's are compiled by a
+// [Compiler].
 func (c *Cache) BuildProgram(ctx context.Context, goarch, name string, src fs.FS, p Progress) (string, error) {
 	path, err := c.buildProgram(ctx, goarch, name, src, p)
 	var ce *CompileError
@@ -68,7 +70,7 @@ func (c *Cache) buildProgram(ctx context.Context, goarch, name string, src fs.FS
 	if err := os.Mkdir(mod, 0o700); err != nil {
 		return "", err
 	}
-	if err := os.WriteFile(filepath.Join(mod, "go.mod"), []byte("module program\n\ngo 1.26\n"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(mod, "go.mod"), []byte(programModule), 0o600); err != nil {
 		return "", err
 	}
 	h := sha256.New()

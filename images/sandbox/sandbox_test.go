@@ -1,0 +1,149 @@
+package sandbox_test
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"kernellab/images/sandbox"
+)
+
+// each runs a test with every kind that this host offers.
+func each(t *testing.T, test func(t *testing.T, b sandbox.Box)) {
+	for _, k := range []sandbox.Kind{sandbox.Bubblewrap, sandbox.Landlock} {
+		t.Run(string(k), func(t *testing.T) {
+			b, err := sandbox.Find(t.Context(), k)
+			var none *sandbox.UnavailableError
+			if errors.As(err, &none) {
+				t.Skip(err)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			test(t, b)
+		})
+	}
+}
+
+func shell(t *testing.T, b sandbox.Box, script string, l sandbox.Limits) (sandbox.Result, error) {
+	t.Helper()
+	return b.Run(t.Context(), sandbox.Command{
+		Path: "/bin/sh", Args: []string{"-c", script}, Env: []string{"PATH=/usr/bin:/bin"},
+		Work: t.TempDir(), Read: sandbox.System(), Limits: l,
+	})
+}
+
+// What is not given can not be read, and nothing but the work folder be written.
+func TestReach(t *testing.T) {
+	secret := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(secret, []byte("the answers"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	each(t, func(t *testing.T, b sandbox.Box) {
+		for name, script := range map[string]string{
+			"a host file":      "cat " + secret,
+			"passwd":           "cat /etc/passwd",
+			"environment":      "cat /proc/$PPID/environ",
+			"write the system": "echo x > /usr/bin/planted",
+			"write a root":     "echo x > /planted",
+			"write elsewhere":  "echo x > " + filepath.Dir(secret) + "/planted",
+			"list home":        "ls /root /home",
+			"a device":         "head -c 1 /dev/zero",
+		} {
+			r, err := shell(t, b, script, sandbox.Limits{})
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			if r.Code == 0 || strings.Contains(r.Output, "answers") {
+				t.Errorf("%s: exit status %d, %q: want a refusal", name, r.Code, r.Output)
+			}
+		}
+		r, err := shell(t, b, "echo made > file && cat file && env", sandbox.Limits{})
+		if err != nil || r.Code != 0 || !strings.HasPrefix(r.Output, "made\n") {
+			t.Errorf("its own folder: %+v, %v", r, err)
+		}
+		if strings.Contains(r.Output, "HOME=") {
+			t.Errorf("the environment is not only what was given:\n%s", r.Output)
+		}
+	})
+}
+
+func TestLimits(t *testing.T) {
+	each(t, func(t *testing.T, b sandbox.Box) {
+		small := sandbox.Limits{CPU: time.Second, Memory: 64 << 20, FileSize: 1 << 20, Output: 100}
+		for _, tt := range []struct{ name, script, want string }{
+			{"for ever", "while :; do :; done", "more than 1s of processor time"},
+			{"a huge file", "exec head -c 2000000 /usr/bin/perl /usr/bin/bash /usr/bin/dpkg > file", "a file of more than 1 MiB"},
+			{"memory", `exec perl -e '$x = "x" x 1e9'`, "more than 64 MiB of memory"},
+			{"none", "exit 3", ""},
+		} {
+			r, err := shell(t, b, tt.script, small)
+			if err != nil {
+				t.Errorf("%s: %v", tt.name, err)
+			}
+			if r.Code == 0 || r.Exceeded != tt.want {
+				t.Errorf("%s: exit status %d, exceeded %q, want %q\n%s", tt.name, r.Code, r.Exceeded, tt.want, r.Output)
+			}
+		}
+		r, err := shell(t, b, "i=0; while [ $i -lt 100 ]; do echo 0123456789; i=$((i+1)); done", small)
+		if err != nil || r.Code != 0 || !strings.HasSuffix(r.Output, "… and 1000 bytes more\n") {
+			t.Errorf("much output: %+v, %v", r, err)
+		}
+	})
+}
+
+// A command that waits uses no processor time: that it took too long is the
+// host's trouble. It leaves no process.
+func TestWall(t *testing.T) {
+	each(t, func(t *testing.T, b sandbox.Box) {
+		marker := "31.4159"
+		_, err := shell(t, b, "sleep "+marker+" & sleep "+marker, sandbox.Limits{Wall: 500 * time.Millisecond})
+		var late *sandbox.TimeoutError
+		if !errors.As(err, &late) {
+			t.Errorf("error %v, want a TimeoutError", err)
+		}
+		look, limit := time.NewTicker(20*time.Millisecond), time.After(10*time.Second)
+		defer look.Stop()
+		for {
+			out, _ := exec.CommandContext(t.Context(), "pgrep", "-f", "^sleep "+marker).Output()
+			if len(out) == 0 {
+				return
+			}
+			select {
+			case <-look.C:
+			case <-limit:
+				t.Fatal("a process of the command is left")
+			}
+		}
+	})
+}
+
+func TestNothingToRun(t *testing.T) {
+	each(t, func(t *testing.T, b sandbox.Box) {
+		_, err := b.Run(t.Context(), sandbox.Command{Path: "/usr/bin/no-such-compiler", Work: t.TempDir(), Read: sandbox.System()})
+		if err == nil && b.Kind == sandbox.Bubblewrap {
+			t.Error("no error for a command that is not there")
+		}
+	})
+}
+
+func TestRefusal(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	_, err := sandbox.Find(t.Context(), sandbox.Bubblewrap)
+	var none *sandbox.UnavailableError
+	if !errors.As(err, &none) {
+		t.Fatalf("error %v, want an UnavailableError", err)
+	}
+	for _, w := range []string{"lab doctor --install", "LAB_SANDBOX=none", "prlimit"} {
+		if !strings.Contains(err.Error(), w) {
+			t.Errorf("the error does not say %q: %v", w, err)
+		}
+	}
+	if _, err := sandbox.Find(t.Context(), "chroot"); err == nil || !strings.Contains(err.Error(), "bubblewrap") {
+		t.Errorf("an unknown kind: %v", err)
+	}
+}
