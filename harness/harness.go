@@ -315,7 +315,7 @@ func (r *recording) drive(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	stub, err := rsp.New(ctx, r.m.VM.GDB(), rsp.Options{})
+	stub, err := rsp.New(ctx, r.m.VM.GDB(), rsp.Options{Halts: r.m.VM})
 	if err != nil {
 		return fmt.Errorf("attach to the gdbstub: %w", err)
 	}

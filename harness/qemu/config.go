@@ -46,8 +46,8 @@ const ParcelSize = 16 << 20
 const defaultMemory = 256
 
 // firstFD is the number in QEMU of the first descriptor it inherits, where
-// exec.Cmd.ExtraFiles start: the console's, the gdbstub's and, with Config.RAM,
-// the monitor's and the memory's, then the parcel's.
+// exec.Cmd.ExtraFiles start: the console's, the gdbstub's, the monitor's and,
+// with Config.RAM, the memory's, then the parcel's.
 const firstFD = 3
 
 // Path returns the executable that Start runs.
@@ -86,9 +86,9 @@ func (c Config) Args() []string {
 	}
 	args := append(c.machine(c.memory()),
 		"-chardev", chardev("console", c.ConsoleSocket), "-serial", "chardev:console",
-		"-chardev", chardev("gdb", c.GDBSocket), "-gdb", "chardev:gdb")
+		"-chardev", chardev("gdb", c.GDBSocket), "-gdb", "chardev:gdb",
+		"-chardev", chardev("qmp", ""), "-mon", "chardev=qmp,mode=control")
 	if c.RAM != nil {
-		args = append(args, "-chardev", chardev("qmp", ""), "-mon", "chardev=qmp,mode=control")
 		args = append(args, "-object", c.backend(fd))
 		fd++
 	}

@@ -36,7 +36,8 @@ func TestArgs(t *testing.T) {
 		}
 		return all
 	}
-	inherited := []string{"-chardev", "socket,id=console,fd=3", "-serial", "chardev:console", "-chardev", "socket,id=gdb,fd=4", "-gdb", "chardev:gdb"}
+	inherited := []string{"-chardev", "socket,id=console,fd=3", "-serial", "chardev:console", "-chardev", "socket,id=gdb,fd=4", "-gdb", "chardev:gdb",
+		"-chardev", "socket,id=qmp,fd=5", "-mon", "chardev=qmp,mode=control"}
 	inFile := machine("pc,memory-backend=ram", "qemu64")
 	parcel := func(object string) []string {
 		return []string{"-object", object, "-device", "ivshmem-plain,memdev=parcel,master=on"}
@@ -51,20 +52,19 @@ func TestArgs(t *testing.T) {
 			join(machine("pc", "qemu64"), []string{"-append", "console=ttyS0 nokaslr oops=panic panic=-1 loglevel=4", "-initrd", "base.cpio"}, inherited, empty)},
 		{"with a parcel", Config{Arch: x86, Kernel: "vmlinuz", Parcel: os.Stdin},
 			join(machine("pc", "qemu64"), []string{"-append", "console=ttyS0 nokaslr oops=panic panic=-1 loglevel=4"}, inherited,
-				parcel("memory-backend-file,id=parcel,size=16M,mem-path=/proc/self/fd/5,share=off"))},
+				parcel("memory-backend-file,id=parcel,size=16M,mem-path=/proc/self/fd/6,share=off"))},
 		{"riscv64, more words and halted", Config{Arch: riscv, Kernel: "vmlinuz", Append: "lab.mode=shell", Halted: true},
 			join(machine("virt", "rv64"), []string{"-append", "console=ttyS0 nokaslr oops=panic panic=-1 loglevel=4 lab.mode=shell"}, inherited, empty, []string{"-S"})},
 		{"gdb of the user's", Config{Arch: x86, Kernel: "vmlinuz", GDBSocket: "/tmp/a,b"},
 			join(machine("pc", "qemu64"), []string{"-append", "console=ttyS0 nokaslr oops=panic panic=-1 loglevel=4",
 				"-chardev", "socket,id=console,fd=3", "-serial", "chardev:console",
-				"-chardev", "socket,id=gdb,server=on,wait=off,path=/tmp/a,,b", "-gdb", "chardev:gdb"}, empty)},
+				"-chardev", "socket,id=gdb,server=on,wait=off,path=/tmp/a,,b", "-gdb", "chardev:gdb",
+				"-chardev", "socket,id=qmp,fd=4", "-mon", "chardev=qmp,mode=control"}, empty)},
 		{"memory in a file", Config{Arch: x86, Kernel: "vmlinuz", RAM: os.Stdin},
 			join(inFile, []string{"-append", "console=ttyS0 nokaslr oops=panic panic=-1 loglevel=4"}, inherited, []string{
-				"-chardev", "socket,id=qmp,fd=5", "-mon", "chardev=qmp,mode=control",
 				"-object", "memory-backend-file,id=ram,size=256M,mem-path=/proc/self/fd/6,share=on"}, empty)},
 		{"restored with a parcel", Config{Arch: x86, Kernel: "vmlinuz", RAM: os.Stdin, Incoming: true, Parcel: os.Stdin},
 			join(inFile, []string{"-append", "console=ttyS0 nokaslr oops=panic panic=-1 loglevel=4"}, inherited, []string{
-				"-chardev", "socket,id=qmp,fd=5", "-mon", "chardev=qmp,mode=control",
 				"-object", "memory-backend-file,id=ram,size=256M,mem-path=/proc/self/fd/6,share=off"},
 				parcel("memory-backend-file,id=parcel,size=16M,mem-path=/proc/self/fd/7,share=off"), []string{"-incoming", "defer", "-S"})},
 		{"restored, for gdb of the user's", Config{Arch: x86, Kernel: "vmlinuz", RAM: os.Stdin, Incoming: true, GDBSocket: "g"},
@@ -77,7 +77,8 @@ func TestArgs(t *testing.T) {
 		{"both", Config{Arch: x86, Kernel: "vmlinuz", GDBSocket: "g", ConsoleSocket: "c"},
 			join(machine("pc", "qemu64"), []string{"-append", "console=ttyS0 nokaslr oops=panic panic=-1 loglevel=4",
 				"-chardev", "socket,id=console,server=on,wait=off,path=c", "-serial", "chardev:console",
-				"-chardev", "socket,id=gdb,server=on,wait=off,path=g", "-gdb", "chardev:gdb"}, empty)},
+				"-chardev", "socket,id=gdb,server=on,wait=off,path=g", "-gdb", "chardev:gdb",
+				"-chardev", "socket,id=qmp,fd=3", "-mon", "chardev=qmp,mode=control"}, empty)},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

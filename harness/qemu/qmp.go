@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -44,22 +45,69 @@ type message struct {
 // its standard error.
 var errMigration = errors.New("QEMU could not carry the machine's state over")
 
-// monitor is a QMP session. One goroutine at a time uses it.
+// monitor is a QMP session. One goroutine at a time uses it; another one, which
+// ends with the connection, reads.
 type monitor struct {
 	conn    *net.UnixConn
-	in      *json.Decoder
 	greeted bool
+	said    chan message  // answers, and what a migration says of itself
+	closed  chan struct{} // nobody wants to know any more
+	closing sync.Once
+
+	mu      sync.Mutex
+	stops   uint64        // events STOP so far
+	stopped chan struct{} // closed and replaced at each
+	ended   error         // why nothing more is read
 }
 
 func newMonitor(conn *net.UnixConn) *monitor {
-	return &monitor{conn: conn, in: json.NewDecoder(conn)}
+	m := &monitor{conn: conn, said: make(chan message), closed: make(chan struct{}), stopped: make(chan struct{})}
+	go m.read()
+	return m
+}
+
+// read takes what QEMU says. Answers are only sent while run is waiting for them.
+func (m *monitor) read() {
+	defer close(m.said)
+	in := json.NewDecoder(m.conn)
+	for {
+		var msg message
+		if err := in.Decode(&msg); err != nil {
+			m.mu.Lock()
+			m.ended = err
+			m.mu.Unlock()
+			return
+		}
+		switch {
+		case msg.Event == "STOP":
+			m.mu.Lock()
+			m.stops++
+			close(m.stopped)
+			m.stopped = make(chan struct{})
+			m.mu.Unlock()
+		case msg.Error != nil, msg.Return != nil, msg.Event == "MIGRATION" && (msg.Data.Status == "failed" || msg.Data.Status == "completed"):
+			select {
+			case m.said <- msg:
+			case <-m.closed:
+				return
+			}
+		}
+	}
+}
+
+// close ends the session and, once, its connection.
+func (m *monitor) close() {
+	m.closing.Do(func() {
+		close(m.closed)
+		m.conn.Close()
+	})
 }
 
 // run sends commands, with a descriptor for QEMU's getfd or nil, and waits for
 // their answers and, with migration set, until the migration that they start has
-// completed. The commands go out together: QEMU answers in order.
+// completed. The commands go out together: QEMU answers in order. A session that
+// failed is of no more use.
 func (m *monitor) run(ctx context.Context, cmds []command, fd *os.File, migration bool) error {
-	defer until(ctx, m.conn)()
 	if !m.greeted {
 		cmds, m.greeted = append([]command{{Execute: "qmp_capabilities"}}, cmds...), true
 	}
@@ -67,23 +115,31 @@ func (m *monitor) run(ctx context.Context, cmds []command, fd *os.File, migratio
 	if fd != nil {
 		rights = syscall.UnixRights(int(fd.Fd()))
 	}
-	if err := send(m.conn, cmds, rights); err != nil {
+	undo := until(ctx, m.conn)
+	err := send(m.conn, cmds, rights)
+	undo()
+	if err != nil {
 		return fault(ctx, err)
 	}
 	for answered, completed := 0, !migration; answered < len(cmds) || !completed; {
 		var msg message
-		if err := m.in.Decode(&msg); err != nil {
-			return fault(ctx, err)
+		more := true
+		select {
+		case msg, more = <-m.said:
+		case <-ctx.Done():
+			return context.Cause(ctx)
 		}
 		switch {
+		case !more:
+			return fault(ctx, m.ended)
 		case msg.Error != nil:
 			msg.Error.Command = cmds[min(answered, len(cmds)-1)].Execute
 			return msg.Error
 		case msg.Return != nil:
 			answered++
-		case msg.Event == "MIGRATION" && msg.Data.Status == "failed":
+		case msg.Data.Status == "failed":
 			return errMigration
-		case msg.Event == "MIGRATION" && msg.Data.Status == "completed":
+		default:
 			completed = true
 		}
 	}
@@ -106,13 +162,13 @@ func send(conn *net.UnixConn, cmds []command, rights []byte) error {
 	return err
 }
 
-// until makes ctx's end end an exchange; the function it returns undoes that.
+// until makes ctx's end end a write; the function it returns undoes that.
 func until(ctx context.Context, conn net.Conn) func() {
 	past := time.Unix(1, 0)
-	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(past) })
+	stop := context.AfterFunc(ctx, func() { conn.SetWriteDeadline(past) })
 	return func() {
 		if stop() {
-			conn.SetDeadline(time.Time{})
+			conn.SetWriteDeadline(time.Time{})
 		}
 	}
 }

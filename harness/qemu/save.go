@@ -41,7 +41,7 @@ func capabilities() []command {
 // machine over (hw/intc/riscv_aclint.c): the kernel arms it anew when it is woken
 // by something else, and only when nothing was due yet.
 func (vm *VM) Save(ctx context.Context, w io.Writer) error {
-	if vm.monitor == nil || vm.incoming {
+	if !vm.inFile || vm.incoming {
 		return fmt.Errorf("save the machine: %w", ErrNotSnapshot)
 	}
 	err := vm.carry(ctx, "migrate", func(state net.Conn) error {
@@ -57,7 +57,7 @@ func (vm *VM) Save(ctx context.Context, w io.Writer) error {
 // Restore gives a machine started with Config.Incoming its device state. It is
 // stopped where it was saved, until Cont.
 func (vm *VM) Restore(ctx context.Context, state io.Reader) error {
-	if vm.monitor == nil || !vm.incoming {
+	if !vm.inFile || !vm.incoming {
 		return fmt.Errorf("restore the machine: %w", ErrNotSnapshot)
 	}
 	err := vm.carry(ctx, "migrate-incoming", func(conn net.Conn) error {
@@ -72,7 +72,7 @@ func (vm *VM) Restore(ctx context.Context, state io.Reader) error {
 
 // Cont lets a stopped machine run. No debugger may be attached: it would miss it.
 func (vm *VM) Cont(ctx context.Context) error {
-	if vm.monitor == nil {
+	if !vm.inFile {
 		return fmt.Errorf("let the machine run: %w", ErrNotSnapshot)
 	}
 	if err := vm.monitor.run(ctx, []command{{Execute: "cont"}}, nil, false); err != nil {

@@ -65,8 +65,8 @@ type VM struct {
 	console net.Conn
 	stderr  *tail
 
-	// Of a machine with Config.RAM: see save.go.
 	monitor  *monitor
+	inFile   bool // with Config.RAM: see save.go
 	incoming bool
 
 	done    chan struct{} // closed when the process was waited for
@@ -106,19 +106,19 @@ func Start(ctx context.Context, c Config) (_ *VM, err error) {
 	if c.GDBSocket == "" && err == nil {
 		err = pair(&vm.gdb)
 	}
-	var more []*os.File // the caller's, which it closes
-	if c.RAM != nil && err == nil {
-		var conn net.Conn
-		if err = pair(&conn); err == nil {
-			vm.monitor, vm.incoming = newMonitor(conn.(*net.UnixConn)), c.Incoming
-		}
-		more = append(more, c.RAM)
-	}
-	if c.Parcel != nil {
-		more = append(more, c.Parcel)
+	var qmp net.Conn
+	if err == nil {
+		err = pair(&qmp)
 	}
 	if err != nil {
 		return nil, err
+	}
+	vm.monitor, vm.inFile, vm.incoming = newMonitor(qmp.(*net.UnixConn)), c.RAM != nil, c.Incoming
+	var more []*os.File // the caller's, which it closes
+	for _, f := range []*os.File{c.RAM, c.Parcel} {
+		if f != nil {
+			more = append(more, f)
+		}
 	}
 	vm.cmd = exec.Command(path, c.Args()...)
 	vm.cmd.Stderr = vm.stderr
@@ -156,6 +156,22 @@ func (vm *VM) GDB() net.Conn { return vm.gdb }
 // Console returns the connection to the first serial port, nil when
 // Config.ConsoleSocket is set. Whoever holds it must read all the time: an undrained console blocks the guest.
 func (vm *VM) Console() net.Conn { return vm.console }
+
+// Stops returns how often the machine has been stopped so far, and a channel that
+// is closed when it is again. See Settle.
+func (vm *VM) Stops() (uint64, <-chan struct{}) {
+	vm.monitor.mu.Lock()
+	defer vm.monitor.mu.Unlock()
+	return vm.monitor.stops, vm.monitor.stopped
+}
+
+// Settle returns when Stops counts everything that has happened until now.
+func (vm *VM) Settle(ctx context.Context) error {
+	if err := vm.monitor.run(ctx, []command{{Execute: "query-status"}}, nil, false); err != nil {
+		return vm.because("ask for the machine's state", err)
+	}
+	return nil
+}
 
 // PID returns QEMU's process id.
 func (vm *VM) PID() int { return vm.cmd.Process.Pid }
@@ -221,7 +237,7 @@ func (vm *VM) signal(sig syscall.Signal) {
 
 func (vm *VM) closeConns() {
 	if vm.monitor != nil {
-		vm.monitor.conn.Close()
+		vm.monitor.close()
 	}
 	for _, c := range []net.Conn{vm.gdb, vm.console} {
 		if c != nil {

@@ -24,6 +24,9 @@ type Options struct {
 	// Log receives a line for each packet, in the form that rsptest.Parse
 	// reads back as a script. nil means no log.
 	Log io.Writer
+	// Halts, when set, lets Resume run the guest in a way that is much faster
+	// for what comes after a stop: see quiet.go.
+	Halts Halts
 }
 
 // A Client is a debugger attached to one QEMU. See the package comment for
@@ -50,6 +53,10 @@ type Client struct {
 	// the stub does not have it, because a thread is being stepped over it.
 	breakpoints map[uint64]bool
 	detached    bool
+
+	halts   Halts
+	counted bool   // stops is what the machine's counter shows
+	stops   uint64 // or will show when the run has ended
 }
 
 // New attaches to the stub at the other end of conn, which it takes over and
@@ -64,6 +71,7 @@ func New(ctx context.Context, conn net.Conn, o Options) (*Client, error) {
 		turn:        make(chan struct{}, 1),
 		parked:      map[string]uint64{},
 		breakpoints: map[uint64]bool{},
+		halts:       o.Halts,
 	}
 	if err := c.handshake(ctx); err != nil {
 		_ = c.Close()

@@ -37,6 +37,7 @@ type link struct {
 // A request is a packet and what became of it.
 type request struct {
 	payload string
+	after   string // raw bytes that follow the packet: see quiet.go
 	// starts is the run that a vCont starts. Such a request is done when it
 	// is acknowledged: its answer is the run's stop.
 	starts *run
@@ -59,6 +60,7 @@ func ask(payload string) *request { return &request{payload: payload} }
 // A run is one stretch of the guest running.
 type run struct {
 	thread string        // the one thread that runs, or empty for all
+	quiet  bool          // with nobody attached
 	over   chan struct{} // closed when reply or err is set
 
 	reply Stop  // what the stub said
@@ -141,7 +143,7 @@ func (l *link) exchange(ctx context.Context, reqs ...*request) error {
 	l.unacked = 0
 	before := l.run
 	for _, r := range reqs {
-		out = appendPacket(out, r.payload)
+		out = append(appendPacket(out, r.payload), r.after...)
 		r.done = make(chan struct{})
 		r.tries = 1
 		l.inflight = append(l.inflight, r)

@@ -39,12 +39,15 @@ func (c *Client) Resume(ctx context.Context) error {
 			return nil // for Wait to tell
 		}
 	}
-	planted := c.plantings()
-	resume := c.start("")
-	if err := c.exchange(ctx, append(planted, resume)...); err != nil {
+	reqs, err := c.resumption(ctx)
+	if err != nil {
+		return opError(op, "", err)
+	}
+	before, resume := reqs[:len(reqs)-1], reqs[len(reqs)-1]
+	if err := c.exchange(ctx, reqs...); err != nil {
 		return opError(op, resume.payload, err)
 	}
-	for _, r := range planted {
+	for _, r := range before {
 		if err := okError(r.reply); err != nil {
 			// Running without a breakpoint would miss what the caller
 			// waits for.
@@ -53,6 +56,15 @@ func (c *Client) Resume(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// resumption are the requests that let the guest run, the last of which does.
+func (c *Client) resumption(ctx context.Context) ([]*request, error) {
+	if c.quiet() {
+		return c.startQuietly(ctx)
+	}
+	c.counted = false
+	return append(c.plantings(), c.start("")), nil
 }
 
 // Wait returns the next stop of a running guest. It is bounded by ctx alone,
@@ -204,6 +216,15 @@ func (c *Client) finish(ctx context.Context, op string, r *run) error {
 		clear(c.parked)
 	} else {
 		delete(c.parked, r.thread)
+	}
+	if r.quiet {
+		attach := c.attachment()
+		if err := c.exchange(ctx, attach); err != nil {
+			return opError(op, attach.payload, err)
+		}
+		if !isStop(attach.reply) {
+			return opError(op, attach.payload, unexpected(attach.reply))
+		}
 	}
 	if err := c.look(ctx, op, &at); err != nil {
 		return err

@@ -68,6 +68,7 @@ func (c *Client) hopOnce(ctx context.Context, op, thread string) (*run, error) {
 		lifted = append(lifted, c.removal(pc))
 	}
 	step := c.start(thread)
+	c.counted = false
 	if err := c.exchange(ctx, append(lifted, step)...); err != nil {
 		return nil, opError(op, step.payload, err)
 	}
