@@ -63,6 +63,9 @@
 // A stop at a breakpoint, from one Resume to the next, registers included, is
 // therefore 3 round trips on one vCPU.
 //
+// With Options.Halts the guest runs with nobody attached, at the same number of
+// round trips: D Z0… c, and vAttach beside the g. See quiet.go for why.
+//
 // # Stops
 //
 // A guest is halted from New until Resume or Step, and then running until the

@@ -104,6 +104,7 @@ func qemuPath(t testing.TB, arch string) string {
 type guest struct {
 	conn    net.Conn
 	monitor net.Conn // QEMU's monitor for people
+	qmp     net.Conn // and for programs
 	cmd     *exec.Cmd
 }
 
@@ -136,6 +137,8 @@ func boot(t testing.TB, arch string, args ...string) *guest {
 	g := &guest{}
 	conn, stub := inherited(t)
 	monitor, theirs := inherited(t)
+	qmp, qmpTheirs := inherited(t)
+	defer qmpTheirs.Close()
 	defer stub.Close() // QEMU has the only other copy: its end is our EOF
 	defer theirs.Close()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -143,8 +146,9 @@ func boot(t testing.TB, arch string, args ...string) *guest {
 		"-display", "none", "-nodefaults", "-no-reboot",
 		"-chardev", "socket,id=gdb0,fd=3", "-gdb", "chardev:gdb0",
 		"-chardev", "socket,id=monitor,fd=4", "-mon", "chardev=monitor",
+		"-chardev", "socket,id=qmp,fd=5", "-mon", "chardev=qmp,mode=control",
 	}, args...)...)
-	cmd.ExtraFiles = []*os.File{stub, theirs}
+	cmd.ExtraFiles = []*os.File{stub, theirs, qmpTheirs}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
 	cmd.WaitDelay = 5 * time.Second
@@ -154,7 +158,7 @@ func boot(t testing.TB, arch string, args ...string) *guest {
 		cancel()
 		t.Fatal(err)
 	}
-	g.conn, g.monitor, g.cmd = conn, monitor, cmd
+	g.conn, g.monitor, g.qmp, g.cmd = conn, monitor, qmp, cmd
 	t.Cleanup(func() {
 		cancel()
 		_ = cmd.Wait() // it was killed; what it said is in stderr

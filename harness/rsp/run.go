@@ -217,17 +217,17 @@ func (c *Client) finish(ctx context.Context, op string, r *run) error {
 	} else {
 		delete(c.parked, r.thread)
 	}
+	var attach []*request
 	if r.quiet {
-		attach := c.attachment()
-		if err := c.exchange(ctx, attach); err != nil {
-			return opError(op, attach.payload, err)
-		}
-		if !isStop(attach.reply) {
-			return opError(op, attach.payload, unexpected(attach.reply))
-		}
+		attach = append(attach, c.attachment())
 	}
-	if err := c.look(ctx, op, &at); err != nil {
+	if err := c.look(ctx, op, &at, attach...); err != nil {
 		return err
+	}
+	for _, r := range attach {
+		if !isStop(r.reply) {
+			return opError(op, r.payload, unexpected(r.reply))
+		}
 	}
 	r.stop = at
 	c.claim(r)
@@ -242,8 +242,8 @@ func (c *Client) claim(r *run) {
 
 // look reads the registers of the stop's thread. A stop may make QEMU select
 // another thread by itself, so with several the client always says which one
-// it means.
-func (c *Client) look(ctx context.Context, op string, at *Stop) error {
+// it means. The requests in front go out with its own.
+func (c *Client) look(ctx context.Context, op string, at *Stop, front ...*request) error {
 	if at.Thread == "" {
 		at.Thread = c.selected
 	}
@@ -252,7 +252,7 @@ func (c *Client) look(ctx context.Context, op string, at *Stop) error {
 		reqs = append(reqs, c.selection(at.Thread))
 	}
 	g := ask("g")
-	if err := c.exchange(ctx, append(reqs, g)...); err != nil {
+	if err := c.exchange(ctx, slices.Concat(front, reqs, []*request{g})...); err != nil {
 		return opError(op, g.payload, err)
 	}
 	for _, r := range reqs {

@@ -1,0 +1,197 @@
+package rsp_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"kernellab/harness/rsp"
+)
+
+// stopCounter is what package qemu's VM is: it counts the stops that QMP tells.
+type stopCounter struct {
+	conn     net.Conn
+	answered chan struct{}
+
+	mu    sync.Mutex
+	n     uint64
+	again chan struct{}
+}
+
+func countStops(t testing.TB, g *guest) *stopCounter {
+	t.Helper()
+	s := &stopCounter{conn: g.qmp, answered: make(chan struct{}), again: make(chan struct{})}
+	go s.read()
+	must(t, s.ask(t.Context(), "qmp_capabilities"))
+	return s
+}
+
+func (s *stopCounter) read() {
+	defer close(s.answered)
+	in := json.NewDecoder(s.conn)
+	for {
+		var msg struct {
+			Event  string          `json:"event"`
+			Return json.RawMessage `json:"return"`
+		}
+		if in.Decode(&msg) != nil {
+			return
+		}
+		switch {
+		case msg.Return != nil:
+			s.answered <- struct{}{}
+		case msg.Event == "STOP":
+			s.mu.Lock()
+			s.n++
+			close(s.again)
+			s.again = make(chan struct{})
+			s.mu.Unlock()
+		}
+	}
+}
+
+func (s *stopCounter) ask(ctx context.Context, command string) error {
+	if _, err := fmt.Fprintf(s.conn, "{\"execute\": %q}\n", command); err != nil {
+		return err
+	}
+	select {
+	case <-s.answered:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (s *stopCounter) Settle(ctx context.Context) error { return s.ask(ctx, "query-status") }
+
+func (s *stopCounter) Stops() (uint64, <-chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.n, s.again
+}
+
+// Each pass of the loop is counted by the guest, so a stop that is missed shows,
+// and so does an instruction that is run while nothing is planted. Two stops a
+// pass: one that a step leads to, and one that the guest runs to.
+func TestLiveQuiet(t *testing.T) {
+	for _, l := range loops {
+		t.Run(l.arch, func(t *testing.T) {
+			ctx := background(t)
+			g := l.boot(t, "-S")
+			c := attach(t, g.conn, rsp.Options{Halts: countStops(t, g)})
+			must(t, c.Insert(ctx, l.start))
+			before := c.RoundTrips()
+			for want := range uint64(200) {
+				stop := resumeTo(t, ctx, c, l.start)
+				regs, err := c.Registers(ctx)
+				must(t, err)
+				got := []any{stop.Signal, stop.Thread, regs[l.counters[0]], regs[l.counters[1]], regs[l.pc]}
+				if diff := cmp.Diff([]any{rsp.SignalTrap, "p01.01", want, want, l.start}, got); diff != "" {
+					t.Fatalf("pass %d (-want +got):\n%s", want, diff)
+				}
+			}
+			// The same as with a debugger attached.
+			if got, want := c.RoundTrips()-before, uint64(1+199*2+200); got != want {
+				t.Errorf("%d round trips for 200 stops, want %d", got, want)
+			}
+			second := l.start + l.step
+			must(t, c.Insert(ctx, second))
+			for range 50 {
+				resumeTo(t, ctx, c, second)
+				resumeTo(t, ctx, c, l.start)
+			}
+			must(t, c.Remove(ctx, l.start))
+			for range 50 {
+				resumeTo(t, ctx, c, second)
+				step, err := c.Step(ctx, "")
+				must(t, err)
+				wantPC(t, step, second+l.step)
+			}
+			must(t, c.Remove(ctx, second))
+			must(t, c.Detach(ctx))
+			if got, want := g.status(t), "VM status: running"; got != want {
+				t.Errorf("detached: %q, want %q", got, want)
+			}
+		})
+	}
+}
+
+// A breakpoint that the guest does not stand on costs one exchange to run to:
+// the program counter is moved here as for an instruction that does nothing.
+func TestLiveQuietMoved(t *testing.T) {
+	for _, l := range loops {
+		t.Run(l.arch, func(t *testing.T) {
+			ctx := background(t)
+			g := l.boot(t, "-S")
+			c := attach(t, g.conn, rsp.Options{Halts: countStops(t, g)})
+			must(t, c.Insert(ctx, l.start))
+			resumeTo(t, ctx, c, l.start)
+			for want := range uint64(200) {
+				regs, err := c.Registers(ctx)
+				must(t, err)
+				if n := regs[l.counters[1]]; n != want || regs[l.counters[0]] != 0 {
+					t.Fatalf("%d passes, want %d; %d by way of the first instruction, want none", n, want, regs[l.counters[0]])
+				}
+				must(t, c.WriteRegister(ctx, l.pc, l.start+l.step))
+				resumeTo(t, ctx, c, l.start)
+			}
+		})
+	}
+}
+
+func TestLiveQuietInterrupt(t *testing.T) {
+	for _, l := range loops {
+		t.Run(l.arch, func(t *testing.T) {
+			ctx := background(t)
+			g := l.boot(t, "-S")
+			c := attach(t, g.conn, rsp.Options{Halts: countStops(t, g)})
+			var last uint64
+			for range 10 {
+				must(t, c.Resume(ctx))
+				short, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
+				_, err := c.Wait(short)
+				cancel()
+				if !errors.Is(err, context.DeadlineExceeded) {
+					t.Fatalf("Wait: %v, want the context's error", err)
+				}
+				_, err = c.Interrupt(ctx)
+				must(t, err)
+				regs, err := c.Registers(ctx)
+				must(t, err)
+				if n := regs[l.counters[0]]; n <= last {
+					t.Fatalf("%d passes, %d before", n, last)
+				} else {
+					last = n & 0x0fffffff
+				}
+			}
+			must(t, c.Resume(ctx))
+			must(t, g.cmd.Process.Kill())
+			if _, err := c.Wait(ctx); !errors.Is(err, rsp.ErrClosed) {
+				t.Errorf("Wait when QEMU dies: %v, want ErrClosed", err)
+			}
+		})
+	}
+}
+
+func TestLiveQuietQuit(t *testing.T) {
+	l := riscvLoop()
+	ctx := background(t)
+	g := l.boot(t, "-S")
+	c := attach(t, g.conn, rsp.Options{Halts: countStops(t, g)})
+	must(t, c.Resume(ctx))
+	if _, err := g.monitor.Write([]byte("quit\n")); err != nil {
+		t.Fatal(err)
+	}
+	stop, err := c.Wait(ctx)
+	must(t, err)
+	if diff := cmp.Diff(rsp.Stop{Exited: true}, stop); diff != "" {
+		t.Errorf("stop (-want +got):\n%s", diff)
+	}
+}
