@@ -19,6 +19,8 @@ import (
 	"kernellab/harness/arch"
 	"kernellab/harness/qemu"
 	"kernellab/harness/snapshot"
+	"kernellab/images"
+	"kernellab/images/sandbox"
 )
 
 // finding is one line of lab doctor.
@@ -97,6 +99,7 @@ func (a *app) look(ctx context.Context) []finding {
 		}
 		found = append(found, f)
 	}
+	found = append(found, submissionFindings(ctx)...)
 	found = append(found, fileFinding("Debian's keys", keyring, "debian-archive-keyring", "checking fetched kernels"))
 	for i := range found {
 		if f := &found[i]; f.State != "ok" && f.Packages != "" {
@@ -104,6 +107,36 @@ func (a *app) look(ctx context.Context) []finding {
 		}
 	}
 	return append(append(found, a.cacheFinding(), hostFinding()), a.bootFindings()...)
+}
+
+// submissionFindings say what a class's sources are compiled with, and how that is
+// kept apart from the host.
+func submissionFindings(ctx context.Context) []finding {
+	f := finding{Name: "sandbox", State: "ok", Needed: "compiling submissions", Packages: "bubblewrap"}
+	box, err := sandbox.Find(ctx, "")
+	var none *sandbox.UnavailableError
+	switch {
+	case errors.As(err, &none):
+		f.State, f.Detail = "optional", strings.Join(none.Reasons, "; ")
+	case err != nil:
+		f.State, f.Detail = "optional", err.Error()
+	case box.Kind == sandbox.Bubblewrap:
+		f.Detail = "bubblewrap: a compiler sees its sources and itself, and no network"
+	case box.Kind == sandbox.Landlock:
+		f.Detail = "Landlock: a compiler reads its sources and itself only; bubblewrap would hide the processes and the network too"
+	default:
+		f.Detail = sandbox.Env + "=none: a compiler can read what you can"
+	}
+	found := []finding{f}
+	for _, m := range arch.All() {
+		path, packages := images.CCompiler(m.GOARCH)
+		f := finding{Name: "C for " + m.Name, State: "ok", Detail: path, Needed: "submissions written in C", Packages: packages}
+		if path == "" {
+			f.State, f.Detail = "optional", "not installed"
+		}
+		found = append(found, f)
+	}
+	return found
 }
 
 func fileFinding(name, path, packages, needed string) finding {
@@ -215,7 +248,7 @@ func (a *app) install(ctx context.Context) error {
 	var packages []string
 	for _, f := range a.look(ctx) {
 		if f.State != "ok" && f.Packages != "" {
-			packages = append(packages, f.Packages)
+			packages = append(packages, strings.Fields(f.Packages)...)
 		}
 	}
 	if len(packages) == 0 {
@@ -223,6 +256,7 @@ func (a *app) install(ctx context.Context) error {
 		return nil
 	}
 	slices.Sort(packages)
+	packages = slices.Compact(packages)
 	apt := append(privileged(), "env", "DEBIAN_FRONTEND=noninteractive", "apt-get")
 	fmt.Fprintf(a.stderr, "lab: installing %s\n", strings.Join(packages, " "))
 	err := a.command(ctx, append(slices.Clone(apt), "update"))
