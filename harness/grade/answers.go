@@ -57,23 +57,28 @@ func (g *grader) answers(reference *view) {
 		return
 	}
 	first := len(g.result.Checks) - len(g.rules.Questions)
+	var open []string
 	for i, q := range g.rules.Questions {
-		g.answer(g.check(first+i), q, reference)
+		c := g.check(first + i)
+		given, ok := g.rules.Answers[q.Name].For(g.result.Arch)
+		if !ok {
+			c.Observed = "not answered"
+			settle(c, false)
+			open = append(open, q.Name)
+			continue
+		}
+		g.answer(c, q, given, reference)
+	}
+	if len(open) > 0 {
+		g.find(g.end(), FindAnswer, "", "not answered: %s", strings.Join(open, ", "))
 	}
 }
 
-func (g *grader) answer(c *Check, q Question, reference *view) {
-	given, ok := g.rules.Answers[q.Name].For(g.result.Arch)
-	if !ok {
-		c.Observed = "not answered"
-		settle(c, false)
-		g.find(g.end(), FindAnswer, "", "question %s is not answered", q.Name)
-		return
-	}
+func (g *grader) answer(c *Check, q Question, given any, reference *view) {
 	if why, bad := given.(Invalid); bad {
+		// Told already, by what is wrong with what was handed in.
 		c.Observed = "not understood: " + clip(string(why), 200)
 		settle(c, false)
-		g.find(g.end(), FindAnswer, "", "question %s: %s", q.Name, c.Observed)
 		return
 	}
 	c.Observed = q.show(given)

@@ -1,8 +1,185 @@
 package submission
 
-// answers reads the answers out of the files.
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/goccy/go-yaml/ast"
+
+	"kernellab/harness/arch"
+	"kernellab/harness/grade"
+	"kernellab/nearest"
+)
+
+// maxProblems bounds what is told of one file.
+const maxProblems = 25
+
+// answers reads the answers out of the files. They are nil where none are asked
+// for; a file that can not be read is one in which nothing is answered.
 func (s *Submission) answers(f *files, o Options) {
-	if o.Answers == None {
+	data, there := f.data[AnswersFile]
+	if o.Answers == None || o.Answers == Optional && !there && s.Problem(PartAnswers) == nil {
 		return
 	}
+	s.Answers = grade.Answers{}
+	r := &reader{questions: o.Questions, answers: s.Answers}
+	switch {
+	case s.Problem(PartAnswers) != nil:
+	case !there:
+		r.problems = append(r.problems, &Problem{
+			Part: PartAnswers, Message: "no " + AnswersFile + ": the questions are not answered", Hint: f.mean([]string{AnswersFile}),
+		})
+	default:
+		r.read(data)
+	}
+	s.Problems = append(s.Problems, r.problems...)
+	if s.Problem(PartAnswers) == nil {
+		return
+	}
+	for _, q := range o.Questions {
+		s.Answers[q.Name] = grade.Answer{"": grade.Invalid(AnswersFile + " can not be read")}
+	}
+}
+
+// reader reads one file of answers and collects what is wrong, so that a student
+// sees every mistake at once.
+type reader struct {
+	questions []grade.Question
+	answers   grade.Answers
+	problems  []*Problem
+}
+
+// bad notes a problem; question is "" when it costs the whole file.
+func (r *reader) bad(line int, question, message string, args ...any) {
+	if len(r.problems) < maxProblems {
+		r.problems = append(r.problems, &Problem{
+			Part: PartAnswers, Question: question, File: AnswersFile, Line: line, Message: fmt.Sprintf(message, args...),
+		})
+	}
+}
+
+func (r *reader) read(data []byte) {
+	body, problem := parse(data)
+	if problem != nil {
+		r.problems = append(r.problems, problem)
+		return
+	}
+	if body == nil {
+		return // nothing but comments: nothing is answered
+	}
+	entries, ok := pairs(body)
+	if !ok {
+		r.bad(line(body), "", "want a question's name, a colon and the answer on each line")
+		return
+	}
+	var known []string
+	for _, q := range r.questions {
+		known = append(known, q.Name)
+	}
+	for _, p := range entries {
+		i := slices.Index(known, p.key)
+		if i < 0 {
+			r.bad(p.line, p.key, "no question %q%s", clip(p.key), nearest.Suggest(p.key, known))
+			continue
+		}
+		r.answer(r.questions[i], p)
+	}
+}
+
+// answer reads the answer to a question: for every architecture, or for each.
+func (r *reader) answer(q grade.Question, p pair) {
+	a := grade.Answer{}
+	take := func(key string, p pair) {
+		value, err := value(q, p.value)
+		if err != nil {
+			r.bad(p.line, q.Name, "%s: %v", p.key, err)
+			value = grade.Invalid(err.Error())
+		}
+		if value != nil {
+			a[key] = value
+		}
+	}
+	if byArch, ok := pairs(p.value); ok {
+		for _, v := range byArch {
+			if !slices.Contains(arch.Names(), v.key) {
+				r.bad(v.line, q.Name, "%s: unknown architecture %q%s: answer for %s", q.Name, clip(v.key), nearest.Suggest(v.key, arch.Names()), strings.Join(arch.Names(), " and "))
+				continue
+			}
+			take(v.key, v)
+		}
+	} else {
+		take("", p)
+	}
+	if len(a) > 0 {
+		r.answers[q.Name] = a
+	}
+}
+
+// value reads one answer; nil is none given.
+func value(q grade.Question, n ast.Node) (any, error) {
+	list := q.Type == grade.TypeOrder || q.Type == grade.TypeSet
+	if text, ok := scalar(n); ok {
+		switch {
+		case text == "":
+			return nil, nil
+		case list:
+			return nil, fmt.Errorf("want a list, such as [%s]", strings.Join(q.Names()[:min(2, len(q.Names()))], ", "))
+		}
+		return plain(q, text)
+	}
+	items, ok := n.(*ast.SequenceNode)
+	switch {
+	case !ok:
+		return nil, fmt.Errorf("want %s", wanted(q))
+	case !list:
+		return nil, fmt.Errorf("want one answer and not a list: %s", wanted(q))
+	case q.Type == grade.TypeOrder && len(items.Values) == 0:
+		return nil, nil
+	}
+	return several(q, items.Values)
+}
+
+// several reads the items of an order or a set.
+func several(q grade.Question, items []ast.Node) (any, error) {
+	names, out := q.Names(), []string{}
+	for _, n := range items {
+		text, ok := scalar(n)
+		if !ok || text == "" {
+			return nil, fmt.Errorf("want a list of words: %s", wanted(q))
+		}
+		name, err := choose(text, names)
+		switch {
+		case err != nil:
+			return nil, err
+		case slices.Contains(out, name):
+			return nil, fmt.Errorf("%q is there twice", name)
+		}
+		out = append(out, name)
+	}
+	if q.Type == grade.TypeOrder && len(out) < len(names) {
+		left := slices.DeleteFunc(names, func(n string) bool { return slices.Contains(out, n) })
+		return nil, fmt.Errorf("an order is of all the points, and %s is not in it", strings.Join(left, ", "))
+	}
+	return out, nil
+}
+
+// wanted says what an answer to the question looks like.
+func wanted(q grade.Question) string {
+	switch q.Type {
+	case grade.TypeNumber:
+		if q.Unit != "" {
+			return "a number of " + q.Unit + " such as 24 or 0x18"
+		}
+		return "a number such as 24 or 0x18"
+	case grade.TypeAddress:
+		return "an address such as 0xffffffff81000000"
+	case grade.TypeSymbol:
+		return "the name of a function, such as schedule"
+	case grade.TypeChoice:
+		return "one of " + strings.Join(q.Names(), ", ")
+	case grade.TypeOrder:
+		return "a list of " + strings.Join(q.Names(), ", ") + " in the right order"
+	}
+	return "a list of some of " + strings.Join(q.Names(), ", ")
 }

@@ -56,8 +56,8 @@ type Submission struct {
 	Name string // of the folder or archive, without its extension
 	// Program is nil when there is none that can be compiled.
 	Program *Program
-	// Answers are nil when there is no file of answers that can be read, which
-	// grading takes for none of the questions answered.
+	// Answers are nil when none are asked for, and hold nothing but
+	// [grade.Invalid] when the file can not be read.
 	Answers grade.Answers
 	// Hash is the SHA-256 of what is graded, hexadecimal: the same files have the
 	// same, in a folder and in an archive.
@@ -92,7 +92,8 @@ const (
 // that it is about.
 type Problem struct {
 	Part Part
-	// Question is the one that the problem costs, "" for the whole part.
+	// Question is the one that the problem costs, or the name in the file that is
+	// no question's; "" is the whole part.
 	Question string
 	File     string // as the student named it, "" for the submission as a whole
 	Line     int    // from 1; 0 is none

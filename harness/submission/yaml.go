@@ -1,0 +1,143 @@
+package submission
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"unicode/utf8"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/lexer"
+	"github.com/goccy/go-yaml/parser"
+	"github.com/goccy/go-yaml/token"
+)
+
+// The limits on a file of answers, which keep reading it cheap whatever it holds:
+// the library's parser calls itself at every level, and compares every key with
+// those before it.
+const (
+	maxTokens = 4000
+	maxNested = 8
+)
+
+// parse returns the one document of a file, nil for an empty one.
+func parse(data []byte) (body ast.Node, problem *Problem) {
+	at := func(line int, format string, args ...any) (ast.Node, *Problem) {
+		return nil, &Problem{Part: PartAnswers, File: AnswersFile, Line: line, Message: fmt.Sprintf(format, args...)}
+	}
+	// The YAML library has been known to panic on malformed input.
+	defer func() {
+		if recover() != nil {
+			body, problem = at(0, "not YAML")
+		}
+	}()
+	data = bytes.TrimPrefix(data, []byte("\ufeff"))
+	data = bytes.ReplaceAll(data, []byte("\r\n"), []byte("\n"))
+	if !utf8.Valid(data) || bytes.IndexByte(data, 0) >= 0 {
+		return at(0, "not a text file: save it as UTF-8")
+	}
+	tokens := lexer.Tokenize(string(data))
+	if line, why := refuse(tokens); why != "" {
+		return at(line, "%s", why)
+	}
+	f, err := parser.Parse(tokens, 0)
+	if err != nil {
+		var syntax yaml.Error
+		if errors.As(err, &syntax) && syntax.GetToken() != nil {
+			return at(syntax.GetToken().Position.Line, "not YAML: %s", syntax.GetMessage())
+		}
+		return at(0, "not YAML: %v", err)
+	}
+	if len(f.Docs) > 1 {
+		return at(0, "%d YAML documents, and one is wanted: remove the lines ---", len(f.Docs))
+	}
+	if len(f.Docs) == 0 || f.Docs[0].Body == nil {
+		return nil, nil
+	}
+	switch f.Docs[0].Body.(type) {
+	case *ast.NullNode, *ast.CommentGroupNode:
+		return nil, nil
+	}
+	return f.Docs[0].Body, nil
+}
+
+// refuse says which part of YAML the tokens have that answers do without.
+func refuse(tokens token.Tokens) (line int, why string) {
+	if len(tokens) > maxTokens {
+		return 0, fmt.Sprintf("too much in it: %d words and signs, and the limit is %d", len(tokens), maxTokens)
+	}
+	nested := 0
+	for _, t := range tokens {
+		switch t.Type {
+		case token.AnchorType, token.AliasType, token.MergeKeyType:
+			why = fmt.Sprintf("%q is an anchor or alias of YAML, which answers do without: put it in quotes if it is meant as text", t.Value)
+		case token.TagType, token.DirectiveType, token.MappingKeyType:
+			why = fmt.Sprintf("%q has a meaning in YAML that answers do without: put it in quotes if it is meant as text", clip(t.Value))
+		case token.InvalidType:
+			why = "not YAML: " + t.Error
+		case token.SequenceStartType, token.MappingStartType:
+			if nested++; nested > maxNested {
+				why = fmt.Sprintf("brackets nested more than %d deep", maxNested)
+			}
+		case token.SequenceEndType, token.MappingEndType:
+			nested--
+		}
+		if why != "" {
+			return t.Position.Line, why
+		}
+	}
+	return 0, ""
+}
+
+// pair is one entry of a mapping.
+type pair struct {
+	key   string
+	line  int
+	value ast.Node
+}
+
+// pairs returns the entries of a mapping in the file's order.
+func pairs(n ast.Node) ([]pair, bool) {
+	var values []*ast.MappingValueNode
+	switch n := n.(type) {
+	case *ast.MappingNode:
+		values = n.Values
+	case *ast.MappingValueNode:
+		values = []*ast.MappingValueNode{n}
+	default:
+		return nil, false
+	}
+	var out []pair
+	for _, v := range values {
+		key, ok := scalar(v.Key)
+		if !ok {
+			return nil, false
+		}
+		out = append(out, pair{key, line(v.Key), v.Value})
+	}
+	return out, true
+}
+
+func line(n ast.Node) int {
+	if n == nil || n.GetToken() == nil || n.GetToken().Position == nil {
+		return 0
+	}
+	return n.GetToken().Position.Line
+}
+
+// scalar returns the text of a plain value as the student wrote it; that of no
+// value is "".
+func scalar(n ast.Node) (string, bool) {
+	switch n := n.(type) {
+	case *ast.StringNode:
+		return n.Value, true
+	case *ast.LiteralNode:
+		return n.Value.Value, true
+	case *ast.NullNode:
+		return "", true
+	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.InfinityNode, *ast.NanNode:
+		return n.GetToken().Value, true
+	}
+	return "", false
+}
