@@ -148,6 +148,15 @@ type Finding struct {
 	Point   string `json:"point,omitempty"`
 	// Step is the number of the step it showed at, from 1; 0 is none.
 	Step int `json:"step,omitempty"`
+	// Text is what another program said about it, such as a compiler, in lines.
+	Text string `json:"text,omitempty"`
+}
+
+// AddNote adds a note that is not there yet.
+func (res *Result) AddNote(note string) {
+	if !slices.Contains(res.Notes, note) {
+		res.Notes = append(res.Notes, note)
+	}
 }
 
 // Passed reports whether every check was made and holds.

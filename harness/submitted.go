@@ -1,0 +1,109 @@
+package harness
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"kernellab/harness/grade"
+	"kernellab/harness/submission"
+	"kernellab/harness/trace"
+)
+
+// Submitted is a run of what a student handed in: of the student's program, and
+// where that does not show what the answers are compared with, of the lab's own.
+type Submitted struct {
+	Submission *submission.Submission
+	// Own is the run of the lab's own program. The student's is run the same way.
+	Own Job
+	// Compile makes an executable of the student's program. fault is what the
+	// compiler said when the student is at fault, "" when not.
+	Compile func(context.Context, submission.Program) (path, fault string, err error)
+	// Reference returns a run of the lab's own program, nil for making one: many
+	// submissions may share it.
+	Reference func(context.Context) (*trace.Trace, error)
+}
+
+// Rules returns what the submission is judged by: Own's rules with the answers.
+func (s Submitted) Rules() grade.Rules {
+	r := s.Own.Rules
+	r.Answers = s.Submission.Answers
+	r.AnswersOnly = s.Submission.Program == nil && s.Submission.Problem(submission.PartProgram) == nil
+	return r
+}
+
+// Run runs and grades the submission. The outcome has the trace of the student's
+// program, or nil when there was none to run; an error is never the student's
+// fault. Own.Out receives what the student's program left, and that of the lab's
+// own only where the student has none.
+func (s Submitted) Run(ctx context.Context) (*Outcome, error) {
+	rules := s.Rules()
+	graded := grade.Submitted{Rules: rules}
+	for _, p := range s.Submission.Problems {
+		graded.Findings = append(graded.Findings, grade.Finding{Kind: grade.FindSubmission, Message: p.Error()})
+	}
+	if s.Own.Image != nil {
+		graded.Kernel = s.Own.Image.Release
+	}
+	out := &Outcome{}
+	if program := s.Submission.Program; program != nil {
+		ran, fault, err := s.program(ctx, *program, rules)
+		switch {
+		case err != nil:
+			return nil, err
+		case fault != nil:
+			graded.Findings = append(graded.Findings, *fault)
+		default:
+			out, graded.Trace = ran, ran.Trace
+		}
+	}
+	if grade.NeedsReference(graded.Trace, rules) {
+		var err error
+		if graded.Reference, err = s.reference(ctx, out.Trace == nil); err != nil {
+			return nil, fmt.Errorf("run the lab's own program, which the answers are compared with: %w", err)
+		}
+	}
+	notes := out.Result.Notes
+	out.Result = grade.GradeSubmission(graded)
+	for _, n := range notes {
+		out.Result.AddNote(n)
+	}
+	return out, nil
+}
+
+// program compiles and runs the student's program; fault is why there is nothing
+// to run.
+func (s Submitted) program(ctx context.Context, p submission.Program, rules grade.Rules) (*Outcome, *grade.Finding, error) {
+	s.Own.stage("compiling " + p.File)
+	path, said, err := s.Compile(ctx, p)
+	if err != nil {
+		return nil, nil, err
+	}
+	if said != "" {
+		return nil, &grade.Finding{Kind: grade.FindCompile, Message: p.File + " does not compile", Text: said}, nil
+	}
+	job := s.Own
+	job.Program, job.Bring, job.Rules = path, true, rules
+	out, err := Run(ctx, job)
+	var large *TooLargeError
+	if errors.As(err, &large) {
+		return nil, &grade.Finding{Kind: grade.FindCompile, Message: large.Error()}, nil
+	}
+	return out, nil, err
+}
+
+// reference runs the lab's own program; alone says that no other program was run.
+func (s Submitted) reference(ctx context.Context, alone bool) (*trace.Trace, error) {
+	if s.Reference != nil {
+		return s.Reference(ctx)
+	}
+	job := s.Own
+	if !alone {
+		job.Out, job.Began, job.Event = "", nil, nil
+	}
+	out, err := Run(ctx, job)
+	if err != nil {
+		return nil, err
+	}
+	return out.Trace, nil
+}
