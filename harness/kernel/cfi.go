@@ -116,8 +116,14 @@ func splitRows(rows []frameRow, starts []uint64) []frameRange {
 	return ranges
 }
 
-// functionStarts returns the distinct addresses of functions, ascending.
+// functionStarts returns the distinct addresses of functions, ascending. They
+// must not be modified.
 func (s *Symbols) functionStarts() []uint64 {
+	s.startOnce.Do(func() { s.starts = s.findStarts() })
+	return s.starts
+}
+
+func (s *Symbols) findStarts() []uint64 {
 	var starts []uint64
 	for i := range s.Len() {
 		if t := s.types[i]; (t == 't' || t == 'T') && !isPadding(s.name(i)) {
@@ -133,35 +139,75 @@ func isPadding(name string) bool {
 	return strings.HasPrefix(name, "__pfx_") || strings.HasPrefix(name, "__cfi_")
 }
 
+// span is a run of addresses: from start up to, but without, end.
+type span struct{ start, end uint64 }
+
+// everything is the span of the whole kernel.
+func everything() span { return span{0, ^uint64(0)} }
+
 // debugFrame returns the contents of a .debug_frame section that describes
-// every function of the kernel.
-func (im *Image) debugFrame() ([]byte, error) {
-	im.cfiOnce.Do(func() {
-		ranges, err := im.machine.frames(im)
-		if err != nil {
-			im.cfiErr = fmt.Errorf("unwinding information of %s: %w", im, err)
-			return
-		}
-		w := cfiWriter{m: im.machine, cies: make(map[cieKey]uint32)}
-		for _, r := range ranges {
-			w.fde(r)
-		}
-		im.cfi = w.buf.Bytes()
-	})
-	return im.cfi, im.cfiErr
+// the functions in a span.
+func (im *Image) debugFrame(of span) ([]byte, error) {
+	ranges, err := im.machine.frames(im, of)
+	if err != nil {
+		return nil, fmt.Errorf("unwinding information of %s: %w", im, err)
+	}
+	w := cfiWriter{m: im.machine, cies: make(map[cieKey]uint32)}
+	for _, r := range ranges {
+		w.fde(r)
+	}
+	return w.buf.Bytes(), nil
 }
 
-// unwindTable parses the call frame information once.
-func (im *Image) unwindTable() (frame.FrameDescriptionEntries, error) {
-	im.fdeOnce.Do(func() {
-		raw, err := im.debugFrame()
-		if err != nil {
-			im.fdeErr = err
-			return
+// frameInfo is how to unwind one function.
+type frameInfo struct {
+	fdes frame.FrameDescriptionEntries
+	err  error
+}
+
+// frameAt returns the entry for an address. Only the functions that are asked for
+// are worked out: a whole kernel takes a tenth of a second, and a trace passes
+// through some dozens of its functions.
+func (im *Image) frameAt(pc uint64) (*frame.FrameDescriptionEntry, error) {
+	of := im.functionAround(pc)
+	im.frameLock.Lock()
+	info, known := im.frameInfo[of.start]
+	im.frameLock.Unlock()
+	if !known {
+		raw, err := im.debugFrame(of)
+		if err == nil {
+			info.fdes, err = frame.Parse(raw, binary.LittleEndian, 0, 8, 0)
 		}
-		im.fdes, im.fdeErr = frame.Parse(raw, binary.LittleEndian, 0, 8, 0)
-	})
-	return im.fdes, im.fdeErr
+		info.err = err
+		im.frameLock.Lock()
+		if im.frameInfo == nil {
+			im.frameInfo = map[uint64]frameInfo{}
+		}
+		im.frameInfo[of.start] = info
+		im.frameLock.Unlock()
+	}
+	if info.err != nil {
+		return nil, info.err
+	}
+	return info.fdes.FDEForPC(pc)
+}
+
+// functionAround returns the span from the last start of a function at or below
+// an address to the next one above it.
+func (im *Image) functionAround(pc uint64) span {
+	starts := im.Symbols.functionStarts()
+	i, exact := slices.BinarySearch(starts, pc)
+	if exact {
+		i++
+	}
+	of := everything()
+	if i > 0 {
+		of.start = starts[i-1]
+	}
+	if i < len(starts) {
+		of.end = starts[i]
+	}
+	return of
 }
 
 // cfiWriter encodes .debug_frame: DWARF version 4, section 6.4.

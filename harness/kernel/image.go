@@ -24,7 +24,6 @@ import (
 	"sync"
 
 	"github.com/cilium/ebpf/btf"
-	"github.com/go-delve/delve/pkg/dwarf/frame"
 )
 
 // Image is one kernel, unpacked. It is safe for concurrent use; nothing in it
@@ -50,13 +49,11 @@ type Image struct {
 	points     []pointSpec
 	pointsErr  error
 
-	cfiOnce sync.Once
-	cfi     []byte
-	cfiErr  error
-
-	fdeOnce sync.Once
-	fdes    frame.FrameDescriptionEntries
-	fdeErr  error
+	frameLock sync.Mutex
+	frameInfo map[uint64]frameInfo // by the start of the function
+	orcOnce   sync.Once
+	orc       orcTables
+	orcErr    error
 }
 
 // segment is a run of the unpacked file and the link address it is for.

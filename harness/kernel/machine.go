@@ -17,7 +17,7 @@ type machine struct {
 	elfFlags   uint32
 	codeAlign  uint64 // instructions start at multiples of this
 	sp, fp, ra uint64 // stack pointer, frame pointer, return address column
-	frames     func(*Image) ([]frameRange, error)
+	frames     func(*Image, span) ([]frameRange, error)
 	regName    func(uint64) string // gdb's name of a register
 	// syscallArgs are the members of struct pt_regs that hold a system call's
 	// arguments, in order.

@@ -2,9 +2,10 @@ package kernel
 
 import (
 	"bytes"
+	"cmp"
 	"debug/elf"
 	"fmt"
-	"sort"
+	"slices"
 
 	"github.com/cilium/ebpf/btf"
 	"github.com/go-delve/delve/pkg/dwarf/regnum"
@@ -152,8 +153,16 @@ func (im *Image) orcLayout() (orcLayout, error) {
 	return l, nil
 }
 
-// orcTables returns .orc_unwind_ip, its address and .orc_unwind.
-func (im *Image) orcTables() (ips []byte, addr uint64, entries []byte, err error) {
+// orcTables are the kernel's unwinding tables.
+type orcTables struct {
+	pcs     []uint64 // ascending
+	entries []byte   // of pcs, in the same order
+	layout  orcLayout
+	saved   []regRule // of a struct pt_regs
+}
+
+// readORC finds .orc_unwind_ip, its address and .orc_unwind.
+func (im *Image) readORC() (ips []byte, addr uint64, entries []byte, err error) {
 	ips, ok := im.between("__start_orc_unwind_ip", "__stop_orc_unwind_ip")
 	entries, ok2 := im.between("__start_orc_unwind", "__stop_orc_unwind")
 	addr = im.marks["__start_orc_unwind_ip"]
@@ -174,43 +183,84 @@ func (im *Image) orcTables() (ips []byte, addr uint64, entries []byte, err error
 	return ips[:4*n], addr, entries[:n*orcEntrySize], nil
 }
 
+// openORC reads the tables once.
+func (im *Image) openORC() (*orcTables, error) {
+	im.orcOnce.Do(func() {
+		ips, addr, entries, err := im.readORC()
+		if err != nil {
+			im.orcErr = err
+			return
+		}
+		t := newORC(ips, addr, entries)
+		if t.layout, err = im.orcLayout(); err == nil {
+			err = t.layout.findNumbering(entries)
+		}
+		if err == nil {
+			t.saved, err = im.ptRegs([]savedReg{
+				{"ip", regnum.AMD64_Rip}, {"sp", regnum.AMD64_Rsp}, {"bp", regnum.AMD64_Rbp}, {"bx", regnum.AMD64_Rbx},
+				{"r12", regnum.AMD64_R12}, {"r13", regnum.AMD64_R13}, {"r14", regnum.AMD64_R14}, {"r15", regnum.AMD64_R15},
+			})
+		}
+		if err != nil {
+			im.orcErr = fmt.Errorf("ORC: %w", err)
+			return
+		}
+		im.orc = t
+	})
+	return &im.orc, im.orcErr
+}
+
+// newORC puts the tables in order of addresses. The kernel's build does so too,
+// but only since 5.6.
+func newORC(ips []byte, addr uint64, entries []byte) orcTables {
+	t := orcTables{pcs: make([]uint64, len(ips)/4), entries: entries}
+	for i := range t.pcs {
+		t.pcs[i] = addr + uint64(4*i) + uint64(int64(int32(le.Uint32(ips[4*i:]))))
+	}
+	if slices.IsSorted(t.pcs) {
+		return t
+	}
+	order := make([]int, len(t.pcs))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(t.pcs[a], t.pcs[b]) })
+	sorted := orcTables{}
+	for _, i := range order {
+		sorted.pcs = append(sorted.pcs, t.pcs[i])
+		sorted.entries = append(sorted.entries, entries[orcEntrySize*i:orcEntrySize*(i+1)]...)
+	}
+	return sorted
+}
+
+// rows decodes the entries that hold in a span, and the next one after it.
+func (t *orcTables) rows(of span) []frameRow {
+	first, exact := slices.BinarySearch(t.pcs, of.start)
+	if !exact {
+		first = max(first-1, 0)
+	}
+	for first > 0 && t.pcs[first-1] == t.pcs[first] {
+		first-- // the last of several for one address counts
+	}
+	end, _ := slices.BinarySearch(t.pcs, of.end)
+	end = min(end+1, len(t.pcs))
+	rows := make([]frameRow, 0, end-first)
+	for i := first; i < end; i++ {
+		rows = append(rows, t.layout.row(t.pcs[i], t.entries[orcEntrySize*i:], t.saved))
+	}
+	return rows
+}
+
 // orcFrames turns the ORC tables into rows of call frame information.
-func (im *Image) orcFrames() ([]frameRange, error) {
-	ips, addr, entries, err := im.orcTables()
+func (im *Image) orcFrames(of span) ([]frameRange, error) {
+	t, err := im.openORC()
 	if err != nil {
 		return nil, err
 	}
-	layout, err := im.orcLayout()
-	if err == nil {
-		err = layout.findNumbering(entries)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("ORC: %w", err)
-	}
-	regs, err := im.ptRegs([]savedReg{
-		{"ip", regnum.AMD64_Rip}, {"sp", regnum.AMD64_Rsp}, {"bp", regnum.AMD64_Rbp}, {"bx", regnum.AMD64_Rbx},
-		{"r12", regnum.AMD64_R12}, {"r13", regnum.AMD64_R13}, {"r14", regnum.AMD64_R14}, {"r15", regnum.AMD64_R15},
-	})
-	if err != nil {
-		return nil, fmt.Errorf("ORC: %w", err)
-	}
-	return splitRows(orcRows(ips, addr, entries, layout, regs), im.Symbols.functionStarts()), nil
-}
-
-// orcRows decodes the tables into rows sorted by address.
-func orcRows(ips []byte, addr uint64, entries []byte, layout orcLayout, regs []regRule) []frameRow {
-	rows := make([]frameRow, 0, len(ips)/4)
-	for i := range len(ips) / 4 {
-		at := addr + uint64(4*i)
-		pc := at + uint64(int64(int32(le.Uint32(ips[4*i:]))))
-		rows = append(rows, layout.row(pc, entries[orcEntrySize*i:], regs))
-	}
-	// The kernel's build sorts the table, but only since 5.6.
-	less := func(i, j int) bool { return rows[i].pc < rows[j].pc }
-	if !sort.SliceIsSorted(rows, less) {
-		sort.SliceStable(rows, less)
-	}
-	return rows
+	starts := im.Symbols.functionStarts()
+	first, _ := slices.BinarySearch(starts, of.start)
+	end, _ := slices.BinarySearch(starts, of.end)
+	return splitRows(t.rows(of), starts[first:min(end+1, len(starts))]), nil
 }
 
 // row turns one entry into a row. What it says is in

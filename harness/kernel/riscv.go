@@ -9,7 +9,7 @@ import (
 // riscvFrames reads the frames off the machine code. Stock riscv64 kernels keep
 // frame pointers: every function with a frame stores ra and s0 and points s0 at
 // its caller's stack pointer, all with the same few instructions.
-func (im *Image) riscvFrames() ([]frameRange, error) {
+func (im *Image) riscvFrames(of span) ([]frameRange, error) {
 	regs, err := im.ptRegs([]savedReg{
 		{"epc", regnum.RISCV64_PC}, {"ra", regnum.RISCV64_LR}, {"sp", regnum.RISCV64_SP}, {"s0", regnum.RISCV64_S0},
 	})
@@ -20,12 +20,15 @@ func (im *Image) riscvFrames() ([]frameRange, error) {
 	// Assembly that has no caller, and assembly that calls C from a trap.
 	outermost := im.Symbols.addrsOf("_start", "_start_kernel", "ret_from_fork", "ret_from_kernel_thread", "ret_from_fork_user_asm", "ret_from_fork_kernel_asm")
 	trap := im.Symbols.addrsOf("handle_exception", "ret_from_exception")
-	ranges := make([]frameRange, 0, len(starts))
+	var ranges []frameRange
 	for i, start := range starts {
 		if i+1 == len(starts) {
 			break // _end or the like
 		}
 		end := starts[i+1]
+		if start < of.start || start >= of.end {
+			continue
+		}
 		code, ok := im.at(start, int(min(end-start, 1<<20)))
 		if !ok {
 			continue

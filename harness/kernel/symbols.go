@@ -35,6 +35,9 @@ type Symbols struct {
 
 	addrOnce sync.Once
 	sorted   []int32 // symbol indices by address, best name of an address last
+
+	startOnce sync.Once
+	starts    []uint64
 }
 
 // Len is the number of symbols.

@@ -19,7 +19,7 @@ import (
 //
 // Left out are the symbols of padding in front of functions.
 func (im *Image) WriteSymbolFile(w io.Writer) error {
-	cfi, err := im.debugFrame()
+	cfi, err := im.debugFrame(everything())
 	if err != nil {
 		return fmt.Errorf("symbol file: %w", err)
 	}

@@ -68,11 +68,7 @@ func lookupPC(f Frame) uint64 {
 // Caller returns the frame that called f. It reports false at the outermost
 // frame.
 func (im *Image) Caller(f Frame, read ReadWord) (Frame, bool, error) {
-	table, err := im.unwindTable()
-	if err != nil {
-		return Frame{}, false, err
-	}
-	fde, err := table.FDEForPC(lookupPC(f))
+	fde, err := im.frameAt(lookupPC(f))
 	if err != nil {
 		return Frame{}, false, fmt.Errorf("nothing is known about the frame at %#x: %w", f.PC, err)
 	}

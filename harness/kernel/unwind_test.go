@@ -28,8 +28,8 @@ func orcNew() orcLayout {
 
 // imageOf makes an image that has only unwinding information.
 func imageOf(m machine, ranges []frameRange) *Image {
-	m.frames = func(*Image) ([]frameRange, error) { return ranges, nil }
-	return &Image{Arch: m.name, machine: m}
+	m.frames = func(*Image, span) ([]frameRange, error) { return ranges, nil }
+	return &Image{Arch: m.name, machine: m, Symbols: &Symbols{}}
 }
 
 // x86PtRegs has the offsets of arch/x86/include/asm/ptrace.h.
@@ -221,7 +221,9 @@ func FuzzORC(f *testing.F) {
 			layout = orcNew()
 		}
 		_ = layout.findNumbering(entries)
-		rows := orcRows(ips[:4*n], riscvLinkBase, entries, layout, x86PtRegs())
+		tables := newORC(ips[:4*n], riscvLinkBase, entries[:n*orcEntrySize])
+		tables.layout, tables.saved = layout, x86PtRegs()
+		rows := tables.rows(everything())
 		checkCFI(t, machines()[0], splitRows(rows, []uint64{riscvLinkBase, riscvLinkBase + 0x102}))
 	})
 }
