@@ -25,7 +25,7 @@ import (
 	"kernellab/nearest"
 )
 
-//go:embed */lab.yaml */README.md */*.go
+//go:embed */lab.yaml */README.md */*.go */starter
 var course embed.FS
 
 // maxFile bounds a lab's file, in bytes.

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"kernellab/harness/submission"
+	"kernellab/labs"
+)
+
+func (a *app) initCommand() *cobra.Command {
+	var language string
+	languages := []string{submission.Go, submission.C}
+	cmd := oneLab(&cobra.Command{
+		Use:   "init LAB DIR",
+		Short: "Begin a submission: a folder with the lab's questions and a program to start from",
+		Long: `init writes into DIR what a submission to the lab is made of: answers.yaml with
+the questions, prog.go (or prog.c, with --language c) to start from, and
+README.md. It makes the folder when there is none, and replaces no file.`,
+		Example: "  lab init fork-new my-fork\n  lab init fork-new my-fork --language c\n  lab run fork-new --submission my-fork",
+		RunE: func(_ *cobra.Command, args []string) error {
+			if !slices.Contains(languages, language) {
+				return unknown("language", language, languages, "use go or c")
+			}
+			l, err := getLab(args[0])
+			if err != nil {
+				return err
+			}
+			return a.init(l, args[1], language)
+		},
+	})
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if len(args) != 2 {
+			return usagef("%s takes a lab and the folder to make: lab init %s my-submission", cmd.CommandPath(), labNames()[0])
+		}
+		return nil
+	}
+	cmd.ValidArgsFunction = func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		switch len(args) {
+		case 0:
+			return labNames(), cobra.ShellCompDirectiveNoFileComp
+		case 1:
+			return nil, cobra.ShellCompDirectiveFilterDirs
+		}
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	cmd.Flags().StringVar(&language, "language", submission.Go, "language of the program: "+strings.Join(languages, ", "))
+	cmd.RegisterFlagCompletionFunc("language", cobra.FixedCompletions(languages, cobra.ShellCompDirectiveNoFileComp))
+	return cmd
+}
+
+// init writes the files, or none of them when one is there.
+func (a *app) init(l labs.Lab, dir, language string) error {
+	if !l.Takes() {
+		return usagef("%s takes no submissions", l.Name)
+	}
+	if l.Submission.Program != submission.None && !slices.Contains(l.Languages(), language) {
+		return usagef("a program for %s is written in %s: use --language %s", l.Name, l.Languages()[0], l.Languages()[0])
+	}
+	files, err := l.Template(language)
+	if err != nil {
+		return err
+	}
+	names := slices.Sorted(maps.Keys(files))
+	for _, name := range names {
+		path := filepath.Join(dir, name)
+		_, err := os.Lstat(path)
+		switch {
+		case err == nil:
+			return usagef("%s is there already, and init replaces nothing: name another folder", path)
+		case !errors.Is(err, fs.ErrNotExist):
+			return usagef("%w: name a folder to make", err)
+		}
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("make the folder: %w", err)
+	}
+	for _, name := range names {
+		if err := writeNew(filepath.Join(dir, name), files[name]); err != nil {
+			return fmt.Errorf("begin a submission: %w", err)
+		}
+		fmt.Fprintf(a.stdout, "%s\n", filepath.Join(dir, name))
+	}
+	fmt.Fprintf(a.stderr, "Write the answers and the program, then: lab run %s --submission %s\n", l.Name, shellWord(dir))
+	return nil
+}
+
+// writeNew writes a file that is not there.
+func writeNew(path, text string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	return errors.Join(err, f.Close())
+}
+
+// shellWord quotes a word for a shell if it needs it.
+func shellWord(s string) string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("/._-+@%:,", r) || r > 0x7f
+	}
+	if s != "" && !strings.ContainsFunc(s, func(r rune) bool { return !plain(r) }) {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}

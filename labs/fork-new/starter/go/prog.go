@@ -1,0 +1,56 @@
+// This program has to make one child by the plain fork call of Linux, clone with
+// no flag but SIGCHLD, and wait for it. Three lines are to be printed:
+//
+//	This is Child Process!     by the child
+//	This is Parent Process!    by the parent
+//	Child Complete!            by the parent, when the child has ended
+//
+// and both end with exit status 0. Only the standard library can be imported.
+package main
+
+import (
+	"os"
+	"runtime"
+	"syscall"
+	"unsafe"
+)
+
+func main() {
+	// The lab watches the task that forks: the same thread has to wait.
+	runtime.LockOSThread()
+
+	pid, errno := fork()
+	if errno != 0 {
+		write([]byte("fork: " + errno.Error() + "\n"))
+		os.Exit(1)
+	}
+	_ = pid // Print and wait here.
+}
+
+// fork makes a child: it returns 0 in the child and the child's pid in the parent.
+//
+// The child is a copy of a Go program without the threads of Go's runtime, so it
+// may do nothing but raw system calls: write, then exit_group.
+//
+// Signals are blocked meanwhile, because one that arrives during the call makes
+// the kernel begin it again, and Go's runtime sends itself some.
+//
+//go:noinline
+//go:norace
+func fork() (pid int, errno syscall.Errno) {
+	const setMask, maskSize = 2, 8
+	var old uint64
+	all := ^uint64(0)
+	syscall.RawSyscall6(syscall.SYS_RT_SIGPROCMASK, setMask, uintptr(unsafe.Pointer(&all)), uintptr(unsafe.Pointer(&old)), maskSize, 0, 0)
+	// Make the call here, and let the child end in here.
+	errno = syscall.ENOSYS
+	syscall.RawSyscall6(syscall.SYS_RT_SIGPROCMASK, setMask, uintptr(unsafe.Pointer(&old)), 0, maskSize, 0, 0)
+	return pid, errno
+}
+
+// write prints with a raw system call, as the child may.
+//
+//go:nosplit
+func write(text []byte) {
+	syscall.RawSyscall(syscall.SYS_WRITE, 1, uintptr(unsafe.Pointer(&text[0])), uintptr(len(text)))
+}

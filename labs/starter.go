@@ -1,0 +1,162 @@
+package labs
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"kernellab/harness/grade"
+	"kernellab/harness/submission"
+)
+
+// Template returns the files that a student starts from: answers.yaml with the
+// questions, README.md, and where a program is asked for one in the language, by
+// the names under which they are handed in.
+func (l Lab) Template(language string) (map[string]string, error) {
+	if !l.Takes() {
+		return nil, fmt.Errorf("%s takes no submissions", l.Name)
+	}
+	files := map[string]string{"README.md": l.instructions(language)}
+	if l.Submission.Answers != submission.None {
+		files[submission.AnswersFile] = l.form()
+	}
+	if l.Submission.Program != submission.None {
+		text, err := l.starter(language)
+		if err != nil {
+			return nil, err
+		}
+		files["prog."+language] = text
+	}
+	return files, nil
+}
+
+// Languages are those that a program may be written in.
+func (l Lab) Languages() []string {
+	if len(l.Submission.Languages) > 0 {
+		return l.Submission.Languages
+	}
+	return []string{submission.Go, submission.C}
+}
+
+// starter is a program to start from: the lab's own under starter/LANGUAGE, or
+// one that does nothing.
+func (l Lab) starter(language string) (string, error) {
+	text, err := fs.ReadFile(l.program, "starter/"+language+"/prog."+language)
+	if err == nil {
+		return string(text), nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
+	var b strings.Builder
+	comment := func(s string) { b.WriteString(strings.TrimRight("// "+s, " ") + "\n") }
+	comment(fmt.Sprintf("The program of %s: %s", l.Name, l.Title))
+	for _, line := range l.Output {
+		comment("It prints: " + line)
+	}
+	comment(fmt.Sprintf("It ends with exit status %d.", l.Exit))
+	if language == submission.C {
+		b.WriteString("int main(void)\n{\n\treturn 1;\n}\n")
+	} else {
+		b.WriteString("package main\n\nimport \"os\"\n\nfunc main() {\n\tos.Exit(1)\n}\n")
+	}
+	return b.String(), nil
+}
+
+// instructions say how the folder is used.
+func (l Lab) instructions(language string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "# %s: %s\n\n%s\n\n`lab show %s` prints the handout.\n\n", l.Name, l.Title, l.Summary, l.Name)
+	b.WriteString("What is handed in is this folder, or an archive of it:\n\n")
+	if l.Submission.Program != submission.None {
+		b.WriteString(fmt.Sprintf("- `prog.%s`%s: the program that runs in the guest in the place of the lab's own. It may be one file of Go that imports the standard library only (`prog.go`), or one of C (`prog.c`)%s; not both.\n", language, optional(l.Submission.Program), l.only()))
+	}
+	if l.Submission.Answers != submission.None {
+		b.WriteString(fmt.Sprintf("- `%s`%s: your answers to the questions in it.\n", submission.AnswersFile, optional(l.Submission.Answers)))
+	}
+	fmt.Fprintf(&b, "\nOther files are not looked at. To see how it does, in this folder:\n\n    lab run %s --submission .\n", l.Name)
+	return b.String()
+}
+
+// only says that not every language is taken.
+func (l Lab) only() string {
+	if langs := l.Languages(); len(langs) == 1 {
+		return fmt.Sprintf(", and this lab takes prog.%s", langs[0])
+	}
+	return ""
+}
+
+func optional(n submission.Need) string {
+	if n == submission.Optional {
+		return " (if you like)"
+	}
+	return ""
+}
+
+// form is a file of answers with the questions in comments and no answer.
+func (l Lab) form() string {
+	var b strings.Builder
+	comment := func(text string) {
+		for _, line := range fold(text, 76) {
+			b.WriteString("# " + line + "\n")
+		}
+	}
+	comment(fmt.Sprintf("Answers to the questions of %s: %s.", l.Name, l.Title))
+	b.WriteString("#\n")
+	comment("Write each after its colon. Where the architectures differ, answer for each:")
+	b.WriteString("#\n#     name: {x86_64: 24, riscv64: 32}\n#\n")
+	comment("One answer alone counts for both. What is left empty is not answered.")
+	for _, q := range l.Questions {
+		points := "1 point"
+		if q.Score > 1 {
+			points = fmt.Sprintf("%d points", q.Score)
+		}
+		b.WriteString("\n")
+		comment(fmt.Sprintf("%s (%s)", q.Prompt, points))
+		var names []string
+		for _, c := range q.Choices {
+			names = append(names, c.Name)
+		}
+		switch q.Type {
+		case grade.TypeNumber:
+			number := "a number, decimal or 0x…"
+			if q.Unit != "" {
+				number = "a number of " + q.Unit + ", decimal or 0x…"
+			}
+			comment("Answer: " + number)
+		case grade.TypeAddress:
+			comment("Answer: an address, 0x…")
+		case grade.TypeSymbol:
+			comment("Answer: the name of a function")
+		case grade.TypeChoice:
+			comment("Answer: one of these, as it is written here:")
+		case grade.TypeOrder:
+			comment("Answer: a list of all of these in the right order, [first, second, …]:")
+		case grade.TypeSet:
+			comment("Answer: a list of those that are right, [one, another]; [] for none of them:")
+		}
+		for _, n := range names {
+			b.WriteString("#   " + n + "\n")
+		}
+		b.WriteString(q.Name + ":\n")
+	}
+	return b.String()
+}
+
+// fold breaks text into lines of at most width bytes, where a word allows it.
+func fold(text string, width int) []string {
+	var lines []string
+	line := ""
+	for _, word := range strings.Fields(text) {
+		if line != "" && len(line)+1+len(word) > width {
+			lines = append(lines, line)
+			line = ""
+		}
+		if line != "" {
+			line += " "
+		}
+		line += word
+	}
+	return append(lines, line)
+}
