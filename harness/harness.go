@@ -82,7 +82,7 @@ const (
 // Run runs a job. A kernel that died by itself is tried once more, which the
 // result's notes say.
 func Run(ctx context.Context, j Job) (*Outcome, error) {
-	if _, err := probe.Resolve(j.Image, j.Plan); err != nil {
+	if err := errors.Join(probe.Check(j.Image, j.Arch, j.Plan)...); err != nil {
 		return nil, &Error{Op: "find the lab's points", Err: err}
 	}
 	out, err := j.once(ctx)
@@ -233,12 +233,8 @@ func (j Job) header(ctx context.Context, began time.Time) (trace.Header, error) 
 	if h.Program.SHA256, err = j.digest(ctx, j.Program); err != nil {
 		return h, err
 	}
-	points, err := probe.Resolve(j.Image, j.Plan)
-	if err != nil {
+	if h.Points, err = probe.Header(j.Image, j.Plan); err != nil {
 		return h, err
-	}
-	for _, p := range points {
-		h.Points = append(h.Points, trace.Point{Point: p.Point, Symbol: p.Symbol, Address: trace.Word(p.Addr), Why: p.Why})
 	}
 	if h.Sizes["pt_regs"], err = j.Image.SizeOf("pt_regs"); err != nil {
 		return h, err
@@ -303,7 +299,7 @@ func (r *recording) drive(ctx context.Context) error {
 				return err
 			}
 		}
-		r.proc, err = r.m.Agent.Start(ctx, guest.Program{Path: path, Writable: r.Plan.Writable})
+		r.proc, err = r.m.Agent.Start(ctx, guest.Program{Path: path, Args: r.Plan.Argv(r.ProgramName), Writable: r.Plan.Writable})
 		return err
 	})
 	if err != nil {

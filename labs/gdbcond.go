@@ -9,6 +9,7 @@ import (
 	"github.com/expr-lang/expr/ast"
 	"github.com/expr-lang/expr/parser"
 
+	"kernellab/harness/probe"
 	"kernellab/harness/trace"
 )
 
@@ -32,8 +33,14 @@ func savedAt() map[string]int {
 // condition returns the condition of a point's breakpoint.
 func (g *gdbWriter) condition(p Point) (string, error) {
 	var all []string
-	switch {
-	case p.Entry:
+	switch task := g.task(p.Role); {
+	case p.Entry || p.Role == probe.Any:
+	case task.When != nil:
+		s, err := g.translate(p, task.When.For(g.arch.Name))
+		if err != nil {
+			return "", fmt.Errorf("the condition of %s: %w", p.Role, err)
+		}
+		all = append(all, s)
 	default:
 		all = append(all, fmt.Sprintf("%s == $lab_%s", g.current(), p.Role))
 	}
@@ -93,11 +100,13 @@ func (g *gdbWriter) name(name string) (string, error) {
 	if c, ok := trace.Constants()[name]; ok {
 		return fmt.Sprintf("%#x", c), nil
 	}
-	switch name {
-	case "child":
-		return "$lab_child", nil
-	case "pc", "sp":
+	switch {
+	case g.task(name).Role != "":
+		return "$lab_" + name, nil
+	case name == "pc" || name == "sp":
 		return "$" + name, nil
+	case name == "current":
+		return g.current(), nil
 	}
 	return "", fmt.Errorf("%s can not be said in gdb", name)
 }
@@ -112,12 +121,12 @@ func (g *gdbWriter) argument(p Point, n *ast.MemberNode) (string, error) {
 	if base.Value == "reg" {
 		return "$" + member.Value, nil
 	}
-	i := slices.Index(arguments()[p.Name], member.Value)
+	i := slices.Index(arguments()[p.Place], member.Value)
 	if i < 0 || i >= len(g.arch.Registers.Args) {
-		return "", fmt.Errorf("the place of argument %s of %s is not known: add it to arguments in labs/gdbcond.go", member.Value, p.Name)
+		return "", fmt.Errorf("the place of argument %s of %s is not known: add it to arguments in labs/gdbcond.go", member.Value, p.Place)
 	}
 	direct := "$" + g.arch.Registers.Args[i]
-	if !strings.HasPrefix(p.Name, "sys_") {
+	if !strings.HasPrefix(p.Place, "sys_") {
 		return direct, nil
 	}
 	// A system call's entry is given either its arguments or, where the kernel
@@ -128,5 +137,15 @@ func (g *gdbWriter) argument(p Point, n *ast.MemberNode) (string, error) {
 		return "", fmt.Errorf("the place of %s in struct pt_regs is not known: add it to savedAt in labs/gdbcond.go", saved)
 	}
 	return fmt.Sprintf("($wrapped_%s ? *(unsigned long *)((unsigned long)$%s + %d) : (unsigned long)%s)",
-		p.Name, g.arch.Registers.Args[0], offset, direct), nil
+		p.Place, g.arch.Registers.Args[0], offset, direct), nil
+}
+
+// task returns the task of a role, the zero Task when there is none.
+func (g *gdbWriter) task(role string) Task {
+	for _, t := range g.lab.Tasks {
+		if t.Role == role {
+			return t
+		}
+	}
+	return Task{}
 }

@@ -2,6 +2,7 @@ package labs
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"kernellab/gdbscripts"
@@ -24,13 +25,14 @@ func (l Lab) GenerateGDBScript(archName string, candidates func(point string) ([
 		return "", err
 	}
 	g := &gdbWriter{lab: l, arch: a}
+	if err := g.leaveOut(); err != nil {
+		return "", fmt.Errorf("gdb script of lab %s for %s: %w", l.Name, archName, err)
+	}
 	if err := g.head(candidates); err != nil {
 		return "", fmt.Errorf("gdb script of lab %s for %s: %w", l.Name, archName, err)
 	}
-	for i := range l.Points {
-		if err := g.point(i); err != nil {
-			return "", fmt.Errorf("gdb script of lab %s for %s: %s: %w", l.Name, archName, l.Points[i].Name, err)
-		}
+	for i := range g.lab.Points {
+		g.point(i)
 	}
 	g.foot()
 	return g.b.String(), nil
@@ -39,8 +41,56 @@ func (l Lab) GenerateGDBScript(archName string, candidates func(point string) ([
 // gdbWriter writes one script.
 type gdbWriter struct {
 	b    strings.Builder
-	lab  Lab
+	lab  Lab // without the points that are left out
 	arch arch.Arch
+	left []string // what is left out, and why
+}
+
+// leaveOut takes away the points that gdb's language can not say, and those that
+// hang on them. The script says which they are; without the entry there is none.
+func (g *gdbWriter) leaveOut() error {
+	var kept []Point
+	have := func(name string) bool {
+		return slices.ContainsFunc(kept, func(p Point) bool { return p.Name == name })
+	}
+	for _, p := range g.lab.Points {
+		_, err := g.condition(p)
+		for _, f := range p.Finds {
+			if err == nil {
+				_, err = g.translate(p, f.Expr.For(g.arch.Name))
+			}
+		}
+		found := !slices.ContainsFunc(g.lab.Points, func(q Point) bool { return q.finds(p.Role) }) ||
+			slices.ContainsFunc(kept, func(q Point) bool { return q.finds(p.Role) })
+		why := ""
+		switch {
+		case p.Absent[g.arch.Name] != "":
+			why = p.Absent[g.arch.Name]
+		case p.ReturnOf != "":
+			why = "type \"finish\" at " + p.ReturnOf + " to come there"
+		case err != nil:
+			why = err.Error()
+		case !found:
+			why = "nothing here tells which task the " + p.Role + " is"
+		case len(p.Armed) > 0 && !slices.ContainsFunc(p.Armed, have):
+			why = "it is armed at " + strings.Join(p.Armed, " or ") + ", which is left out"
+		}
+		if why != "" && p.Entry && p.Absent[g.arch.Name] == "" {
+			return fmt.Errorf("%s: %s", p.Name, why)
+		}
+		if why != "" {
+			g.left = append(g.left, p.Name+": "+why)
+			continue
+		}
+		kept = append(kept, p)
+	}
+	g.lab.Points = kept
+	return nil
+}
+
+// finds reports whether a point tells which task a role is.
+func (p Point) finds(role string) bool {
+	return slices.ContainsFunc(p.Finds, func(f Named) bool { return f.Name == role })
 }
 
 func (g *gdbWriter) line(format string, args ...any) {
@@ -76,8 +126,13 @@ func (g *gdbWriter) head(candidates func(string) ([]string, error)) error {
 	g.line("if $_isvoid($lab_auto)\n  set $lab_auto = 0\nend\n")
 	g.comment("A point of the lab is called differently from kernel to kernel. For each, this takes the first candidate that the loaded symbols have and keeps its address in a variable of the point's name.")
 	g.line("python\nimport gdb\n\npoints = {")
+	var done []string
 	for _, p := range g.lab.Points {
-		names, err := candidates(p.Name)
+		if slices.Contains(done, p.Place) {
+			continue
+		}
+		done = append(done, p.Place)
+		names, err := candidates(p.Place)
 		if err != nil {
 			return err
 		}
@@ -88,7 +143,7 @@ func (g *gdbWriter) head(candidates func(string) ([]string, error)) error {
 		for i, n := range names {
 			quoted[i] = fmt.Sprintf("%q", n)
 		}
-		g.line("    %q: [%s],", p.Name, strings.Join(quoted, ", "))
+		g.line("    %q: [%s],", p.Place, strings.Join(quoted, ", "))
 	}
 	g.line("%s", `}
 
@@ -109,8 +164,20 @@ for point, symbols in points.items():
     # A wrapped system call is given a pointer to the saved user registers.
     gdb.set_convenience_variable("wrapped_" + point, int(found[0].startswith(("__x64_", "__riscv_"))))`)
 	g.line("end\n")
-	g.comment("The lab's own tasks are told from others by their task_struct, which is what $lab_parent and $lab_child hold; 0 is none.")
-	g.line("set $lab_parent = 0\nset $lab_child = 0\n")
+	var variables, sets []string
+	for _, t := range g.lab.Tasks {
+		variables = append(variables, "$lab_"+t.Role)
+		sets = append(sets, "set $lab_"+t.Role+" = 0")
+	}
+	g.comment("The lab's own tasks are told from others by their task_struct, which is what " + strings.Join(variables, " and ") + " hold; 0 is none.")
+	g.line("%s\n", strings.Join(sets, "\n"))
+	if len(g.left) > 0 {
+		g.comment("What the lab watches and this script does not:")
+		for _, why := range g.left {
+			g.comment("- " + why)
+		}
+		g.line("")
+	}
 	if vars := g.arch.Current.PerCPU; len(vars) > 0 {
 		g.comment("The running task's is kept in a per-CPU variable, at this offset from " + g.arch.Current.Kernel + ".")
 		g.line("python\ngdb.execute(\"set $percpu_current = %%#x\" %% next(a for a in map(address, [\"%s\"]) if a is not None))\nend\n", strings.Join(vars, `", "`))
@@ -129,14 +196,11 @@ func (g *gdbWriter) current() string {
 }
 
 // point writes the breakpoint at a point and what is done there.
-func (g *gdbWriter) point(i int) error {
+func (g *gdbWriter) point(i int) {
 	p := g.lab.Points[i]
 	g.comment(p.Name + ": " + p.Means)
-	cond, err := g.condition(p)
-	if err != nil {
-		return err
-	}
-	g.line("break *$%s if %s", p.Name, cond)
+	cond, _ := g.condition(p) // leaveOut has tried it
+	g.line("break *$%s if %s", p.Place, cond)
 	g.line("set $break_%s = $bpnum", p.Name)
 	if !p.Entry {
 		// Other tasks pass here too: it is enabled when the lab's program comes.
@@ -144,18 +208,19 @@ func (g *gdbWriter) point(i int) error {
 	}
 	g.line("commands $break_%s\n  silent", p.Name)
 	if p.Entry {
-		g.line("  set $lab_parent = %s", g.current())
-		g.line("  set $lab_child = 0")
-	}
-	if src := p.Child.For(g.arch.Name); src != "" {
-		child, err := g.translate(p, src)
-		if err != nil {
-			return fmt.Errorf("child: %w", err)
+		g.line("  set $lab_%s = %s", p.Role, g.current())
+		for _, t := range g.lab.Tasks {
+			if t.Role != p.Role && t.When == nil {
+				g.line("  set $lab_%s = 0", t.Role)
+			}
 		}
-		g.line("  set $lab_child = %s", child)
+	}
+	for _, f := range p.Finds {
+		task, _ := g.translate(p, f.Expr.For(g.arch.Name)) // likewise
+		g.line("  set $lab_%s = %s", f.Name, task)
 	}
 	g.arm(i)
-	g.line(`  printf "point %s symbol %%s", $symbol_%s`, p.Name, p.Name)
+	g.line(`  printf "point %s symbol %%s", $symbol_%s`, p.Name, p.Place)
 	format, values := "", ""
 	for _, r := range g.registers() {
 		format += " " + r + "=%#lx"
@@ -163,7 +228,6 @@ func (g *gdbWriter) point(i int) error {
 	}
 	g.line(`  printf "%s\n"%s`, format, values)
 	g.line("  if $lab_auto\n    continue\n  end\nend\n")
-	return nil
 }
 
 // arm enables and disables what a stop at the point of index i decides.
@@ -177,15 +241,17 @@ func (g *gdbWriter) arm(i int) {
 	}
 	for _, q := range g.lab.Points {
 		switch {
-		case q.Armed == p.Name:
+		case slices.Contains(q.Armed, p.Name):
 			g.line("  enable $break_%s", q.Name)
-		case p.Entry && !q.Entry && q.Armed == "":
+		case q.Until == p.Name:
+			g.line("  disable $break_%s", q.Name)
+		case p.Entry && !q.Entry && len(q.Armed) == 0:
 			g.line("  enable $break_%s", q.Name)
-		case i == last && p.Step && !q.Entry && q.Armed == "":
+		case i == last && p.Step && !q.Entry && len(q.Armed) == 0:
 			g.line("  disable $break_%s", q.Name)
 		}
 	}
-	if p.Armed != "" {
+	if len(p.Armed) > 0 && p.Until == "" {
 		g.line("  disable $break_%s", p.Name)
 	}
 }

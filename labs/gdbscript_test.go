@@ -54,7 +54,7 @@ func candidates(t *testing.T, arch string) func(string) ([]string, error) {
 			}
 			return names, nil
 		}
-		return nil, fmt.Errorf("no point %q", point)
+		return []string{point}, nil // a function of the kernel
 	}
 }
 

@@ -21,7 +21,6 @@ import (
 	"github.com/hashicorp/go-multierror"
 
 	"kernellab/harness/grade"
-	"kernellab/harness/probe"
 	"kernellab/nearest"
 )
 
@@ -37,12 +36,16 @@ type Lab struct {
 	Order                int
 	Handout              string // README.md
 
-	Output []string // what the program prints, line by line
-	Exit   int      // its exit status
+	Output   []string // what the program prints, line by line
+	Patterns []string // regular expressions of lines it prints
+	Exit     int      // its exit status
+	Signal   string   // the signal that ends it instead
+	Args     []string // its arguments, without its name
 	// Writable are files below /sys that the program may write to, though only
 	// root could: switches of the kernel that the lab is about.
 	Writable []string
 
+	Tasks          []Task
 	Points         []Point
 	Sequence, Hits grade.Scored
 	Checks         []Check
@@ -51,32 +54,58 @@ type Lab struct {
 	Questions  []Question
 
 	program fs.FS
+	file    string // lab.yaml, as errors name it
+}
+
+// Task is a role: a task that has a part in the lab.
+type Task struct {
+	Role  string
+	Means string
+	// When is a condition by which it is known; nil for the task that makes the
+	// call the lab is about, and for those that a point finds.
+	When ByArch
 }
 
 // Point is a place where the guest is stopped. The fields that are ByArch are
 // expressions that may differ between architectures.
 type Point struct {
-	Name, Role  string
-	Entry, Step bool
-	Hits        int
-	When, Child ByArch
-	Aside       string // what a stop is for which When is false
-	Armed       string
-	After       string
-	Means       string
+	Name  string // unique in the lab
+	Place string // the logical place in the kernel; of a return, that of the call
+	// ReturnOf is the point whose call's return this is, "" for an entry.
+	ReturnOf string
+	Role     string // a task's, or probe.Any
+
+	Entry, Step, Anytime bool
+	// Optional: a kernel may not have it.
+	Optional bool
+	Absent   map[string]string // by architecture: why it does not have it
+	Hits     *grade.Range
+	When     ByArch
+	Aside    string // what a stop is for which When is false
+	Finds    []Named
+	Armed    []string
+	Until    string
+	After    []string
+	Stacks   []string
+	Means    string
+	Lifetime ByArch
+
 	Reads, Show []Named
+	Line        int // in lab.yaml
 }
 
 // Named is an expression with a name; lists of them keep the file's order.
 type Named struct {
 	Name string
 	Expr ByArch
+	Line int // in lab.yaml
 }
 
 // Check passes when Observed equals Expected.
 type Check struct {
 	Name, At           string
 	Observed, Expected ByArch
+	That               ByArch // instead of Expected: true is a pass
 	Format, Why        string
 	Score              int
 }
@@ -237,49 +266,3 @@ func program(fsys fs.FS, dir string) (fs.FS, error) {
 // Program returns the folder with the source of the lab's program: the Go files
 // at its root.
 func (l Lab) Program() fs.FS { return l.program }
-
-// Plan returns what the probe drives on an architecture.
-func (l Lab) Plan(arch string) probe.Plan {
-	plan := probe.Plan{Writable: slices.Clone(l.Writable)}
-	for _, p := range l.Points {
-		point := probe.Point{
-			Name: p.Name, Role: p.Role, Entry: p.Entry, Step: p.Step, Armed: p.Armed,
-			When: p.When.For(arch), Aside: p.Aside, Child: p.Child.For(arch),
-		}
-		for _, r := range p.Reads {
-			point.Reads = append(point.Reads, probe.Read{Name: r.Name, Expr: r.Expr.For(arch)})
-		}
-		plan.Points = append(plan.Points, point)
-	}
-	return plan
-}
-
-// Rules returns what a trace of an architecture is judged by.
-func (l Lab) Rules(arch string) grade.Rules {
-	r := grade.Rules{
-		Lab: l.Name, Title: l.Title, Summary: l.Summary, Arch: arch,
-		Output: slices.Clone(l.Output), Exit: l.Exit, Sequence: l.Sequence, Hits: l.Hits,
-	}
-	for _, p := range l.Points {
-		point := grade.Point{
-			Name: p.Name, Role: p.Role, Entry: p.Entry, Step: p.Step, Hits: p.Hits, After: p.After, Means: p.Means,
-		}
-		for _, s := range p.Show {
-			point.Show = append(point.Show, grade.Show{Name: s.Name, Expr: s.Expr.For(arch)})
-		}
-		for _, read := range p.Reads {
-			point.Reads = append(point.Reads, read.Name)
-		}
-		r.Points = append(r.Points, point)
-	}
-	for _, c := range l.Checks {
-		r.Checks = append(r.Checks, grade.CheckRule{
-			Name: c.Name, At: c.At, Observed: c.Observed.For(arch), Expected: c.Expected.For(arch),
-			Format: c.Format, Why: c.Why, Score: c.Score,
-		})
-	}
-	for _, q := range l.Questions {
-		r.Questions = append(r.Questions, q.rule(arch))
-	}
-	return r
-}

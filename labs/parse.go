@@ -13,22 +13,27 @@ import (
 
 	"kernellab/harness/arch"
 	"kernellab/harness/grade"
+	"kernellab/harness/kernel"
+	"kernellab/harness/probe"
+	"kernellab/harness/trace"
+	"kernellab/nearest"
 )
 
 // parse reads and validates a lab.yaml; file is its name in errors.
 func parse(file string, data []byte) (Lab, error) {
-	r := &reader{file: file, lines: map[string]int{}}
+	r := &reader{file: file, lines: map[string]int{}, told: map[string]bool{}}
 	doc, err := r.document(data)
 	if err != nil {
 		return Lab{}, err
 	}
-	var lab Lab
+	lab := Lab{file: file}
 	r.fields(doc, "the lab", []field{
 		{"name", true, r.at("name", r.text(&lab.Name))},
 		{"order", true, r.number(&lab.Order, 1, 999)},
 		{"title", true, r.text(&lab.Title)},
 		{"summary", true, r.text(&lab.Summary)},
 		{"program", true, func(p pair) { r.program(p, &lab) }},
+		{"tasks", true, func(p pair) { r.tasks(p, &lab) }},
 		{"points", true, r.at("points", r.list(func(i int, n ast.Node) { r.point(i, n, &lab) }))},
 		{"sequence", false, r.scored("sequence", &lab.Sequence)},
 		{"hits", false, r.scored("hits", &lab.Hits)},
@@ -52,14 +57,7 @@ func (r *reader) at(path string, read func(pair)) func(pair) {
 
 func (r *reader) program(p pair, lab *Lab) {
 	r.fields(p.value, "program", []field{
-		{"output", false, r.list(func(i int, n ast.Node) {
-			s, ok := scalar(n)
-			if !ok || strings.TrimSpace(s) == "" || strings.Contains(s, "\n") {
-				r.bad(line(n), "output: want one line of text")
-				return
-			}
-			lab.Output = append(lab.Output, s)
-		})},
+		{"output", false, r.list(func(_ int, n ast.Node) { r.output(n, lab) })},
 		{"exit", false, r.number(&lab.Exit, 0, 255)},
 		{"writable", false, r.list(func(i int, n ast.Node) {
 			s, ok := scalar(n)
@@ -69,8 +67,65 @@ func (r *reader) program(p pair, lab *Lab) {
 			}
 			lab.Writable = append(lab.Writable, s)
 		})},
+		{"signal", false, r.at("program.signal", r.word(&lab.Signal, signals()))},
+		{"args", false, r.texts(&lab.Args)},
 	})
+	if lab.Signal != "" && lab.Exit != 0 {
+		r.bad(r.lines["program.signal"], "signal: a program that a signal ends has no exit status")
+	}
 }
+
+// signals are the names of signals that may end a program.
+func signals() []string {
+	var names []string
+	for n := 1; n < 32; n++ {
+		names = append(names, trace.Signal(n))
+	}
+	return names
+}
+
+// output reads a line that the program prints: a text, or a pattern.
+func (r *reader) output(n ast.Node, lab *Lab) {
+	if s, ok := scalar(n); ok && strings.TrimSpace(s) != "" && !strings.Contains(s, "\n") {
+		lab.Output = append(lab.Output, s)
+		return
+	}
+	switch n.(type) {
+	case *ast.MappingNode, *ast.MappingValueNode:
+	default:
+		r.bad(line(n), "output: want one line of text, or matches: PATTERN")
+		return
+	}
+	var pattern string
+	r.fields(n, "output", []field{{"matches", true, r.text(&pattern)}})
+	r.lines[fmt.Sprintf("program.output.matches[%d]", len(lab.Patterns))] = line(n)
+	lab.Patterns = append(lab.Patterns, pattern)
+}
+
+// tasks reads the roles: a text, or a mapping with a condition.
+func (r *reader) tasks(p pair, lab *Lab) {
+	r.lines["tasks"] = p.line
+	for _, t := range r.pairs(p.value, "tasks") {
+		task := Task{Role: t.key}
+		path := "tasks." + t.key
+		r.lines[path] = t.line
+		if s, ok := scalar(t.value); ok && s != "" {
+			task.Means = s
+		} else {
+			r.fields(t.value, "task "+t.key, []field{
+				{"means", true, r.text(&task.Means)},
+				{"when", false, r.at(path+".when", r.byArch(&task.When))},
+			})
+		}
+		if !identifier.MatchString(t.key) || t.key == probe.Any {
+			r.bad(t.line, "task %q: want a word of letters, digits and _, and not %q", t.key, probe.Any)
+		}
+		lab.Tasks = append(lab.Tasks, task)
+	}
+}
+
+// identifier is what expressions can name.
+var identifier = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
 func (r *reader) scored(path string, to *grade.Scored) func(pair) {
 	return func(p pair) {
@@ -84,24 +139,73 @@ func (r *reader) scored(path string, to *grade.Scored) func(pair) {
 
 func (r *reader) point(i int, n ast.Node, lab *Lab) {
 	path := fmt.Sprintf("points[%d]", i)
-	p := Point{Step: true}
-	r.lines[path] = line(n)
+	p := Point{Step: true, Line: line(n)}
+	required := true
+	r.lines[path] = p.Line
 	r.fields(n, "point", []field{
-		{"point", true, r.at(path+".point", r.text(&p.Name))},
+		{"point", false, r.at(path+".point", r.text(&p.Place))},
+		{"return", false, r.at(path+".return", r.text(&p.ReturnOf))},
+		{"as", false, r.at(path+".as", r.text(&p.Name))},
 		{"task", true, r.at(path+".task", r.text(&p.Role))},
 		{"entry", false, r.at(path+".entry", r.truth(&p.Entry))},
 		{"step", false, r.truth(&p.Step)},
-		{"hits", false, r.number(&p.Hits, 1, 1000)},
+		{"anytime", false, r.truth(&p.Anytime)},
+		{"required", false, r.truth(&required)},
+		{"absent", false, r.absent(&p.Absent)},
+		{"hits", false, r.at(path+".hits", r.times(&p.Hits))},
 		{"when", false, r.at(path+".when", r.byArch(&p.When))},
 		{"aside", false, r.text(&p.Aside)},
-		{"child", false, r.at(path+".child", r.byArch(&p.Child))},
-		{"armed", false, r.at(path+".armed", r.text(&p.Armed))},
-		{"after", false, r.at(path+".after", r.text(&p.After))},
+		{"finds", false, r.named(&p.Finds, path+".finds")},
+		{"armed", false, r.at(path+".armed", r.texts(&p.Armed))},
+		{"until", false, r.at(path+".until", r.text(&p.Until))},
+		{"after", false, r.at(path+".after", r.texts(&p.After))},
+		{"stacks", false, r.at(path+".stacks", r.texts(&p.Stacks))},
 		{"means", true, r.text(&p.Means)},
+		{"lifetime", false, r.at(path+".lifetime", r.byArch(&p.Lifetime))},
 		{"reads", false, r.named(&p.Reads, path+".reads")},
 		{"show", false, r.named(&p.Show, path+".show")},
 	})
+	p.Optional = !required
+	r.place(path, &p, lab)
 	lab.Points = append(lab.Points, p)
+}
+
+// place settles what a point is called and where it is.
+func (r *reader) place(path string, p *Point, lab *Lab) {
+	switch {
+	case p.Place == "" && p.ReturnOf == "":
+		r.bad(p.Line, "point: no \"point\", nor \"return\" of an earlier one")
+	case p.Place != "" && p.ReturnOf != "":
+		r.bad(r.lines[path+".return"], "return: it is a point, or the return of one, and not both")
+	case p.Name == "" && p.ReturnOf != "":
+		r.bad(r.lines[path+".return"], "return: give the return a name of its own with \"as\"")
+	case p.Name == "":
+		p.Name = p.Place
+	}
+	if p.Name != "" && !identifier.MatchString(p.Name) {
+		r.bad(p.Line, "point %q: want a word of letters, digits and _, for expressions to use", p.Name)
+	}
+	if p.ReturnOf != "" {
+		for _, q := range lab.Points {
+			if q.Name == p.ReturnOf {
+				p.Place = q.Place
+			}
+		}
+		return
+	}
+	r.knownPoint(path, *p)
+}
+
+// knownPoint tells a misspelt point. Any function of the kernel may be one, so a
+// name that is near to none in the table is taken.
+func (r *reader) knownPoint(path string, p Point) {
+	known := kernel.Points()
+	if slices.Contains(known, p.Place) {
+		return
+	}
+	if near := nearest.Words(p.Place, known); len(near) > 0 {
+		r.bad(r.lines[path+".point"], "point: unknown point %q: did you mean %q?", p.Place, near[0])
+	}
 }
 
 func (r *reader) check(i int, n ast.Node, lab *Lab) {
@@ -111,12 +215,19 @@ func (r *reader) check(i int, n ast.Node, lab *Lab) {
 	r.fields(n, "check", []field{
 		{"name", true, r.at(path+".name", r.text(&c.Name))},
 		{"at", false, r.at(path+".at", r.text(&c.At))},
-		{"observed", true, r.at(path+".observed", r.byArch(&c.Observed))},
-		{"expected", true, r.at(path+".expected", r.byArch(&c.Expected))},
+		{"observed", false, r.at(path+".observed", r.byArch(&c.Observed))},
+		{"expected", false, r.at(path+".expected", r.byArch(&c.Expected))},
+		{"that", false, r.at(path+".that", r.byArch(&c.That))},
 		{"format", false, r.at(path+".format", r.text(&c.Format))},
 		{"why", true, r.text(&c.Why)},
 		{"score", false, r.number(&c.Score, 1, 100)},
 	})
+	switch {
+	case c.That != nil && c.Expected != nil:
+		r.bad(r.lines[path+".expected"], "expected: a check with \"that\" passes when it is true, and expects nothing else")
+	case c.That == nil && (c.Observed == nil || c.Expected == nil):
+		r.bad(line(n), "check: want \"observed\" and \"expected\", or \"that\"")
+	}
 	lab.Checks = append(lab.Checks, c)
 }
 
@@ -128,17 +239,16 @@ func (r *reader) validate(lab Lab) {
 	if !name.MatchString(lab.Name) {
 		r.bad(r.lines["name"], "name %q: want small letters, digits and hyphens", lab.Name)
 	}
-	var seen []string
+	r.roles(lab)
 	for i, p := range lab.Points {
 		path := fmt.Sprintf("points[%d]", i)
-		if p.Armed != "" && !slices.Contains(seen, p.Armed) {
-			r.bad(r.lines[path+".armed"], "armed: no earlier point %q%s", p.Armed, didYouMean(p.Armed, seen))
-		}
-		if p.Entry && p.Armed != "" {
+		if p.Entry && len(p.Armed) > 0 {
 			r.bad(r.lines[path+".armed"], "armed: the entry is armed from the start")
 		}
-		r.probe(path, p)
-		seen = append(seen, p.Name)
+		if p.ReturnOf != "" && len(p.Armed) > 0 {
+			r.bad(r.lines[path+".armed"], "armed: a return is armed by its call")
+		}
+		r.probe(path, p, lab)
 	}
 	r.asked(lab)
 	told := map[string]bool{}

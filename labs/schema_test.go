@@ -3,6 +3,7 @@ package labs_test
 import (
 	"bytes"
 	"io/fs"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -74,10 +75,9 @@ func TestSchemaAgrees(t *testing.T) {
 	for name, change := range map[string][2]string{
 		"the file as it is":         {"", ""},
 		"unknown key":               {"order: 1", "ordre: 1"},
-		"unknown key of a point":    {"    child: arg.dst", "    chield: arg.dst"},
+		"unknown key of a point":    {"    finds: {child: arg.dst}", "    fnids: {child: arg.dst}"},
 		"unknown key of a check":    {"    format: bytes", "    fromat: bytes"},
 		"unknown key of program":    {"  exit: 0", "  exits: 0"},
-		"unknown role":              {"task: child\n", "task: chidl\n"},
 		"unknown format":            {"format: bytes", "format: byte"},
 		"unknown architecture":      {"riscv64: arg.p.thread.ra", "risc: arg.p.thread.ra"},
 		"no title":                  {"title: A process is born\n", ""},
@@ -86,6 +86,29 @@ func TestSchemaAgrees(t *testing.T) {
 		"name has capitals":         {"name: fork-new", "name: Fork"},
 		"exit is large":             {"exit: 0", "exit: 256"},
 		"hits is 0":                 {"- point: copy_process\n", "- point: copy_process\n    hits: 0\n"},
+		"hits is a range":           {"- point: copy_process\n", "- point: copy_process\n    hits: 1..3\n"},
+		"hits has no limit":         {"- point: copy_process\n", "- point: copy_process\n    hits: 1..\n"},
+		"hits is a word":            {"- point: copy_process\n", "- point: copy_process\n    hits: often\n"},
+		"hits is below 0":           {"- point: copy_process\n", "- point: copy_process\n    hits: -1\n"},
+		"another name":              {"- point: copy_thread\n", "- point: copy_thread\n    as: copied\n"},
+		"another name, no word":     {"- point: copy_thread\n", "- point: copy_thread\n    as: a-b\n"},
+		"a return":                  {"- point: copy_thread\n", "- return: copy_process\n    as: copied\n"},
+		"a return without a name":   {"- point: copy_thread\n", "- return: copy_process\n"},
+		"a point and a return":      {"- point: copy_thread\n", "- point: copy_thread\n    return: copy_process\n    as: copied\n"},
+		"armed by several":          {"armed: ret_from_fork", "armed: [ret_from_fork, copy_thread]"},
+		"not required":              {"- point: copy_process\n", "- point: copy_process\n    required: false\n"},
+		"absent somewhere":          {"- point: copy_process\n", "- point: copy_process\n    absent: {riscv64: it has none}\n"},
+		"absent on no machine":      {"- point: copy_process\n", "- point: copy_process\n    absent: {risc: it has none}\n"},
+		"a task with a condition":   {"  child: the task that it makes", "  child: {means: the task that it makes, when: task.pid > 1}"},
+		"a task without a meaning":  {"  child: the task that it makes", "  child: {when: task.pid > 1}"},
+		"a signal":                  {"  exit: 0", "  signal: SIGSEGV"},
+		"unknown signal":            {"  exit: 0", "  signal: SIGSEG"},
+		"arguments":                 {"  exit: 0", "  args: [a, b]"},
+		"a pattern":                 {"    - Child Complete!\n", "    - matches: Child C.*\n"},
+		"that":                      {"    observed: release_task.task.pid\n    expected: sys_clone.task.pid\n", "    that: release_task.task.pid == sys_clone.task.pid\n"},
+		"that, and expected":        {"    observed: release_task.task.pid\n", "    that: release_task.task.pid == sys_clone.task.pid\n"},
+		"neither that nor expected": {"    observed: release_task.task.pid\n    expected: sys_clone.task.pid\n", ""},
+		"a line of life":            {"- point: copy_process\n", "- point: copy_process\n    lifetime: '\"copies\"'\n"},
 		"hits is 2":                 {"- point: copy_process\n", "- point: copy_process\n    hits: 2\n"},
 		"score is 3":                {"score: 1", "score: 3"},
 		"expected is a number":      {`expected: "0x57ac6e9d"`, "expected: 1"},
@@ -136,9 +159,9 @@ func TestSchemaKnows(t *testing.T) {
 			} `yaml:"expression"`
 			Point struct {
 				Properties struct {
-					Task struct {
-						Enum []string `yaml:"enum"`
-					} `yaml:"task"`
+					Absent struct {
+						Properties map[string]any `yaml:"properties"`
+					} `yaml:"absent"`
 				} `yaml:"properties"`
 			} `yaml:"point"`
 			Check struct {
@@ -155,7 +178,7 @@ func TestSchemaKnows(t *testing.T) {
 	}
 	for what, pair := range map[string][2][]string{
 		"architectures": {doc.Defs.Expression.OneOf[1].Required, arch.Names()},
-		"roles":         {doc.Defs.Point.Properties.Task.Enum, grade.Roles()},
+		"absent":        {slices.Sorted(maps.Keys(doc.Defs.Point.Properties.Absent.Properties)), slices.Sorted(slices.Values(arch.Names()))},
 		"formats":       {doc.Defs.Check.Properties.Format.Enum, grade.Formats()},
 	} {
 		if !slices.Equal(pair[0], pair[1]) {

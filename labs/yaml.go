@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
@@ -12,6 +13,7 @@ import (
 	"github.com/hashicorp/go-multierror"
 
 	"kernellab/harness/arch"
+	"kernellab/harness/grade"
 	"kernellab/nearest"
 )
 
@@ -24,6 +26,7 @@ type reader struct {
 	// lines are where things are, by the paths of grade.RuleError.
 	lines map[string]int
 	last  string // the last error, which is not told twice
+	told  map[string]bool
 }
 
 func (r *reader) bad(line int, format string, args ...any) {
@@ -221,11 +224,82 @@ func (r *reader) byArch(to *ByArch) func(pair) {
 func (r *reader) named(to *[]Named, path string) func(pair) {
 	return func(p pair) {
 		for i, v := range r.pairs(p.value, p.key) {
-			n := Named{Name: v.key}
+			n := Named{Name: v.key, Line: v.line}
 			r.lines[fmt.Sprintf("%s[%d]", path, i)] = v.line
 			r.byArch(&n.Expr)(v)
 			*to = append(*to, n)
 		}
+	}
+}
+
+// word reads one of some words.
+func (r *reader) word(to *string, known []string) func(pair) {
+	return func(p pair) {
+		var s string
+		r.text(&s)(p)
+		if s != "" && !slices.Contains(known, s) {
+			r.bad(p.line, "%s: unknown word %q%s", p.key, s, didYouMean(s, known))
+			return
+		}
+		*to = s
+	}
+}
+
+// texts reads a text, or a list of them.
+func (r *reader) texts(to *[]string) func(pair) {
+	return func(p pair) {
+		if s, ok := scalar(p.value); ok && s != "" {
+			*to = []string{s}
+			return
+		}
+		r.list(func(_ int, n ast.Node) {
+			s, ok := scalar(n)
+			if !ok || s == "" {
+				r.bad(line(n), "%s: want a text", p.key)
+				return
+			}
+			*to = append(*to, s)
+		})(p)
+	}
+}
+
+// mostTimes bounds a number of hits.
+const mostTimes = 1000
+
+// times reads a number of hits, "3", or a range, "1..3", "1..".
+func (r *reader) times(to **grade.Range) func(pair) {
+	return func(p pair) {
+		s, _ := scalar(p.value)
+		from, upTo, isRange := strings.Cut(s, "..")
+		least, err := strconv.Atoi(from)
+		most := least
+		if err == nil && isRange {
+			if most = -1; upTo != "" {
+				most, err = strconv.Atoi(upTo)
+			}
+		}
+		if err != nil || least < 0 || least > mostTimes || most > mostTimes || most >= 0 && most < least || isRange && most == 0 {
+			r.bad(p.line, "%s: want a number from 0 to %d, or a range such as 1..3 or 1.., not %q", p.key, mostTimes, s)
+			return
+		}
+		*to = &grade.Range{Least: least, Most: most}
+	}
+}
+
+// absent reads a reason for each architecture that lacks something.
+func (r *reader) absent(to *map[string]string) func(pair) {
+	return func(p pair) {
+		out, names := map[string]string{}, arch.Names()
+		for _, a := range r.pairs(p.value, p.key) {
+			if !slices.Contains(names, a.key) {
+				r.bad(a.line, "%s: unknown architecture %q%s", p.key, a.key, didYouMean(a.key, names))
+				continue
+			}
+			var s string
+			r.text(&s)(a)
+			out[a.key] = s
+		}
+		*to = out
 	}
 }
 

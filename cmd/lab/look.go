@@ -169,7 +169,7 @@ func (a *app) lookOnce(ctx context.Context, f lookFlags, l labs.Lab, t target, i
 	defer cancel()
 	var proc *guest.Process
 	if f.at != "" {
-		if proc, err = m.Agent.Start(timed, guest.Program{Path: "/bin/" + l.Name, Writable: l.Plan(t.arch.Name).Writable}); err != nil {
+		if proc, err = m.Agent.Start(timed, guest.Program{Path: "/bin/" + l.Name, Args: l.Plan(t.arch.Name).Argv(l.Name), Writable: l.Plan(t.arch.Name).Writable}); err != nil {
 			return m.Explain(ctx, "start "+l.Name, err)
 		}
 	}

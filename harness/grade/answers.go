@@ -43,7 +43,7 @@ func NeedsReference(t *trace.Trace, r Rules) bool {
 	if err != nil {
 		return false // can not be graded at all
 	}
-	return slices.ContainsFunc(r.Questions, func(q Question) bool {
+	return slices.ContainsFunc(v.rules.Questions, func(q Question) bool {
 		_, err := v.truth(q)
 		var m *missing
 		return errors.As(err, &m) && m.point != ""

@@ -1,6 +1,7 @@
 package grade
 
 import (
+	"fmt"
 	"slices"
 
 	"kernellab/harness/trace"
@@ -43,10 +44,25 @@ func (f *Follower) Step(e trace.Event) (Step, bool) {
 		s.PID, s.TGID, s.Comm = e.Task.PID, e.Task.TGID, e.Task.Comm
 	}
 	f.view.rounds = []round{f.round}
+	s.Lifetime = f.view.line(p, &e, f.round)
 	for _, show := range p.Show {
 		s.Values = append(s.Values, Value{show.Name, f.view.text(show.Expr, "", &e, f.round)})
 	}
 	return s, true
+}
+
+// line is the event's line of the lifetime trace, "" for none.
+func (v *view) line(p Point, e *trace.Event, r round) string {
+	if p.Lifetime == "" {
+		return ""
+	}
+	who := func(t *trace.Task) string {
+		if t == nil {
+			return "?"
+		}
+		return fmt.Sprintf("%d[%s]", t.PID, t.Comm)
+	}
+	return who(e.Task) + "/" + who(e.Parent) + " " + v.text(p.Lifetime, "", e, r)
 }
 
 // why says why a point is the symbol that it is on this kernel.

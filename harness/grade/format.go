@@ -25,6 +25,12 @@ func (v *view) format(val any, format string) string {
 	}
 	small := n >= -maxSmall && n <= maxSmall
 	switch {
+	case format == FormatFlags:
+		return flags(n)
+	case format == FormatSignal:
+		return trace.Signal(n)
+	case format == FormatState:
+		return bits(n, trace.TaskStates())
 	case format == FormatBytes && n == 1:
 		return "1 byte"
 	case format == FormatBytes && (small || n > 0):
@@ -87,7 +93,7 @@ func flags(n int) string {
 		}
 	}
 	if s := rest & 0xff; s != 0 {
-		names = append(names, signal(int(s)))
+		names = append(names, trace.Signal(int(s)))
 		rest &^= 0xff
 	}
 	if rest != 0 {
@@ -99,16 +105,23 @@ func flags(n int) string {
 	return strings.Join(names, "|")
 }
 
-// signal names a signal by its number in include/uapi/asm-generic/signal.h,
-// which x86_64 and riscv64 share; 0 is none.
-func signal(n int) string {
-	names := []string{"0",
-		"SIGHUP", "SIGINT", "SIGQUIT", "SIGILL", "SIGTRAP", "SIGABRT", "SIGBUS", "SIGFPE", "SIGKILL", "SIGUSR1",
-		"SIGSEGV", "SIGUSR2", "SIGPIPE", "SIGALRM", "SIGTERM", "SIGSTKFLT", "SIGCHLD", "SIGCONT", "SIGSTOP", "SIGTSTP",
-		"SIGTTIN", "SIGTTOU", "SIGURG", "SIGXCPU", "SIGXFSZ", "SIGVTALRM", "SIGPROF", "SIGWINCH", "SIGIO", "SIGPWR", "SIGSYS",
+// bits names the bits of n; the name of 0, if there is one, is that of no bits.
+func bits(n int, all []trace.Flag) string {
+	var names []string
+	for _, f := range all {
+		if f.Bit != 0 && n&f.Bit != 0 || f.Bit == n {
+			names = append(names, f.Name)
+			n &^= f.Bit
+			if n == 0 {
+				break
+			}
+		}
 	}
-	if n >= 0 && n < len(names) {
-		return names[n]
+	if n != 0 {
+		names = append(names, fmt.Sprintf("%#x", n))
 	}
-	return "signal " + strconv.Itoa(n)
+	if len(names) == 0 {
+		return "0"
+	}
+	return strings.Join(names, "|")
 }

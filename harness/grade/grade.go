@@ -25,17 +25,23 @@ func Grade(t *trace.Trace, r Rules) Result { return grade(t, nil, r, nil) }
 // grade is Grade with the findings about what was handed in, and with a run of
 // the lab's own program for the answers that t does not settle.
 func grade(t *trace.Trace, reference *view, r Rules, handed []Finding) Result {
+	whole := r
+	if t != nil {
+		r = r.here(t)
+	}
 	res := newResult(r)
 	if t == nil {
 		return res.errorf("there is no trace")
 	}
+	res.Notes = append(res.Notes, r.notes...)
 	res.Kernel, res.QEMU = t.Header.Kernel.Release, t.Header.QEMU
 	if t.Header.Arch != "" {
 		res.Arch = t.Header.Arch
 	}
-	v, err := newView(t, r)
+	v, err := newView(t, whole)
 	if v != nil {
 		res.Steps = v.steps()
+		res.Lifetime = v.lifetime()
 		res.Duration = v.duration()
 		res.Notes = append(res.Notes, v.notes...)
 	}

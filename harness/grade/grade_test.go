@@ -39,7 +39,7 @@ func forkRules(arch string) grade.Rules {
 			point.Reads = []string{"child_pid", "thread_sp", "start"}
 			point.Show = []grade.Show{{Name: "start planted", Expr: "read.start"}, {Name: "pid", Expr: "read.child_pid"}}
 		case "ret_from_fork":
-			point.Role, point.After = "child", "wake_up_new_task"
+			point.Role, point.After = "child", []string{"wake_up_new_task"}
 			point.Reads = []string{"thread_sp", "stack_top", "stack_end", "came_from", "user_ret", "user_pc", "parent_user_pc"}
 		case "release_task":
 			point.Step = false

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/expr-lang/expr"
@@ -35,12 +36,14 @@ var (
 	operators = []string{"+", "-", "*", "/", "%", "==", "!=", "<", ">", "<=", ">=",
 		"&&", "||", "and", "or", "not", "!", "contains", "startsWith", "endsWith"}
 	builtins = []string{"bitand", "bitor", "bitxor", "bitnand", "bitnot", "bitshl", "bitshr", "bitushr", "abs", "min", "max"}
-	ours     = []string{"flags", "signal", "hits"}
+	ours     = []string{"flags", "signal", "state", "taskflags", "text", "hex", "hits", "calls"}
 )
 
 // source is what a name is looked up in.
 type source interface {
 	get(name string) (any, error)
+	// member is get of a member of what get of a name gives.
+	member(name, member string) (any, error)
 }
 
 // parse parses src and refuses what the language does not have.
@@ -92,8 +95,10 @@ func (f *fence) Visit(node *ast.Node) {
 			return
 		}
 		f.among("function", callee.Value, slices.Concat(ours, builtins))
-		if f.err == nil && len(n.Arguments) != 1 {
-			f.err = fmt.Errorf("%s takes one argument, not %d", callee.Value, len(n.Arguments))
+		switch count := len(n.Arguments); {
+		case f.err != nil || count == 1 || count == 2 && callee.Value == "calls":
+		default:
+			f.err = fmt.Errorf("%s takes one argument, not %d", callee.Value, count)
 		}
 	case *ast.MemberNode:
 		if _, ok := n.Property.(*ast.StringNode); !ok || n.Optional {
@@ -119,11 +124,12 @@ func construct(n ast.Node) string {
 type rewrite struct{}
 
 func (rewrite) Visit(node *ast.Node) {
-	call := func(from ast.Node, name string) {
-		ast.Patch(node, &ast.CallNode{
-			Callee:    &ast.IdentifierNode{Value: lookup},
-			Arguments: []ast.Node{from, &ast.StringNode{Value: name}},
-		})
+	call := func(from ast.Node, names ...string) {
+		args := []ast.Node{from}
+		for _, name := range names {
+			args = append(args, &ast.StringNode{Value: name})
+		}
+		ast.Patch(node, &ast.CallNode{Callee: &ast.IdentifierNode{Value: lookup}, Arguments: args})
 	}
 	switch n := (*node).(type) {
 	case *ast.IdentifierNode:
@@ -131,7 +137,16 @@ func (rewrite) Visit(node *ast.Node) {
 			call(&ast.IdentifierNode{Value: scopeName}, n.Value)
 		}
 	case *ast.MemberNode:
-		call(n.Node, n.Property.(*ast.StringNode).Value)
+		name := n.Property.(*ast.StringNode).Value
+		// X.name of a plain X is looked up at once: alone, the name of a task is its
+		// address, and with a member it is what is known of it.
+		if base, ok := n.Node.(*ast.CallNode); ok && len(base.Arguments) == 2 {
+			if from, ok := base.Arguments[0].(*ast.IdentifierNode); ok && from.Value == scopeName {
+				call(from, base.Arguments[1].(*ast.StringNode).Value, name)
+				return
+			}
+		}
+		call(n.Node, name)
 	}
 }
 
@@ -149,26 +164,69 @@ func compile(src string) (p *vm.Program, err error) {
 		return nil, err
 	}
 	options := []expr.Option{
-		expr.Env(map[string]any{scopeName: source(nil), "hits": func(string) int { return 0 }}),
+		expr.Env(functions(nil)),
 		expr.Function(lookup, func(args ...any) (any, error) {
 			from, ok := args[0].(source)
 			if !ok {
 				return nil, fmt.Errorf("%q asked of a plain value", args[1])
 			}
+			if len(args) == 3 {
+				return from.member(args[1].(string), args[2].(string))
+			}
 			return from.get(args[1].(string))
-		}, new(func(any, string) any)),
-		expr.Function("flags", func(args ...any) (any, error) { return number(args[0], flags) }, new(func(any) string)),
-		expr.Function("signal", func(args ...any) (any, error) { return number(args[0], signal) }, new(func(any) string)),
+		}, new(func(any, string) any), new(func(any, string, string) any)),
 		expr.Patch(rewrite{}), expr.MaxNodes(4 * maxNodes), expr.DisableAllBuiltins(),
 	}
 	for _, b := range builtins {
 		options = append(options, expr.EnableBuiltin(b))
+	}
+	for name, show := range shows() {
+		options = append(options, expr.Function(name, func(args ...any) (any, error) { return number(args[0], show) }, new(func(any) string)))
 	}
 	p, err = expr.Compile(src, options...)
 	if err != nil {
 		return nil, oneLine(err)
 	}
 	return p, nil
+}
+
+// shows are the functions that give text for a number.
+func shows() map[string]func(int) string {
+	return map[string]func(int) string{
+		"flags": flags, "signal": trace.Signal, "text": strconv.Itoa,
+		"state":     func(n int) string { return bits(n, trace.TaskStates()) },
+		"taskflags": func(n int) string { return bits(n, trace.TaskFlags()) },
+		"hex":       func(n int) string { return trace.Word(n).String() },
+	}
+}
+
+// functions are the variables of a compiled expression; s is nil for their types.
+func functions(s *scope) map[string]any {
+	return map[string]any{
+		scopeName: source(s),
+		"hits":    func(point string) (int, error) { return s.view.hitsOf(point) },
+		"calls": func(symbol string, at ...string) (bool, error) {
+			if len(at) == 0 {
+				return s.view.calls(symbol, s.event)
+			}
+			e := s.round.first(at[0])
+			if e == nil {
+				return false, notHit(at[0])
+			}
+			return s.view.calls(symbol, e)
+		},
+	}
+}
+
+// hitsOf is count, where it is known.
+func (v *view) hitsOf(point string) (int, error) {
+	n := v.count(point)
+	if n == 0 {
+		if why := v.unwatched(point); why != "" {
+			return 0, &missing{what: "not known whether " + point + " came: " + why}
+		}
+	}
+	return n, nil
 }
 
 func number(v any, name func(int) string) (any, error) {
@@ -210,11 +268,13 @@ type namer struct {
 
 // The names every event has (see trace.Event.Env), and those of the whole run.
 var (
-	eventNames = []string{"point", "symbol", "address", "cpu", "round", "task", "reg", "arg", "read", "pc", "sp", "ret", "link"}
-	runNames   = []string{"sizes", "switch_frame", "arch", "kernel", "program", "parent", "child"}
+	eventNames = []string{"point", "symbol", "address", "cpu", "round", "task", "parent_task", "reg", "arg", "read", "pc", "sp", "ret", "link"}
+	runNames   = []string{"sizes", "switch_frame", "arch", "kernel", "program"}
+	ofTask     = []string{"address", "pid", "tgid", "comm"}
 	members    = map[string][]string{
-		"task":    {"address", "pid", "tgid", "comm"},
-		"program": {"exit", "signal", "output"},
+		"task":        ofTask,
+		"parent_task": ofTask,
+		"program":     {"exit", "signal", "output"},
 	}
 )
 
@@ -233,27 +293,48 @@ func (n *namer) Visit(node *ast.Node) {
 	case *ast.MemberNode:
 		n.member(path(v))
 	case *ast.CallNode:
-		if v.Callee.(*ast.IdentifierNode).Value != "hits" {
-			return
+		n.call(v)
+	}
+}
+
+// call checks the names of points that functions take.
+func (n *namer) call(v *ast.CallNode) {
+	callee := v.Callee.(*ast.IdentifierNode).Value
+	point := -1 // the argument that is a point's name
+	switch callee {
+	case "hits":
+		point = 0
+	case "calls":
+		if point = 1; len(v.Arguments) == 1 {
+			if n.at == "" {
+				n.err = errors.New(`calls is of one stop: say at which point with "at", or calls("do_exit", "POINT")`)
+			}
+			point = -1
 		}
-		s, ok := v.Arguments[0].(*ast.StringNode)
-		if !ok {
-			n.err = errors.New(`hits takes the name of a point, as in hits("sys_clone")`)
-		} else if _, ok := n.rules.point(s.Value); !ok {
-			n.err = fmt.Errorf("no point %q%s", s.Value, didYouMean(s.Value, n.rules.names()))
+		if _, ok := v.Arguments[0].(*ast.StringNode); !ok {
+			n.err = errors.New(`calls takes the name of a function, as in calls("get_signal")`)
 		}
+	}
+	if point < 0 || n.err != nil {
+		return
+	}
+	s, ok := v.Arguments[point].(*ast.StringNode)
+	if !ok {
+		n.err = fmt.Errorf(`%s takes the name of a point, as in hits("sys_clone")`, callee)
+	} else if _, ok := n.rules.point(s.Value); !ok {
+		n.err = fmt.Errorf("no point %q%s", s.Value, didYouMean(s.Value, n.rules.names()))
 	}
 }
 
 func (n *namer) root(name string) {
-	if _, ok := n.rules.point(name); ok || slices.Contains(runNames, name) || slices.Contains(ours, name) {
+	if _, ok := n.rules.point(name); ok || slices.Contains(runNames, name) || slices.Contains(ours, name) || slices.Contains(n.rules.Roles(), name) {
 		return
 	}
 	if _, ok := trace.Constants()[name]; ok {
 		return
 	}
 	if !slices.Contains(eventNames, name) {
-		all := slices.Concat(eventNames, runNames, n.rules.names(), keys(trace.Constants()))
+		all := slices.Concat(eventNames, runNames, n.rules.Roles(), n.rules.names(), keys(trace.Constants()))
 		n.err = fmt.Errorf("unknown name %q%s", name, didYouMean(name, all))
 	} else if n.at == "" {
 		n.err = fmt.Errorf("%q is of one event: say at which point with \"at\", or write POINT.%s", name, name)
@@ -275,6 +356,9 @@ func (n *namer) member(p []string) {
 		return
 	}
 	known, ok := members[p[0]]
+	if slices.Contains(n.rules.Roles(), p[0]) {
+		known, ok = ofTask, true
+	}
 	if p[0] == "read" {
 		point, _ := n.rules.point(at)
 		known, ok = point.Reads, true

@@ -40,6 +40,7 @@ func (g *grader) path() {
 	settle(hits, hits.Observed == "")
 	if hits.Observed == "" {
 		hits.Observed = hits.Expected
+		g.absences(hits, steps)
 	}
 }
 
@@ -89,12 +90,12 @@ func (g *grader) order(r round) (seen string, ok bool) {
 		}
 	}
 	var parts []string
-	for _, role := range Roles() {
-		want := g.rules.path(role)
+	for _, role := range g.rules.Roles() {
+		want := g.ordered(role)
 		var got []trace.Event
 		for _, e := range r.stops {
 			p, _ := g.rules.point(e.Point)
-			if !p.Step || p.Role != role || e.Role != role {
+			if !p.inOrder() || p.Role != role || e.Role != role {
 				continue
 			}
 			if n := len(got); n == 0 || got[n-1].Point != e.Point {
@@ -125,13 +126,14 @@ func (g *grader) order(r round) (seen string, ok bool) {
 
 // diverge tells the first place where got is not want.
 func (g *grader) diverge(r round, role string, want []Point, got []trace.Event) bool {
-	for i, p := range want {
+	i, before := 0, "first of all"
+	for _, p := range want {
 		if i < len(got) && got[i].Point == p.Name {
+			i, before = i+1, "after "+p.Name
 			continue
 		}
-		before := "first of all"
-		if i > 0 {
-			before = "after " + want[i-1].Name
+		if p.hits().Least == 0 {
+			continue
 		}
 		switch {
 		case i >= len(got) && role != g.rules.entry().Role && r.first(p.Name) == nil:
@@ -146,30 +148,37 @@ func (g *grader) diverge(r round, role string, want []Point, got []trace.Event) 
 		}
 		return false
 	}
-	if len(got) > len(want) {
-		e := got[len(want)]
+	if i < len(got) {
+		e := got[i]
 		g.find(e.Seq, FindOrder, e.Point, "%s came again, after the path had ended with %s", e.Point, want[len(want)-1].Name)
 		return false
 	}
 	return true
 }
 
+// inOrder reports whether a point has its place among the steps of its role.
+func (p Point) inOrder() bool { return p.Step && !p.Anytime && p.Role != Any && p.hits().Most != 0 }
+
+// ordered returns the steps of a role that have an order.
+func (g *grader) ordered(role string) []Point {
+	return slices.DeleteFunc(g.rules.path(role), func(p Point) bool { return !p.inOrder() })
+}
+
 // edges checks the orders that hold between roles.
 func (g *grader) edges(r round) bool {
 	ok := true
 	for _, p := range g.rules.Points {
-		if p.After == "" {
-			continue
-		}
-		to, from := r.first(p.Name), r.first(p.After)
-		switch {
-		case to == nil: // told by the order, or by the check that needs it
-		case from == nil:
-			ok = false
-			g.find(to.Seq, FindEdge, p.Name, "%s came without %s, which comes before it", p.Name, p.After)
-		case from.Seq > to.Seq:
-			ok = false
-			g.find(to.Seq, FindEdge, p.Name, "%s came before %s, and has to come after it", p.Name, p.After)
+		for _, after := range p.After {
+			to, from := r.first(p.Name), r.first(after)
+			switch {
+			case to == nil: // told by the order, or by the check that needs it
+			case from == nil:
+				ok = false
+				g.find(to.Seq, FindEdge, p.Name, "%s came without %s, which comes before it", p.Name, after)
+			case from.Seq > to.Seq:
+				ok = false
+				g.find(to.Seq, FindEdge, p.Name, "%s came before %s, and has to come after it", p.Name, after)
+			}
 		}
 	}
 	return ok
@@ -180,23 +189,29 @@ func (g *grader) hits(steps []Point) string {
 	var wrong []string
 	same := map[int]bool{}
 	entry := g.rules.entry()
-	extra := g.count(entry.Name) > entry.hits()
+	extra := g.count(entry.Name) > entry.hits().Most
 	for _, p := range steps {
 		n := g.count(p.Name)
 		same[n] = true
-		if n == p.hits() {
+		h := p.hits()
+		if h.has(n) {
 			continue
 		}
 		wrong = append(wrong, fmt.Sprintf("%s %s", p.Name, times(n)))
 		// Calls beyond the lab's hit every point once more: told once, at the entry.
-		if n == 0 || extra && p.Name != entry.Name && n == p.hits()*len(g.rounds) {
+		if n == 0 && p.inOrder() || extra && p.Name != entry.Name && n == h.Most*len(g.rounds) {
 			continue
 		}
-		seq := g.nth(p.Name, p.hits())
-		if p.Name == entry.Name {
-			g.find(seq, FindHits, p.Name, "the program called %s %s: expected %s, seen %s", p.Name, times(n), hitCount(p.hits()), hitCount(n))
-		} else {
-			g.find(seq, FindHits, p.Name, "%s was hit %s: expected %s, seen %s", p.Name, times(n), hitCount(p.hits()), hitCount(n))
+		seq := g.nth(p.Name, max(h.Most, 0))
+		switch {
+		case p.Name == entry.Name:
+			g.find(seq, FindHits, p.Name, "the program called %s %s: expected %s, seen %s", p.Name, times(n), h, hitCount(n))
+		case h.Most == 0:
+			g.find(seq, FindHits, p.Name, "%s came, and should not: seen %s by %s", p.Name, times(n), g.hitBy(p.Name))
+		case n == 0:
+			g.find(g.exit.Seq, FindMissing, p.Name, "%s was not hit: expected %s before the end (%s)", p.Name, h, g.ending())
+		default:
+			g.find(seq, FindHits, p.Name, "%s was hit %s: expected %s, seen %s", p.Name, times(n), h, hitCount(n))
 		}
 	}
 	if len(same) == 1 && len(wrong) == len(steps) && len(steps) > 1 {
@@ -223,9 +238,9 @@ func (g *grader) nth(point string, i int) int {
 
 func (g *grader) expectedOrder() string {
 	var parts []string
-	for _, role := range Roles() {
+	for _, role := range g.rules.Roles() {
 		var names []string
-		for _, p := range g.rules.path(role) {
+		for _, p := range g.ordered(role) {
 			names = append(names, p.Name)
 		}
 		if len(names) > 0 {
@@ -238,8 +253,14 @@ func (g *grader) expectedOrder() string {
 func expectedHits(steps []Point) string {
 	var other []string
 	for _, p := range steps {
-		if p.hits() != 1 {
-			other = append(other, fmt.Sprintf("%s %s", p.Name, times(p.hits())))
+		switch h := p.hits(); {
+		case h == Range{1, 1}:
+		case h == Range{}:
+			other = append(other, p.Name+" never")
+		case h.Least == h.Most:
+			other = append(other, fmt.Sprintf("%s %s", p.Name, times(h.Most)))
+		default:
+			other = append(other, fmt.Sprintf("%s %s", p.Name, h))
 		}
 	}
 	if len(other) == 0 {

@@ -2,6 +2,7 @@ package grade
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -42,14 +43,19 @@ func roughly(d time.Duration) string {
 func (g *grader) status(c *Check) {
 	x, name := g.exit.Exit, g.trace.Header.Program.Name
 	c.Expected = fmt.Sprintf("exit status %d", g.rules.Exit)
+	if g.rules.Signal != "" {
+		c.Expected = "killed by " + g.rules.Signal
+	}
 	c.Observed = g.ending()
 	settle(c, c.Observed == c.Expected)
 	switch {
 	case c.Verdict == Pass:
 	case x.TimedOut:
 		g.find(g.exit.Seq, FindTimeout, "", "%s %s, and was stopped: something in it waits for what never comes, or never stops", name, g.ending())
-	case x.Signal != "":
+	case x.Signal != "" && g.rules.Signal == "":
 		g.find(g.exit.Seq, FindSignal, "", "%s was %s instead of ending with %s", name, g.ending(), c.Expected)
+	case g.rules.Signal != "":
+		g.find(g.exit.Seq, FindSignal, "", "%s was to be %s, seen: %s", name, c.Expected, g.ending())
 	default:
 		g.find(g.exit.Seq, FindExit, "", "%s ended with %s: expected %d", name, g.ending(), g.rules.Exit)
 	}
@@ -95,6 +101,14 @@ func (g *grader) output(c *Check) {
 			missing = append(missing, clean(w))
 		}
 	}
+	for _, p := range g.rules.Patterns {
+		line, ok := matching(got, p)
+		if !ok {
+			line = "a line that matches " + p
+			missing = append(missing, line)
+		}
+		want = append(slices.Clone(want), line)
+	}
 	switch len(want) {
 	case 0:
 		c.Expected = "anything"
@@ -130,6 +144,19 @@ func (g *grader) output(c *Check) {
 		seen = ", nor anything else"
 	}
 	g.find(g.exit.Seq, FindOutput, "", "%s did not print %s%s", g.trace.Header.Program.Name, strings.Join(quoted, ", "), seen)
+}
+
+// matching returns the first line that a pattern matches as a whole.
+func matching(lines []string, pattern string) (string, bool) {
+	re, err := regexp.Compile("^(?:" + pattern + ")$")
+	if err != nil {
+		return "", false // Validate refuses it
+	}
+	i := slices.IndexFunc(lines, re.MatchString)
+	if i < 0 {
+		return "", false
+	}
+	return lines[i], true
 }
 
 // lines splits output into lines as they are compared.

@@ -2,6 +2,7 @@ package grade
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 
 	"github.com/hashicorp/go-multierror"
@@ -16,8 +17,10 @@ type Rules struct {
 	// this order.
 	Points []Point
 
-	Output []string // whole lines the program has to print, in any order
-	Exit   int      // its exit status
+	Output   []string // whole lines the program has to print, in any order
+	Patterns []string // regular expressions of whole lines that it has to print
+	Exit     int      // its exit status
+	Signal   string   // the signal that has to end it instead, "SIGSEGV"
 
 	Sequence, Hits Scored
 	Checks         []CheckRule
@@ -27,19 +30,56 @@ type Rules struct {
 	Answers   Answers
 	// AnswersOnly leaves out all but the questions: no program was asked for.
 	AnswersOnly bool
+
+	notes []string // what is left out of a trace's rules, and why
 }
 
 // Point is what is expected of one place.
 type Point struct {
 	Name  string
-	Role  string // "parent" or "child"
+	Role  string // whose it is; see Any
 	Entry bool   // begins a round: the call the lab is about
 	Step  bool   // on the path; false is evidence only
-	Hits  int    // how often it has to be hit in a run; 0 is once
-	After string // a point of any role that comes before it
-	Means string // told to a person
-	Show  []Show // values worth seeing
-	Reads []string
+	// Anytime: it may come anywhere among the steps of its role.
+	Anytime bool
+	Hits    *Range   // how often it has to be hit in a run; nil is once
+	After   []string // points of any role that come before it
+	Means   string   // told to a person
+	Show    []Show   // values worth seeing
+	Reads   []string
+	Finds   []string // the roles it tells
+
+	// Lifetime is an expression that says in words what happens here, for the
+	// line "PID[comm]/PPID[comm] words"; "" for no line.
+	Lifetime string
+
+	ReturnOf string   // the point whose call's return it is
+	Armed    []string // the points after which it is armed
+	Until    string   // the point from which on it is not
+	Optional bool     // some kernel may not have it
+	Absent   string   // why this architecture does not have it
+}
+
+// Any is the role of a point at which any task may stop. Such points have no
+// order but their After.
+const Any = "any"
+
+// Range is a number of times; Most below 0 is without limit.
+type Range struct{ Least, Most int }
+
+func (r Range) has(n int) bool { return n >= r.Least && (r.Most < 0 || n <= r.Most) }
+
+// String is the range for a person: "1 hit", "at least 2 hits".
+func (r Range) String() string {
+	switch {
+	case r.Most < 0:
+		return "at least " + hitCount(r.Least)
+	case r.Least == r.Most:
+		return hitCount(r.Least)
+	case r.Least == 0:
+		return "at most " + hitCount(r.Most)
+	}
+	return fmt.Sprintf("%d to %d hits", r.Least, r.Most)
 }
 
 // Show is a value worth seeing at a point.
@@ -51,11 +91,13 @@ type Scored struct {
 	Score int
 }
 
-// CheckRule passes when Observed equals Expected, both expressions.
+// CheckRule passes when Observed equals Expected, or when That is true: all of
+// them expressions. With That, Observed is what is shown, "" for nothing.
 type CheckRule struct {
 	Name               string
 	At                 string // the point whose event they see; "" is none
 	Observed, Expected string
+	That               string
 	Format             string // see Formats
 	Why                string
 	Score              int // 0 is 1
@@ -80,19 +122,45 @@ const (
 	checkExit   = "the program ends as it should"
 )
 
-// Roles returns the roles a point may have.
-func Roles() []string { return []string{"parent", "child"} }
+// Roles returns the tasks of the lab, in the order in which points have them.
+func (r Rules) Roles() []string {
+	var roles []string
+	add := func(role string) {
+		if role != "" && role != Any && !slices.Contains(roles, role) {
+			roles = append(roles, role)
+		}
+	}
+	for _, p := range r.Points {
+		add(p.Role)
+	}
+	for _, p := range r.Points {
+		for _, f := range p.Finds {
+			add(f)
+		}
+	}
+	return roles
+}
 
 // The formats of a check's values.
 const (
 	FormatAddress = "address" // hexadecimal, and the symbol if it is a point's
 	FormatBytes   = "bytes"   // a size
+	FormatFlags   = "flags"   // flags of clone
+	FormatSignal  = "signal"  // a signal's name
+	FormatState   = "state"   // a task's state
 )
 
 // Formats returns the formats; "" is a plain number or text.
-func Formats() []string { return []string{FormatAddress, FormatBytes} }
+func Formats() []string {
+	return []string{FormatAddress, FormatBytes, FormatFlags, FormatSignal, FormatState}
+}
 
-func (p Point) hits() int { return max(p.Hits, 1) }
+func (p Point) hits() Range {
+	if p.Hits == nil {
+		return Range{1, 1}
+	}
+	return *p.Hits
+}
 
 func (r Rules) point(name string) (Point, bool) {
 	i := slices.IndexFunc(r.Points, func(p Point) bool { return p.Name == name })
@@ -103,7 +171,7 @@ func (r Rules) point(name string) (Point, bool) {
 }
 
 func (r Rules) entry() Point {
-	i := slices.IndexFunc(r.Points, func(p Point) bool { return p.Entry })
+	i := slices.IndexFunc(r.Points, func(p Point) bool { return p.Entry && p.Absent == "" })
 	if i < 0 {
 		return Point{}
 	}
@@ -163,10 +231,25 @@ func (r Rules) Validate() error {
 		if c.Format != "" && !slices.Contains(Formats(), c.Format) {
 			bad(path+".format", "unknown format %q%s", c.Format, didYouMean(c.Format, Formats()))
 		}
-		for _, e := range []struct{ key, src string }{{"observed", c.Observed}, {"expected", c.Expected}} {
+		exprs := []struct{ key, src string }{{"observed", c.Observed}, {"expected", c.Expected}}
+		if c.That != "" {
+			exprs = []struct{ key, src string }{{"that", c.That}, {"observed", c.Observed}}
+			if c.Expected != "" {
+				bad(path+".expected", "a check with \"that\" has no \"expected\": it passes when \"that\" is true")
+			}
+		}
+		for _, e := range exprs {
+			if e.src == "" && c.That != "" {
+				continue
+			}
 			if err := r.checkExpr(e.src, c.At); err != nil {
 				bad(path+"."+e.key, "%w", err)
 			}
+		}
+	}
+	for i, p := range r.Patterns {
+		if _, err := regexp.Compile(p); err != nil {
+			bad(fmt.Sprintf("program.output.matches[%d]", i), "%w", err)
 		}
 	}
 	r.validateQuestions(bad)
@@ -185,17 +268,38 @@ func (r Rules) validatePoints(bad func(path, format string, args ...any)) {
 		case reserved(p.Name):
 			bad(path+".point", "%q has a meaning of its own in expressions", p.Name)
 		}
-		if !slices.Contains(Roles(), p.Role) {
-			bad(path+".task", "unknown role %q%s", p.Role, didYouMean(p.Role, Roles()))
+		if p.Role == "" {
+			bad(path+".task", "a point without a task")
 		}
-		if p.Entry {
+		if p.Entry && p.Absent == "" {
 			entries++
-			if !p.Step {
-				bad(path+".entry", "the entry is a step of the path")
+			if !p.Step || p.hits().Least < 1 || p.ReturnOf != "" || p.Role == Any {
+				bad(path+".entry", "the entry is a step of the path, hit at least once, no return, and of one task")
 			}
 		}
-		if p.After != "" && !seen[p.After] {
-			bad(path+".after", "no earlier point %q%s", p.After, didYouMean(p.After, keys(seen)))
+		for _, after := range p.After {
+			if !seen[after] {
+				bad(path+".after", "no earlier point %q%s", after, didYouMean(after, keys(seen)))
+			}
+		}
+		for _, armed := range p.Armed {
+			if !seen[armed] {
+				bad(path+".armed", "no earlier point %q%s", armed, didYouMean(armed, keys(seen)))
+			}
+		}
+		if p.ReturnOf != "" && !seen[p.ReturnOf] {
+			bad(path+".return", "no earlier point %q%s", p.ReturnOf, didYouMean(p.ReturnOf, keys(seen)))
+		}
+		if _, ok := r.point(p.Until); p.Until != "" && !ok {
+			bad(path+".until", "no point %q%s", p.Until, didYouMean(p.Until, r.names()))
+		}
+		if h := p.hits(); h.Least < 0 || h.Most >= 0 && h.Most < h.Least {
+			bad(path+".hits", "%d to %d is no range", h.Least, h.Most)
+		}
+		if p.Lifetime != "" {
+			if err := r.checkExpr(p.Lifetime, p.Name); err != nil {
+				bad(path+".lifetime", "%w", err)
+			}
 		}
 		for j, s := range p.Show {
 			if err := r.checkExpr(s.Expr, p.Name); err != nil {

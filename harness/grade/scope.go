@@ -3,6 +3,7 @@ package grade
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/expr-lang/expr"
 
@@ -41,7 +42,7 @@ func (v *view) eval(src string, e *trace.Event, r round) (any, error) {
 		return nil, err
 	}
 	s := &scope{v, e, r}
-	return expr.Run(p, map[string]any{scopeName: source(s), "hits": v.count})
+	return expr.Run(p, functions(s))
 }
 
 // get finds a name: of the event, of the run, a point or a constant.
@@ -65,13 +66,9 @@ func (s *scope) get(name string) (any, error) {
 		return header.Kernel.Release, nil
 	case "program":
 		return s.program()
-	case "parent", "child":
-		for _, e := range s.round.stops {
-			if e.Role == name && e.Task != nil {
-				return int(e.Task.Address), nil
-			}
-		}
-		return nil, &missing{what: fmt.Sprintf("not seen: no stop of the %s", name)}
+	}
+	if slices.Contains(s.view.rules.Roles(), name) {
+		return s.address(name)
 	}
 	if c, ok := trace.Constants()[name]; ok {
 		return c, nil
@@ -80,6 +77,48 @@ func (s *scope) get(name string) (any, error) {
 		return nil, &missing{what: fmt.Sprintf("not seen: %s has no event", name)}
 	}
 	return s.view.object(s.event).get(name)
+}
+
+// member finds a member of what a name stands for.
+func (s *scope) member(name, member string) (any, error) {
+	if _, ok := s.view.rules.point(name); !ok && slices.Contains(s.view.rules.Roles(), name) {
+		return s.task(name, member)
+	}
+	v, err := s.get(name)
+	if err != nil {
+		return nil, err
+	}
+	o, ok := v.(object)
+	if !ok {
+		return nil, fmt.Errorf("%q asked of a plain value", member)
+	}
+	return o.get(member)
+}
+
+// address is where the task_struct of a task of the lab is.
+func (s *scope) address(role string) (any, error) {
+	for _, e := range s.round.stops {
+		if e.Role == role && e.Task != nil {
+			return int(e.Task.Address), nil
+		}
+		if at, ok := e.Finds[role]; ok {
+			return int(at), nil
+		}
+	}
+	return nil, &missing{what: fmt.Sprintf("not seen: no stop of the %s", role)}
+}
+
+// task is a member of a task of the lab, as it was at its last stop.
+func (s *scope) task(role, member string) (any, error) {
+	for _, e := range slices.Backward(s.round.stops) {
+		if e.Role == role && e.Task != nil {
+			return e.Task.Env()[member], nil
+		}
+	}
+	if member == "address" {
+		return s.address(role)
+	}
+	return nil, &missing{what: fmt.Sprintf("not seen: no stop of the %s", role)}
 }
 
 func notHit(point string) error {
@@ -105,6 +144,18 @@ type object struct {
 	unread map[string]string
 }
 
+func (o object) member(name, member string) (any, error) {
+	v, err := o.get(name)
+	if err != nil {
+		return nil, err
+	}
+	inner, ok := v.(source)
+	if !ok {
+		return nil, fmt.Errorf("%q asked of a plain value", member)
+	}
+	return inner.get(member)
+}
+
 func (o object) get(name string) (any, error) {
 	if v, ok := o.fields[name]; ok {
 		return v, nil
@@ -121,13 +172,13 @@ func (v *view) object(e *trace.Event) object {
 	for name, val := range e.Env(v.trace.Header.Roles) {
 		switch val := val.(type) {
 		case map[string]int:
-			o := object{what: fmt.Sprintf("%s's %s", e.Point, name), fields: fields(val)}
+			f[name] = object{what: fmt.Sprintf("%s's %s", e.Point, name), fields: fields(val)}
+		case map[string]any:
+			o := object{what: fmt.Sprintf("%s's %s", e.Point, name), fields: val}
 			if name == "read" {
 				o.what, o.unread = e.Point+"'s", e.Unread
 			}
 			f[name] = o
-		case map[string]any:
-			f[name] = object{what: fmt.Sprintf("%s's %s", e.Point, name), fields: val}
 		default:
 			f[name] = val
 		}

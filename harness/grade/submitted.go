@@ -38,7 +38,12 @@ func GradeSubmission(s Submitted) Result {
 	if s.Trace != nil {
 		return grade(s.Trace, reference, s.Rules, s.Findings)
 	}
-	res := newResult(s.Rules)
+	rules := s.Rules
+	if s.Reference != nil {
+		rules = rules.here(s.Reference)
+	}
+	res := newResult(rules)
+	res.Notes = append(res.Notes, rules.notes...)
 	res.Kernel, res.QEMU = s.Kernel, s.QEMU
 	if s.Reference != nil {
 		h := s.Reference.Header
@@ -47,7 +52,7 @@ func GradeSubmission(s Submitted) Result {
 	if lost != nil {
 		return res.errorf("the lab's own program, which the answers are compared with: %v", lost)
 	}
-	g := &grader{view: &view{trace: &trace.Trace{}, rules: s.Rules}, result: &res, absent: true}
+	g := &grader{view: &view{trace: &trace.Trace{}, rules: rules}, result: &res, absent: true}
 	for _, f := range s.Findings {
 		g.findings = append(g.findings, placed{0, f})
 	}
@@ -107,6 +112,12 @@ func (g *grader) conceal() {
 			g.result.Checks[i].Expected, g.result.Checks[i].Observed = withheld, withheld
 		}
 	}
+	g.result.Lifetime = slices.Clone(g.result.Lifetime)
+	for i, line := range g.result.Lifetime {
+		if tells(line) {
+			g.result.Lifetime[i] = withheld
+		}
+	}
 	for i, s := range g.result.Steps {
 		step := &g.result.Steps[i]
 		step.Values = slices.Clone(s.Values)
@@ -114,6 +125,9 @@ func (g *grader) conceal() {
 			if tells(v.Text) {
 				step.Values[j].Text = withheld
 			}
+		}
+		if tells(s.Lifetime) {
+			step.Lifetime = withheld
 		}
 		if symbols[s.Symbol] {
 			step.Symbol, step.Why = "", ""

@@ -40,6 +40,32 @@ func (g *grader) values() {
 // value makes one check; point is the one that was not hit if that is why it
 // could not be made.
 func (g *grader) value(c *Check, rule CheckRule, at *trace.Event, r round) (point string) {
+	var ok bool
+	var err error
+	if rule.That != "" {
+		ok, err = g.that(c, rule, at, r)
+	} else {
+		ok, err = g.equal(c, rule, at, r)
+	}
+	if err != nil {
+		c.Verdict, c.Score, c.Observed = Skip, 0, reason(err)
+		var m *missing
+		if errors.As(err, &m) && m.point != "" {
+			return m.point
+		}
+		g.unmade = append(g.unmade, rule.Name+": "+c.Observed)
+		g.find(g.seq(at), FindNotSeen, rule.At, "%s: could not be checked: %s", rule.Name, c.Observed)
+		return ""
+	}
+	settle(c, ok)
+	if c.Verdict == Fail {
+		g.find(g.seq(at), FindCheck, rule.At, "%s: expected %s, seen %s", rule.Name, c.Expected, c.Observed)
+	}
+	return ""
+}
+
+// equal makes a check of two values.
+func (g *grader) equal(c *Check, rule CheckRule, at *trace.Event, r round) (bool, error) {
 	expected, err := g.eval(rule.Expected, at, r)
 	if err == nil {
 		c.Expected = g.format(expected, rule.Format)
@@ -52,21 +78,35 @@ func (g *grader) value(c *Check, rule CheckRule, at *trace.Event, r round) (poin
 		observed, err = g.eval(rule.Observed, at, r)
 	}
 	if err != nil {
-		c.Verdict, c.Score, c.Observed = Skip, 0, reason(err)
-		var m *missing
-		if errors.As(err, &m) && m.point != "" {
-			return m.point
-		}
-		g.unmade = append(g.unmade, rule.Name+": "+c.Observed)
-		g.find(g.seq(at), FindNotSeen, rule.At, "%s: could not be checked: %s", rule.Name, c.Observed)
-		return ""
+		return false, err
 	}
 	c.Observed = g.format(observed, rule.Format)
-	settle(c, equal(observed, expected))
-	if c.Verdict == Fail {
-		g.find(g.seq(at), FindCheck, rule.At, "%s: expected %s, seen %s", rule.Name, c.Expected, c.Observed)
+	return equal(observed, expected), nil
+}
+
+// that makes a check of a condition.
+func (g *grader) that(c *Check, rule CheckRule, at *trace.Event, r round) (bool, error) {
+	c.Expected = rule.That
+	if rule.At != "" && at == nil {
+		return false, notHit(rule.At)
 	}
-	return ""
+	v, err := g.eval(rule.That, at, r)
+	if err != nil {
+		return false, err
+	}
+	ok, isBool := v.(bool)
+	if !isBool {
+		return false, fmt.Errorf("%s gives %v: a condition is true or false", rule.That, v)
+	}
+	c.Observed = map[bool]string{true: "it holds", false: "it does not hold"}[ok]
+	if rule.Observed != "" {
+		observed, err := g.eval(rule.Observed, at, r)
+		if err != nil {
+			return false, err
+		}
+		c.Observed = g.format(observed, rule.Format)
+	}
+	return ok, nil
 }
 
 // notSeen tells once of a point that was not hit which checks hang on it.

@@ -51,7 +51,10 @@ type Result struct {
 	Attempts int           `json:"attempts,omitempty"`
 	Duration time.Duration `json:"duration_ns,omitempty"`
 	Steps    []Step        `json:"steps"`
-	Checks   []Check       `json:"checks"`
+	// Lifetime is the life of the lab's tasks, a line an event:
+	// "PID[comm]/PPID[comm] event".
+	Lifetime []string `json:"lifetime,omitempty"`
+	Checks   []Check  `json:"checks"`
 	// Findings are what does not hold, the first divergence first.
 	Findings []Finding `json:"findings"`
 	Notes    []string  `json:"notes,omitempty"`
@@ -73,9 +76,11 @@ type Step struct {
 	Evidence bool    `json:"evidence,omitempty"`
 	Means    string  `json:"means,omitempty"`
 	Values   []Value `json:"values,omitempty"`
+	// Lifetime is its line "PID[comm]/PPID[comm] event", where the lab has one.
+	Lifetime string `json:"lifetime,omitempty"`
 	// Stack is the kernel's stack in ftrace's form, innermost function first.
 	Stack []string `json:"stack,omitempty"`
-	// Stacks are the parent's and the child's kernel stacks as they lie in memory.
+	// Stacks are kernel stacks of the lab's tasks as they lie in memory.
 	Stacks []trace.StackImage `json:"stacks,omitempty"`
 }
 

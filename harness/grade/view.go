@@ -44,7 +44,7 @@ func (r round) has(points []Point) bool {
 // newView checks that t can be graded by r. With an error it still returns as
 // much of the view as there is.
 func newView(t *trace.Trace, r Rules) (*view, error) {
-	v := &view{trace: t, rules: r, asides: map[string]int{}}
+	v := &view{trace: t, rules: r.here(t), asides: map[string]int{}}
 	if r.Lab != "" && t.Header.Lab != "" && t.Header.Lab != r.Lab {
 		return nil, fmt.Errorf("the trace is of lab %s, not %s", t.Header.Lab, r.Lab)
 	}
@@ -110,7 +110,7 @@ func (v *view) read() (started bool, err error) {
 // arguments (ERESTARTNOINTR in copy_process), which is nobody's mistake.
 func (v *view) fold(rounds []round) []round {
 	entry := v.rules.entry()
-	own := v.rules.path(entry.Role)
+	own := slices.DeleteFunc(v.rules.path(entry.Role), func(p Point) bool { return p.hits().Least == 0 })
 	var out []round
 	for i, r := range rounds {
 		first := r.first(entry.Name)
@@ -142,7 +142,10 @@ func sameCall(a, b trace.Event) bool {
 // graded returns the round whose values are checked: the first that has every
 // point, or else every step, or else the first.
 func (v *view) graded() round {
-	for _, points := range [][]Point{v.rules.Points, v.rules.path(""), nil} {
+	needed := func(points []Point) []Point {
+		return slices.DeleteFunc(slices.Clone(points), func(p Point) bool { return p.hits().Least == 0 })
+	}
+	for _, points := range [][]Point{needed(v.rules.Points), needed(v.rules.path("")), nil} {
 		for _, r := range v.rounds {
 			if r.has(points) {
 				return r
@@ -185,6 +188,18 @@ func describe(e trace.Event) string {
 // maxSteps bounds the steps of a result: a program that forks without end makes
 // a trace without end.
 const maxSteps = 256
+
+// lifetime returns the lines of the lifetime trace.
+func (v *view) lifetime() []string {
+	var lines []string
+	f := NewFollower(v.trace.Header, v.rules)
+	for _, e := range v.trace.Events {
+		if s, ok := f.Step(e); ok && s.Lifetime != "" && len(lines) < maxSteps {
+			lines = append(lines, s.Lifetime)
+		}
+	}
+	return lines
+}
 
 // steps returns the stops on the path, in the order they came.
 func (v *view) steps() []Step {

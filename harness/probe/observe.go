@@ -13,12 +13,11 @@ import (
 	"kernellab/harness/trace"
 )
 
-// observe reads what every stop is recorded with: the task, the registers and
-// the arguments. The scope it returns is what the point's reads see.
-func (d *driver) observe(ctx context.Context, p *point, regs map[string]uint64, stop rsp.Stop) (*scope, trace.Event, error) {
+// observe reads what every stop is recorded with, whichever point it is: the
+// task and the registers. The scope it returns is what reads see.
+func (d *driver) observe(ctx context.Context, regs map[string]uint64, stop rsp.Stop) (*scope, trace.Event, error) {
 	event := trace.Event{
 		Kind: trace.KindStop, Elapsed: time.Since(d.Began),
-		Point: p.Name, Symbol: p.Symbol, Address: trace.Word(p.Addr),
 		CPU: cpu(stop.Thread), Registers: map[string]trace.Word{},
 	}
 	current, err := d.reader.Current(ctx, regs)
@@ -37,26 +36,20 @@ func (d *driver) observe(ctx context.Context, p *point, regs map[string]uint64, 
 	}
 	s := &scope{
 		reader: d.reader, view: d.reader.View(), im: d.Image, user: d.Arch.Syscall.User,
-		tasks: map[string]uint64{"current": current, Parent: 0, Child: 0},
+		tasks: map[string]uint64{"current": current},
 		args:  map[string]value{}, roles: map[string]uint64{}, regs: regs,
 	}
 	for role, name := range d.Arch.Registers.Roles() {
 		s.roles[role] = regs[name]
 	}
-	values, err := d.arguments(ctx, p, regs)
-	if err != nil {
-		return nil, event, err
-	}
-	for i, v := range values {
-		param := p.Params[i]
-		event.Args = append(event.Args, trace.Arg{Name: param.Name, Type: param.Type, Value: trace.Word(v)})
-		arg := value{v: v}
-		if param.Pointer {
-			arg.strct = param.Struct
-		}
-		s.args[param.Name] = arg
-	}
 	return s, event, nil
+}
+
+// setTasks says which tasks the roles are in a round.
+func (s *scope) setTasks(roles []string, rd *round) {
+	for _, role := range roles {
+		s.tasks[role] = rd.tasks[role]
+	}
 }
 
 // cpu returns the vCPU of a thread as QEMU's stub names it: "p01.02", counted
@@ -72,21 +65,42 @@ func cpu(thread string) int {
 	return int(n) - 1
 }
 
-// arguments returns the values of the point's parameters, as many as are passed
-// in registers.
-func (d *driver) arguments(ctx context.Context, p *point, regs map[string]uint64) ([]uint64, error) {
+// arguments reads the arguments of the function at whose entry the guest
+// stopped, as many as are passed in registers.
+func (d *driver) arguments(ctx context.Context, p *point, s *scope, event *trace.Event) error {
 	names := d.Arch.Registers.Args
-	if p.Syscall {
-		return d.reader.SyscallArgs(ctx, regs[names[0]], len(p.Params))
-	}
 	var values []uint64
-	for i, param := range p.Params {
-		if i == len(names) {
-			break
+	if p.Syscall {
+		var err error
+		if values, err = d.reader.SyscallArgs(ctx, s.regs[names[0]], len(p.Params)); err != nil {
+			return err
 		}
-		values = append(values, narrow(regs[names[i]], param))
+		for i, param := range p.Params {
+			values[i] = narrow(values[i], param)
+		}
+	} else {
+		for i, param := range p.Params {
+			if i == len(names) {
+				break
+			}
+			values = append(values, narrow(s.regs[names[i]], param))
+		}
 	}
-	return values, nil
+	for i, v := range values {
+		param := p.Params[i]
+		event.Args = append(event.Args, trace.Arg{Name: param.Name, Type: param.Type, Value: trace.Word(v)})
+		s.args[param.Name] = argument(v, param)
+	}
+	return nil
+}
+
+// argument is a parameter's value as reads see it.
+func argument(v uint64, param kernel.Param) value {
+	arg := value{v: v}
+	if param.Pointer {
+		arg.strct = param.Struct
+	}
+	return arg
 }
 
 // narrow cuts a register to the width of the parameter in it: the bits above are
@@ -106,22 +120,52 @@ func narrow(v uint64, p kernel.Param) uint64 {
 // types do not allow is recorded with its reason; one that the stub could not
 // answer at all ends the run.
 func (d *driver) read(ctx context.Context, p *point, s *scope, event *trace.Event) error {
-	event.Reads = map[string]trace.Word{}
-	for _, r := range p.Reads {
-		v, err := s.eval(ctx, r.Expr)
+	event.Reads, event.Texts, event.Unread = map[string]trace.Word{}, nil, nil
+	note := func(name string, err error) error {
 		var refused *rsp.Error
 		var op *rsp.OpError
 		if errors.As(err, &op) && !errors.As(err, &refused) {
-			return fmt.Errorf("read %s: %w", r.Name, err)
-		}
-		if err == nil {
-			event.Reads[r.Name] = trace.Word(v)
-			continue
+			return fmt.Errorf("read %s: %w", name, err)
 		}
 		if event.Unread == nil {
 			event.Unread = map[string]string{}
 		}
-		event.Unread[r.Name] = err.Error()
+		event.Unread[name] = err.Error()
+		return nil
 	}
+	for _, r := range p.Reads {
+		v, err := s.eval(ctx, r.Expr)
+		if err != nil {
+			if err := note(r.Name, err); err != nil {
+				return err
+			}
+			continue
+		}
+		if v.text == nil {
+			event.Reads[r.Name] = trace.Word(v.v)
+			continue
+		}
+		if event.Texts == nil {
+			event.Texts = map[string]string{}
+		}
+		event.Texts[r.Name] = *v.text
+	}
+	if d.Plan.Parents {
+		return d.parent(ctx, s, event)
+	}
+	return nil
+}
+
+// parent records the parent of the running task.
+func (d *driver) parent(ctx context.Context, s *scope, event *trace.Event) error {
+	at, err := s.eval(ctx, "current.real_parent")
+	if err != nil {
+		return fmt.Errorf("find the parent of %d[%s]: %w", event.Task.PID, event.Task.Comm, err)
+	}
+	task, err := d.reader.Task(ctx, at.v)
+	if err != nil {
+		return err
+	}
+	event.Parent = &task
 	return nil
 }

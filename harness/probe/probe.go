@@ -6,21 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
-
-	"github.com/expr-lang/expr"
 
 	"kernellab/harness/arch"
 	"kernellab/harness/kernel"
 	"kernellab/harness/rsp"
 	"kernellab/harness/task"
 	"kernellab/harness/trace"
-)
-
-// The roles of tasks in a lab.
-const (
-	Parent = "parent"
-	Child  = "child"
 )
 
 // StrayStopError says that the guest stopped at an address that is no armed point.
@@ -59,37 +52,22 @@ type driver struct {
 	Config
 	reader *task.Reader
 	points []*point
-	armed  map[uint64]*point
-	at     uint64            // where the guest stands, 0 before its first stop
-	nops   map[uint64]uint64 // sizes of the nops at points, 0 for other instructions
-	tgids  map[int]bool      // the program and its children
+	armed  map[uint64][]*point // by address, in the plan's order
+	awaits []await             // calls whose return is a point
+	at     uint64              // where the guest stands, 0 before its first stop
+	nops   map[uint64]uint64   // sizes of the nops at points, 0 for other instructions
 	rounds []*round
 	last   map[string]uint64 // registers at the stop before
-}
-
-// point is a Point as this kernel resolved it.
-type point struct {
-	Point
-	kernel.Resolved
-	due int // how often a point with Armed is still to be seen
+	roles  []string
+	tasks  []*condition // of the plan's, in its order
 }
 
 // round is one call of the program that the lab is about.
 type round struct {
-	parent, child uint64          // addresses of their task_struct; child 0 until it is made
-	done          map[string]bool // steps that were passed
-	drawn         bool            // the stacks were recorded
-}
-
-// Resolve finds a plan's points in a kernel, all that are missing named at once.
-func Resolve(im *kernel.Image, plan Plan) ([]kernel.Resolved, error) {
-	var out []kernel.Resolved
-	var errs []error
-	for _, p := range plan.Points {
-		r, err := im.Resolve(p.Name)
-		out, errs = append(out, r), append(errs, err)
-	}
-	return out, errors.Join(errs...)
+	number int
+	tasks  map[string]uint64      // addresses of task_struct by role
+	stops  map[string]trace.Event // the latest at each point
+	count  map[string]int         // stops by point
 }
 
 // Drive runs the program to its end, stopping at the plan's points. When it
@@ -99,8 +77,12 @@ func Drive(ctx context.Context, c Config) error {
 	if err != nil {
 		return err
 	}
-	if err := d.arm(ctx, func(p *point) bool { return p.Entry }); err != nil {
-		return err
+	for _, p := range d.points {
+		if p.Entry {
+			if err := d.arm(ctx, p); err != nil {
+				return err
+			}
+		}
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -135,9 +117,20 @@ func newDriver(c Config) (*driver, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &driver{Config: c, reader: reader, armed: map[uint64]*point{}, nops: map[uint64]uint64{}, tgids: map[int]bool{c.TGID: true}}
+	d := &driver{Config: c, reader: reader, armed: map[uint64][]*point{}, nops: map[uint64]uint64{}, roles: c.Plan.Roles()}
+	for _, t := range c.Plan.Tasks {
+		when, err := compileWhen(t.When, c.Plan)
+		if err != nil {
+			return nil, fmt.Errorf("task %s: %w", t.Role, err)
+		}
+		d.tasks = append(d.tasks, when)
+	}
 	for i, p := range c.Plan.Points {
-		d.points = append(d.points, &point{Point: p, Resolved: resolved[i]})
+		made := &point{Point: p, Resolved: resolved[i]}
+		if made.when, err = compileWhen(p.When, c.Plan); err != nil {
+			return nil, fmt.Errorf("%s: %w", p.Name, err)
+		}
+		d.points = append(d.points, made)
 	}
 	return d, nil
 }
@@ -164,12 +157,12 @@ func (d *driver) next(ctx, waiting context.Context) (rsp.Stop, error) {
 	if err != nil {
 		return rsp.Stop{}, fmt.Errorf("move over the breakpoint at %s: %w", d.where(d.at), err)
 	}
-	if d.armed[d.at] != nil && !moved {
+	if d.breaks(d.at) && !moved {
 		stop, err := d.Stub.Step(ctx, "")
 		if err != nil {
 			return stop, fmt.Errorf("step off the breakpoint at %s: %w", d.where(d.at), err)
 		}
-		if d.armed[stop.PC] != nil {
+		if d.breaks(stop.PC) {
 			return stop, nil
 		}
 	}
@@ -187,7 +180,7 @@ func (d *driver) next(ctx, waiting context.Context) (rsp.Stop, error) {
 // running it would do, but spares a step, at each of which QEMU throws away all
 // code it has translated (gdb_vm_state_change in gdbstub/softmmu.c).
 func (d *driver) overNop(ctx context.Context) (bool, error) {
-	if d.armed[d.at] == nil {
+	if !d.breaks(d.at) {
 		return false, nil
 	}
 	size, known := d.nops[d.at]
@@ -203,42 +196,10 @@ func (d *driver) overNop(ctx context.Context) (bool, error) {
 		}
 		d.nops[d.at] = size
 	}
-	if size == 0 || d.armed[d.at+size] != nil {
+	if size == 0 || d.breaks(d.at+size) {
 		return false, nil
 	}
 	return true, d.Stub.WriteRegister(ctx, d.Arch.Registers.PC, d.at+size)
-}
-
-// arm inserts the breakpoints of the points that want chooses.
-func (d *driver) arm(ctx context.Context, want func(*point) bool) error {
-	for _, p := range d.points {
-		if other := d.armed[p.Addr]; other != nil || !want(p) {
-			if other != nil && other != p {
-				return fmt.Errorf("points %s and %s are both at %#x (%s): the lab can not tell them apart on this kernel",
-					other.Name, p.Name, p.Addr, p.Symbol)
-			}
-			continue
-		}
-		if err := d.Stub.Insert(ctx, p.Addr); err != nil {
-			return fmt.Errorf("break at %s (%s): %w", p.Name, p.Symbol, err)
-		}
-		d.armed[p.Addr] = p
-	}
-	return nil
-}
-
-// disarm removes the breakpoints of the steps of a round but its entry.
-func (d *driver) disarm(ctx context.Context) error {
-	for addr, p := range d.armed {
-		if p.Entry || p.Armed != "" {
-			continue
-		}
-		if err := d.Stub.Remove(ctx, addr); err != nil {
-			return fmt.Errorf("remove the breakpoint at %s (%s): %w", p.Name, p.Symbol, err)
-		}
-		delete(d.armed, addr)
-	}
-	return nil
 }
 
 // stopped handles one stop: says whose it is, records it, and arms what follows.
@@ -249,8 +210,7 @@ func (d *driver) stopped(ctx context.Context, stop rsp.Stop) error {
 	}
 	pc := regs[d.Arch.Registers.PC]
 	d.at = pc
-	p := d.armed[pc]
-	if p == nil {
+	if !d.breaks(pc) {
 		return &StrayStopError{PC: pc, Signal: stop.Signal, Where: d.where(pc)}
 	}
 	// An exception taken in the step over the breakpoint comes back to it with
@@ -259,28 +219,59 @@ func (d *driver) stopped(ctx context.Context, stop rsp.Stop) error {
 		return nil
 	}
 	d.last = regs
-	s, event, err := d.observe(ctx, p, regs, stop)
+	s, event, err := d.observe(ctx, regs, stop)
 	if err != nil {
-		return fmt.Errorf("at %s (%s): %w", p.Name, p.Symbol, err)
+		return fmt.Errorf("at %s: %w", d.where(pc), err)
 	}
-	rd, err := d.classify(p, s, &event)
-	if err != nil {
-		return fmt.Errorf("at %s (%s): %w", p.Name, p.Symbol, err)
+	if w := d.returned(s, regs); w != nil {
+		if err := d.record(ctx, w.point, w.round, s, event, &w.call); err != nil {
+			return err
+		}
 	}
-	event.Stack = s.view.Backtrace(ctx, s.tasks["current"], regs)
-	if event.Aside != "" {
+	if len(d.armed[pc]) == 0 {
+		return nil
+	}
+	if err := d.arguments(ctx, d.armed[pc][0], s, &event); err != nil {
+		return fmt.Errorf("at %s: %w", d.where(pc), err)
+	}
+	p, rd, aside, err := d.classify(ctx, s, &event)
+	switch {
+	case err != nil:
+		return fmt.Errorf("at %s: %w", d.where(pc), err)
+	case p != nil:
+		return d.record(ctx, p, rd, s, event, nil)
+	case aside != "":
+		event.Aside, event.Round = aside, 0
 		event.Fields = d.reader.TakeFields()
 		return d.Emit(event)
 	}
-	s.tasks["parent"], s.tasks["child"] = rd.parent, rd.child
-	if err := d.follow(ctx, p, s, rd); err != nil {
-		return fmt.Errorf("at %s (%s): %w", p.Name, p.Symbol, err)
+	return nil
+}
+
+// record takes what the plan asks for at a stop that is part of the lab, emits
+// it, and arms what follows. call is the stop at the call whose return this is.
+func (d *driver) record(ctx context.Context, p *point, rd *round, s *scope, event trace.Event, call *callStop) error {
+	fail := func(err error) error { return fmt.Errorf("at %s (%s): %w", p.Name, p.Symbol, err) }
+	event.Point, event.Symbol, event.Address = p.Name, p.Symbol, trace.Word(d.at)
+	event.Role, event.Round = p.Role, rd.number
+	if call != nil {
+		event.Symbol = d.where(d.at)
+		event.Args, s.args = call.event, call.args
+	}
+	s.setTasks(d.roles, rd)
+	if err := d.find(ctx, p, s, rd, &event); err != nil {
+		return fail(err)
 	}
 	if err := d.read(ctx, p, s, &event); err != nil {
-		return fmt.Errorf("at %s (%s): %w", p.Name, p.Symbol, err)
+		return fail(err)
 	}
 	event.Fields = d.reader.TakeFields()
-	d.draw(ctx, s, rd, &event)
+	event.Stack = s.view.Backtrace(ctx, s.tasks["current"], s.regs)
+	d.draw(ctx, p, s, &event)
+	rd.stops[p.Name] = event
+	rd.count[p.Name]++
+	arm, disarm := d.decide(p, rd)
+	event.Arms, event.Disarms = names(arm), names(disarm)
 	if err := d.Emit(event); err != nil {
 		return err
 	}
@@ -293,133 +284,69 @@ func (d *driver) stopped(ctx context.Context, stop rsp.Stop) error {
 			return errSeen
 		}
 	}
-	return d.advance(ctx, p, rd)
+	for _, q := range disarm {
+		if err := d.disarm(ctx, q); err != nil {
+			return err
+		}
+	}
+	for _, q := range arm {
+		if err := d.arm(ctx, q); err != nil {
+			return err
+		}
+	}
+	return d.await(ctx, p, rd, s, event)
 }
 
-// draw records the parent's and the child's kernel stacks at the child's first stop.
-func (d *driver) draw(ctx context.Context, s *scope, rd *round, event *trace.Event) {
-	if event.Role != Child || rd.drawn {
-		return
-	}
-	rd.drawn = true
-	for _, task := range []struct {
-		role string
-		addr uint64
-		regs map[string]uint64
-	}{{Parent, rd.parent, nil}, {Child, rd.child, s.regs}} {
-		image := s.view.Image(ctx, task.addr, task.regs)
-		image.Role = task.role
+// told reports whether a role is one that a stop tells.
+func (d *driver) told(role string) bool {
+	return slices.ContainsFunc(d.points, func(p *point) bool {
+		return slices.ContainsFunc(p.Finds, func(f Find) bool { return f.Role == role })
+	})
+}
+
+// draw records kernel stacks as they lie in memory.
+func (d *driver) draw(ctx context.Context, p *point, s *scope, event *trace.Event) {
+	for _, role := range p.Stacks {
+		addr, regs := s.tasks[role], map[string]uint64(nil)
+		if addr == 0 {
+			continue
+		}
+		if addr == s.tasks["current"] {
+			regs = s.regs
+		}
+		image := s.view.Image(ctx, addr, regs)
+		image.Role = role
 		event.Stacks = append(event.Stacks, image)
 	}
 }
 
-// classify says whose stop this is and opens a round at the entry. A stop that
-// is not part of the lab gets an Aside.
-func (d *driver) classify(p *point, s *scope, event *trace.Event) (*round, error) {
-	if p.Entry && !d.tgids[event.Task.TGID] {
-		event.Aside = "another task"
-		return nil, nil
-	}
-	rd := &round{parent: s.tasks["current"], done: map[string]bool{}}
-	role := Parent
-	if !p.Entry {
-		rd, event.Round, role = d.roundOf(s.tasks["current"])
-	}
-	if rd == nil {
-		event.Aside = "another task"
-		return nil, nil
-	}
-	ok, err := when(p.When, *event, d.Arch, rd)
-	if err != nil {
-		return nil, err
-	}
-	if !ok {
-		if event.Aside = p.Aside; p.Aside == "" {
-			event.Aside = "not the call the lab is about: " + p.When
+// find takes the tasks that a stop tells. A task_struct may have been another
+// task's before: the role that held it then holds none.
+func (d *driver) find(ctx context.Context, p *point, s *scope, rd *round, event *trace.Event) error {
+	for _, f := range p.Finds {
+		addr, err := s.eval(ctx, f.Expr)
+		if err != nil {
+			return fmt.Errorf("find the %s: %w", f.Role, err)
 		}
-		return nil, nil
-	}
-	if p.Entry {
-		d.rounds = append(d.rounds, rd)
-		event.Round = len(d.rounds)
-	}
-	event.Role = role
-	return rd, nil
-}
-
-// roundOf returns the latest round in which the task at addr has a part.
-func (d *driver) roundOf(addr uint64) (rd *round, number int, role string) {
-	for i := len(d.rounds) - 1; i >= 0; i-- {
-		switch rd := d.rounds[i]; addr {
-		case rd.parent:
-			return rd, i + 1, Parent
-		case rd.child:
-			return rd, i + 1, Child
+		if addr.text != nil || addr.v == 0 {
+			return fmt.Errorf("find the %s: %s gives no task", f.Role, f.Expr)
 		}
-	}
-	return nil, 0, ""
-}
-
-// steps counts the points that make up a round.
-func (d *driver) steps() int {
-	n := 0
-	for _, p := range d.points {
-		if p.Step {
-			n++
+		for _, other := range d.rounds {
+			for role, at := range other.tasks {
+				if at == addr.v && d.told(role) && (role != f.Role || other != rd) {
+					delete(other.tasks, role)
+					if other == rd {
+						s.tasks[role] = 0
+					}
+				}
+			}
 		}
-	}
-	return n
-}
-
-// follow takes the child's address where this step makes it.
-func (d *driver) follow(ctx context.Context, p *point, s *scope, rd *round) error {
-	if p.Child == "" {
-		return nil
-	}
-	addr, err := s.eval(ctx, p.Child)
-	if err != nil {
-		return fmt.Errorf("find the child: %w", err)
-	}
-	rd.child, s.tasks["child"] = addr, addr
-	return nil
-}
-
-// advance arms and disarms after a step was recorded.
-func (d *driver) advance(ctx context.Context, p *point, rd *round) error {
-	if p.Step {
-		rd.done[p.Name] = true
-	}
-	err := d.arm(ctx, func(q *point) bool {
-		return p.Entry && q.Armed == "" || q.Armed != "" && q.Armed == p.Name
-	})
-	if err == nil && len(rd.done) == d.steps() {
-		err = d.disarm(ctx)
-	}
-	if err == nil {
-		err = d.settle(ctx, p)
-	}
-	return err
-}
-
-// settle keeps count of the points that are armed until they are seen, and
-// removes one that has been seen as often as it was armed: what else passes
-// there, such as every task that ends, would cost a stop each.
-func (d *driver) settle(ctx context.Context, p *point) error {
-	for _, q := range d.points {
-		if q.Armed != "" && q.Armed == p.Name {
-			q.due++
+		rd.tasks[f.Role], s.tasks[f.Role] = addr.v, addr.v
+		if event.Finds == nil {
+			event.Finds = map[string]trace.Word{}
 		}
+		event.Finds[f.Role] = trace.Word(addr.v)
 	}
-	if p.Armed == "" {
-		return nil
-	}
-	if p.due--; p.due > 0 {
-		return nil
-	}
-	if err := d.Stub.Remove(ctx, p.Addr); err != nil {
-		return fmt.Errorf("remove the breakpoint at %s (%s): %w", p.Name, p.Symbol, err)
-	}
-	delete(d.armed, p.Addr)
 	return nil
 }
 
@@ -430,21 +357,4 @@ func (d *driver) where(pc uint64) string {
 		return "no symbol"
 	}
 	return fmt.Sprintf("%s+%#x", sym.Name, off)
-}
-
-// when evaluates a point's condition on an event.
-func when(cond string, e trace.Event, a arch.Arch, rd *round) (bool, error) {
-	if cond == "" {
-		return true, nil
-	}
-	env := trace.With(e.Env(a.Registers.Roles()), map[string]any{Parent: int(rd.parent), Child: int(rd.child)})
-	out, err := expr.Eval(cond, env)
-	if err != nil {
-		return false, fmt.Errorf("condition %q: %w", cond, err)
-	}
-	ok, isBool := out.(bool)
-	if !isBool {
-		return false, fmt.Errorf("condition %q gives %v: want true or false", cond, out)
-	}
-	return ok, nil
 }

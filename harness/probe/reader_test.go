@@ -29,7 +29,7 @@ func TestCheckRead(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.expr, func(t *testing.T) {
-			err := CheckRead(tt.expr)
+			err := CheckRead(tt.expr, nil)
 			switch {
 			case tt.want == "" && err != nil:
 				t.Errorf("CheckRead = %v, want nil", err)
@@ -44,7 +44,8 @@ func FuzzCheckRead(f *testing.F) {
 	f.Add("current.thread.sp ?? u64(arg.p + 0x30)")
 	f.Add("((((")
 	f.Fuzz(func(t *testing.T, expr string) {
-		CheckRead(expr)
+		CheckRead(expr, nil)
+		CheckRead(expr, []string{"parent"})
 	})
 }
 

@@ -31,7 +31,7 @@ func rules(arch string) grade.Rules {
 		case "sys_clone":
 			p.Entry = true
 		case "ret_from_fork":
-			p.Role, p.After = "child", "wake_up_new_task"
+			p.Role, p.After = "child", []string{"wake_up_new_task"}
 			p.Reads = []string{"thread_sp", "stack_top"}
 		case "release_task":
 			p.Step = false

@@ -132,8 +132,21 @@ func (p *page) step(number int, s grade.Step) {
 	p.line("")
 }
 
+// lifetime shows the life of the lab's tasks, a line an event.
+func (p *page) lifetime(r grade.Result) {
+	if len(r.Lifetime) == 0 {
+		return
+	}
+	p.line("%s", p.title.Render("Lifetime"))
+	for _, l := range r.Lifetime {
+		p.line("  %s", plain(l))
+	}
+	p.line("")
+}
+
 // result shows all but the steps.
 func (p *page) result(r grade.Result) {
+	p.lifetime(r)
 	if r.Error == "" || r.Score > 0 {
 		// The checks are the answer to the lab's question, with live values.
 		heading := "Checks"

@@ -1,16 +1,66 @@
 package trace
 
-import "maps"
+import (
+	"maps"
+	"strconv"
+)
 
-// Constants are the kernel's own names that expressions in a lab may use, with
-// the values of include/uapi/linux/sched.h and asm-generic/signal.h, which are
-// ABI and the same on every architecture here.
+// Constants are the kernel's own names that expressions in a lab may use. Those
+// of clone and the signals are ABI (include/uapi/linux/sched.h,
+// asm-generic/signal.h); those of tasks are include/linux/sched.h's, and were the
+// same in every kernel from 5.10 to 7.3.
 func Constants() map[string]int {
-	c := map[string]int{"CSIGNAL": 0xff, "SIGCHLD": 17}
-	for _, f := range CloneFlags() {
-		c[f.Name] = f.Bit
+	c := map[string]int{"CSIGNAL": 0xff}
+	for i, name := range signals() {
+		if name != "" {
+			c[name] = i
+		}
+	}
+	for _, list := range [][]Flag{CloneFlags(), TaskStates(), TaskFlags()} {
+		for _, f := range list {
+			c[f.Name] = f.Bit
+		}
 	}
 	return c
+}
+
+// signals are the names by number, of include/uapi/asm-generic/signal.h, which
+// x86_64 and riscv64 share.
+func signals() []string {
+	return []string{"",
+		"SIGHUP", "SIGINT", "SIGQUIT", "SIGILL", "SIGTRAP", "SIGABRT", "SIGBUS", "SIGFPE", "SIGKILL", "SIGUSR1",
+		"SIGSEGV", "SIGUSR2", "SIGPIPE", "SIGALRM", "SIGTERM", "SIGSTKFLT", "SIGCHLD", "SIGCONT", "SIGSTOP", "SIGTSTP",
+		"SIGTTIN", "SIGTTOU", "SIGURG", "SIGXCPU", "SIGXFSZ", "SIGVTALRM", "SIGPROF", "SIGWINCH", "SIGIO", "SIGPWR", "SIGSYS",
+	}
+}
+
+// Signal names a signal by its number; 0 is "0".
+func Signal(n int) string {
+	if n == 0 {
+		return "0"
+	}
+	if all := signals(); n > 0 && n < len(all) {
+		return all[n]
+	}
+	return "signal " + strconv.Itoa(n)
+}
+
+// TaskStates are the values of task_struct's state and exit_state. TASK_RUNNING
+// is none of the bits.
+func TaskStates() []Flag {
+	return []Flag{
+		{"TASK_RUNNING", 0}, {"TASK_INTERRUPTIBLE", 0x1}, {"TASK_UNINTERRUPTIBLE", 0x2}, {"TASK_STOPPED", 0x4},
+		{"TASK_TRACED", 0x8}, {"EXIT_DEAD", 0x10}, {"EXIT_ZOMBIE", 0x20}, {"TASK_PARKED", 0x40}, {"TASK_DEAD", 0x80},
+		{"TASK_WAKEKILL", 0x100}, {"TASK_WAKING", 0x200}, {"TASK_NOLOAD", 0x400}, {"TASK_NEW", 0x800},
+	}
+}
+
+// TaskFlags are bits of task_struct's flags.
+func TaskFlags() []Flag {
+	return []Flag{
+		{"PF_IDLE", 0x2}, {"PF_EXITING", 0x4}, {"PF_WQ_WORKER", 0x20}, {"PF_FORKNOEXEC", 0x40},
+		{"PF_SUPERPRIV", 0x100}, {"PF_DUMPCORE", 0x200}, {"PF_SIGNALED", 0x400}, {"PF_KTHREAD", 0x200000},
+	}
 }
 
 // Flag is one named bit.
@@ -39,8 +89,8 @@ func CloneFlags() []Flag {
 //
 //	point, symbol         strings
 //	address, cpu, round   ints
-//	task                  {address, pid, tgid, comm}
-//	reg, arg, read        name → int
+//	task, parent_task     {address, pid, tgid, comm}; the latter where recorded
+//	reg, arg, read        name → int; a read may be a string
 //	pc, sp, ret           the registers of those roles, named by roles
 //	role → register name, such as {"pc": "rip"}, comes from the caller.
 func (e Event) Env(roles map[string]string) map[string]any {
@@ -49,9 +99,10 @@ func (e Event) Env(roles map[string]string) map[string]any {
 		"cpu": e.CPU, "round": e.Round,
 	}
 	if e.Task != nil {
-		env["task"] = map[string]any{
-			"address": int(e.Task.Address), "pid": e.Task.PID, "tgid": e.Task.TGID, "comm": e.Task.Comm,
-		}
+		env["task"] = e.Task.Env()
+	}
+	if e.Parent != nil {
+		env["parent_task"] = e.Parent.Env()
 	}
 	reg, arg := map[string]int{}, map[string]int{}
 	for name, v := range e.Registers {
@@ -60,9 +111,12 @@ func (e Event) Env(roles map[string]string) map[string]any {
 	for _, a := range e.Args {
 		arg[a.Name] = int(a.Value)
 	}
-	read := map[string]int{}
+	read := map[string]any{}
 	for name, v := range e.Reads {
 		read[name] = int(v)
+	}
+	for name, v := range e.Texts {
+		read[name] = v
 	}
 	env["reg"], env["arg"], env["read"] = reg, arg, read
 	for role, name := range roles {
@@ -71,6 +125,11 @@ func (e Event) Env(roles map[string]string) map[string]any {
 		}
 	}
 	return env
+}
+
+// Env returns what an expression sees of a task.
+func (t Task) Env() map[string]any {
+	return map[string]any{"address": int(t.Address), "pid": t.PID, "tgid": t.TGID, "comm": t.Comm}
 }
 
 // With returns env with the constants and more added.

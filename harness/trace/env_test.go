@@ -16,7 +16,7 @@ func TestEnv(t *testing.T) {
 		"task": map[string]any{"address": -0x777ffc5d8000, "pid": 83, "tgid": 83, "comm": "fork-new"},
 		"reg":  map[string]int{"rip": address, "rsp": -0x36ffffdf00c0},
 		"arg":  map[string]int{"clone_flags": 17},
-		"read": map[string]int{"flags": 0},
+		"read": map[string]any{"flags": 0},
 		"pc":   address, "sp": -0x36ffffdf00c0,
 	}
 	got := e.Env(map[string]string{"pc": "rip", "sp": "rsp", "ret": "rax"})

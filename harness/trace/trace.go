@@ -69,12 +69,17 @@ type Program struct {
 	SHA256 string `json:"sha256"` // of its executable
 }
 
-// Point is a logical point as this kernel resolved it.
+// Point is a point of the lab as this kernel resolved it.
 type Point struct {
-	Point   string `json:"point"`
+	Point string `json:"point"` // the lab's name for it
+	// Place is the logical place in the kernel where that is another name.
+	Place   string `json:"place,omitempty"`
 	Symbol  string `json:"symbol"`
-	Address Word   `json:"address"`
-	Why     string `json:"why"` // which candidate was taken and why
+	Address Word   `json:"address"` // 0 of a call's return, which each call has its own of
+	Why     string `json:"why"`     // which candidate was taken and why
+	// Missing says why the point can not be observed on this kernel, "" for one
+	// that can.
+	Missing string `json:"missing,omitempty"`
 }
 
 // The kinds of event.
@@ -97,7 +102,10 @@ type Event struct {
 	Symbol  string `json:"symbol,omitempty"`
 	Address Word   `json:"address,omitempty"`
 	Task    *Task  `json:"task,omitempty"`
-	// Role is who the task is to the lab: "parent", "child", or "" for others.
+	// Parent is that task's real_parent, where the lab asks for it.
+	Parent *Task `json:"parent,omitempty"`
+	// Role is who the task is to the lab, in the lab's words: "parent", "child",
+	// or "" for others.
 	Role string `json:"role,omitempty"`
 	// Round counts the lab's calls by the program, from 1.
 	Round int `json:"round,omitempty"`
@@ -108,6 +116,15 @@ type Event struct {
 	Registers map[string]Word `json:"registers,omitempty"` // by the stub's names
 	Args      []Arg           `json:"args,omitempty"`
 	Reads     map[string]Word `json:"reads,omitempty"` // by the lab's names
+	// Texts are the reads that give text.
+	Texts map[string]string `json:"texts,omitempty"`
+	// Finds are the tasks of the lab that this stop told, by role: addresses of
+	// struct task_struct.
+	Finds map[string]Word `json:"finds,omitempty"`
+	// Arms and Disarms are the points that are armed from this stop on, and those
+	// that no longer are.
+	Arms    []string `json:"arms,omitempty"`
+	Disarms []string `json:"disarms,omitempty"`
 	// Unread says of a read that could not be made why.
 	Unread map[string]string `json:"unread,omitempty"`
 	// Fields are the members of the kernel's structures that were read for this
@@ -116,8 +133,8 @@ type Event struct {
 
 	// Stack is the kernel stack unwound, innermost frame first.
 	Stack []Frame `json:"stack,omitempty"`
-	// Stacks are the kernel stacks of the lab's tasks as they lie in memory, at
-	// the child's first instruction: the parent's and the child's.
+	// Stacks are kernel stacks of the lab's tasks as they lie in memory, where the
+	// lab asks for them.
 	Stacks []StackImage `json:"stacks,omitempty"`
 
 	Exit *Exit `json:"exit,omitempty"`

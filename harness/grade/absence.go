@@ -1,0 +1,120 @@
+package grade
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"kernellab/harness/trace"
+)
+
+// absences checks that what is not to come was watched for: that a point was
+// never hit says something only if the guest would have stopped there.
+func (g *grader) absences(hits *Check, steps []Point) {
+	var doubts []string
+	for _, p := range steps {
+		if p.hits().Most != 0 {
+			continue
+		}
+		if why := g.unwatched(p.Name); why != "" {
+			doubts = append(doubts, fmt.Sprintf("%s: %s", p.Name, why))
+		}
+	}
+	if len(doubts) == 0 {
+		return
+	}
+	hits.Verdict, hits.Score = Skip, 0
+	hits.Observed = "not known: " + strings.Join(doubts, "; ")
+	g.find(g.exit.Seq, FindNotSeen, "", "%s: could not be checked: %s", hits.Name, strings.Join(doubts, "; "))
+	if !g.exit.Exit.TimedOut {
+		g.unmade = append(g.unmade, hits.Name+": "+hits.Observed)
+	}
+}
+
+// unwatched says why it is not known that a point did not come, "" when it is.
+func (v *view) unwatched(point string) string {
+	if v.exit != nil && v.exit.Exit.TimedOut {
+		return "the program was stopped before its end, so it might still have come"
+	}
+	p, ok := v.rules.point(point)
+	if !ok || p.Entry {
+		return ""
+	}
+	recorded, armed := false, false
+	for _, e := range v.trace.Events {
+		recorded = recorded || len(e.Arms) > 0
+		switch {
+		case slices.Contains(e.Arms, point):
+			armed = true
+		case slices.Contains(e.Disarms, point) && e.Point != p.Until:
+			return "it was watched for only until event " + fmt.Sprint(e.Seq)
+		}
+	}
+	switch {
+	case p.ReturnOf != "":
+		return ""
+	case recorded && !armed:
+		if len(p.Armed) > 0 {
+			return "it was never armed, as " + strings.Join(p.Armed, " or ") + " was not hit"
+		}
+		return "it was never armed"
+	}
+	return ""
+}
+
+// hitBy names the first task that hit a point.
+func (v *view) hitBy(point string) string {
+	for _, r := range v.rounds {
+		if e := r.first(point); e != nil {
+			return who(*e)
+		}
+	}
+	return "no task"
+}
+
+// calls reports whether a function is on the stack of a stop, by the name of a
+// point or a symbol. Frames that are not to be trusted do not count.
+func (v *view) calls(name string, e *trace.Event) (bool, error) {
+	if e == nil {
+		return false, &missing{what: "not seen: there is no stop whose stack could have " + name}
+	}
+	if len(e.Stack) == 0 {
+		return false, &missing{what: fmt.Sprintf("not recorded: the stack at %s", e.Point)}
+	}
+	symbol := v.symbolOf(name)
+	for _, f := range e.Stack {
+		if f.Trusted && !f.User && (plainSymbol(f.Symbol) == plainSymbol(symbol) || isCall(name, f.Symbol)) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// symbolOf returns the symbol of a point, or the name itself.
+func (v *view) symbolOf(name string) string {
+	for _, p := range v.trace.Header.Points {
+		if p.Point == name || p.Place == name {
+			return p.Symbol
+		}
+	}
+	return name
+}
+
+// plainSymbol is a symbol without what the compiler appended.
+func plainSymbol(s string) string {
+	s, _, _ = strings.Cut(s, ".")
+	return s
+}
+
+// isCall reports whether a symbol is one of the functions that a system call's
+// entry consists of: SYSCALL_DEFINE of include/linux/syscalls.h and the wrappers
+// of the architectures.
+func isCall(name, symbol string) bool {
+	call, ok := strings.CutPrefix(name, "sys_")
+	if !ok {
+		return false
+	}
+	return slices.ContainsFunc([]string{"__x64_sys_", "__riscv_sys_", "__se_sys_", "__do_sys_", "sys_"}, func(prefix string) bool {
+		return plainSymbol(symbol) == prefix+call
+	})
+}

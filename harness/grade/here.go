@@ -1,0 +1,130 @@
+package grade
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/expr-lang/expr/ast"
+
+	"kernellab/harness/trace"
+)
+
+// here returns the rules as they are for one trace: without the points that its
+// kernel or architecture does not have, and without the checks that need them.
+// The notes say what is left out and why, so that nothing passes untested.
+func (r Rules) here(t *trace.Trace) Rules {
+	missing, reasons := r.missing(t.Header)
+	if len(missing) == 0 {
+		return r
+	}
+	out := r
+	out.Points, out.Checks, out.notes = nil, nil, nil
+	on := t.Header.Arch
+	if t.Header.Kernel.Release != "" {
+		on = t.Header.Kernel.Release + " (" + on + ")"
+	}
+	for _, p := range r.Points {
+		if missing[p.Name] {
+			if why := reasons[p.Name]; why != "" {
+				out.notes = append(out.notes, fmt.Sprintf("%s can not be observed on %s: %s.", p.Name, on, strings.TrimSuffix(why, ".")))
+			}
+			continue
+		}
+		p.After = slices.DeleteFunc(slices.Clone(p.After), func(name string) bool { return missing[name] })
+		out.Points = append(out.Points, p)
+	}
+	roles := out.Roles()
+	gone := slices.DeleteFunc(r.Roles(), func(role string) bool { return slices.Contains(roles, role) })
+	var left []string
+	for _, c := range r.Checks {
+		needs := names(c.Observed, c.Expected, c.That)
+		if missing[c.At] || slices.ContainsFunc(needs, func(n string) bool { return missing[n] || slices.Contains(gone, n) }) {
+			left = append(left, `"`+c.Name+`"`)
+			continue
+		}
+		out.Checks = append(out.Checks, c)
+	}
+	out.Questions = nil
+	for _, q := range r.Questions {
+		needs := append(names(q.Truth), q.At)
+		for _, c := range q.Choices {
+			if needs = append(needs, names(c.When)...); q.Type == TypeOrder {
+				needs = append(needs, c.Name)
+			}
+		}
+		if slices.ContainsFunc(needs, func(n string) bool { return missing[n] || slices.Contains(gone, n) }) {
+			left = append(left, "question "+q.Name)
+			continue
+		}
+		out.Questions = append(out.Questions, q)
+	}
+	if len(left) > 0 {
+		out.notes = append(out.notes, "So this is not checked there, and scores nothing: "+strings.Join(left, ", ")+".")
+	}
+	return out
+}
+
+// missing returns the points that can not be observed, with the reasons of those
+// that are not missing for another's sake.
+func (r Rules) missing(h trace.Header) (missing map[string]bool, reasons map[string]string) {
+	missing, reasons = map[string]bool{}, map[string]string{}
+	for _, p := range r.Points {
+		why := p.Absent
+		if i := slices.IndexFunc(h.Points, func(q trace.Point) bool { return q.Point == p.Name }); why == "" && p.Optional && i >= 0 {
+			why = h.Points[i].Missing
+		}
+		armed := len(p.Armed) == 0 || slices.ContainsFunc(p.Armed, func(name string) bool { return !missing[name] })
+		if why == "" && armed && !missing[p.ReturnOf] && r.told(p.Role, missing) {
+			continue
+		}
+		missing[p.Name] = true
+		if why != "" {
+			reasons[p.Name] = why
+		}
+	}
+	return missing, reasons
+}
+
+// told reports whether a role can be known without the missing points: one that
+// only they tell can not.
+func (r Rules) told(role string, missing map[string]bool) bool {
+	known := true
+	for _, p := range r.Points {
+		if slices.Contains(p.Finds, role) {
+			if !missing[p.Name] {
+				return true
+			}
+			known = false
+		}
+	}
+	return known
+}
+
+// names returns the names that expressions use, and the points that they name.
+func names(exprs ...string) []string {
+	var out []string
+	for _, src := range exprs {
+		if node, err := parse(src); err == nil {
+			c := &collector{}
+			ast.Walk(&node, c)
+			out = append(out, c.names...)
+		}
+	}
+	return out
+}
+
+type collector struct{ names []string }
+
+func (c *collector) Visit(node *ast.Node) {
+	switch n := (*node).(type) {
+	case *ast.IdentifierNode:
+		c.names = append(c.names, n.Value)
+	case *ast.CallNode:
+		for _, arg := range n.Arguments {
+			if s, ok := arg.(*ast.StringNode); ok {
+				c.names = append(c.names, s.Value)
+			}
+		}
+	}
+}

@@ -1,0 +1,171 @@
+package probe
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"kernellab/harness/trace"
+)
+
+// breaks reports whether the guest stops at an address.
+func (d *driver) breaks(addr uint64) bool {
+	return len(d.armed[addr]) > 0 || slices.ContainsFunc(d.awaits, func(w await) bool { return w.addr == addr })
+}
+
+// arm arms a point.
+func (d *driver) arm(ctx context.Context, p *point) error {
+	if p.on {
+		return nil
+	}
+	if !d.breaks(p.Addr) {
+		if err := d.Stub.Insert(ctx, p.Addr); err != nil {
+			return fmt.Errorf("break at %s (%s): %w", p.Name, p.Symbol, err)
+		}
+	}
+	p.on = true
+	d.armed[p.Addr] = nil
+	for _, q := range d.points {
+		if q.on && q.Addr == p.Addr {
+			d.armed[p.Addr] = append(d.armed[p.Addr], q)
+		}
+	}
+	return nil
+}
+
+// disarm is arm's reverse.
+func (d *driver) disarm(ctx context.Context, p *point) error {
+	if !p.on {
+		return nil
+	}
+	p.on = false
+	d.armed[p.Addr] = slices.DeleteFunc(d.armed[p.Addr], func(q *point) bool { return q == p })
+	return d.clear(ctx, p.Addr, p.Name)
+}
+
+// clear removes a breakpoint that nothing needs.
+func (d *driver) clear(ctx context.Context, addr uint64, name string) error {
+	if d.breaks(addr) {
+		return nil
+	}
+	if err := d.Stub.Remove(ctx, addr); err != nil {
+		return fmt.Errorf("remove the breakpoint at %s (%s): %w", name, d.where(addr), err)
+	}
+	return nil
+}
+
+// decide returns the points that a stop at p arms and disarms. What is seen as
+// often as it is to be is disarmed: what else passes there, such as every task
+// that ends, would cost a stop each.
+func (d *driver) decide(p *point, rd *round) (arm, disarm []*point) {
+	off := func(q *point) {
+		q.due = 0
+		if q.on && !slices.Contains(disarm, q) {
+			disarm = append(disarm, q)
+		}
+	}
+	if len(p.Armed) > 0 && p.Until == "" && p.hits().Most > 0 {
+		if p.due--; p.due <= 0 {
+			off(p)
+		}
+	}
+	over := d.over(rd)
+	for _, q := range d.points {
+		if q.Missing != "" || q.ReturnOf != "" {
+			continue
+		}
+		if q.Until == p.Name {
+			off(q)
+			continue
+		}
+		// A point that is not to come at all, or without limit, stays.
+		limited := q.hits().Most > 0
+		if over && !q.Entry && len(q.Armed) == 0 && q.Until == "" && limited {
+			off(q)
+			continue
+		}
+		if !slices.Contains(q.Armed, p.Name) && (!p.Entry || q.Entry || len(q.Armed) > 0) {
+			continue
+		}
+		if limited {
+			q.due += q.hits().Most
+		}
+		disarm = slices.DeleteFunc(disarm, func(r *point) bool { return r == q })
+		if !q.on {
+			arm = append(arm, q)
+		}
+	}
+	return arm, disarm
+}
+
+// over reports whether every step of a round was passed.
+func (d *driver) over(rd *round) bool {
+	return !slices.ContainsFunc(d.points, func(p *point) bool {
+		return p.Step && p.Missing == "" && rd.count[p.Name] < p.hits().Least
+	})
+}
+
+func names(points []*point) []string {
+	var out []string
+	for _, p := range points {
+		out = append(out, p.Name)
+	}
+	return out
+}
+
+// await is a call that was stopped at and whose return is a point.
+type await struct {
+	point *point
+	round *round
+	task  uint64
+	addr  uint64 // where the call returns to
+	sp    uint64 // the stack pointer there
+	call  callStop
+}
+
+// callStop is what the return of a call has from the call itself: by then the
+// registers that carried the arguments carry something else.
+type callStop struct {
+	event []trace.Arg
+	args  map[string]value
+}
+
+// await arms the return of the call that was stopped at.
+func (d *driver) await(ctx context.Context, p *point, rd *round, s *scope, event trace.Event) error {
+	for _, q := range d.points {
+		if q.ReturnOf != p.Name {
+			continue
+		}
+		r := d.Arch.Registers
+		w := await{point: q, round: rd, task: s.tasks["current"], sp: s.regs[r.SP], call: callStop{event.Args, s.args}}
+		if r.Link != "" {
+			w.addr = s.regs[r.Link]
+		} else {
+			// The psABI of x86-64, 3.2.2: the return address is at the top of the stack.
+			var err error
+			if w.addr, err = d.reader.Uint(ctx, w.sp, 8); err != nil {
+				return fmt.Errorf("find where %s returns to: %w", p.Symbol, err)
+			}
+			w.sp += 8
+		}
+		if !d.breaks(w.addr) {
+			if err := d.Stub.Insert(ctx, w.addr); err != nil {
+				return fmt.Errorf("break at the return of %s: %w", p.Symbol, err)
+			}
+		}
+		d.awaits = append(d.awaits, w)
+	}
+	return nil
+}
+
+// returned returns the call that has just returned in this task, nil for none:
+// other tasks pass here too.
+func (d *driver) returned(s *scope, regs map[string]uint64) *await {
+	for i, w := range d.awaits {
+		if w.addr == d.at && w.task == s.tasks["current"] && w.sp == regs[d.Arch.Registers.SP] {
+			d.awaits = slices.Delete(d.awaits, i, i+1)
+			return &w
+		}
+	}
+	return nil
+}

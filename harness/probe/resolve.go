@@ -1,0 +1,104 @@
+package probe
+
+import (
+	"errors"
+	"fmt"
+
+	"kernellab/harness/kernel"
+	"kernellab/harness/trace"
+)
+
+// Resolved is a point of a plan as a kernel has it.
+type Resolved struct {
+	kernel.Resolved
+	// Missing says why this kernel has no such place, which only an optional
+	// point and what hangs on one may lack; "" for a point that is there.
+	Missing string
+}
+
+// point is a Point as this kernel resolved it.
+type point struct {
+	Point
+	Resolved
+	when *condition
+	on   bool // it is armed
+	due  int  // how often a point with Armed is still to be seen
+}
+
+// Resolve finds a plan's points in a kernel, all that are missing named at once.
+// The return of a call has the place of the call and no address.
+func Resolve(im *kernel.Image, plan Plan) ([]Resolved, error) {
+	var out []Resolved
+	var errs []error
+	byName := map[string]Resolved{}
+	byAddr := map[uint64]Point{}
+	for _, p := range plan.Points {
+		r, err := resolve(im, p, byName)
+		if err != nil && p.Source != "" {
+			err = fmt.Errorf("%s: %w", p.Source, err)
+		}
+		if other, ok := byAddr[r.Addr]; ok && r.Addr != 0 && other.place() != p.place() {
+			err = errors.Join(err, fmt.Errorf("points %s and %s are both at %#x (%s): the lab can not tell them apart on this kernel",
+				other.Name, p.Name, r.Addr, r.Symbol))
+		}
+		byName[p.Name], byAddr[r.Addr] = r, p
+		out, errs = append(out, r), append(errs, err)
+	}
+	return out, errors.Join(errs...)
+}
+
+func resolve(im *kernel.Image, p Point, before map[string]Resolved) (Resolved, error) {
+	if p.ReturnOf != "" {
+		call, ok := before[p.ReturnOf]
+		if !ok {
+			return Resolved{}, fmt.Errorf("%s is the return of %s, which is no earlier point", p.Name, p.ReturnOf)
+		}
+		if call.Missing != "" {
+			return call, nil
+		}
+		call.Addr, call.Why = 0, "where the call of "+call.Symbol+" returns to"
+		return call, nil
+	}
+	if why := p.missing(before); why != "" {
+		return Resolved{Missing: why}, nil
+	}
+	r, err := im.Resolve(p.place())
+	var none *kernel.PointError
+	if p.Optional && errors.As(err, &none) {
+		return Resolved{Missing: err.Error()}, nil
+	}
+	return Resolved{Resolved: r}, err
+}
+
+// missing says why a point can not be observed whatever the kernel has.
+func (p Point) missing(before map[string]Resolved) string {
+	why := p.Absent
+	for i, name := range p.Armed {
+		if before[name].Missing == "" {
+			return why
+		}
+		if i == len(p.Armed)-1 && why == "" {
+			why = "it is armed at " + name + ", which is not observed"
+		}
+	}
+	return why
+}
+
+// Header returns the points as a trace's header has them.
+func Header(im *kernel.Image, plan Plan) ([]trace.Point, error) {
+	resolved, err := Resolve(im, plan)
+	if err != nil {
+		return nil, err
+	}
+	var out []trace.Point
+	for i, r := range resolved {
+		p := trace.Point{
+			Point: plan.Points[i].Name, Symbol: r.Symbol, Address: trace.Word(r.Addr), Why: r.Why, Missing: r.Missing,
+		}
+		if place := plan.Points[i].place(); place != p.Point && plan.Points[i].ReturnOf == "" {
+			p.Place = place
+		}
+		out = append(out, p)
+	}
+	return out, nil
+}
