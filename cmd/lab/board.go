@@ -20,6 +20,7 @@ type board struct {
 	w     io.Writer
 	width int // of the terminal, 0 for a pipe
 	total int
+	terse bool // in a pipe, only tells what ended
 
 	mu      sync.Mutex
 	ended   int
@@ -41,7 +42,7 @@ func (b *board) stage(i int, name, what string) {
 	defer b.mu.Unlock()
 	_, going := b.running[i]
 	b.running[i] = name + ": " + what
-	if b.width == 0 && !going {
+	if b.width == 0 && !going && !b.terse {
 		fmt.Fprintf(b.w, "lab: %s begins\n", visible(name))
 	}
 	b.draw()
@@ -49,17 +50,30 @@ func (b *board) stage(i int, name, what string) {
 
 // done takes the end of a run.
 func (b *board) done(i int, name string, f harness.Finished) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	delete(b.running, i)
-	b.ended++
-	b.clear()
 	r := f.Result
 	verdict := fmt.Sprintf("%s %d/%d", r.Verdict, r.Score, r.MaxScore)
 	if r.Verdict == grade.Error {
 		verdict, _, _ = strings.Cut("error, "+r.Error, "\n")
 	}
-	fmt.Fprintf(b.w, "lab: [%d/%d] %s: %s in %.1f s\n", b.ended, b.total, visible(name), visible(verdict), f.Took.Round(100*time.Millisecond).Seconds())
+	b.end(i, name, fmt.Sprintf("%s in %.1f s", verdict, f.Took.Round(100*time.Millisecond).Seconds()))
+}
+
+// end takes the end of something and what there is to say of it.
+func (b *board) end(i int, name, what string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.running, i)
+	b.ended++
+	b.clear()
+	fmt.Fprintf(b.w, "lab: [%d/%d] %s: %s\n", b.ended, b.total, visible(name), visible(what))
+	b.draw()
+}
+
+// pass counts one that there was nothing to do for.
+func (b *board) pass() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.ended++
 	b.draw()
 }
 

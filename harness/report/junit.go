@@ -15,16 +15,21 @@ import (
 // suite that only skips counts as good; where the run could not be graded an
 // error case says so and the checks are skipped.
 func junitXML(w io.Writer, doc grade.Document) error {
-	return writeJUnit(w, doc, func(int, func(junit.Testcase)) {})
+	return writeJUnit(w, doc, nil, func(int, func(junit.Testcase)) {})
 }
 
 // writeJUnit writes a document; more adds cases of its own to the suite of the
-// result at an index.
-func writeJUnit(w io.Writer, doc grade.Document, more func(i int, add func(junit.Testcase))) error {
+// result at an index. Suites are called what results are, after the prefix of the
+// result's index where there are prefixes.
+func writeJUnit(w io.Writer, doc grade.Document, prefixes []string, more func(i int, add func(junit.Testcase))) error {
 	out := junit.Testsuites{Name: "lab"}
 	names := map[string]bool{}
 	for i, r := range doc.Results {
-		class := unique(names, id(r))
+		class := id(r)
+		if prefixes != nil {
+			class = plain(prefixes[i]) + "." + class
+		}
+		class = unique(names, class)
 		suite := junit.Testsuite{Name: class, ID: i, Time: fmt.Sprintf("%.3f", r.Duration.Seconds())}
 		suite.AddProperty("schema", grade.Schema)
 		suite.AddProperty("verdict", string(r.Verdict))

@@ -12,7 +12,7 @@ import (
 // matrixJUnit writes what junitXML does, and with a baseline a case more in each
 // suite, which fails where something that passed no longer does.
 func matrixJUnit(w io.Writer, m Matrix) error {
-	return writeJUnit(w, grade.NewDocument(m.Results...), func(i int, add func(junit.Testcase)) {
+	return writeJUnit(w, grade.NewDocument(m.Results...), nil, func(i int, add func(junit.Testcase)) {
 		if m.Comparisons == nil {
 			return
 		}

@@ -130,9 +130,7 @@ func Read(ctx context.Context, path string, o Options) (*Submission, error) {
 	found, err := collect(ctx, path, info)
 	var problem *Problem
 	if errors.As(err, &problem) {
-		s.Problems = []*Problem{problem}
-		s.Hash = (&files{problems: s.Problems}).hash()
-		return s, nil
+		return Refused(s.Name, problem, o), nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read submission %s: %w", path, err)
@@ -141,6 +139,14 @@ func Read(ctx context.Context, path string, o Options) (*Submission, error) {
 	s.program(found, o)
 	s.answers(found, o)
 	return s, nil
+}
+
+// Refused is a submission of which nothing is read because of a problem.
+func Refused(name string, p *Problem, o Options) *Submission {
+	f := &files{problems: []*Problem{p}}
+	s := &Submission{Name: name, Problems: f.problems, Hash: f.hash()}
+	s.answers(f, o)
+	return s
 }
 
 // Problem returns the first problem that costs the whole of a part, nil for none.

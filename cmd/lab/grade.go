@@ -1,0 +1,213 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"kernellab/harness/class"
+	"kernellab/harness/grade"
+	"kernellab/harness/report"
+	"kernellab/labs"
+)
+
+// gradeFlags are the flags of lab grade.
+type gradeFlags struct {
+	arch        string
+	kernels     []string
+	submissions string
+	out         string
+	jobs        int
+	shard       string
+	timeout     time.Duration
+	format      string
+	again       bool
+}
+
+func (a *app) gradeCommand() *cobra.Command {
+	var f gradeFlags
+	cmd := oneLab(&cobra.Command{
+		Use:   "grade LAB --submissions DIR --out DIR",
+		Short: "Grade the submissions of a class",
+		Long: `grade grades every submission in the folder of --submissions: its folders, and its
+.zip, .tar, .tar.gz and .tgz files, each named after its student. Several run at
+a time, each in a guest of its own.
+
+The folder of --out receives, for each student, verdict.json, feedback.md and the
+evidence (trace.jsonl, console.log, qemu.sh), and for the class grades.csv,
+summary.txt, summary.json and junit.xml.
+
+It may be interrupted: the same command goes on. A submission is graded again
+only when its content, lab, the kernel or --timeout changed.
+
+What fails for no fault of the student, such as a kernel that oopses, is tried
+once more and is then not graded: verdict error, and no score at all in
+grades.csv.
+
+--shard I/N grades every N-th submission, so that N machines share a class;
+lab grade merge puts their results together.
+
+Exit codes, of the class: 0 all passed · 1 all were graded, and one or more
+failed, which in a class is usual · 2 wrong usage · 3 one or more could not be
+graded.`,
+		Example: "  lab grade fork-new --submissions handed-in --out graded --arch x86_64\n" +
+			"  lab grade fork-new --submissions handed-in --out part-2 --shard 2/4\n" +
+			"  lab grade merge part-1 part-2 part-3 part-4 --out graded",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			lab, err := getLab(args[0])
+			if err != nil {
+				return err
+			}
+			return a.grade(cmd.Context(), lab, f)
+		},
+	})
+	archFlag(cmd, &f.arch, "all")
+	fl := cmd.Flags()
+	fl.StringArrayVar(&f.kernels, "kernel", nil, "kernel: series, version or image file; may be repeated")
+	fl.StringVar(&f.submissions, "submissions", "", "folder of the submissions")
+	fl.StringVar(&f.out, "out", "", "folder for the results")
+	fl.IntVar(&f.jobs, "jobs", 0, "submissions at a time (default: one a CPU)")
+	fl.StringVar(&f.shard, "shard", "", "grade the I-th of N parts of the class: I/N")
+	fl.DurationVar(&f.timeout, "timeout", 0, "limit of the boot and of the program, each (default: by the host's speed)")
+	fl.BoolVar(&f.again, "again", false, "grade also what was graded before")
+	classFormatFlag(cmd, &f.format)
+	cmd.RegisterFlagCompletionFunc("kernel", a.kernelCompletion)
+	cmd.MarkFlagDirname("submissions")
+	cmd.MarkFlagDirname("out")
+	cmd.AddCommand(a.mergeCommand())
+	return cmd
+}
+
+// classFormatFlag adds the --format of a class.
+func classFormatFlag(cmd *cobra.Command, value *string) {
+	cmd.Flags().StringVar(value, "format", "text", "output: "+strings.Join(report.ClassFormats(), ", "))
+	cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(report.ClassFormats(), cobra.ShellCompDirectiveNoFileComp))
+}
+
+// check refuses flags that make no sense, and returns the shard.
+func (f gradeFlags) check(l labs.Lab) (class.Shard, error) {
+	var shard class.Shard
+	switch {
+	case !l.Takes():
+		return shard, usagef("%s takes no submissions: its lab.yaml does not say what to hand in", l.Name)
+	case f.submissions == "":
+		return shard, usagef("lab grade needs the folder of the submissions: --submissions DIR")
+	case f.out == "":
+		return shard, usagef("lab grade needs a folder for the results: --out DIR")
+	case f.jobs < 0:
+		return shard, usagef("--jobs %d: want 1 or more, or 0 for one a CPU", f.jobs)
+	case f.timeout < 0:
+		return shard, usagef("--timeout %s: want a positive time", f.timeout)
+	}
+	if err := report.CheckClassFormat(f.format); err != nil {
+		return shard, usageError{err}
+	}
+	if f.shard == "" {
+		return shard, nil
+	}
+	shard, err := class.ParseShard(f.shard)
+	if err != nil {
+		return shard, usageError{err}
+	}
+	return shard, nil
+}
+
+// grade grades a class.
+func (a *app) grade(ctx context.Context, l labs.Lab, f gradeFlags) error {
+	shard, err := f.check(l)
+	if err != nil {
+		return err
+	}
+	students, err := a.students(f.submissions)
+	if err != nil {
+		return err
+	}
+	students = shard.Select(students)
+	p := newProgress(a.stderr)
+	defer p.Done()
+	a.cache.Sweep()
+	targets, err := a.targets(ctx, f.arch, f.kernels, a.cache.Fetch, p)
+	if err != nil {
+		return err
+	}
+	m, err := a.newMarker(ctx, l, targets, f, p)
+	if err != nil {
+		return err
+	}
+	p.Done()
+	graded, err := a.gradeClass(ctx, m, class.Run{Lab: l.Name, Out: f.out, Students: students, Shard: shard, AtOnce: f.jobs, Again: f.again})
+	var stopped *class.InterruptedError
+	if errors.As(err, &stopped) {
+		fmt.Fprintf(a.stderr, "lab: %v\n", stopped)
+	}
+	if err != nil {
+		return err
+	}
+	a.code = graded.ExitCode()
+	return report.WriteClass(a.stdout, f.format, graded, a.style())
+}
+
+// students lists the submissions in a folder.
+func (a *app) students(dir string) ([]class.Student, error) {
+	students, skipped, err := class.List(dir)
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, class.ErrNoSubmissions) {
+		return nil, usageError{err}
+	}
+	const told = 5
+	for i, name := range skipped {
+		if i == told {
+			fmt.Fprintf(a.stderr, "lab: … and %d more\n", len(skipped)-told)
+			break
+		}
+		fmt.Fprintf(a.stderr, "lab: left out: %s is neither a folder nor an archive\n", visible(name))
+	}
+	return students, err
+}
+
+// gradeClass runs a class and tells how it goes.
+func (a *app) gradeClass(ctx context.Context, m *marker, r class.Run) (report.Class, error) {
+	b := newBoard(a.stderr, len(r.Students))
+	defer b.close()
+	b.terse = true
+	m.say = b.say
+	var kept atomic.Int64
+	r.Identify, r.Grade, r.Unable = m.identify, m.grade, m.unable
+	r.Stage = func(i int, what string) { b.stage(i, r.Students[i].Name, what) }
+	r.Done = func(i int, g report.Graded) {
+		if g.Kept {
+			kept.Add(1)
+			b.pass()
+			return
+		}
+		b.end(i, g.Student, ending(g))
+	}
+	b.say("%s: %d submissions on %s", r.Lab, len(r.Students), m.kernels())
+	out, err := r.Class(ctx)
+	if n := kept.Load(); n > 0 {
+		b.say("%d of them were graded before and are kept", n)
+	}
+	return out, err
+}
+
+// ending tells how one submission was graded.
+func ending(g report.Graded) string {
+	took := fmt.Sprintf("in %.1f s", g.Took.Seconds())
+	score, of, graded := g.Score()
+	if !graded {
+		return fmt.Sprintf("not graded, %s, %s", g.Cause(), took)
+	}
+	text := fmt.Sprintf("%s %d/%d %s", g.Verdict(), score, of, took)
+	if g.Attempts > 1 {
+		text += ", at the second try"
+	}
+	if f := g.Findings(); g.Verdict() == grade.Fail && len(f) > 0 {
+		text += ": " + f[0]
+	}
+	return text
+}

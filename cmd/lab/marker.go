@@ -1,0 +1,207 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"kernellab/harness"
+	"kernellab/harness/class"
+	"kernellab/harness/grade"
+	"kernellab/harness/snapshot"
+	"kernellab/harness/submission"
+	"kernellab/harness/trace"
+	"kernellab/images"
+	"kernellab/labs"
+)
+
+// marker grades submissions to a lab on some kernels. Its methods may be called by
+// any number of goroutines.
+type marker struct {
+	lab      labs.Lab
+	targets  []*markTarget
+	store    *snapshot.Store
+	compiler *images.Compiler
+	tool     string // hash of this program, which the labs are part of
+	timeout  time.Duration
+	say      func(format string, args ...any)
+}
+
+// markTarget is a kernel with what its guests need.
+type markTarget struct {
+	target
+	digest          string // of the kernel
+	program, initrd string // the lab's own
+
+	mu        sync.Mutex
+	reference *trace.Trace // a run of the lab's own program
+}
+
+// newMarker prepares the kernels.
+func (a *app) newMarker(ctx context.Context, l labs.Lab, targets []target, f gradeFlags, p *progress) (*marker, error) {
+	m := &marker{lab: l, timeout: f.timeout}
+	var err error
+	if m.store, err = a.snapshots(p); err != nil {
+		return nil, err
+	}
+	m.store.Warn = func(text string) { m.say("%s", text) }
+	m.say = p.Say
+	if m.compiler, err = a.cache.Compiler(ctx); err != nil {
+		return nil, err
+	}
+	self, err := os.Executable()
+	if err == nil {
+		m.tool, err = m.store.Digest(ctx, self)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("tell this version of lab from others: %w", err)
+	}
+	for _, t := range targets {
+		mt := &markTarget{target: t, digest: t.image.SHA256}
+		if mt.program, mt.initrd, err = a.guestFiles(ctx, l, t.arch, p); err != nil {
+			return nil, err
+		}
+		m.targets = append(m.targets, mt)
+	}
+	return m, nil
+}
+
+// kernels names them.
+func (m *marker) kernels() string {
+	var names []string
+	for _, t := range m.targets {
+		names = append(names, t.image.Release+" ("+t.arch.Name+")")
+	}
+	return strings.Join(names, ", ")
+}
+
+// read reads a submission.
+func (m *marker) read(ctx context.Context, s class.Student) (*submission.Submission, error) {
+	if s.Link {
+		return m.refused(s, "the submission is a symbolic link, which is not followed: hand in the folder itself"), nil
+	}
+	return submission.Read(ctx, s.Path, m.lab.Handed())
+}
+
+// refused is a submission that is not read.
+func (m *marker) refused(s class.Student, why string) *submission.Submission {
+	return submission.Refused(s.Name, &submission.Problem{Part: submission.PartAll, Message: why}, m.lab.Handed())
+}
+
+// identify returns what the student's result depends on.
+func (m *marker) identify(ctx context.Context, s class.Student) (class.Identity, error) {
+	read, err := m.read(ctx, s)
+	if err != nil {
+		return class.Identity{}, err
+	}
+	id := class.Identity{Submission: read.Hash, Tool: m.tool}
+	if m.timeout > 0 {
+		id.Limits = m.timeout.String()
+	}
+	for _, t := range m.targets {
+		id.Kernels = append(id.Kernels, fmt.Sprintf("%s %s %s", t.arch.Name, t.image.Release, t.digest))
+	}
+	return id, nil
+}
+
+// grade grades a submission on every kernel.
+func (m *marker) grade(ctx context.Context, s class.Student, dir string, stage func(string)) (grade.Document, error) {
+	doc := grade.NewDocument()
+	read, err := m.read(ctx, s)
+	if err != nil {
+		return doc, err
+	}
+	for _, t := range m.targets {
+		out := dir
+		if len(m.targets) > 1 {
+			out = filepath.Join(dir, t.arch.Name+"."+t.image.Release)
+			if err := os.Mkdir(out, 0o755); err != nil {
+				return doc, err
+			}
+		}
+		res, err := m.submitted(t, read, out, stage).Run(ctx)
+		if ctx.Err() != nil {
+			return doc, context.Cause(ctx)
+		}
+		if err != nil {
+			leave(out, err)
+			doc.Results = append(doc.Results, grade.Failure(m.rules(t, read), t.image.Release, err))
+			continue
+		}
+		doc.Results = append(doc.Results, res.Result)
+	}
+	return doc, nil
+}
+
+// leave keeps with the evidence why there is no verdict.
+func leave(dir string, err error) {
+	text := err.Error() + "\n"
+	for _, line := range harness.Console(err) {
+		text += "| " + line + "\n"
+	}
+	os.WriteFile(filepath.Join(dir, "error.txt"), []byte(text), 0o644) // the verdict says it too
+}
+
+// submitted is the run of a submission on a kernel.
+func (m *marker) submitted(t *markTarget, s *submission.Submission, out string, stage func(string)) harness.Submitted {
+	return harness.Submitted{
+		Submission: s,
+		Own:        m.job(t, out, stage),
+		Compile: func(ctx context.Context, p submission.Program) (path, fault string, err error) {
+			path, err = m.compiler.Build(ctx, t.arch.GOARCH, m.lab.Name, p.FS(), nil)
+			var wrong *images.CompileError
+			if errors.As(err, &wrong) {
+				return "", wrong.Text, nil
+			}
+			return path, "", err
+		},
+		Reference: func(ctx context.Context) (*trace.Trace, error) { return m.reference(ctx, t) },
+	}
+}
+
+// job is the run of the lab's own program on a kernel.
+func (m *marker) job(t *markTarget, out string, stage func(string)) harness.Job {
+	return harness.Job{
+		Lab: m.lab.Name, Arch: t.arch, Image: t.image, Kernel: t.path, Initrd: t.initrd,
+		Program: t.program, ProgramName: m.lab.Name, Plan: m.lab.Plan(t.arch.Name), Rules: m.lab.Rules(t.arch.Name),
+		Timeout: m.timeout, BootTimeout: m.timeout, Out: out, Snapshots: m.store, Stage: stage,
+	}
+}
+
+// rules are what a submission is judged by, for one that could not be.
+func (m *marker) rules(t *markTarget, s *submission.Submission) grade.Rules {
+	return harness.Submitted{Submission: s, Own: harness.Job{Rules: m.lab.Rules(t.arch.Name)}}.Rules()
+}
+
+// reference returns the trace of the lab's own program, run once a kernel: what
+// the answers of those are compared with whose program does not show it.
+func (m *marker) reference(ctx context.Context, t *markTarget) (*trace.Trace, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.reference != nil {
+		return t.reference, nil
+	}
+	out, err := harness.Run(ctx, m.job(t, "", nil))
+	if err != nil {
+		return nil, err
+	}
+	if out.Result.Verdict != grade.Pass {
+		return nil, fmt.Errorf("the lab's own program does not pass on %s: %s", t.image.Release, out.Result.Verdict)
+	}
+	t.reference = out.Trace
+	return t.reference, nil
+}
+
+// unable is the document of a submission that can not be graded at all.
+func (m *marker) unable(s class.Student, err error) grade.Document {
+	doc := grade.NewDocument()
+	for _, t := range m.targets {
+		doc.Results = append(doc.Results, grade.Failure(m.rules(t, m.refused(s, "")), t.image.Release, err))
+	}
+	return doc
+}

@@ -1,0 +1,63 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"kernellab/harness/class"
+	"kernellab/harness/report"
+)
+
+func (a *app) mergeCommand() *cobra.Command {
+	var out, format string
+	cmd := &cobra.Command{
+		Use:   "merge DIR… --out DIR",
+		Short: "Put the results of the shards of a class together",
+		Long: `merge reads the --out folders of lab grade --shard and writes one folder with all
+students and the class's grades.csv, summary and junit.xml. Without --out it only
+prints the summary.
+
+A student whom a shard did not get to is not graded. When there is nothing of a
+whole shard, merge says so and exits with 3, as its students are not known.`,
+		Example: "  lab grade merge part-1 part-2 --out graded\n  lab grade merge parts/* --out graded --format markdown",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usagef("%s takes the --out folders of lab grade: lab grade merge part-1 part-2 --out graded", cmd.CommandPath())
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := report.CheckClassFormat(format); err != nil {
+				return usageError{err}
+			}
+			return a.merge(cmd.Context(), args, out, format)
+		},
+	}
+	cmd.Flags().StringVar(&out, "out", "", "folder for all results, which may be one of those merged")
+	classFormatFlag(cmd, &format)
+	cmd.MarkFlagDirname("out")
+	return cmd
+}
+
+func (a *app) merge(ctx context.Context, dirs []string, out, format string) error {
+	c, missing, err := class.Merge(ctx, dirs, out)
+	if errors.Is(err, fs.ErrNotExist) {
+		return usageError{err}
+	}
+	if err != nil {
+		return err
+	}
+	a.code = c.ExitCode()
+	if err := report.WriteClass(a.stdout, format, c, a.style()); err != nil {
+		return err
+	}
+	if len(missing) > 0 {
+		return fmt.Errorf("there are no results of shard %s: its students are not among these", strings.Join(missing, ", "))
+	}
+	return nil
+}

@@ -1,0 +1,225 @@
+package class
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"kernellab/harness/grade"
+	"kernellab/harness/report"
+)
+
+// The files of a student's folder, beside the evidence that grading leaves there.
+const (
+	VerdictFile  = "verdict.json"
+	FeedbackFile = "feedback.md"
+	RecordFile   = "record.json"
+)
+
+// The files of the class.
+const (
+	GradesFile  = "grades.csv"
+	SummaryFile = "summary.json"
+	TextFile    = "summary.txt"
+	JUnitFile   = "junit.xml"
+)
+
+// workDir holds results in the making, in the folder of the results so that they
+// can be renamed into place.
+const workDir = ".work"
+
+// RecordSchema names the record of a graded submission and its version.
+const RecordSchema = "lab.graded/1"
+
+// Identity is what a student's result depends on. The zero value is that of a
+// result that is not to be used again.
+type Identity struct {
+	Submission string   `json:"submission"` // hash of what was handed in
+	Tool       string   `json:"tool"`       // hash of lab, which holds the labs too
+	Kernels    []string `json:"kernels"`    // "x86_64 6.1.0-56-cloud-amd64 SHA256"
+	Limits     string   `json:"limits"`     // time limits that were asked for
+}
+
+func (id Identity) equal(other Identity) bool {
+	a, err1 := json.Marshal(id)
+	b, err2 := json.Marshal(other)
+	return err1 == nil && err2 == nil && id.Submission != "" && string(a) == string(b)
+}
+
+// record is how a result came about.
+type record struct {
+	Schema   string        `json:"schema"`
+	Lab      string        `json:"lab"`
+	Student  string        `json:"student"`
+	Identity Identity      `json:"identity"`
+	Attempts int           `json:"attempts"`
+	Took     time.Duration `json:"took_ns"`
+}
+
+// store is the folder of a class's results.
+type store struct {
+	dir  string
+	work string // of this process
+	lock *os.File
+}
+
+// BusyError says that another process grades the same shard into the folder.
+type BusyError struct{ Dir string }
+
+func (e *BusyError) Error() string {
+	return fmt.Sprintf("another lab grade is at work in %s: wait for it, or give --out another folder", e.Dir)
+}
+
+// open makes the folder of results. Shards may share one; two calls for the same
+// shard may not.
+func open(dir string, shard Shard) (_ *store, err error) {
+	s := &store{dir: dir}
+	all := filepath.Join(dir, workDir)
+	if err := os.MkdirAll(all, 0o755); err != nil {
+		return nil, fmt.Errorf("make the folder of results: %w", err)
+	}
+	name := strings.ReplaceAll(shard.String(), "/", "-of-")
+	if s.lock, err = lock(filepath.Join(all, name+".lock")); err != nil {
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, &BusyError{Dir: dir}
+		}
+		return nil, fmt.Errorf("lock the folder of results: %w", err)
+	}
+	// What a killed call for this shard left is removed.
+	s.work = filepath.Join(all, name)
+	if err := errors.Join(os.RemoveAll(s.work), os.Mkdir(s.work, 0o755)); err != nil {
+		s.lock.Close()
+		return nil, fmt.Errorf("make the folder of results: %w", err)
+	}
+	return s, nil
+}
+
+// lock takes the lock of a file that is removed when it is let go, so what was
+// locked may be no file any more.
+func lock(path string) (*os.File, error) {
+	for {
+		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+		if err != nil {
+			return nil, err
+		}
+		if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+			f.Close()
+			return nil, err
+		}
+		ours, err1 := f.Stat()
+		there, err2 := os.Stat(path)
+		if err1 == nil && err2 == nil && os.SameFile(ours, there) {
+			return f, nil
+		}
+		f.Close()
+	}
+}
+
+func (s *store) close() {
+	os.RemoveAll(s.work)
+	os.Remove(s.lock.Name())
+	os.Remove(filepath.Dir(s.work)) // if no other shard is at work
+	s.lock.Close()
+}
+
+// temp makes a folder for a result in the making.
+func (s *store) temp() (dir string, release func(), err error) {
+	dir, err = os.MkdirTemp(s.work, "")
+	if err == nil {
+		err = os.Chmod(dir, 0o755)
+	}
+	if err != nil {
+		return "", nil, fmt.Errorf("make a folder for a result: %w", err)
+	}
+	return dir, func() { os.RemoveAll(dir) }, nil
+}
+
+// put renames a finished folder into its place.
+func (s *store) put(student Student, dir string) error {
+	to := filepath.Join(s.dir, Folder(student.Name))
+	old := filepath.Join(s.work, "old-"+rand.Text())
+	if err := os.Rename(to, old); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	defer os.RemoveAll(old)
+	return os.Rename(dir, to)
+}
+
+// find returns a student's result when there is one with that identity.
+func (s *store) find(student Student, id Identity) (report.Graded, bool) {
+	rec, g, err := readFolder(filepath.Join(s.dir, Folder(student.Name)))
+	ok := err == nil && rec.Student == student.Name && rec.Identity.equal(id) && g.Verdict() != grade.Error
+	return g, ok
+}
+
+// readFolder reads a student's folder.
+func readFolder(dir string) (record, report.Graded, error) {
+	data, err := os.ReadFile(filepath.Join(dir, RecordFile))
+	if err != nil {
+		return record{}, report.Graded{}, err
+	}
+	var rec record
+	if err := json.Unmarshal(data, &rec); err != nil {
+		return record{}, report.Graded{}, fmt.Errorf("%s: %w", filepath.Join(dir, RecordFile), err)
+	}
+	if rec.Schema != RecordSchema {
+		return record{}, report.Graded{}, fmt.Errorf("%s: schema %q, want %q", filepath.Join(dir, RecordFile), rec.Schema, RecordSchema)
+	}
+	f, err := os.Open(filepath.Join(dir, VerdictFile))
+	if err != nil {
+		return record{}, report.Graded{}, err
+	}
+	defer f.Close()
+	doc, err := grade.Decode(f)
+	if err != nil {
+		return record{}, report.Graded{}, fmt.Errorf("%s: %w", f.Name(), err)
+	}
+	g := report.Graded{Student: rec.Student, Document: doc, Attempts: rec.Attempts, Took: rec.Took}
+	g.Trim()
+	return rec, g, nil
+}
+
+func writeRecord(dir string, r record) error {
+	r.Schema = RecordSchema
+	return writeTo(filepath.Join(dir, RecordFile), func(w io.Writer) error { return encode(w, r) })
+}
+
+func encode(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	return e.Encode(v)
+}
+
+// replace puts a file in the place of another, whole or not at all.
+func replace(path string, write func(io.Writer) error) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".new-")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	if err := errors.Join(write(f), f.Chmod(0o644), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}
+
+// writeTo makes a file.
+func writeTo(path string, write func(io.Writer) error) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(write(f), f.Close())
+}
+
+func checksum(s string) uint32 { return crc32.ChecksumIEEE([]byte(s)) }

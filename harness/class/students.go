@@ -1,0 +1,142 @@
+package class
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Student is one submission of a class.
+type Student struct {
+	Name string // of the folder or archive, without its extension
+	Path string
+	Link bool // Path is a symbolic link, which nobody follows
+}
+
+// archives are the extensions of what counts as a submission beside folders.
+var archives = []string{".tar.gz", ".tgz", ".tar", ".zip"}
+
+// ErrNoSubmissions is returned for a folder with nothing to grade in it.
+var ErrNoSubmissions = errors.New("no submission: a submission is a folder, or a .zip, .tar, .tar.gz or .tgz, named after its student")
+
+// List returns the submissions in a folder, by name: its folders and archives.
+// skipped are the names of what is neither, hidden files excepted.
+func List(dir string) (students []Student, skipped []string, err error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, nil, fmt.Errorf("read the submissions: %w", err)
+	}
+	paths := map[string]string{}
+	for _, e := range entries {
+		name := e.Name()
+		if strings.HasPrefix(name, ".") || name == "__MACOSX" {
+			continue
+		}
+		student, ok := studentOf(e)
+		if !ok {
+			skipped = append(skipped, name)
+			continue
+		}
+		if other, twice := paths[student]; twice {
+			return nil, nil, fmt.Errorf("read the submissions: %s and %s are both %s's: keep one of them", other, name, student)
+		}
+		paths[student] = name
+		students = append(students, Student{Name: student, Path: filepath.Join(dir, name), Link: e.Type()&fs.ModeSymlink != 0})
+	}
+	if len(students) == 0 {
+		return nil, skipped, fmt.Errorf("%s: %w", dir, ErrNoSubmissions)
+	}
+	slices.SortFunc(students, func(a, b Student) int { return strings.Compare(a.Name, b.Name) })
+	return students, skipped, nil
+}
+
+// studentOf returns whose submission an entry is.
+func studentOf(e fs.DirEntry) (string, bool) {
+	name := e.Name()
+	for _, ext := range archives {
+		if i := len(name) - len(ext); i > 0 && strings.EqualFold(name[i:], ext) && !e.IsDir() {
+			return name[:i], true
+		}
+	}
+	// A link's target is not looked at: it is the submission's trouble.
+	return name, e.IsDir() || e.Type()&fs.ModeSymlink != 0
+}
+
+// Folder returns the name of a student's folder among the results. It is the
+// student's name, with everything written as %XX that could be taken for another
+// file, leave the folder or confuse a terminal.
+func Folder(student string) string {
+	var b strings.Builder
+	for i, r := range student {
+		_, n := utf8.DecodeRuneInString(student[i:])
+		plain := unicode.IsPrint(r) && r != utf8.RuneError && r != '/' && r != '\\' && r != '%'
+		if i == 0 && r == '.' {
+			plain = false
+		}
+		if plain {
+			b.WriteRune(r)
+			continue
+		}
+		for _, c := range []byte(student[i : i+n]) {
+			fmt.Fprintf(&b, "%%%02X", c)
+		}
+	}
+	name := b.String()
+	lower := strings.ToLower(name)
+	if slices.Contains(reserved, lower) || strings.HasPrefix(lower, listPrefix) && strings.HasSuffix(lower, listSuffix) {
+		name = fmt.Sprintf("%%%02X%s", name[0], name[1:])
+	}
+	const longest = 200 // file systems take 255 bytes, and a work folder's name adds some
+	if len(name) > longest {
+		name = fmt.Sprintf("%s%%%08x", strings.ToValidUTF8(name[:longest], ""), checksum(student))
+	}
+	return name
+}
+
+// reserved are the names of the class's own files.
+var reserved = []string{GradesFile, SummaryFile, TextFile, JUnitFile}
+
+// Shard is one of several parts of a class that are graded apart. The zero value
+// is the whole class.
+type Shard struct {
+	Index, Of int // Index from 1 to Of
+}
+
+// ParseShard reads "I/N".
+func ParseShard(s string) (Shard, error) {
+	var sh Shard
+	n, err := fmt.Sscanf(s, "%d/%d", &sh.Index, &sh.Of)
+	if err != nil || n != 2 || fmt.Sprintf("%d/%d", sh.Index, sh.Of) != s {
+		return Shard{}, fmt.Errorf("shard %q: want I/N, such as 1/4", s)
+	}
+	if sh.Of < 1 || sh.Index < 1 || sh.Index > sh.Of {
+		return Shard{}, fmt.Errorf("shard %q: I runs from 1 to N (an engine that counts from 0 adds 1)", s)
+	}
+	return sh, nil
+}
+
+// Of returns the shard's students, every N-th: shards of the same list are
+// disjoint and together the whole.
+func (s Shard) Select(students []Student) []Student {
+	if s.Of == 0 {
+		return students
+	}
+	var out []Student
+	for i := s.Index - 1; i < len(students); i += s.Of {
+		out = append(out, students[i])
+	}
+	return out
+}
+
+func (s Shard) String() string {
+	if s.Of == 0 {
+		return "1/1"
+	}
+	return fmt.Sprintf("%d/%d", s.Index, s.Of)
+}

@@ -1,0 +1,199 @@
+package report
+
+import (
+	"cmp"
+	"io"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"kernellab/harness/grade"
+)
+
+// Class is how the submissions of a class were graded.
+type Class struct {
+	Lab      string
+	Students []Graded
+}
+
+// Graded is one student's result: a verdict document with a result for each
+// kernel that the submission was run on.
+type Graded struct {
+	Student  string
+	Document grade.Document
+	Attempts int // how often it was graded, over 1 where the first failure was ours
+	Took     time.Duration
+	Kept     bool // it was graded by an earlier call
+}
+
+// Trim drops what a class's reports do not show, so that a class of any size fits
+// in memory.
+func (g *Graded) Trim() {
+	g.Document.Results = slices.Clone(g.Document.Results)
+	for i := range g.Document.Results {
+		r := &g.Document.Results[i]
+		r.Steps, r.Notes = nil, nil
+		r.Checks = slices.Clone(r.Checks)
+		for j := range r.Checks {
+			r.Checks[j].Lines, r.Checks[j].Why = nil, ""
+		}
+	}
+}
+
+// Verdict is the worst of the results': a student whose submission could not be
+// graded on one kernel is not graded.
+func (g Graded) Verdict() grade.Verdict {
+	switch g.Document.ExitCode() {
+	case grade.ExitPass:
+		return grade.Pass
+	case grade.ExitFail:
+		return grade.Fail
+	}
+	return grade.Error
+}
+
+// Score returns the sum over the kernels. graded is false for one that could not
+// be graded, whose score is none, which is not 0.
+func (g Graded) Score() (score, of int, graded bool) {
+	for _, r := range g.Document.Results {
+		score += r.Score
+		of += r.MaxScore
+	}
+	if g.Verdict() == grade.Error {
+		return 0, of, false
+	}
+	return score, of, true
+}
+
+// Cause is why a student was not graded, in a line; "" for one that was.
+func (g Graded) Cause() string {
+	for _, r := range g.Document.Results {
+		if r.Verdict == grade.Error {
+			line, _, _ := strings.Cut(r.Error, "\n")
+			return plain(line)
+		}
+	}
+	return ""
+}
+
+// Findings are those of all results, a line each, with the kernel where there are
+// several.
+func (g Graded) Findings() []string {
+	var out []string
+	for _, r := range g.Document.Results {
+		for _, f := range r.Findings {
+			text := plain(f.Message)
+			if len(g.Document.Results) > 1 {
+				text = where(r) + ": " + text
+			}
+			out = append(out, text)
+		}
+	}
+	return out
+}
+
+// FormatCSV is a format of a class alone, for a spreadsheet.
+const FormatCSV = "csv"
+
+// ClassFormats returns the formats of a class, text first.
+func ClassFormats() []string {
+	return []string{FormatText, FormatJSON, FormatCSV, FormatJUnit, FormatMarkdown}
+}
+
+// CheckClassFormat is CheckFormat for the formats of a class.
+func CheckClassFormat(format string) error { return checkFormat(format, ClassFormats()) }
+
+// WriteClass writes a class in a format; s matters to text alone.
+func WriteClass(w io.Writer, format string, c Class, s Style) error {
+	switch format {
+	case FormatText:
+		return classText(w, c.Summary(), s)
+	case FormatJSON:
+		return c.Summary().Encode(w)
+	case FormatCSV:
+		return classCSV(w, c)
+	case FormatJUnit:
+		return classJUnit(w, c)
+	case FormatMarkdown:
+		return classMarkdown(w, c.Summary())
+	}
+	return CheckClassFormat(format)
+}
+
+// ExitCode is the worst of the students': a class in which one is not graded is
+// not graded.
+func (c Class) ExitCode() int {
+	worst := grade.ExitPass
+	for _, g := range c.Students {
+		worst = max(worst, g.Document.ExitCode())
+	}
+	if len(c.Students) == 0 {
+		return grade.ExitError
+	}
+	return worst
+}
+
+// column is a check, the same on every kernel of that architecture.
+type column struct{ arch, name string }
+
+// columns are the checks of the class in the order they come in.
+func (c Class) columns() (columns []column, several bool) {
+	seen := map[column]bool{}
+	archs := map[string]bool{}
+	for _, g := range c.Students {
+		for _, r := range g.Document.Results {
+			archs[r.Arch] = true
+			for _, check := range r.Checks {
+				key := column{r.Arch, check.Name}
+				if !seen[key] {
+					seen[key] = true
+					columns = append(columns, key)
+				}
+			}
+		}
+	}
+	slices.SortStableFunc(columns, func(a, b column) int { return cmp.Compare(b.arch, a.arch) })
+	return columns, len(archs) > 1
+}
+
+func (col column) title(several bool) string {
+	if several && col.arch != "" {
+		return plain(col.arch + ": " + col.name)
+	}
+	return plain(col.name)
+}
+
+// tally is how a check went for a student: its score over the kernels of its
+// architecture.
+type tally struct {
+	score  int
+	graded bool
+	passed bool // on every kernel
+}
+
+func (g Graded) tallies() map[column]tally {
+	out := map[column]tally{}
+	for _, r := range g.Document.Results {
+		for _, check := range r.Checks {
+			key := column{r.Arch, check.Name}
+			t, ok := out[key]
+			if !ok {
+				t = tally{graded: true, passed: true}
+			}
+			t.score += check.Score
+			t.graded = t.graded && r.Verdict != grade.Error
+			t.passed = t.passed && check.Verdict == grade.Pass
+			out[key] = t
+		}
+	}
+	return out
+}
+
+// percent is a part of a whole from 0 to 100, with one digit after the point.
+func percent(part, whole float64) float64 {
+	if whole == 0 {
+		return 0
+	}
+	return math.Round(1000*part/whole) / 10
+}

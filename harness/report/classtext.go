@@ -1,0 +1,128 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/charmbracelet/lipgloss"
+)
+
+// classText writes the summary for a terminal or a log.
+func classText(w io.Writer, s ClassSummary, style Style) error {
+	p := newPage(w, style)
+	p.line("%s  %s", p.title.Render(plain(s.Lab)), s.headline())
+	if s.Scores != nil {
+		p.line("")
+		p.line("Score  mean %.1f  median %.1f  from %d to %d, of %d", s.Scores.Mean, s.Scores.Median, s.Scores.Min, s.Scores.Max, s.MaxScore)
+		most := 0
+		for _, b := range s.Distribution {
+			most = max(most, b.Students)
+		}
+		const bar = 40
+		for _, b := range slices.Backward(s.Distribution) {
+			n := (b.Students*bar + most - 1) / max(most, 1)
+			p.line("  %3d–%3d %%  %s %s", b.From, b.To, p.value.Render(strings.Repeat("█", n)), p.dim.Render(fmt.Sprint(b.Students)))
+		}
+	}
+	p.hardest(s)
+	p.list("The first divergence, of how many", len(s.Findings), func(i int) string {
+		f := s.Findings[i]
+		return fmt.Sprintf("%d× %s", len(f.Students), f.Message)
+	})
+	p.list("Look at this before the marks go out", len(s.Suspects), func(i int) string {
+		f := s.Suspects[i]
+		return f.Message + among(f.Students)
+	})
+	return p.err
+}
+
+// headline counts the class.
+func (s ClassSummary) headline() string {
+	text := fmt.Sprintf("%s: %d passed, %d failed", plural(s.Students, "submission"), s.Passed, s.Failed)
+	if s.NotGraded > 0 {
+		text += fmt.Sprintf(", %d not graded", s.NotGraded)
+	}
+	return text
+}
+
+// listed bounds what a summary lists of anything.
+const listed = 8
+
+func among(students []string) string {
+	if len(students) == 0 {
+		return ""
+	}
+	text := strings.Join(students[:min(len(students), listed)], ", ")
+	if more := len(students) - listed; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return " (" + text + ")"
+}
+
+func (p *page) list(heading string, n int, item func(i int) string) {
+	if n == 0 {
+		return
+	}
+	p.line("")
+	p.line("%s", p.title.Render(heading))
+	for i := range min(n, listed) {
+		p.text("  -", 4, lipgloss.NewStyle(), item(i))
+	}
+	if n > listed {
+		p.line("  … and %d more in summary.json", n-listed)
+	}
+}
+
+// hardest lists the checks that not everybody passes.
+func (p *page) hardest(s ClassSummary) {
+	var hard []CheckRate
+	for _, r := range s.Checks {
+		if r.Graded > 0 && r.Passed < r.Graded {
+			hard = append(hard, r)
+		}
+	}
+	archs := map[string]bool{}
+	for _, r := range s.Checks {
+		archs[r.Arch] = true
+	}
+	p.list("Hardest", len(hard), func(i int) string {
+		r := hard[i]
+		name := column{r.Arch, r.Name}.title(len(archs) > 1)
+		return fmt.Sprintf("%5.1f %% pass  %s", r.Percent, name)
+	})
+}
+
+// classMarkdown writes the summary for a CI job's page.
+func classMarkdown(w io.Writer, s ClassSummary) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "### %s\n\n%s\n", markdown(s.Lab), markdown(s.headline()))
+	if s.Scores != nil {
+		fmt.Fprintf(&b, "\nScore: mean %.1f, median %.1f, from %d to %d, of %d.\n\n| Score | Submissions |\n|---|---|\n", s.Scores.Mean, s.Scores.Median, s.Scores.Min, s.Scores.Max, s.MaxScore)
+		for _, bucket := range slices.Backward(s.Distribution) {
+			fmt.Fprintf(&b, "| %d–%d %% | %d |\n", bucket.From, bucket.To, bucket.Students)
+		}
+	}
+	section(&b, "Hardest", func(item func(string)) {
+		for _, r := range s.Checks[:min(listed, len(s.Checks))] {
+			if r.Graded > 0 && r.Passed < r.Graded {
+				item(markdown(fmt.Sprintf("%.1f %% pass %s (%s)", r.Percent, r.Name, or(r.Arch))))
+			}
+		}
+	})
+	section(&b, "The first divergence", func(item func(string)) {
+		for _, f := range s.Findings[:min(listed, len(s.Findings))] {
+			item(markdown(fmt.Sprintf("%d× %s", len(f.Students), f.Message)))
+		}
+	})
+	section(&b, "Look at this before the marks go out", func(item func(string)) {
+		for _, f := range s.Suspects {
+			item(markdown(f.Message + among(f.Students)))
+		}
+	})
+	if _, err := io.WriteString(w, b.String()); err != nil {
+		return fmt.Errorf("write markdown: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,330 @@
+package report
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"math"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"kernellab/harness/grade"
+)
+
+// ClassSchema names the summary of a class and its version.
+const ClassSchema = "lab.class/1"
+
+// ClassSummary is what an instructor reads first of a class.
+type ClassSummary struct {
+	Schema    string        `json:"schema"`
+	Lab       string        `json:"lab"`
+	Students  int           `json:"students"`
+	Passed    int           `json:"passed"`
+	Failed    int           `json:"failed"`
+	NotGraded int           `json:"not_graded"`
+	MaxScore  int           `json:"max_score"`
+	Took      time.Duration `json:"took_ns"` // all submissions together
+	// Scores are of those that were graded, nil when none was.
+	Scores       *Scores       `json:"scores,omitempty"`
+	Distribution []Bucket      `json:"distribution"`
+	Checks       []CheckRate   `json:"checks"` // the hardest first
+	Findings     []Common      `json:"findings"`
+	Suspects     []Suspect     `json:"suspects"`
+	Ungraded     []NotGradable `json:"ungraded"`
+}
+
+// Scores tells how the scores of a class lie.
+type Scores struct {
+	Mean          float64 `json:"mean"`
+	Deviation     float64 `json:"deviation"` // standard deviation of the whole
+	Min           int     `json:"min"`
+	LowerQuartile float64 `json:"lower_quartile"`
+	Median        float64 `json:"median"`
+	UpperQuartile float64 `json:"upper_quartile"`
+	Max           int     `json:"max"`
+}
+
+// Bucket is how many students scored From to To percent, To excepted, but for
+// 100.
+type Bucket struct {
+	From     int `json:"from"`
+	To       int `json:"to"`
+	Students int `json:"students"`
+}
+
+// CheckRate is how a check or question went in the class.
+type CheckRate struct {
+	Arch    string  `json:"arch"`
+	Name    string  `json:"name"`
+	Graded  int     `json:"graded"`
+	Passed  int     `json:"passed"`
+	Percent float64 `json:"percent"` // passed of graded
+}
+
+// Common is a first finding that several students share.
+type Common struct {
+	Kind     string   `json:"kind"`
+	Message  string   `json:"message"` // one student's, as an example
+	Students []string `json:"students"`
+}
+
+// Suspect is what looks like a failure of the harness, the lab or the host more
+// than of the students it names.
+type Suspect struct {
+	Kind     string   `json:"kind"`
+	Message  string   `json:"message"`
+	Students []string `json:"students"`
+}
+
+// The kinds of suspect.
+const (
+	SuspectUngraded = "not-graded"      // could not be graded, for the same cause
+	SuspectRetried  = "second-try"      // graded at the second try
+	SuspectNobody   = "nobody-passes"   // a check that nobody passes
+	SuspectTimeouts = "many-timeouts"   // more than a fifth of the class took too long
+	SuspectKernels  = "kernels-differ"  // a check that holds on one kernel and not on another
+	SuspectSameFail = "one-same-answer" // most of the failures are one and the same
+)
+
+// NotGradable is a student who was not graded, and why.
+type NotGradable struct {
+	Student string `json:"student"`
+	Error   string `json:"error"`
+}
+
+// enough is from how many students on a class says something about a check.
+const enough = 5
+
+// Encode writes the summary as indented JSON.
+func (s ClassSummary) Encode(w io.Writer) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	if err := e.Encode(s); err != nil {
+		return fmt.Errorf("write summary: %w", err)
+	}
+	return nil
+}
+
+// Summary sums up a class.
+func (c Class) Summary() ClassSummary {
+	s := ClassSummary{
+		Schema: ClassSchema, Lab: c.Lab, Students: len(c.Students),
+		Distribution: []Bucket{}, Checks: []CheckRate{}, Findings: []Common{}, Suspects: []Suspect{}, Ungraded: []NotGradable{},
+	}
+	var scores []int
+	var parts []float64
+	for _, g := range c.Students {
+		s.Took += g.Took
+		score, of, graded := g.Score()
+		s.MaxScore = max(s.MaxScore, of)
+		switch g.Verdict() {
+		case grade.Pass:
+			s.Passed++
+		case grade.Fail:
+			s.Failed++
+		default:
+			s.NotGraded++
+			s.Ungraded = append(s.Ungraded, NotGradable{Student: g.Student, Error: g.Cause()})
+		}
+		if graded {
+			scores = append(scores, score)
+			parts = append(parts, percent(float64(score), float64(of)))
+		}
+	}
+	s.Scores, s.Distribution = spread(scores), buckets(parts)
+	s.Checks = c.rates()
+	s.Findings = c.common()
+	s.Suspects = c.suspects(s)
+	return s
+}
+
+func spread(scores []int) *Scores {
+	if len(scores) == 0 {
+		return nil
+	}
+	slices.Sort(scores)
+	n := float64(len(scores))
+	var sum, squares float64
+	for _, v := range scores {
+		sum += float64(v)
+		squares += float64(v) * float64(v)
+	}
+	mean := sum / n
+	return &Scores{
+		Mean: hundredth(mean), Deviation: hundredth(math.Sqrt(max(squares/n-mean*mean, 0))),
+		Min: scores[0], Max: scores[len(scores)-1],
+		LowerQuartile: quantile(scores, 0.25), Median: quantile(scores, 0.5), UpperQuartile: quantile(scores, 0.75),
+	}
+}
+
+// quantile is of sorted values, between two of them in proportion.
+func quantile(sorted []int, q float64) float64 {
+	at := q * float64(len(sorted)-1)
+	low := int(at)
+	high := min(low+1, len(sorted)-1)
+	return hundredth(float64(sorted[low]) + (at-float64(low))*float64(sorted[high]-sorted[low]))
+}
+
+func hundredth(v float64) float64 { return math.Round(v*100) / 100 }
+
+// buckets counts percentages by tens.
+func buckets(parts []float64) []Bucket {
+	out := make([]Bucket, 10)
+	for i := range out {
+		out[i] = Bucket{From: 10 * i, To: 10 * (i + 1)}
+	}
+	for _, p := range parts {
+		out[min(int(p/10), 9)].Students++
+	}
+	return out
+}
+
+// rates are the checks of the class, the one that fewest pass first.
+func (c Class) rates() []CheckRate {
+	columns, _ := c.columns()
+	out := make([]CheckRate, len(columns))
+	for i, col := range columns {
+		out[i] = CheckRate{Arch: col.arch, Name: plain(col.name)}
+	}
+	for _, g := range c.Students {
+		tallies := g.tallies()
+		for i, col := range columns {
+			if t, ok := tallies[col]; ok && t.graded {
+				out[i].Graded++
+				if t.passed {
+					out[i].Passed++
+				}
+			}
+		}
+	}
+	for i := range out {
+		out[i].Percent = percent(float64(out[i].Passed), float64(out[i].Graded))
+	}
+	slices.SortStableFunc(out, func(a, b CheckRate) int { return cmp.Compare(a.Percent, b.Percent) })
+	return out
+}
+
+// particular is what differs between two tellings of the same: numbers, and what
+// is quoted.
+var particular = regexp.MustCompile(`"[^"]*"|0x[0-9a-f]+|[0-9]+(\.[0-9]+)?`)
+
+func alike(s string) string { return particular.ReplaceAllString(s, "#") }
+
+// group collects students by what is alike of them.
+type group struct {
+	example  string
+	kind     string
+	students []string
+}
+
+func grouped(c Class, of func(Graded) (kind, text string)) []group {
+	groups := map[string]*group{}
+	for _, g := range c.Students {
+		kind, text := of(g)
+		if text == "" {
+			continue
+		}
+		key := kind + " " + alike(text)
+		if groups[key] == nil {
+			groups[key] = &group{example: text, kind: kind}
+		}
+		groups[key].students = append(groups[key].students, plain(g.Student))
+	}
+	var out []group
+	for _, key := range slices.Sorted(maps.Keys(groups)) {
+		out = append(out, *groups[key])
+	}
+	slices.SortStableFunc(out, func(a, b group) int { return cmp.Compare(len(b.students), len(a.students)) })
+	return out
+}
+
+// common are the first findings, the commonest first.
+func (c Class) common() []Common {
+	out := []Common{}
+	for _, g := range grouped(c, firstFinding) {
+		out = append(out, Common{Kind: g.kind, Message: g.example, Students: g.students})
+	}
+	return out
+}
+
+// firstFinding is the first divergence of a student.
+func firstFinding(g Graded) (kind, text string) {
+	for _, r := range g.Document.Results {
+		if len(r.Findings) > 0 && r.Verdict == grade.Fail {
+			return r.Findings[0].Kind, plain(r.Findings[0].Message)
+		}
+	}
+	return "", ""
+}
+
+// suspects are what an instructor should look at before the marks go out.
+func (c Class) suspects(s ClassSummary) []Suspect {
+	out := []Suspect{}
+	add := func(kind string, students []string, format string, args ...any) {
+		out = append(out, Suspect{Kind: kind, Message: fmt.Sprintf(format, args...), Students: students})
+	}
+	for _, g := range grouped(c, func(g Graded) (string, string) { return "", g.Cause() }) {
+		add(SuspectUngraded, g.students, "%s could not be graded: %s", plural(len(g.students), "submission"), g.example)
+	}
+	var retried, slow []string
+	for _, g := range c.Students {
+		if g.Attempts > 1 && g.Verdict() != grade.Error {
+			retried = append(retried, plain(g.Student))
+		}
+		if kind, _ := firstFinding(g); kind == grade.FindTimeout {
+			slow = append(slow, plain(g.Student))
+		}
+	}
+	if len(retried) > 0 {
+		add(SuspectRetried, retried, "%s graded at the second try: the first failed for no fault of the student", plural(len(retried), "submission"))
+	}
+	graded := s.Passed + s.Failed
+	if len(slow) >= enough && 5*len(slow) > graded {
+		add(SuspectTimeouts, slow, "%d of %d programs took too long: the host may be too slow, see --timeout", len(slow), graded)
+	}
+	if none := unpassed(s.Checks); len(none) > 0 {
+		add(SuspectNobody, []string{}, "nobody passes %s: look at the lab and the kernel before you look at the students", strings.Join(none, ", "))
+	}
+	if g := grouped(c, firstFinding); len(g) > 0 && len(g[0].students) >= enough && 2*len(g[0].students) > graded {
+		add(SuspectSameFail, g[0].students, "more than half of the class fails over one and the same: %s", g[0].example)
+	}
+	for _, name := range c.differing() {
+		add(SuspectKernels, name.students, "%q holds on one kernel and not on another: the program may depend on timing, or the lab on the kernel", name.example)
+	}
+	return out
+}
+
+// unpassed names the checks that nobody passes.
+func unpassed(checks []CheckRate) []string {
+	var out []string
+	for _, r := range checks {
+		if r.Graded >= enough && r.Passed == 0 {
+			out = append(out, fmt.Sprintf("%q (%s)", r.Name, or(r.Arch)))
+		}
+	}
+	return out
+}
+
+// differing are the checks that the same submission passes on one kernel and
+// fails on another. Those that both architectures have are compared by name;
+// answers to questions, whose truth differs, are not.
+func (c Class) differing() []group {
+	return grouped(c, func(g Graded) (string, string) {
+		verdicts := map[string]grade.Verdict{}
+		for _, r := range g.Document.Results {
+			for _, check := range r.Checks {
+				before, ok := verdicts[check.Name]
+				if ok && before != check.Verdict && before != grade.Skip && check.Verdict != grade.Skip {
+					return "", plain(check.Name)
+				}
+				verdicts[check.Name] = check.Verdict
+			}
+		}
+		return "", ""
+	})
+}
