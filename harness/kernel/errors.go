@@ -87,7 +87,7 @@ type PointError struct {
 func (e *PointError) Error() string {
 	var b strings.Builder
 	if len(e.Candidates) == 0 {
-		fmt.Fprintf(&b, "unknown point %q", e.Point)
+		fmt.Fprintf(&b, "unknown point %q, and kernel %s has no function of that name", e.Point, e.Kernel)
 		if len(e.LookAlikes) > 0 {
 			b.WriteString("; known points: " + strings.Join(e.LookAlikes, ", "))
 		}

@@ -92,7 +92,9 @@ func Points() []string {
 	return names
 }
 
-// Resolve finds a logical point's place in this kernel. The error is a
+// Resolve finds a logical point's place in this kernel. A name that is not in the
+// table is a function of the kernel that goes by that name; sys_NAME is the entry
+// of a system call. The error is a
 // *PointError when it has none, an *AmbiguousError when the chosen candidate's
 // name belongs to several functions.
 func (im *Image) Resolve(point string) (Resolved, error) {
@@ -102,10 +104,12 @@ func (im *Image) Resolve(point string) (Resolved, error) {
 		return Resolved{}, err
 	}
 	i := slices.IndexFunc(specs, func(p pointSpec) bool { return p.Point == point })
-	if i < 0 {
+	p := unlisted(point)
+	if i >= 0 {
+		p = specs[i]
+	} else if !slices.ContainsFunc(p.Candidates, func(c candidate) bool { return len(im.Symbols.functions(c.Symbol)) > 0 }) {
 		return Resolved{}, &PointError{Point: point, Kernel: im.String(), LookAlikes: nearestNames(Points(), point, 4)}
 	}
-	p := specs[i]
 	tried := &PointError{Point: point, Kernel: im.String()}
 	for _, c := range p.Candidates {
 		if c.Arch != "" && c.Arch != im.Arch {
@@ -128,6 +132,23 @@ func (im *Image) Resolve(point string) (Resolved, error) {
 	}
 	tried.LookAlikes = im.Symbols.lookAlikes(strings.TrimPrefix(point, "sys_"), 6)
 	return Resolved{}, tried
+}
+
+// unlisted is a point that is not in the table: a system call by the names of
+// SYSCALL_DEFINE, or a function by its own.
+func unlisted(point string) pointSpec {
+	p := pointSpec{Point: point, Candidates: []candidate{{Symbol: point}}}
+	call, ok := strings.CutPrefix(point, "sys_")
+	if !ok {
+		return p
+	}
+	p.Syscall = call
+	p.Candidates = []candidate{
+		{Symbol: "__x64_" + point, Arch: "x86_64", Regs: true},
+		{Symbol: "__riscv_" + point, Arch: "riscv64", Regs: true},
+		{Symbol: "__se_" + point}, {Symbol: point},
+	}
+	return p
 }
 
 // String names the kernel the way errors and reports do.
