@@ -74,7 +74,6 @@ func (s Submitted) Run(ctx context.Context) (*Outcome, error) {
 // program compiles and runs the student's program; fault is why there is nothing
 // to run.
 func (s Submitted) program(ctx context.Context, p submission.Program, rules grade.Rules) (*Outcome, *grade.Finding, error) {
-	s.Own.stage("compiling " + p.File)
 	path, said, err := s.Compile(ctx, p)
 	if err != nil {
 		return nil, nil, err

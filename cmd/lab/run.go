@@ -15,7 +15,9 @@ import (
 	"kernellab/harness/arch"
 	"kernellab/harness/grade"
 	"kernellab/harness/report"
+	"kernellab/harness/submission"
 	"kernellab/harness/trace"
+	"kernellab/images"
 	"kernellab/labs"
 )
 
@@ -30,6 +32,10 @@ type runFlags struct {
 	verbose bool
 	at      string
 	rewind  int
+
+	submission string // path of what a student handed in
+	submitted  *submission.Submission
+	compiler   func() (*images.Compiler, error)
 }
 
 // back reports whether the run is to be stopped at once more.
@@ -47,7 +53,10 @@ A kernel is booted once: later runs start from a snapshot of the booted guest,
 which the cache keeps. --cold boots it.
 
 A kernel is a series (6.12: the newest packaged build), an exact version
-(6.12.107) or the path of an image file; what is not in the cache is fetched.`,
+(6.12.107) or the path of an image file; what is not in the cache is fetched.
+
+With --submission the student's program takes the place of the lab's, and the
+answers are graded; lab init begins a submission.`,
 		Example: "  lab run fork-new\n  lab run fork-new --arch riscv64 --kernel 7.2\n  lab run fork-new --kernel ./bzImage --format json\n  lab run fork-new --arch x86_64 --rewind 2",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := checkFormat(f.format); err != nil {
@@ -59,6 +68,15 @@ A kernel is a series (6.12: the newest packaged build), an exact version
 			}
 			if err := checkBack(lab, f); err != nil {
 				return err
+			}
+			if cmd.Flags().Changed("submission") {
+				if f.back() {
+					return usagef("--at and --rewind go back in the lab's own program: leave out --submission")
+				}
+				if f.submitted, err = readSubmission(cmd.Context(), lab, f.submission); err != nil {
+					return err
+				}
+				f.compiler = a.compiler(cmd.Context())
 			}
 			return a.run(cmd.Context(), lab, f)
 		},
@@ -72,6 +90,7 @@ A kernel is a series (6.12: the newest packaged build), an exact version
 	fl.BoolVar(&f.cold, "cold", false, "boot the kernel instead of starting from the snapshot of a booted guest")
 	fl.StringVar(&f.at, "at", "", "when the run is over, stop in it again at this point and show all there is")
 	fl.IntVar(&f.rewind, "rewind", 0, "the same at the stop that is `N` from the end: 1 is the last")
+	fl.StringVar(&f.submission, "submission", "", "grade what a student handed in: a folder or an archive with prog.go or prog.c and answers.yaml")
 	fl.BoolVarP(&f.verbose, "verbose", "v", false, "also tell the stops that are no step, and what the run cost")
 	cmd.RegisterFlagCompletionFunc("kernel", a.kernelCompletion)
 	return cmd
@@ -117,6 +136,11 @@ func (a *app) run(ctx context.Context, l labs.Lab, f runFlags) error {
 		if err := writeVerdict(f.out, doc); err != nil {
 			return err
 		}
+		if f.submitted != nil {
+			if err := writeFeedback(f.out, doc, l.Rules(targets[0].arch.Name)); err != nil {
+				return fmt.Errorf("write the feedback: %w", err)
+			}
+		}
 	}
 	a.code = doc.ExitCode()
 	if f.format == "text" {
@@ -154,10 +178,19 @@ func (a *app) runKept(ctx context.Context, l labs.Lab, t target, f runFlags, run
 		return result, ctx.Err()
 	}
 	if err != nil {
-		result = grade.Failure(l.Rules(t.arch.Name), t.image.Release, err)
+		rules := l.Rules(t.arch.Name)
+		if f.submitted != nil {
+			rules = harness.Submitted{Submission: f.submitted, Own: harness.Job{Rules: rules}}.Rules()
+		}
+		result = grade.Failure(rules, t.image.Release, err)
 	}
 	if werr := writeVerdict(dir, grade.NewDocument(result)); werr != nil && f.out != "" {
 		return result, werr
+	}
+	if f.submitted != nil && f.out != "" {
+		if err := writeFeedback(dir, grade.NewDocument(result), l.Rules(t.arch.Name)); err != nil {
+			return result, fmt.Errorf("write the feedback: %w", err)
+		}
 	}
 	dir = keep(err != nil)
 	if err != nil {
@@ -229,6 +262,9 @@ func (a *app) runOne(ctx context.Context, l labs.Lab, t target, f runFlags, dir 
 		Snapshots: store, Cold: f.cold,
 		Stage: func(what string) { p.Say("%s", what) },
 		Again: func(err error) { p.Say("%v; this happens to stock kernels under emulation, trying once more", err) },
+	}
+	if f.submitted != nil {
+		return a.runSubmitted(ctx, f, job, p)
 	}
 	if f.format != "text" {
 		out, err := harness.Run(ctx, job)

@@ -29,21 +29,28 @@ func (r Rules) questionChecks() []Check {
 	return out
 }
 
-// NeedsReference reports whether a question is asked whose truth t does not show
+// NeedsReference reports whether there is an answer whose truth t does not show
 // because the program did not get there, so that a run of the lab's own program
 // has to. A nil t shows nothing.
 func NeedsReference(t *trace.Trace, r Rules) bool {
-	if r.Answers == nil || len(r.Questions) == 0 {
-		return false
+	var answered []Question
+	for _, q := range r.Questions {
+		given, ok := r.Answers[q.Name].For(r.Arch)
+		if _, invalid := given.(Invalid); ok && !invalid {
+			answered = append(answered, q)
+		}
 	}
-	if t == nil {
-		return true
+	if len(answered) == 0 || t == nil {
+		return len(answered) > 0
 	}
 	v, err := newView(t, r)
 	if err != nil {
 		return false // can not be graded at all
 	}
-	return slices.ContainsFunc(v.rules.Questions, func(q Question) bool {
+	return slices.ContainsFunc(answered, func(q Question) bool {
+		if _, ok := v.rules.Question(q.Name); !ok {
+			return false // not asked on this kernel
+		}
 		_, err := v.truth(q)
 		var m *missing
 		return errors.As(err, &m) && m.point != ""
@@ -65,6 +72,7 @@ func (g *grader) answers(reference *view) {
 			c.Observed = "not answered"
 			settle(c, false)
 			open = append(open, q.Name)
+			g.keep(q, reference)
 			continue
 		}
 		g.answer(c, q, given, reference)
@@ -79,22 +87,15 @@ func (g *grader) answer(c *Check, q Question, given any, reference *view) {
 		// Told already, by what is wrong with what was handed in.
 		c.Observed = "not understood: " + clip(string(why), 200)
 		settle(c, false)
+		g.keep(q, reference)
 		return
 	}
 	c.Observed = q.show(given)
-	seen, truth, err := g.view, any(nil), error(&missing{what: "the program was not run"})
-	if !g.absent {
-		truth, err = seen.truth(q)
-	}
-	if err != nil && reference != nil {
-		seen = reference
-		truth, err = seen.truth(q)
-	}
+	seen, truth, err := g.keep(q, reference)
 	if err != nil {
 		g.unanswerable(c, q, err)
 		return
 	}
-	g.truths = append(g.truths, known{q, truth})
 	settle(c, seen.right(q, given, truth))
 	if c.Verdict == Pass {
 		return
@@ -106,6 +107,23 @@ func (g *grader) answer(c *Check, q Question, given any, reference *view) {
 		return
 	}
 	g.find(g.end(), FindAnswer, "", "question %s: %s is not right", q.Name, c.Observed)
+}
+
+// keep computes the truth of a question, by the run or else by the reference, and
+// remembers it for what is to be concealed.
+func (g *grader) keep(q Question, reference *view) (seen *view, truth any, err error) {
+	seen, err = g.view, &missing{what: "the program was not run"}
+	if !g.absent {
+		truth, err = seen.truth(q)
+	}
+	if err != nil && reference != nil {
+		seen = reference
+		truth, err = seen.truth(q)
+	}
+	if err == nil {
+		g.truths = append(g.truths, known{q, truth})
+	}
+	return seen, truth, err
 }
 
 // unanswerable is a question whose truth is not known. That the program did not

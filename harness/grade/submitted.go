@@ -80,64 +80,88 @@ type known struct {
 const withheld = "(a question asks for it)"
 
 // conceal takes out of the rest of the result what the questions ask for: the
-// value of a check that passes, and what was read at a step, would give it away
-// to the next attempt. What a failing check saw stays, as that is what has to be
-// mended.
+// value of a check that passes, what one that could not be made expects, and what
+// was read at a step would give it away to the next attempt. What a failing check
+// expects and saw stays, as that is what has to be mended. The points themselves,
+// and their order, are no secret.
 func (g *grader) conceal() {
-	secrets, images := map[string]bool{}, false
-	symbols := map[string]bool{}
+	hidden := slices.ContainsFunc(g.rules.Questions, func(q Question) bool { return !q.Reveal })
+	if g.rules.Answers == nil || !hidden {
+		return
+	}
+	s := g.secrets()
+	for i := range g.result.Checks {
+		c := &g.result.Checks[i]
+		switch {
+		case c.Kind != "" || len(c.Lines) > 0:
+		case c.Verdict == Skip:
+			c.Expected = ""
+		case c.Verdict == Pass && (s.told(c.Expected) || s.told(c.Observed)):
+			c.Expected, c.Observed = withheld, withheld
+		}
+	}
+	for i := range g.result.Steps {
+		s.step(&g.result.Steps[i])
+	}
+	g.result.Lifetime = slices.Clone(g.result.Lifetime)
+	for i, line := range g.result.Lifetime {
+		if s.told(line) {
+			g.result.Lifetime[i] = withheld
+		}
+	}
+}
+
+// secrets are the truths that are not told, as they would be written.
+type secrets struct {
+	words   map[string]bool
+	symbols map[string]bool
+	numbers bool
+}
+
+func (g *grader) secrets() secrets {
+	s := secrets{words: map[string]bool{}, symbols: map[string]bool{}}
 	for _, k := range g.truths {
 		if k.Reveal {
 			continue
 		}
 		switch t := k.truth.(type) {
 		case int:
-			secrets[strconv.Itoa(t)], secrets[trace.Word(t).String()] = true, true
-			images = true
+			s.words[strconv.Itoa(t)], s.words[trace.Word(t).String()] = true, true
+			s.numbers = true
 		case string:
-			secrets[t] = true
 			if k.Type == TypeSymbol {
-				symbols[t] = true
+				s.words[t], s.symbols[t] = true, true
 			}
 		}
 	}
-	if len(secrets) == 0 {
-		return
-	}
-	tells := func(text string) bool {
-		return slices.ContainsFunc(strings.FieldsFunc(text, notOfWord), func(w string) bool { return secrets[w] })
-	}
-	for i, c := range g.result.Checks {
-		if c.Kind == "" && c.Verdict == Pass && len(c.Lines) == 0 && (tells(c.Expected) || tells(c.Observed)) {
-			g.result.Checks[i].Expected, g.result.Checks[i].Observed = withheld, withheld
+	return s
+}
+
+func (s secrets) told(text string) bool {
+	return slices.ContainsFunc(strings.FieldsFunc(text, notOfWord), func(w string) bool { return s.words[w] })
+}
+
+func (s secrets) step(step *Step) {
+	step.Values = slices.Clone(step.Values)
+	for j, v := range step.Values {
+		if s.told(v.Text) {
+			step.Values[j].Text = withheld
 		}
 	}
-	g.result.Lifetime = slices.Clone(g.result.Lifetime)
-	for i, line := range g.result.Lifetime {
-		if tells(line) {
-			g.result.Lifetime[i] = withheld
-		}
+	if s.told(step.Lifetime) {
+		step.Lifetime = withheld
 	}
-	for i, s := range g.result.Steps {
-		step := &g.result.Steps[i]
-		step.Values = slices.Clone(s.Values)
-		for j, v := range s.Values {
-			if tells(v.Text) {
-				step.Values[j].Text = withheld
-			}
-		}
-		if tells(s.Lifetime) {
-			step.Lifetime = withheld
-		}
-		if symbols[s.Symbol] {
-			step.Symbol, step.Why = "", ""
-		}
-		if len(symbols) > 0 {
-			step.Stack = nil
-		}
-		if images {
-			step.Stacks = nil
-		}
+	if s.symbols[step.Symbol] {
+		step.Symbol, step.Why = "", ""
+	}
+	if s.words[step.Address.String()] {
+		step.Address = 0
+	}
+	if len(s.symbols) > 0 {
+		step.Stack = nil
+	}
+	if s.numbers {
+		step.Stacks = nil
 	}
 }
 

@@ -96,6 +96,9 @@ func findings(r grade.Result) string {
 	var lines []string
 	for i, f := range r.Findings {
 		lines = append(lines, fmt.Sprintf("%d. %s", i+1, plain(f.Message)))
+		for _, l := range textLines(f) {
+			lines = append(lines, "   "+l)
+		}
 	}
 	return strings.Join(lines, "\n")
 }

@@ -90,6 +90,9 @@ func id(r grade.Result) string {
 // detail tells a check that does not pass, in lines for a person.
 func detail(c grade.Check) []string {
 	var out []string
+	if c.Kind == grade.KindQuestion {
+		return append(out, append([]string{plain(c.Prompt)}, answerLines(c, plain)...)...)
+	}
 	if c.Verdict != grade.Pass {
 		if c.Expected != "" {
 			out = append(out, "expected: "+plain(c.Expected))

@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -147,18 +148,20 @@ func (p *page) lifetime(r grade.Result) {
 // result shows all but the steps.
 func (p *page) result(r grade.Result) {
 	p.lifetime(r)
-	if r.Error == "" || r.Score > 0 {
+	checks := slices.DeleteFunc(slices.Clone(r.Checks), func(c grade.Check) bool { return c.Kind == grade.KindQuestion })
+	if (r.Error == "" || r.Score > 0) && len(checks) > 0 {
 		// The checks are the answer to the lab's question, with live values.
 		heading := "Checks"
 		if r.Passed() && r.Summary != "" {
 			heading = r.Summary
 		}
 		p.text("", 0, p.title, plain(heading))
-		for _, c := range r.Checks {
+		for _, c := range checks {
 			p.check(c, r.Passed())
 		}
 		p.line("")
 	}
+	p.answers(r)
 	if len(r.Findings) > 0 {
 		p.line("%s", p.title.Render("What went wrong"))
 		for i, f := range r.Findings {
@@ -167,6 +170,9 @@ func (p *page) result(r grade.Result) {
 				at = fmt.Sprintf("at step %d: ", f.Step)
 			}
 			p.text(fmt.Sprintf("%3d.", i+1), stepIndent, lipgloss.NewStyle(), at+plain(f.Message))
+			for _, l := range textLines(f) {
+				p.line("%s%s", strings.Repeat(" ", stepIndent), p.value.Render(l))
+			}
 		}
 		p.line("")
 	}

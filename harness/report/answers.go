@@ -1,0 +1,54 @@
+package report
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/charmbracelet/lipgloss"
+
+	"kernellab/harness/grade"
+)
+
+// answers shows what became of the answers to the questions.
+func (p *page) answers(r grade.Result) {
+	asked := false
+	for _, c := range r.Checks {
+		if c.Kind != grade.KindQuestion || r.Verdict == grade.Error {
+			continue
+		}
+		if !asked {
+			p.line("%s", p.title.Render("Answers"))
+		}
+		asked = true
+		mark := map[grade.Verdict]string{
+			grade.Pass: p.good.Render("✓"), grade.Fail: p.bad.Render("✗"), grade.Skip: p.warn.Render("–"),
+		}[c.Verdict]
+		score := fmt.Sprintf("%d/%d", c.Score, c.MaxScore)
+		p.line("  %s %s  %s", mark, pad(plain(c.Name), p.width-4-len(score)-2), score)
+		p.text("", 6, p.dim, plain(c.Prompt))
+		for _, l := range answerLines(c, plain) {
+			p.text("", 6, lipgloss.NewStyle(), l)
+		}
+	}
+	if asked {
+		p.line("")
+	}
+}
+
+// maxText bounds the lines of another program that are shown.
+const maxText = 30
+
+// textLines are what another program said about a finding.
+func textLines(f grade.Finding) []string {
+	if f.Text == "" {
+		return nil
+	}
+	lines := strings.Split(strings.TrimRight(f.Text, "\n"), "\n")
+	if n := len(lines); n > maxText {
+		lines = append(lines[:maxText:maxText], fmt.Sprintf("… and %d lines more", n-maxText))
+	}
+	for i, l := range lines {
+		lines[i] = plain(l)
+	}
+	return lines
+}
