@@ -181,6 +181,16 @@ func forkYAML(t testing.TB) string {
 	return ""
 }
 
+// unasked is the file without its questions, which name points.
+func unasked(t testing.TB) string {
+	t.Helper()
+	before, _, ok := strings.Cut(forkYAML(t), "\n# What a student may hand in.")
+	if !ok {
+		t.Fatal("fork-new asks nothing")
+	}
+	return before
+}
+
 func folder(yaml string) fstest.MapFS {
 	return fstest.MapFS{
 		"fork-new/lab.yaml":  {Data: []byte(yaml)},
@@ -190,7 +200,7 @@ func folder(yaml string) fstest.MapFS {
 }
 
 func TestLoadRefuses(t *testing.T) {
-	good := forkYAML(t)
+	good := unasked(t)
 	tests := map[string]struct{ old, new, want string }{
 		"unknown key":            {"order: 1", "ordre: 1", `labs/fork-new/lab.yaml:3: the lab: unknown key "ordre": did you mean "order"?`},
 		"unknown key of a point": {"    finds: {child: arg.dst}", "    fnids: {child: arg.dst}", `: point: unknown key "fnids": did you mean "finds"?`},
