@@ -203,8 +203,12 @@ func (r *reader) knownPoint(path string, p Point) {
 	if slices.Contains(known, p.Place) {
 		return
 	}
-	if near := nearest.Words(p.Place, known); len(near) > 0 {
-		r.bad(r.lines[path+".point"], "point: unknown point %q: did you mean %q?", p.Place, near[0])
+	const slips = 2
+	for _, k := range known {
+		if nearest.Distance(p.Place, k) <= slips {
+			r.bad(r.lines[path+".point"], "point: unknown point %q: did you mean %q?", p.Place, k)
+			return
+		}
 	}
 }
 
