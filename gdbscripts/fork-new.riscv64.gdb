@@ -71,7 +71,6 @@ commands $break_sys_clone
   enable $break_dup_task_struct
   enable $break_copy_thread
   enable $break_wake_up_new_task
-  enable $break_ret_from_fork
   printf "point sys_clone symbol %s", $symbol_sys_clone
   printf " sp=%#lx ra=%#lx a0=%#lx a1=%#lx a2=%#lx\n", (unsigned long)$sp, (unsigned long)$ra, (unsigned long)$a0, (unsigned long)$a1, (unsigned long)$a2
   if $lab_auto
@@ -144,6 +143,7 @@ set $break_wake_up_new_task = $bpnum
 disable $break_wake_up_new_task
 commands $break_wake_up_new_task
   silent
+  enable $break_ret_from_fork
   printf "point wake_up_new_task symbol %s", $symbol_wake_up_new_task
   printf " sp=%#lx ra=%#lx a0=%#lx a1=%#lx a2=%#lx\n", (unsigned long)$sp, (unsigned long)$ra, (unsigned long)$a0, (unsigned long)$a1, (unsigned long)$a2
   if $lab_auto
@@ -163,8 +163,8 @@ commands $break_ret_from_fork
   disable $break_dup_task_struct
   disable $break_copy_thread
   disable $break_wake_up_new_task
-  disable $break_ret_from_fork
   enable $break_release_task
+  disable $break_ret_from_fork
   printf "point ret_from_fork symbol %s", $symbol_ret_from_fork
   printf " sp=%#lx ra=%#lx a0=%#lx a1=%#lx a2=%#lx\n", (unsigned long)$sp, (unsigned long)$ra, (unsigned long)$a0, (unsigned long)$a1, (unsigned long)$a2
   if $lab_auto

@@ -77,7 +77,6 @@ commands $break_sys_clone
   enable $break_dup_task_struct
   enable $break_copy_thread
   enable $break_wake_up_new_task
-  enable $break_ret_from_fork
   printf "point sys_clone symbol %s", $symbol_sys_clone
   printf " rsp=%#lx rdi=%#lx rsi=%#lx rdx=%#lx rax=%#lx\n", (unsigned long)$rsp, (unsigned long)$rdi, (unsigned long)$rsi, (unsigned long)$rdx, (unsigned long)$rax
   if $lab_auto
@@ -150,6 +149,7 @@ set $break_wake_up_new_task = $bpnum
 disable $break_wake_up_new_task
 commands $break_wake_up_new_task
   silent
+  enable $break_ret_from_fork
   printf "point wake_up_new_task symbol %s", $symbol_wake_up_new_task
   printf " rsp=%#lx rdi=%#lx rsi=%#lx rdx=%#lx rax=%#lx\n", (unsigned long)$rsp, (unsigned long)$rdi, (unsigned long)$rsi, (unsigned long)$rdx, (unsigned long)$rax
   if $lab_auto
@@ -169,8 +169,8 @@ commands $break_ret_from_fork
   disable $break_dup_task_struct
   disable $break_copy_thread
   disable $break_wake_up_new_task
-  disable $break_ret_from_fork
   enable $break_release_task
+  disable $break_ret_from_fork
   printf "point ret_from_fork symbol %s", $symbol_ret_from_fork
   printf " rsp=%#lx rdi=%#lx rsi=%#lx rdx=%#lx rax=%#lx\n", (unsigned long)$rsp, (unsigned long)$rdi, (unsigned long)$rsi, (unsigned long)$rdx, (unsigned long)$rax
   if $lab_auto

@@ -89,7 +89,9 @@ point of a lab: then the running task is the lab's own.`
 		fl.BoolVarP(&f.threads, "threads", "t", name == "tree", "threads too")
 	}
 	cmd.RegisterFlagCompletionFunc("kernel", a.kernelCompletion)
-	cmd.RegisterFlagCompletionFunc("lab", cobra.FixedCompletions(labNames(), cobra.ShellCompDirectiveNoFileComp))
+	cmd.RegisterFlagCompletionFunc("lab", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		return labNames(), cobra.ShellCompDirectiveNoFileComp
+	})
 	cmd.RegisterFlagCompletionFunc("at", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		l, err := labs.Get(f.lab)
 		if err != nil {

@@ -49,6 +49,9 @@ type Image struct {
 	points     []pointSpec
 	pointsErr  error
 
+	resolveLock sync.Mutex
+	resolutions map[string]Resolved
+
 	frameLock sync.Mutex
 	frameInfo map[uint64]frameInfo // by the start of the function
 	orcOnce   sync.Once

@@ -98,6 +98,22 @@ func Points() []string {
 // *PointError when it has none, an *AmbiguousError when the chosen candidate's
 // name belongs to several functions.
 func (im *Image) Resolve(point string) (Resolved, error) {
+	im.resolveLock.Lock()
+	defer im.resolveLock.Unlock()
+	if r, ok := im.resolutions[point]; ok {
+		return r, nil
+	}
+	r, err := im.resolve(point)
+	if err == nil {
+		if im.resolutions == nil {
+			im.resolutions = map[string]Resolved{}
+		}
+		im.resolutions[point] = r
+	}
+	return r, err
+}
+
+func (im *Image) resolve(point string) (Resolved, error) {
 	im.pointsOnce.Do(func() { im.points, im.pointsErr = parsePoints(pointsYAML) })
 	specs, err := im.points, im.pointsErr
 	if err != nil {

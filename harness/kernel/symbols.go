@@ -7,6 +7,7 @@ import (
 	"sort"
 	"strings"
 	"sync"
+	"sync/atomic"
 )
 
 // Symbol is one entry of kallsyms.
@@ -29,6 +30,7 @@ type Symbols struct {
 	addrs  []uint64
 	layout string // which of the kallsyms layouts it was read by
 
+	lookups  atomic.Int64
 	nameOnce sync.Once
 	first    map[string]int32 // index of the first symbol of a name
 	next     []int32          // index of the next symbol of the same name, 0 at the end
@@ -68,6 +70,9 @@ func (s *Symbols) All() iter.Seq[Symbol] {
 
 // Named returns every symbol of exactly that name, in table order.
 func (s *Symbols) Named(name string) []Symbol {
+	if s.lookups.Add(1) <= fewLookups {
+		return s.scan(name)
+	}
 	s.nameOnce.Do(s.indexNames)
 	i, ok := s.first[name]
 	if !ok {
@@ -76,6 +81,23 @@ func (s *Symbols) Named(name string) []Symbol {
 	found := []Symbol{s.symbol(int(i))}
 	for i = s.next[i]; i != 0; i = s.next[i] {
 		found = append(found, s.symbol(int(i)))
+	}
+	return found
+}
+
+// fewLookups is how many names are looked up before an index is made: a lab asks
+// for some dozens, and making the index takes as long as a hundred of them.
+const fewLookups = 64
+
+// scan is Named without an index.
+func (s *Symbols) scan(name string) []Symbol {
+	var found []Symbol
+	start := uint32(0)
+	for i, end := range s.ends {
+		if int(end-start) == len(name) && s.names[start:end] == name {
+			found = append(found, s.symbol(i))
+		}
+		start = end
 	}
 	return found
 }

@@ -13,7 +13,9 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 	"unsafe"
@@ -64,6 +66,7 @@ func boot() error {
 	if err != nil {
 		return err
 	}
+	makeThreads()
 	s := newServer()
 	s.parcel = openParcel()
 	s.link = wire.NewLink(console, wire.Config{
@@ -82,6 +85,27 @@ func boot() error {
 	case err := <-s.broken:
 		return err
 	}
+}
+
+// makeThreads has Go's runtime make the threads that serving will want, which
+// keeps them: each is a clone less in every run, where code that has not run yet
+// is slow and a debugger may watch the call.
+func makeThreads() {
+	const threads = 8
+	var ready, gone sync.WaitGroup
+	ready.Add(threads)
+	release := make(chan struct{})
+	for range threads {
+		gone.Go(func() {
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
+			ready.Done()
+			<-release
+		})
+	}
+	ready.Wait()
+	close(release)
+	gone.Wait()
 }
 
 // mode returns the value of lab.mode on the kernel's command line.
