@@ -30,6 +30,17 @@ func (d *driver) arm(ctx context.Context, p *point) error {
 			d.armed[p.Addr] = append(d.armed[p.Addr], q)
 		}
 	}
+	// A call where a round begins may also be a later step of the round that is
+	// under way, and begins a new one only if it is not.
+	slices.SortStableFunc(d.armed[p.Addr], func(a, b *point) int {
+		switch {
+		case a.Entry == b.Entry:
+			return 0
+		case a.Entry:
+			return 1
+		}
+		return -1
+	})
 	return nil
 }
 

@@ -227,6 +227,9 @@ func (d *driver) stopped(ctx context.Context, stop rsp.Stop) error {
 		if err := d.record(ctx, w.point, w.round, s, event, &w.call); err != nil {
 			return err
 		}
+		if err := d.clear(ctx, pc, w.point.Name); err != nil {
+			return err
+		}
 	}
 	if len(d.armed[pc]) == 0 {
 		return nil
