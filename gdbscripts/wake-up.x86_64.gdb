@@ -26,7 +26,9 @@ import gdb
 
 points = {
     "sys_clone": ["__x64_sys_clone", "__se_sys_clone", "sys_clone"],
+    "sched_fork": ["sched_fork"],
     "wake_up_new_task": ["wake_up_new_task"],
+    "ret_from_fork": ["ret_from_fork_asm", "ret_from_fork"],
 }
 
 def address(symbol):
@@ -53,10 +55,7 @@ set $lab_parent = 0
 set $lab_child = 0
 
 # What the lab watches and this script does not:
-# - sched_fork: the place of argument p of sched_fork is not known: add it to
-# arguments in labs/gdbcond.go
 # - woken: type "finish" at wake_up_new_task to come there
-# - ret_from_fork: nothing here tells which task the child is
 
 # The running task's is kept in a per-CPU variable, at this offset from
 # gs_base.
@@ -71,8 +70,26 @@ commands $break_sys_clone
   silent
   set $lab_parent = *(unsigned long *)((unsigned long)$gs_base + $percpu_current)
   set $lab_child = 0
+  enable $break_sched_fork
   enable $break_wake_up_new_task
+  enable $break_ret_from_fork
   printf "point sys_clone symbol %s", $symbol_sys_clone
+  printf " rsp=%#lx rdi=%#lx rsi=%#lx rdx=%#lx rax=%#lx\n", (unsigned long)$rsp, (unsigned long)$rdi, (unsigned long)$rsi, (unsigned long)$rdx, (unsigned long)$rax
+  if $lab_auto
+    continue
+  end
+end
+
+# sched_fork: copy_process has the scheduler prepare the new task, whose
+# task_struct is still a copy of its parent's, state and place on a run queue
+# included.
+break *$sched_fork if *(unsigned long *)((unsigned long)$gs_base + $percpu_current) == $lab_parent
+set $break_sched_fork = $bpnum
+disable $break_sched_fork
+commands $break_sched_fork
+  silent
+  set $lab_child = $rsi
+  printf "point sched_fork symbol %s", $symbol_sched_fork
   printf " rsp=%#lx rdi=%#lx rsi=%#lx rdx=%#lx rax=%#lx\n", (unsigned long)$rsp, (unsigned long)$rdi, (unsigned long)$rsi, (unsigned long)$rdx, (unsigned long)$rax
   if $lab_auto
     continue
@@ -86,7 +103,6 @@ set $break_wake_up_new_task = $bpnum
 disable $break_wake_up_new_task
 commands $break_wake_up_new_task
   silent
-  disable $break_wake_up_new_task
   printf "point wake_up_new_task symbol %s", $symbol_wake_up_new_task
   printf " rsp=%#lx rdi=%#lx rsi=%#lx rdx=%#lx rax=%#lx\n", (unsigned long)$rsp, (unsigned long)$rdi, (unsigned long)$rsi, (unsigned long)$rdx, (unsigned long)$rax
   if $lab_auto
@@ -94,5 +110,22 @@ commands $break_wake_up_new_task
   end
 end
 
-printf "Ready: sys_clone, wake_up_new_task, in this order.\n"
+# ret_from_fork: The child's first instruction. A CPU has taken it from the
+# run queue.
+break *$ret_from_fork if *(unsigned long *)((unsigned long)$gs_base + $percpu_current) == $lab_child
+set $break_ret_from_fork = $bpnum
+disable $break_ret_from_fork
+commands $break_ret_from_fork
+  silent
+  disable $break_sched_fork
+  disable $break_wake_up_new_task
+  disable $break_ret_from_fork
+  printf "point ret_from_fork symbol %s", $symbol_ret_from_fork
+  printf " rsp=%#lx rdi=%#lx rsi=%#lx rdx=%#lx rax=%#lx\n", (unsigned long)$rsp, (unsigned long)$rdi, (unsigned long)$rsi, (unsigned long)$rdx, (unsigned long)$rax
+  if $lab_auto
+    continue
+  end
+end
+
+printf "Ready: sys_clone, sched_fork, wake_up_new_task, ret_from_fork, in this order.\n"
 printf "Type continue, and start wake-up in the guest.\n"

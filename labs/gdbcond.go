@@ -21,6 +21,14 @@ func arguments() map[string][]string {
 		"sys_clone":       {"clone_flags", "newsp"},
 		"dup_task_struct": {"dst", "src"}, // arch_dup_task_struct, which stands for it
 		"release_task":    {"p"},
+
+		"sched_fork":         {"clone_flags", "p"},
+		"wake_up_new_task":   {"p"},
+		"do_exit":            {"code"},
+		"do_group_exit":      {"exit_code"},
+		"do_notify_parent":   {"tsk", "sig"},
+		"finish_task_switch": {"prev"}, // the same where the compiler has changed it
+		"sys_exit_group":     {"error_code"},
 	}
 }
 
