@@ -261,8 +261,18 @@ func (j Job) digest(ctx context.Context, path string) (string, error) {
 	return hex.EncodeToString(sum[:]), nil
 }
 
+// maxEvents is how many events a run may have. A lab has some dozens; a program
+// that forks without end would have them without end.
+const maxEvents = 2000
+
+// errFlood ends a run with too many stops, which is its program's fault.
+var errFlood = errors.New("the program went through the lab's points too often")
+
 // emit records an event.
 func (r *recording) emit(e trace.Event) error {
+	if e.Kind == trace.KindStop && len(r.trace.Events) >= maxEvents {
+		return errFlood
+	}
 	e.Seq = len(r.trace.Events) + 1
 	r.trace.Events = append(r.trace.Events, e)
 	if err := r.file.Write(e); err != nil {
@@ -327,6 +337,10 @@ func (r *recording) drive(ctx context.Context) error {
 		},
 	})
 	r.out.Trips, r.out.Drive = stub.RoundTrips(), time.Since(began)
+	if errors.Is(err, errFlood) {
+		// The machine is thrown away, and the program with it.
+		exit, err = trace.Exit{Code: -1, Stops: len(r.trace.Events) - 1}, nil
+	}
 	if err != nil {
 		return err
 	}

@@ -21,6 +21,8 @@ const (
 func (g *grader) ending() string {
 	x := g.exit.Exit
 	switch {
+	case x.Stops > 0:
+		return fmt.Sprintf("stopped after it had come to the lab's points %d times", x.Stops)
 	case x.TimedOut:
 		limit := x.Limit
 		if limit == 0 {
@@ -50,6 +52,8 @@ func (g *grader) status(c *Check) {
 	settle(c, c.Observed == c.Expected)
 	switch {
 	case c.Verdict == Pass:
+	case x.Stops > 0:
+		g.find(g.exit.Seq, FindTimeout, "", "%s was %s: something in it goes on and on", name, g.ending())
 	case x.TimedOut:
 		g.find(g.exit.Seq, FindTimeout, "", "%s %s, and was stopped: something in it waits for what never comes, or never stops", name, g.ending())
 	case x.Signal != "" && g.rules.Signal == "":

@@ -131,7 +131,7 @@ func (s *scope) program() (any, error) {
 	}
 	x := s.view.exit.Exit
 	f := map[string]any{"signal": x.Signal, "output": x.Output}
-	if x.Signal == "" && !x.TimedOut {
+	if x.Signal == "" && !x.TimedOut && x.Stops == 0 {
 		f["exit"] = x.Code
 	}
 	return object{what: "the program's", fields: f}, nil

@@ -169,7 +169,10 @@ type Exit struct {
 	// TimedOut says that the program was killed because it took longer than Limit.
 	TimedOut bool          `json:"timed_out,omitempty"`
 	Limit    time.Duration `json:"limit_ns,omitempty"`
-	Output   string        `json:"output"` // standard output and error, as kept
+	// Stops is set when the run was ended after so many stops, for the program went
+	// through the lab's points without end. Nothing else is known of it then.
+	Stops  int    `json:"stops,omitempty"`
+	Output string `json:"output"` // standard output and error, as kept
 	// Dropped is how many bytes of output were not kept.
 	Dropped int64 `json:"dropped,omitempty"`
 	// Leftover counts processes of the program that outlived it.

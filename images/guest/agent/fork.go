@@ -130,6 +130,9 @@ func fork(c *child) (pid int, errno syscall.Errno) {
 	if _, _, errno = syscall.RawSyscall(syscall.SYS_CHDIR, uintptr(unsafe.Pointer(c.cwd)), 0, 0); errno != 0 {
 		goto failed
 	}
+	if _, _, errno = syscall.RawSyscall(syscall.SYS_SETPRIORITY, syscall.PRIO_PROCESS, 0, 0); errno != 0 {
+		goto failed
+	}
 	for i := range c.limits {
 		if _, _, errno = syscall.RawSyscall6(syscall.SYS_PRLIMIT64, 0, c.limits[i].resource, uintptr(unsafe.Pointer(&c.limits[i].value)), 0, 0, 0); errno != 0 {
 			goto failed

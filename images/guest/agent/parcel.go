@@ -78,10 +78,32 @@ func (p parcel) put(r wire.Request) error {
 	if sum := crc32.ChecksumIEEE(program); sum != r.Sum {
 		return fmt.Errorf("checksum of the parcel is %#x, want %#x", sum, r.Sum)
 	}
+	if err := hide(filepath.Dir(r.Path), r.Path); err != nil {
+		return err
+	}
 	// A name of its own first: what stands there may be running.
 	temp := r.Path + ".new"
 	if err := os.WriteFile(temp, program, 0o755); err != nil {
 		return err
 	}
 	return os.Rename(temp, r.Path)
+}
+
+// hide keeps the other programs of a folder from a program that is brought: among
+// them are the labs' own, which do what it is asked to.
+func hide(dir, except string) error {
+	list, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range list {
+		name := filepath.Join(dir, e.Name())
+		if !e.Type().IsRegular() || name == except {
+			continue
+		}
+		if err := os.Chmod(name, 0o700); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -169,6 +169,7 @@ func (s *server) kill(pid int) error {
 	if !p.over {
 		syscall.Kill(-pid, syscall.SIGKILL)
 		syscall.Kill(pid, syscall.SIGKILL)
+		s.killAll(p)
 	}
 	s.mu.Unlock()
 	<-p.ended // finish sees to the rest of its processes
@@ -224,19 +225,38 @@ func (s *server) sweep(p *program) int {
 				killed[pid] = true
 				syscall.Kill(pid, syscall.SIGKILL)
 			}
+			s.mu.Lock()
+			s.killAll(p)
+			s.mu.Unlock()
 		}
 		s.nextReap(grace / 10)
 	}
+}
+
+// killAll kills every process but the agent, while no other program than p lives.
+// The kernel does that in one go, and so is faster than those that make others
+// faster than they can be listed. It is called with mu held.
+func (s *server) killAll(p *program) {
+	if s.alone(p) {
+		syscall.Kill(-1, syscall.SIGKILL)
+	}
+}
+
+// alone reports whether no other program than p lives. It is called with mu held.
+func (s *server) alone(p *program) bool {
+	for _, q := range s.programs {
+		if q != p && !q.over {
+			return false
+		}
+	}
+	return true
 }
 
 // leftover lists the living processes of the programs' user. While another
 // program runs, those outside p's session might be its, and are left alone.
 func (s *server) leftover(p *program) []int {
 	s.mu.Lock()
-	alone := true
-	for _, q := range s.programs {
-		alone = alone && (q == p || q.over)
-	}
+	alone := s.alone(p)
 	s.mu.Unlock()
 	if childless() {
 		return nil
