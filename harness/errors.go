@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 )
 
 // GuestError says that the kernel, not the program that ran on it, is at fault:
@@ -42,16 +41,6 @@ type Error struct {
 func (e *Error) Error() string { return e.Op + ": " + e.Err.Error() }
 
 func (e *Error) Unwrap() error { return e.Err }
-
-// LimitError says which time limit was hit.
-type LimitError struct {
-	What  string
-	Limit time.Duration
-}
-
-func (e *LimitError) Error() string {
-	return fmt.Sprintf("%s took more than %s (raise it with --timeout)", e.What, e.Limit.Round(time.Millisecond))
-}
 
 // Console returns the last lines of the guest's console that err carries.
 func Console(err error) []string {

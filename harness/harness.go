@@ -48,10 +48,13 @@ type Job struct {
 	Plan  probe.Plan
 	Rules grade.Rules
 
-	Timeout     time.Duration // limit of the program, default from the boot's time
+	Timeout     time.Duration // limit of the program, default ten seconds
 	BootTimeout time.Duration // limit of the boot, default three minutes
-	Out         string        // folder for trace.jsonl, console.log and qemu.sh
-	QEMU        string        // QEMU's executable
+	// Slowness is by how much slower than usual the host is known to be: default
+	// limits grow by it. See MeasureHost.
+	Slowness float64
+	Out      string // folder for trace.jsonl, console.log and qemu.sh
+	QEMU     string // QEMU's executable
 	// Snapshots is where the booted guest is kept that runs start from; nil is
 	// to boot for every run. Cold boots in any case, and counts it there.
 	Snapshots *snapshot.Store
@@ -199,7 +202,9 @@ type recording struct {
 	file  *trace.Writer
 	proc  *guest.Process
 	bring []byte // the program, when the guest does not have it yet
-	out   Outcome
+	// stretched is by how much the limit that the program hit had been stretched.
+	stretched float64
+	out       Outcome
 }
 
 // record writes the header.
@@ -296,6 +301,9 @@ func (r *recording) run(ctx context.Context) (*Outcome, error) {
 	}
 	r.out.Trace, r.out.Boot = &r.trace, r.m.Boot
 	r.out.Result = grade.Grade(&r.trace, r.Rules)
+	if r.stretched > 1 {
+		r.out.Result.AddNote(fmt.Sprintf("The time limit of the program had been stretched %.1f times, because this host is slow.", r.stretched))
+	}
 	return &r.out, nil
 }
 
@@ -350,8 +358,8 @@ func (r *recording) drive(ctx context.Context) error {
 // program lets the program begin and waits for its end. One that takes too long
 // is killed: if the guest can do that, the program is at fault, else the guest.
 func (r *recording) program(ctx context.Context) (trace.Exit, error) {
-	limit := r.m.programTimeout(r.Timeout)
-	timed, cancel := context.WithTimeout(ctx, limit)
+	limit := asked(r.Timeout, programLimit, r.m.slowness())
+	timed, cancel := context.WithTimeout(ctx, limit.of)
 	defer cancel()
 	err := r.proc.Go(timed)
 	var exit guest.Exit
@@ -371,10 +379,11 @@ func (r *recording) program(ctx context.Context) (trace.Exit, error) {
 		return err
 	})
 	if err != nil {
-		return trace.Exit{}, fmt.Errorf("kill %s, which took more than %s: %w", r.ProgramName, limit, err)
+		return trace.Exit{}, fmt.Errorf("kill %s, which took more than %s: %w", r.ProgramName, limit.of, err)
 	}
 	killed := exitEvent(exit)
-	killed.TimedOut, killed.Limit = true, limit
+	killed.TimedOut, killed.Limit = true, limit.of
+	r.stretched = limit.slowness
 	return killed, nil
 }
 

@@ -11,17 +11,8 @@ import (
 	"kernellab/images/guest"
 )
 
-// The limits of a run, generous on purpose: they end what hangs. The program's
-// grows with the time the guest took to boot, which is the host's speed measured.
-const (
-	bootLimit    = 3 * time.Minute
-	programLimit = 15 * time.Second
-	bootFactor   = 8                // program's limit in boots
-	answerLimit  = 20 * time.Second // for the agent to do what it was asked
-	attribution  = 2 * time.Second  // for QEMU's end to be seen after its socket broke
-	restoreLimit = 30 * time.Second // for a snapshot to run and its agent to answer
-	tryLimit     = 5 * time.Second  // for the same of one that was just made
-)
+// attribution is how long QEMU's end may take to be seen after its socket broke.
+const attribution = 2 * time.Second
 
 // Machine is a booted guest: QEMU, and the agent on its console.
 type Machine struct {
@@ -33,13 +24,19 @@ type Machine struct {
 	Restored time.Duration // from QEMU's start to the agent's answer; 0 for a machine that booted
 
 	kernel  string
+	known   float64                     // slowness of the host, see Job.Slowness
 	discard func(context.Context) error // the snapshot it came from, nil for none
 }
 
 // Boot starts a machine and opens a session with its agent. The console's text
 // goes to log, which may be nil. limit bounds the boot, 0 is the default.
 func Boot(ctx context.Context, c qemu.Config, kernel string, limit time.Duration, log io.Writer) (*Machine, error) {
-	m, err := await(ctx, c, kernel, limit, log)
+	return boot(ctx, c, kernel, asked(limit, bootLimit, 1), 1, log)
+}
+
+// boot is Boot on a host of known slowness.
+func boot(ctx context.Context, c qemu.Config, kernel string, limit limit, slowness float64, log io.Writer) (*Machine, error) {
+	m, err := await(ctx, c, kernel, limit, slowness, log)
 	if err != nil {
 		return nil, err
 	}
@@ -52,10 +49,7 @@ func Boot(ctx context.Context, c qemu.Config, kernel string, limit time.Duration
 }
 
 // await starts a machine and waits until its agent is ready for a session.
-func await(ctx context.Context, c qemu.Config, kernel string, limit time.Duration, log io.Writer) (*Machine, error) {
-	if limit == 0 {
-		limit = bootLimit
-	}
+func await(ctx context.Context, c qemu.Config, kernel string, limit limit, slowness float64, log io.Writer) (*Machine, error) {
 	if log == nil {
 		log = io.Discard
 	}
@@ -64,15 +58,15 @@ func await(ctx context.Context, c qemu.Config, kernel string, limit time.Duratio
 	if err != nil {
 		return nil, &Error{Op: "start the machine", Err: err}
 	}
-	m := &Machine{VM: vm, kernel: kernel}
+	m := &Machine{VM: vm, kernel: kernel, known: slowness}
 	console := &keeper{log: log}
-	bctx, cancel := context.WithTimeout(ctx, limit)
+	bctx, cancel := context.WithTimeout(ctx, limit.of)
 	defer cancel()
 	m.Agent, err = guest.Await(bctx, vm.Console(), guest.Options{Log: console})
 	if err != nil {
 		defer vm.Close()
 		if ctx.Err() == nil && errors.Is(bctx.Err(), context.DeadlineExceeded) {
-			err = &LimitError{What: "the boot", Limit: limit}
+			err = limit.hit("the boot")
 			return nil, &GuestError{What: "did not come up", Kernel: kernel, Console: console.tail(), Err: err}
 		}
 		return nil, m.explain(ctx, "boot", err, console.tail())
@@ -139,19 +133,11 @@ func (m *Machine) oops(console, lines []string) error {
 	return &GuestError{What: "panicked", Kernel: m.kernel, Console: console, Oops: true, Err: errors.New(why)}
 }
 
-// programTimeout is how long the program may take on this machine.
-func (m *Machine) programTimeout(asked time.Duration) time.Duration {
-	if asked > 0 {
-		return asked
-	}
-	return max(programLimit, bootFactor*m.Boot)
-}
-
 // answered runs an exchange with the agent, which a guest that does not answer
 // in time has hung in.
 func (m *Machine) answered(ctx context.Context, exchange func(context.Context) error) error {
-	limit := max(answerLimit, bootFactor*m.Boot)
-	timed, cancel := context.WithTimeout(ctx, limit)
+	limit := stretched(answerLimit, m.slowness())
+	timed, cancel := context.WithTimeout(ctx, limit.of)
 	defer cancel()
 	err := exchange(timed)
 	if err == nil || ctx.Err() != nil || !errors.Is(timed.Err(), context.DeadlineExceeded) {
@@ -159,7 +145,7 @@ func (m *Machine) answered(ctx context.Context, exchange func(context.Context) e
 	}
 	return &GuestError{
 		What: "hung", Kernel: m.kernel, Console: m.Agent.Tail(tailLines),
-		Err: fmt.Errorf("its agent did not answer for %s", limit.Round(time.Second)),
+		Err: limit.hit("an answer of its agent"),
 	}
 }
 

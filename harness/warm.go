@@ -47,7 +47,7 @@ func (j Job) machine(ctx context.Context, c qemu.Config, console io.Writer) (*Ma
 	if j.Snapshots == nil || j.Cold {
 		j.stage(fmt.Sprintf("booting %s (%s)", j.Image.Release, j.Arch.Name))
 		return j.boot(ctx, func(ctx context.Context) (*Machine, error) {
-			return Boot(ctx, c, j.Image.Release, j.BootTimeout, console)
+			return boot(ctx, c, j.Image.Release, asked(j.BootTimeout, bootLimit, j.slowness()), j.slowness(), console)
 		})
 	}
 	m, err := j.warm(ctx, c, console)
@@ -99,7 +99,7 @@ func (j Job) warm(ctx context.Context, c qemu.Config, console io.Writer) (*Machi
 	if made := time.Since(began); made > snap.Boot {
 		began = time.Now()
 	}
-	m, err := restore(ctx, c, snap.RAM, snap.State, j.Image.Release, restoreLimit, console)
+	m, err := j.restore(ctx, c, snap.RAM, snap.State, restoreLimit, console)
 	if err != nil {
 		if ctx.Err() == nil {
 			err = errors.Join(err, j.Snapshots.Discard(ctx, key))
@@ -166,7 +166,7 @@ func (j Job) snapshotOnce(ctx context.Context, c qemu.Config, d *snapshot.Draft)
 	c.RAM, c.Parcel = d.RAM, nil
 	var text bytes.Buffer
 	m, err := j.boot(ctx, func(ctx context.Context) (*Machine, error) {
-		return await(ctx, c, j.Image.Release, j.BootTimeout, &text)
+		return await(ctx, c, j.Image.Release, asked(j.BootTimeout, bootLimit, j.slowness()), j.slowness(), &text)
 	})
 	if err != nil {
 		return err
@@ -220,7 +220,7 @@ func (j Job) save(ctx context.Context, m *Machine, idle time.Duration) ([]byte, 
 
 // tryOut restores a snapshot once, to see its agent answer and its clock tick.
 func (j Job) tryOut(ctx context.Context, c qemu.Config, ram *os.File, state []byte) error {
-	m, err := restore(ctx, c, ram, state, j.Image.Release, tryLimit, io.Discard)
+	m, err := j.restore(ctx, c, ram, state, tryLimit, io.Discard)
 	if err != nil {
 		return err
 	}
@@ -264,14 +264,15 @@ func (m *Machine) ticks(ctx context.Context) (int, error) {
 
 // restore starts a machine from a snapshot and opens a session with its agent.
 // The first bytes for the agent are there before the guest runs: see VM.Save.
-func restore(ctx context.Context, c qemu.Config, ram *os.File, state []byte, kernel string, limit time.Duration, console io.Writer) (*Machine, error) {
+func (j Job) restore(ctx context.Context, c qemu.Config, ram *os.File, state []byte, usual time.Duration, console io.Writer) (*Machine, error) {
 	c.RAM, c.Incoming = ram, true
 	vm, err := qemu.Start(ctx, c)
 	if err != nil {
 		return nil, &Error{Op: "start the machine", Err: err}
 	}
-	m := &Machine{VM: vm, kernel: kernel}
-	timed, cancel := context.WithTimeout(ctx, limit)
+	m := &Machine{VM: vm, kernel: j.Image.Release, known: j.slowness()}
+	limit := stretched(usual, m.known)
+	timed, cancel := context.WithTimeout(ctx, limit.of)
 	defer cancel()
 	if err := vm.Restore(timed, bytes.NewReader(state)); err != nil {
 		vm.Close()
@@ -296,7 +297,7 @@ func restore(ctx context.Context, c qemu.Config, ram *os.File, state []byte, ker
 	}
 	defer vm.Close()
 	if ctx.Err() == nil && timed.Err() != nil {
-		err = &LimitError{What: "the start from a snapshot", Limit: limit}
+		err = limit.hit("the start from a snapshot")
 		return nil, &Error{Op: "start from a snapshot", Console: log.tail(), Err: err}
 	}
 	return nil, m.explain(ctx, "start from a snapshot", err, log.tail())

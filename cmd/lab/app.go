@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/charmbracelet/lipgloss"
@@ -40,6 +41,9 @@ type app struct {
 	cache          *images.Cache
 	code           int  // exit code of a command that ran to its end
 	entered        bool // a command began: errors before that are the caller's usage
+
+	measure sync.Once
+	host    harness.Host
 }
 
 // usageError is a mistake of the caller.
@@ -75,6 +79,12 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	}
 	a.explain(err)
 	return exitError
+}
+
+// slowness is by how much the host is slower than usual for one of atOnce runs.
+func (a *app) slowness(atOnce int) float64 {
+	a.measure.Do(func() { a.host = harness.MeasureHost() })
+	return a.host.Slowness(atOnce)
 }
 
 // explain prints an error that is not the caller's, with the end of the guest's

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -118,6 +119,14 @@ func (f gradeFlags) check(l labs.Lab) (class.Shard, error) {
 	return shard, nil
 }
 
+// atOnce is how many submissions are graded at a time.
+func (f gradeFlags) atOnce() int {
+	if f.jobs > 0 {
+		return f.jobs
+	}
+	return runtime.GOMAXPROCS(0) // which a control group's limit lowers
+}
+
 // grade grades a class.
 func (a *app) grade(ctx context.Context, l labs.Lab, f gradeFlags) error {
 	shard, err := f.check(l)
@@ -141,7 +150,7 @@ func (a *app) grade(ctx context.Context, l labs.Lab, f gradeFlags) error {
 		return err
 	}
 	p.Done()
-	graded, err := a.gradeClass(ctx, m, class.Run{Lab: l.Name, Out: f.out, Students: students, Shard: shard, AtOnce: f.jobs, Again: f.again})
+	graded, err := a.gradeClass(ctx, m, class.Run{Lab: l.Name, Out: f.out, Students: students, Shard: shard, AtOnce: m.jobs, Again: f.again})
 	var stopped *class.InterruptedError
 	if errors.As(err, &stopped) {
 		fmt.Fprintf(a.stderr, "lab: %v\n", stopped)
@@ -177,7 +186,7 @@ func (a *app) gradeClass(ctx context.Context, m *marker, r class.Run) (report.Cl
 	b.terse = true
 	m.say = b.say
 	var kept atomic.Int64
-	r.Identify, r.Grade, r.Unable = m.identify, m.grade, m.unable
+	r.Identify, r.Grade, r.Unable, r.Feedback = m.identify, m.grade, m.unable, m.feedback
 	r.Stage = func(i int, what string) { b.stage(i, r.Students[i].Name, what) }
 	r.Done = func(i int, g report.Graded) {
 		if g.Kept {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,6 +12,7 @@ import (
 	"kernellab/harness"
 	"kernellab/harness/class"
 	"kernellab/harness/grade"
+	"kernellab/harness/report"
 	"kernellab/harness/snapshot"
 	"kernellab/harness/submission"
 	"kernellab/harness/trace"
@@ -23,12 +23,14 @@ import (
 // marker grades submissions to a lab on some kernels. Its methods may be called by
 // any number of goroutines.
 type marker struct {
+	app      *app
 	lab      labs.Lab
 	targets  []*markTarget
 	store    *snapshot.Store
 	compiler *images.Compiler
 	tool     string // hash of this program, which the labs are part of
 	timeout  time.Duration
+	jobs     int // submissions at a time
 	say      func(format string, args ...any)
 }
 
@@ -44,7 +46,7 @@ type markTarget struct {
 
 // newMarker prepares the kernels.
 func (a *app) newMarker(ctx context.Context, l labs.Lab, targets []target, f gradeFlags, p *progress) (*marker, error) {
-	m := &marker{lab: l, timeout: f.timeout}
+	m := &marker{app: a, lab: l, timeout: f.timeout, jobs: f.atOnce()}
 	var err error
 	if m.store, err = a.snapshots(p); err != nil {
 		return nil, err
@@ -149,19 +151,15 @@ func leave(dir string, err error) {
 
 // submitted is the run of a submission on a kernel.
 func (m *marker) submitted(t *markTarget, s *submission.Submission, out string, stage func(string)) harness.Submitted {
-	return harness.Submitted{
-		Submission: s,
-		Own:        m.job(t, out, stage),
-		Compile: func(ctx context.Context, p submission.Program) (path, fault string, err error) {
-			path, err = m.compiler.Build(ctx, t.arch.GOARCH, m.lab.Name, p.FS(), nil)
-			var wrong *images.CompileError
-			if errors.As(err, &wrong) {
-				return "", wrong.Text, nil
-			}
-			return path, "", err
-		},
-		Reference: func(ctx context.Context) (*trace.Trace, error) { return m.reference(ctx, t) },
-	}
+	compiler := func() (*images.Compiler, error) { return m.compiler, nil }
+	run := m.app.submitted(s, m.job(t, out, stage), compiler, nil)
+	run.Reference = func(ctx context.Context) (*trace.Trace, error) { return m.reference(ctx, t) }
+	return run
+}
+
+// feedback is what the student is to read.
+func (m *marker) feedback(s class.Student, doc grade.Document) string {
+	return report.Feedback(doc, m.lab.Rules(m.targets[0].arch.Name))
 }
 
 // job is the run of the lab's own program on a kernel.
@@ -169,7 +167,7 @@ func (m *marker) job(t *markTarget, out string, stage func(string)) harness.Job 
 	return harness.Job{
 		Lab: m.lab.Name, Arch: t.arch, Image: t.image, Kernel: t.path, Initrd: t.initrd,
 		Program: t.program, ProgramName: m.lab.Name, Plan: m.lab.Plan(t.arch.Name), Rules: m.lab.Rules(t.arch.Name),
-		Timeout: m.timeout, BootTimeout: m.timeout, Out: out, Snapshots: m.store, Stage: stage,
+		Timeout: m.timeout, BootTimeout: m.timeout, Slowness: m.app.slowness(m.jobs), Out: out, Snapshots: m.store, Stage: stage,
 	}
 }
 

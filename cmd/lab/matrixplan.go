@@ -218,7 +218,7 @@ func (a *app) pending(r *matrixRun, f matrixFlags, store *snapshot.Store) harnes
 			return harness.Job{
 				Lab: r.lab.Name, Arch: r.target.arch, Image: image, Kernel: r.target.path, Initrd: r.guest.initrd,
 				Program: r.guest.program, ProgramName: r.lab.Name, Plan: r.lab.Plan(r.target.arch.Name), Rules: rules,
-				Timeout: f.timeout, BootTimeout: f.timeout, Out: r.dir, Stage: stage, Snapshots: store, Cold: f.cold,
+				Timeout: f.timeout, BootTimeout: f.timeout, Slowness: a.slowness(max(f.jobs, 1)), Out: r.dir, Stage: stage, Snapshots: store, Cold: f.cold,
 				Again: func(err error) { stage(fmt.Sprintf("once more, because %v", err)) },
 			}, nil
 		},

@@ -258,7 +258,7 @@ func (a *app) runOne(ctx context.Context, l labs.Lab, t target, f runFlags, dir 
 	job := harness.Job{
 		Lab: l.Name, Arch: t.arch, Image: t.image, Kernel: t.path, Initrd: initrd,
 		Program: program, ProgramName: l.Name, Plan: l.Plan(t.arch.Name), Rules: rules,
-		Timeout: f.timeout, BootTimeout: f.timeout, Out: dir,
+		Timeout: f.timeout, BootTimeout: f.timeout, Slowness: a.slowness(1), Out: dir,
 		Snapshots: store, Cold: f.cold,
 		Stage: func(what string) { p.Say("%s", what) },
 		Again: func(err error) { p.Say("%v; this happens to stock kernels under emulation, trying once more", err) },
