@@ -57,7 +57,7 @@ func (s Submitted) Run(ctx context.Context) (*Outcome, error) {
 			out, graded.Trace = ran, ran.Trace
 		}
 	}
-	if grade.NeedsReference(graded.Trace, rules) {
+	if grade.NeedsReference(graded.Trace, rules, graded.Kernel) {
 		var err error
 		if graded.Reference, err = s.reference(ctx, out.Trace == nil); err != nil {
 			return nil, fmt.Errorf("run the lab's own program, which the answers are compared with: %w", err)

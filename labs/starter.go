@@ -106,7 +106,7 @@ func (l Lab) form() string {
 	b.WriteString("#\n")
 	comment("Write each after its colon. Where the architectures differ, answer for each:")
 	b.WriteString("#\n#     name: {x86_64: 24, riscv64: 32}\n#\n")
-	comment("One answer alone counts for both. What is left empty is not answered.")
+	comment("or where kernels do, for a version or a series of versions: {x86_64 6.12: 24}. One answer alone counts everywhere. What is left empty is not answered.")
 	for _, q := range l.Questions {
 		points := "1 point"
 		if q.Score > 1 {

@@ -31,11 +31,11 @@ func (r Rules) questionChecks() []Check {
 
 // NeedsReference reports whether there is an answer whose truth t does not show
 // because the program did not get there, so that a run of the lab's own program
-// has to. A nil t shows nothing.
-func NeedsReference(t *trace.Trace, r Rules) bool {
+// has to. A nil t shows nothing; kernel is the release that was or is to be run.
+func NeedsReference(t *trace.Trace, r Rules, kernel string) bool {
 	var answered []Question
 	for _, q := range r.Questions {
-		given, ok := r.Answers[q.Name].For(r.Arch)
+		given, ok := r.Answers[q.Name].On(r.Arch, kernel)
 		if _, invalid := given.(Invalid); ok && !invalid {
 			answered = append(answered, q)
 		}
@@ -67,7 +67,7 @@ func (g *grader) answers(reference *view) {
 	var open []string
 	for i, q := range g.rules.Questions {
 		c := g.check(first + i)
-		given, ok := g.rules.Answers[q.Name].For(g.result.Arch)
+		given, ok := g.rules.Answers[q.Name].On(g.result.Arch, g.result.Kernel)
 		if !ok {
 			c.Observed = "not answered"
 			settle(c, false)
@@ -223,6 +223,9 @@ func (q Question) show(val any) string {
 func unit(number, unit string) string {
 	if unit == "" {
 		return number
+	}
+	if number == "1" {
+		unit = strings.TrimSuffix(unit, "s")
 	}
 	return number + " " + unit
 }

@@ -59,22 +59,34 @@ func QuestionTypes() []string {
 // Answers are what a student answered, by the question's name.
 type Answers map[string]Answer
 
-// Answer is the answer to one question by architecture; the key "" is every one.
-// A value is an int or float64 for a number, an int for an address, a string for
-// a symbol or choice, a []string for an order or set, and an [Invalid] for what
-// is none of these.
+// Answer is the answer to one question, by where it holds: on an architecture
+// ("riscv64"), on kernels of one ("x86_64 6.12", "x86_64 6.12.107"), or with the
+// key "" everywhere. A value is an int or float64 for a number, an int for an
+// address, a string for a symbol or choice, a []string for an order or set, and an
+// [Invalid] for what is none of these.
 type Answer map[string]any
 
 // Invalid is an answer that can not be taken, and why.
 type Invalid string
 
-// For returns the value for an architecture.
-func (a Answer) For(arch string) (value any, ok bool) {
-	if v, ok := a[arch]; ok {
-		return v, true
+// On returns the value for a kernel: that of the closest key.
+func (a Answer) On(arch, release string) (value any, ok bool) {
+	best := -1
+	for key, v := range a {
+		where, kernel, _ := strings.Cut(key, " ")
+		if where != "" && where != arch || !inSeries(release, kernel) || len(key) <= best {
+			continue
+		}
+		best, value, ok = len(key), v, true
 	}
-	v, ok := a[""]
-	return v, ok
+	return value, ok
+}
+
+// inSeries reports whether a release is of a series, such as 6.12.107-cloud of
+// 6.12; "" is all of them.
+func inSeries(release, series string) bool {
+	rest, ok := strings.CutPrefix(release, series)
+	return ok && (series == "" || rest == "" || rest[0] < '0' || rest[0] > '9')
 }
 
 func (q Question) score() int { return max(q.Score, 1) }

@@ -2,6 +2,7 @@ package submission
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -87,7 +88,11 @@ func (r *reader) read(data []byte) {
 	}
 }
 
-// answer reads the answer to a question: for every architecture, or for each.
+// release is a kernel's version, or the beginning of one.
+var release = regexp.MustCompile(`^[0-9]+(\.[0-9]+)*([-+.][A-Za-z0-9.+~-]*)?$`)
+
+// answer reads the answer to a question: one for all, or one for an architecture,
+// or for a kernel of one.
 func (r *reader) answer(q grade.Question, p pair) {
 	a := grade.Answer{}
 	take := func(key string, p pair) {
@@ -102,11 +107,16 @@ func (r *reader) answer(q grade.Question, p pair) {
 	}
 	if byArch, ok := pairs(p.value); ok {
 		for _, v := range byArch {
-			if !slices.Contains(arch.Names(), v.key) {
-				r.bad(v.line, q.Name, "%s: unknown architecture %q%s: answer for %s", q.Name, clip(v.key), nearest.Suggest(v.key, arch.Names()), strings.Join(arch.Names(), " and "))
+			where, kernel, _ := strings.Cut(v.key, " ")
+			if kernel = strings.TrimSpace(kernel); !slices.Contains(arch.Names(), where) {
+				r.bad(v.line, q.Name, "%s: unknown architecture %q%s: answer for %s", q.Name, clip(where), nearest.Suggest(where, arch.Names()), strings.Join(arch.Names(), " and "))
 				continue
 			}
-			take(v.key, v)
+			if kernel != "" && !release.MatchString(kernel) {
+				r.bad(v.line, q.Name, "%s: no kernel %q: name a series or a version, as in \"%s 6.12\"", q.Name, clip(kernel), where)
+				continue
+			}
+			take(strings.TrimSpace(where+" "+kernel), v)
 		}
 	} else {
 		take("", p)

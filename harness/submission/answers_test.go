@@ -67,6 +67,7 @@ func TestAnswers(t *testing.T) {
 		"by architecture": {"distance: {x86_64: 168, riscv64: 288}\nfirst:\n  x86_64: a\n  riscv64: b\n", grade.Answers{
 			"distance": {"x86_64": 168, "riscv64": 288}, "first": {"x86_64": "a", "riscv64": "b"}}},
 		"one architecture":   {"path:\n  x86_64: [sys_clone, kernel_clone, copy_thread]\n  riscv64:\n", grade.Answers{"path": {"x86_64": []string{"sys_clone", "kernel_clone", "copy_thread"}}}},
+		"by kernel":          {"start: {x86_64: 0x1, x86_64 6.12: 0x2, x86_64  7.2.13+deb14-cloud-amd64: 0x3}", grade.Answers{"start": {"x86_64": 1, "x86_64 6.12": 2, "x86_64 7.2.13+deb14-cloud-amd64": 3}}},
 		"not answered":       {"distance:\ncount: ~\nstart: null\nfirst: \"\"\npath: []\nwho: # the parent\n", grade.Answers{}},
 		"nothing":            {"", grade.Answers{}},
 		"comments only":      {"# nothing\n\n# at all\n", grade.Answers{}},
@@ -106,6 +107,7 @@ func TestAnswersRefused(t *testing.T) {
 		"true":                  {"count: true", "count", `not "true"`},
 		"a list for a number":   {"count: [1]", "count", `want one answer and not a list: a number`},
 		"an unknown machine":    {"count: {x86-64: 1}", "count", `answers.yaml:1: count: unknown architecture "x86-64": did you mean x86_64?`},
+		"no kernel":             {"count: {x86_64 linux: 1}", "count", `count: no kernel "linux": name a series or a version, as in "x86_64 6.12"`},
 		"deep":                  {"count: {x86_64: {x86_64: 1}}", "count", `want a number`},
 		"a list in a list":      {"path: [[sys_clone]]", "path", `want a list of words`},
 		"no address":            {"start: 401000", "start", `want an address such as 0xffffffff81000000, not "401000"`},
