@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -35,8 +36,8 @@ type CompileError struct {
 
 func (e *CompileError) Error() string { return fmt.Sprintf("%s does not compile:\n%s", e.Name, e.Text) }
 
-// BuildProgram compiles a guest program from the *.go files in the root of src,
-// tests excepted, and returns the path of a static binary. The sources are of
+// BuildProgram compiles a guest program from the *.go and *.s files in the root
+// of src, tests excepted, and returns the path of a static binary. The sources are of
 // one package main and import the standard library only; what is wrong with them
 // is a [*CompileError]. The sources are trusted: a stranger's are compiled by a
 // [Compiler].
@@ -135,7 +136,8 @@ func sources(name string, src fs.FS) ([]source, error) {
 	}
 	var files []source
 	for _, e := range list {
-		if !strings.HasSuffix(e.Name(), ".go") || strings.HasSuffix(e.Name(), "_test.go") {
+		assembly := strings.HasSuffix(e.Name(), ".s")
+		if !assembly && !strings.HasSuffix(e.Name(), ".go") || strings.HasSuffix(e.Name(), "_test.go") {
 			continue
 		}
 		if !e.Type().IsRegular() {
@@ -148,6 +150,10 @@ func sources(name string, src fs.FS) ([]source, error) {
 		if len(b) > maxSourceSize {
 			return nil, &CompileError{Name: name, Text: fmt.Sprintf("%s: larger than %d bytes", e.Name(), maxSourceSize)}
 		}
+		if assembly {
+			files = append(files, source{e.Name(), b})
+			continue
+		}
 		// The go command would make a library of any other package.
 		f, err := parser.ParseFile(token.NewFileSet(), e.Name(), b, parser.PackageClauseOnly)
 		if err != nil {
@@ -158,7 +164,7 @@ func sources(name string, src fs.FS) ([]source, error) {
 		}
 		files = append(files, source{e.Name(), b})
 	}
-	if len(files) == 0 {
+	if !slices.ContainsFunc(files, func(f source) bool { return strings.HasSuffix(f.name, ".go") }) {
 		return nil, &CompileError{Name: name, Text: "no Go source files"}
 	}
 	if len(files) > maxSources {

@@ -64,8 +64,8 @@ func (g *gdbWriter) leaveOut() error {
 			slices.ContainsFunc(kept, func(q Point) bool { return q.finds(p.Role) })
 		why := ""
 		switch {
-		case p.Absent[g.arch.Name] != "":
-			why = p.Absent[g.arch.Name]
+		case !p.on(g.arch.Name):
+			why = p.absent(g.arch.Name)
 		case p.ReturnOf != "":
 			why = "type \"finish\" at " + p.ReturnOf + " to come there"
 		case err != nil:
@@ -75,7 +75,7 @@ func (g *gdbWriter) leaveOut() error {
 		case len(p.Armed) > 0 && !slices.ContainsFunc(p.Armed, have):
 			why = "it is armed at " + strings.Join(p.Armed, " or ") + ", which is left out"
 		}
-		if why != "" && p.Entry && p.Absent[g.arch.Name] == "" {
+		if why != "" && p.Entry && p.on(g.arch.Name) {
 			return fmt.Errorf("%s: %s", p.Name, why)
 		}
 		if why != "" {

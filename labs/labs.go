@@ -24,7 +24,7 @@ import (
 	"kernellab/nearest"
 )
 
-//go:embed */lab.yaml */README.md */*.go */starter
+//go:embed */lab.yaml */README.md */*.go */*.s */starter
 var course embed.FS
 
 // maxFile bounds a lab's file, in bytes.
@@ -79,6 +79,7 @@ type Point struct {
 	// Optional: a kernel may not have it.
 	Optional bool
 	Absent   map[string]string // by architecture: why it does not have it
+	Only     string            // the one architecture whose way this is; "" is any
 	Hits     *grade.Range
 	When     ByArch
 	Aside    string // what a stop is for which When is false

@@ -152,6 +152,7 @@ func (r *reader) point(i int, n ast.Node, lab *Lab) {
 		{"anytime", false, r.truth(&p.Anytime)},
 		{"required", false, r.truth(&required)},
 		{"absent", false, r.absent(&p.Absent)},
+		{"only", false, r.word(&p.Only, arch.Names())},
 		{"hits", false, r.at(path+".hits", r.times(&p.Hits))},
 		{"when", false, r.at(path+".when", r.byArch(&p.When))},
 		{"aside", false, r.text(&p.Aside)},

@@ -18,9 +18,9 @@ func (l Lab) Plan(arch string) probe.Plan {
 	}
 	for _, p := range l.Points {
 		point := probe.Point{
-			Name: p.Name, Place: p.Place, ReturnOf: p.ReturnOf, Role: p.Role, Entry: p.Entry && p.Absent[arch] == "",
+			Name: p.Name, Place: p.Place, ReturnOf: p.ReturnOf, Role: p.Role, Entry: p.Entry && p.on(arch),
 			Step: p.Step, Armed: p.Armed, Until: p.Until, When: p.When.For(arch), Aside: p.Aside,
-			Optional: p.Optional, Absent: p.Absent[arch], Stacks: p.Stacks, Source: l.source(p.Line),
+			Optional: p.Optional, Absent: p.absent(arch), Stacks: p.Stacks, Source: l.source(p.Line),
 		}
 		if p.Hits != nil {
 			point.Hits = &probe.Range{Least: p.Hits.Least, Most: p.Hits.Most}
@@ -37,6 +37,16 @@ func (l Lab) Plan(arch string) probe.Plan {
 	return plan
 }
 
+// absent says why an architecture does not have the point, "" where it has.
+func (p Point) absent(arch string) string {
+	if p.Only != "" && p.Only != arch {
+		return "it is the way of " + p.Only
+	}
+	return p.Absent[arch]
+}
+
+func (p Point) on(arch string) bool { return p.absent(arch) == "" }
+
 // source is a place in the lab's file, for errors.
 func (l Lab) source(line int) string { return fmt.Sprintf("%s:%d", l.file, line) }
 
@@ -52,6 +62,7 @@ func (l Lab) Rules(arch string) grade.Rules {
 			Name: p.Name, Role: p.Role, Entry: p.Entry, Step: p.Step, Anytime: p.Anytime, Hits: p.Hits,
 			After: p.After, Means: p.Means, Lifetime: p.Lifetime.For(arch), ReturnOf: p.ReturnOf,
 			Armed: p.Armed, Until: p.Until, Optional: p.Optional, Absent: p.Absent[arch],
+			Elsewhere: p.Only != "" && p.Only != arch,
 		}
 		for _, s := range p.Show {
 			point.Show = append(point.Show, grade.Show{Name: s.Name, Expr: s.Expr.For(arch)})

@@ -98,6 +98,8 @@ func TestSchemaAgrees(t *testing.T) {
 		"armed by several":          {"armed: ret_from_fork", "armed: [ret_from_fork, copy_thread]"},
 		"not required":              {"- point: copy_process\n", "- point: copy_process\n    required: false\n"},
 		"absent somewhere":          {"- point: copy_process\n", "- point: copy_process\n    absent: {riscv64: it has none}\n"},
+		"only somewhere":            {"- point: copy_process\n", "- point: copy_process\n    only: riscv64\n"},
+		"only on no machine":        {"- point: copy_process\n", "- point: copy_process\n    only: risc\n"},
 		"absent on no machine":      {"- point: copy_process\n", "- point: copy_process\n    absent: {risc: it has none}\n"},
 		"a task with a condition":   {"  child: the task that it makes", "  child: {means: the task that it makes, when: task.pid > 1}"},
 		"a task without a meaning":  {"  child: the task that it makes", "  child: {when: task.pid > 1}"},

@@ -37,7 +37,7 @@ func (f *Follower) Step(e trace.Event) (Step, bool) {
 		s.Stack = append(s.Stack, f.String())
 	}
 	s.Stacks = e.Stacks
-	if e.Symbol != e.Point {
+	if e.Symbol != f.view.place(e.Point) {
 		s.Why = f.view.why(e.Point)
 	}
 	if e.Task != nil {
@@ -63,6 +63,16 @@ func (v *view) line(p Point, e *trace.Event, r round) string {
 		return fmt.Sprintf("%d[%s]", t.PID, t.Comm)
 	}
 	return who(e.Task) + "/" + who(e.Parent) + " " + v.text(p.Lifetime, "", e, r)
+}
+
+// place is the logical place in the kernel that a point of the lab is.
+func (v *view) place(point string) string {
+	for _, p := range v.trace.Header.Points {
+		if p.Point == point && p.Place != "" {
+			return p.Place
+		}
+	}
+	return point
 }
 
 // why says why a point is the symbol that it is on this kernel.

@@ -75,7 +75,7 @@ func (r Rules) missing(h trace.Header) (missing map[string]bool, reasons map[str
 			why = h.Points[i].Missing
 		}
 		armed := len(p.Armed) == 0 || slices.ContainsFunc(p.Armed, func(name string) bool { return !missing[name] })
-		if why == "" && armed && !missing[p.ReturnOf] && r.told(p.Role, missing) {
+		if why == "" && !p.Elsewhere && armed && !missing[p.ReturnOf] && r.told(p.Role, missing) {
 			continue
 		}
 		missing[p.Name] = true

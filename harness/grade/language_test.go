@@ -103,7 +103,7 @@ func TestLanguageMissing(t *testing.T) {
 func TestFlagsAndSignals(t *testing.T) {
 	for n, want := range map[int]string{
 		0: "0", 17: "SIGCHLD", 0x4111: "CLONE_VM|CLONE_VFORK|SIGCHLD", 0x100: "CLONE_VM",
-		0x100000011: "SIGCHLD|0x100000000", 0x80000000: "CLONE_IO", 200: "signal 200",
+		0x1000000011: "SIGCHLD|0x1000000000", 0x80000000: "CLONE_IO", 200: "signal 200",
 	} {
 		if got := grade.Flags(n); got != want {
 			t.Errorf("flags(%#x) = %s, want %s", n, got, want)

@@ -58,6 +58,9 @@ type Point struct {
 	Until    string   // the point from which on it is not
 	Optional bool     // some kernel may not have it
 	Absent   string   // why this architecture does not have it
+	// Elsewhere: the point is another architecture's way to do what this one does
+	// in its own, so that nothing is missed.
+	Elsewhere bool
 }
 
 // Any is the role of a point at which any task may stop. Such points have no
@@ -162,6 +165,9 @@ func (p Point) hits() Range {
 	return *p.Hits
 }
 
+// here reports whether the architecture has the point.
+func (p Point) here() bool { return p.Absent == "" && !p.Elsewhere }
+
 func (r Rules) point(name string) (Point, bool) {
 	i := slices.IndexFunc(r.Points, func(p Point) bool { return p.Name == name })
 	if i < 0 {
@@ -171,7 +177,7 @@ func (r Rules) point(name string) (Point, bool) {
 }
 
 func (r Rules) entry() Point {
-	i := slices.IndexFunc(r.Points, func(p Point) bool { return p.Entry && p.Absent == "" })
+	i := slices.IndexFunc(r.Points, func(p Point) bool { return p.Entry && p.here() })
 	if i < 0 {
 		return Point{}
 	}
@@ -271,7 +277,7 @@ func (r Rules) validatePoints(bad func(path, format string, args ...any)) {
 		if p.Role == "" {
 			bad(path+".task", "a point without a task")
 		}
-		if p.Entry && p.Absent == "" {
+		if p.Entry && p.here() {
 			entries++
 			if !p.Step || p.hits().Least < 1 || p.ReturnOf != "" || p.Role == Any {
 				bad(path+".entry", "the entry is a step of the path, hit at least once, no return, and of one task")
