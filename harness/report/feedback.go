@@ -76,10 +76,7 @@ func (f *feedback) result(r grade.Result, several bool) {
 
 // story tells the first divergence, and then in short what else does not hold.
 func (f *feedback) story(r grade.Result) {
-	// Answers have a part of their own.
-	findings := slices.DeleteFunc(slices.Clone(r.Findings), func(x grade.Finding) bool {
-		return x.Kind == grade.FindAnswer
-	})
+	findings := slices.DeleteFunc(slices.Clone(r.Findings), ofAnswers)
 	if len(findings) == 0 {
 		return
 	}
@@ -109,6 +106,11 @@ func (f *feedback) story(r grade.Result) {
 			f.block(x.Text)
 		}
 	}
+}
+
+// ofAnswers reports whether a finding is told with the answers.
+func ofAnswers(x grade.Finding) bool {
+	return x.Kind == grade.FindAnswer || x.Kind == grade.FindSubmission && strings.Contains(x.Message, "answers.yaml")
 }
 
 // divergence tells where the run first went another way: what held until then,
@@ -186,6 +188,15 @@ func (f *feedback) questions(r grade.Result) {
 		mark := map[grade.Verdict]string{grade.Pass: "✅", grade.Fail: "❌", grade.Skip: "➖"}[c.Verdict]
 		f.item("%s **%s** (%d of %d) %s", mark, safe(c.Name), c.Score, c.MaxScore, safe(c.Prompt))
 		fmt.Fprintf(f, "  <br>%s\n", strings.Join(answerLines(c, safe), "\n  <br>"))
+	}
+	for _, x := range r.Findings {
+		if x.Kind == grade.FindSubmission && ofAnswers(x) {
+			if !heading {
+				f.line("### Your answers")
+			}
+			heading = true
+			f.item("⚠️ %s", safe(x.Message))
+		}
 	}
 	if heading {
 		f.WriteByte('\n')

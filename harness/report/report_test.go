@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"unicode/utf8"
 
@@ -25,9 +26,12 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
+// forkNew is the lab, which takes a while to load.
+var forkNew = sync.OnceValues(func() (labs.Lab, error) { return labs.Get("fork-new") })
+
 func rules(t testing.TB, arch string) grade.Rules {
 	t.Helper()
-	l, err := labs.Get("fork-new")
+	l, err := forkNew()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,8 +67,17 @@ func documents(t testing.TB) map[string]grade.Document {
 	}
 }
 
+// all are documents of runs and of submissions.
+func all(t testing.TB) map[string]grade.Document {
+	docs := documents(t)
+	for _, name := range []string{"submission", "compile"} {
+		docs[name] = submissions(t)[name]
+	}
+	return docs
+}
+
 func TestGolden(t *testing.T) {
-	for name, doc := range documents(t) {
+	for name, doc := range all(t) {
 		for _, format := range report.Formats() {
 			t.Run(name+"/"+format, func(t *testing.T) {
 				var b bytes.Buffer
