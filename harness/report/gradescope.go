@@ -4,13 +4,50 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"kernellab/harness/grade"
+	"kernellab/nearest"
 )
 
-// gradescopeResults is Gradescope's results.json. The top-level score is left
-// out: Gradescope then adds up the tests'.
+// Gradescope is how results are shown there. The zero value shows the tests to the
+// student and keeps what the autograder printed from them.
+type Gradescope struct {
+	// Visibility is of the tests and the output: see Visibilities.
+	Visibility string
+	// Hidden are the names of checks that count and that students do not see.
+	Hidden []string
+	// Stdout is the visibility of what the autograder printed, which may tell how
+	// a submission is judged; the default is hidden.
+	Stdout string
+}
+
+// Visibilities returns Gradescope's, the default of tests first.
+func Visibilities() []string {
+	return []string{"visible", "hidden", "after_due_date", "after_published"}
+}
+
+// Check refuses a visibility that there is not, and a hidden check that is none of
+// names.
+func (g Gradescope) Check(names []string) error {
+	for _, v := range []string{g.Visibility, g.Stdout} {
+		if v != "" && !slices.Contains(Visibilities(), v) {
+			return fmt.Errorf("unknown visibility %q%s: use %s", v, nearest.Suggest(v, Visibilities()), strings.Join(Visibilities(), ", "))
+		}
+	}
+	for _, name := range g.Hidden {
+		if !slices.Contains(names, name) {
+			return fmt.Errorf("no check or question %q to hide%s", name, nearest.Suggest(name, names))
+		}
+	}
+	return nil
+}
+
+// gradescopeResults is Gradescope's results.json. The top-level score is left out:
+// Gradescope then adds up the tests'. A submission that could not be graded has no
+// score anywhere, which Gradescope reports as an autograder that failed, and not
+// as a zero.
 type gradescopeResults struct {
 	ExecutionTime    float64           `json:"execution_time,omitempty"` // seconds
 	Output           string            `json:"output"`
@@ -24,46 +61,85 @@ type gradescopeResults struct {
 }
 
 type gradescopeTest struct {
-	Score     int               `json:"score"`
-	MaxScore  int               `json:"max_score"`
-	Status    string            `json:"status"` // passed or failed
-	Name      string            `json:"name"`
-	Number    string            `json:"number"`
-	Output    string            `json:"output,omitempty"`
-	Tags      []string          `json:"tags"`
-	ExtraData map[string]string `json:"extra_data"`
+	Score        *int              `json:"score,omitempty"` // nil: not graded
+	MaxScore     int               `json:"max_score"`
+	Status       string            `json:"status,omitempty"` // passed or failed
+	Name         string            `json:"name"`
+	NameFormat   string            `json:"name_format"`
+	Number       string            `json:"number"`
+	Output       string            `json:"output,omitempty"`
+	OutputFormat string            `json:"output_format"`
+	Tags         []string          `json:"tags"`
+	Visibility   string            `json:"visibility"`
+	ExtraData    map[string]string `json:"extra_data"`
 }
 
-func gradescope(w io.Writer, doc grade.Document) error {
-	out := gradescopeResults{
-		OutputFormat: "text", TestOutputFormat: "text", TestNameFormat: "text",
-		// What the harness prints may tell how a submission is judged; the
-		// results say all that is for the student.
-		Visibility: "visible", StdoutVisibility: "hidden",
-		ExtraData: map[string]string{"schema": grade.Schema},
-		Tests:     []gradescopeTest{},
-	}
+// Write writes a document as results.json.
+func (g Gradescope) Write(w io.Writer, doc grade.Document) error {
+	out := g.empty(string(verdictOf(doc)))
+	graded := doc.ExitCode() != grade.ExitError
+	secret := false // a hidden check does not hold, which the findings tell
 	var text []string
 	for i, r := range doc.Results {
 		out.ExecutionTime += r.Duration.Seconds()
-		text = append(text, fmt.Sprintf("%s: %s, %d of %d", id(r), r.Verdict, r.Score, r.MaxScore))
-		if r.Verdict == grade.Error {
-			text = append(text, "This could not be graded, which is not your mistake: "+plain(r.Error)+". Tell your instructor.")
+		for j, c := range r.Checks {
+			test := g.test(fmt.Sprintf("%d.%d", i+1, j+1), r, c, graded)
+			out.Tests = append(out.Tests, test)
+			secret = secret || test.Visibility == "hidden" && g.visibility() != "hidden" && c.Verdict != grade.Pass
 		}
-		if f := findings(r); f != "" {
+	}
+	for _, r := range doc.Results {
+		switch {
+		case r.Verdict == grade.Error:
+			text = append(text, id(r)+": error", notYours+plain(r.Error)+". Tell your instructor.")
+			continue
+		case !graded:
+			text = append(text, id(r)+": not counted, as another part could not be graded")
+			continue
+		case len(g.Hidden) > 0:
+			text = append(text, id(r)) // a sum would tell what is hidden
+		default:
+			text = append(text, fmt.Sprintf("%s: %s, %d of %d", id(r), r.Verdict, r.Score, r.MaxScore))
+		}
+		if f := findings(r); f != "" && !secret {
 			text = append(text, f)
 		}
 		for _, n := range r.Notes {
 			text = append(text, "note: "+plain(n))
-		}
-		for j, c := range r.Checks {
-			out.Tests = append(out.Tests, gradescopeCheck(fmt.Sprintf("%d.%d", i+1, j+1), r, c))
 		}
 	}
 	if len(doc.Results) == 0 {
 		text = append(text, "Nothing was graded. Tell your instructor.")
 	}
 	out.Output = strings.Join(text, "\n")
+	return out.write(w)
+}
+
+// notYours begins what a student reads of a submission that was not graded.
+const notYours = "This could not be graded, which is not your mistake: "
+
+// WriteUnfinished writes the results.json of an autograder that has not come to an
+// end, and says why: valid, with no score.
+func (g Gradescope) WriteUnfinished(w io.Writer, why string) error {
+	out := g.empty(string(grade.Error))
+	out.Output = notYours + plain(why) + ". Submit again, or tell your instructor."
+	return out.write(w)
+}
+
+func (g Gradescope) empty(verdict string) gradescopeResults {
+	stdout := g.Stdout
+	if stdout == "" {
+		stdout = "hidden"
+	}
+	return gradescopeResults{
+		OutputFormat: "text", TestOutputFormat: "text", TestNameFormat: "text",
+		Visibility: g.visibility(), StdoutVisibility: stdout,
+		ExtraData: map[string]string{"schema": grade.Schema, "verdict": verdict},
+		Tests:     []gradescopeTest{},
+	}
+}
+
+func (out gradescopeResults) write(w io.Writer) error {
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
 	e.SetEscapeHTML(false)
@@ -73,18 +149,35 @@ func gradescope(w io.Writer, doc grade.Document) error {
 	return nil
 }
 
-func gradescopeCheck(number string, r grade.Result, c grade.Check) gradescopeTest {
-	status := "failed"
-	if c.Verdict == grade.Pass {
-		status = "passed"
+func (g Gradescope) visibility() string {
+	if g.Visibility == "" {
+		return Visibilities()[0]
 	}
+	return g.Visibility
+}
+
+func (g Gradescope) test(number string, r grade.Result, c grade.Check, graded bool) gradescopeTest {
 	name := plain(c.Name)
 	if r.Arch != "" {
 		name = plain(r.Arch) + ": " + name
 	}
-	return gradescopeTest{
-		Score: c.Score, MaxScore: c.MaxScore, Status: status, Name: name, Number: number,
-		Output: strings.Join(detail(c), "\n"), Tags: []string{r.Lab, r.Arch},
+	visibility := g.visibility()
+	if slices.Contains(g.Hidden, c.Name) {
+		visibility = "hidden"
+	}
+	test := gradescopeTest{
+		MaxScore: c.MaxScore, Name: name, NameFormat: "text", Number: number,
+		Output: strings.Join(detail(c), "\n"), OutputFormat: "text", Visibility: visibility, Tags: []string{r.Lab, r.Arch},
 		ExtraData: map[string]string{"verdict": string(c.Verdict), "kernel": r.Kernel},
 	}
+	if graded {
+		test.Score, test.Status = &c.Score, "failed"
+		if c.Verdict == grade.Pass {
+			test.Status = "passed"
+		}
+	}
+	return test
 }
+
+// verdictOf is the worst of a document's verdicts.
+func verdictOf(doc grade.Document) grade.Verdict { return Graded{Document: doc}.Verdict() }

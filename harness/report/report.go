@@ -1,12 +1,14 @@
 // Package report shows verdicts: to a person on a terminal, live or afterwards,
-// and to programs as JSON, JUnit XML, KTAP and Gradescope's results.json.
+// and to programs as JSON, JUnit XML, KTAP, and the results that Gradescope and
+// GitHub Classroom read. They are of runs, of labs on many kernels, or of a class.
 //
 // It decides nothing: every format says what the verdict document says. What a
 // program in the guest printed, or called itself, is untrusted, and reaches a
 // terminal with its control characters made visible.
 //
 // The formats follow the JUnit schema of the Jenkins xUnit plugin, the kernel's
-// Documentation/dev-tools/ktap.rst, and Gradescope's autograder specification.
+// Documentation/dev-tools/ktap.rst, Gradescope's autograder specification, and what
+// GitHub Classroom's autograding reporter reads.
 package report
 
 import (
@@ -26,11 +28,12 @@ const (
 	FormatJUnit      = "junit"
 	FormatKTAP       = "ktap"
 	FormatGradescope = "gradescope"
+	FormatClassroom  = "classroom"
 )
 
 // Formats returns the formats, text first.
 func Formats() []string {
-	return []string{FormatText, FormatJSON, FormatJUnit, FormatKTAP, FormatGradescope}
+	return []string{FormatText, FormatJSON, FormatJUnit, FormatKTAP, FormatGradescope, FormatClassroom}
 }
 
 // FormatError says that there is no such format.
@@ -76,7 +79,9 @@ func Write(w io.Writer, format string, doc grade.Document, s Style) error {
 	case FormatKTAP:
 		return ktap(w, doc)
 	case FormatGradescope:
-		return gradescope(w, doc)
+		return Gradescope{}.Write(w, doc)
+	case FormatClassroom:
+		return classroom(w, doc)
 	}
 	return CheckFormat(format)
 }

@@ -315,14 +315,17 @@ func unpassed(checks []CheckRate) []string {
 // answers to questions, whose truth differs, are not.
 func (c Class) differing() []group {
 	return grouped(c, func(g Graded) (string, string) {
-		verdicts := map[string]grade.Verdict{}
+		passed := map[string]bool{}
 		for _, r := range g.Document.Results {
 			for _, check := range r.Checks {
-				before, ok := verdicts[check.Name]
-				if ok && before != check.Verdict && before != grade.Skip && check.Verdict != grade.Skip {
+				if r.Verdict == grade.Error || check.Kind == grade.KindQuestion {
+					continue
+				}
+				holds := check.Verdict == grade.Pass
+				if before, ok := passed[check.Name]; ok && before != holds {
 					return "", plain(check.Name)
 				}
-				verdicts[check.Name] = check.Verdict
+				passed[check.Name] = holds
 			}
 		}
 		return "", ""
