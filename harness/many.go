@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -35,9 +34,10 @@ type Finished struct {
 	Took   time.Duration
 }
 
-// Many runs many jobs, several at a time. The zero value runs one a CPU.
+// Many runs many jobs, several at a time. The zero value runs as
+// many as there is Room for.
 type Many struct {
-	AtOnce int // jobs at a time, 0 is one a CPU
+	AtOnce int // jobs at a time, 0 is as many as there is Room for
 	// Do runs one job, nil is Run.
 	Do func(context.Context, Job) (*Outcome, error)
 	// The observers take the job's index. They are called from several
@@ -63,7 +63,7 @@ func (e *JobError) Unwrap() error { return e.Err }
 func (m Many) Run(ctx context.Context, jobs []Pending) ([]Finished, error) {
 	atOnce := m.AtOnce
 	if atOnce <= 0 {
-		atOnce = runtime.NumCPU()
+		atOnce = Room()
 	}
 	out := make([]Finished, len(jobs))
 	turn := make(chan int)

@@ -39,11 +39,11 @@ type app struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	cache          *images.Cache
-	code           int  // exit code of a command that ran to its end
-	entered        bool // a command began: errors before that are the caller's usage
+	code           int           // exit code of a command that ran to its end
+	entered        bool          // a command began: errors before that are the caller's usage
+	styled         *report.Style // of standard output, when stdout goes there by a detour
 
-	measure sync.Once
-	host    harness.Host
+	host func() harness.Host // measured once
 }
 
 // usageError is a mistake of the caller.
@@ -55,7 +55,7 @@ func (e usageError) Unwrap() error { return e.error }
 
 // run is the whole program: it returns the exit code.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, cache: &images.Cache{}}
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, cache: &images.Cache{}, host: sync.OnceValue(harness.MeasureHost)}
 	a.cache.Warn = func(text string) { fmt.Fprintf(stderr, "lab: warning: %s\n", text) }
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
@@ -83,8 +83,10 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 
 // slowness is by how much the host is slower than usual for one of atOnce runs.
 func (a *app) slowness(atOnce int) float64 {
-	a.measure.Do(func() { a.host = harness.MeasureHost() })
-	return a.host.Slowness(atOnce)
+	if a.host == nil {
+		return harness.MeasureHost().Slowness(atOnce)
+	}
+	return a.host().Slowness(atOnce)
 }
 
 // explain prints an error that is not the caller's, with the end of the guest's
@@ -170,6 +172,9 @@ func terminal(w io.Writer) (bool, int) {
 // style is how text for people is written to standard output: with colour only
 // on a terminal, and not where NO_COLOR is set.
 func (a *app) style() report.Style {
+	if a.styled != nil {
+		return *a.styled
+	}
 	tty, width := terminal(a.stdout)
 	if !tty {
 		return report.Style{Width: 100}

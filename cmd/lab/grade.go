@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"kernellab/harness"
 	"kernellab/harness/class"
 	"kernellab/harness/grade"
 	"kernellab/harness/report"
@@ -73,7 +73,7 @@ graded.`,
 	fl.StringArrayVar(&f.kernels, "kernel", nil, "kernel: series, version or image file; may be repeated")
 	fl.StringVar(&f.submissions, "submissions", "", "folder of the submissions")
 	fl.StringVar(&f.out, "out", "", "folder for the results")
-	fl.IntVar(&f.jobs, "jobs", 0, "submissions at a time (default: one a CPU)")
+	fl.IntVar(&f.jobs, "jobs", 0, "submissions at a time (default: as many as processors and memory allow)")
 	fl.StringVar(&f.shard, "shard", "", "grade the I-th of N parts of the class: I/N")
 	fl.DurationVar(&f.timeout, "timeout", 0, "limit of the boot and of the program, each (default: by the host's speed)")
 	fl.BoolVar(&f.again, "again", false, "grade also what was graded before")
@@ -102,7 +102,7 @@ func (f gradeFlags) check(l labs.Lab) (class.Shard, error) {
 	case f.out == "":
 		return shard, usagef("lab grade needs a folder for the results: --out DIR")
 	case f.jobs < 0:
-		return shard, usagef("--jobs %d: want 1 or more, or 0 for one a CPU", f.jobs)
+		return shard, usagef("--jobs %d: want 1 or more, or 0 for as many as processors and memory allow", f.jobs)
 	case f.timeout < 0:
 		return shard, usagef("--timeout %s: want a positive time", f.timeout)
 	}
@@ -124,7 +124,7 @@ func (f gradeFlags) atOnce() int {
 	if f.jobs > 0 {
 		return f.jobs
 	}
-	return runtime.GOMAXPROCS(0) // which a control group's limit lowers
+	return harness.Room()
 }
 
 // grade grades a class.

@@ -68,7 +68,7 @@ with --strict every change does.`,
 	fl.StringVar(&f.out, "out", "", "folder for the traces, consoles, verdicts and QEMU command lines, a folder a run")
 	fl.DurationVar(&f.timeout, "timeout", 0, "limit of the boot and of the program, each (default: by the host's speed)")
 	fl.BoolVar(&f.cold, "cold", false, "boot the kernels instead of starting from snapshots of booted guests")
-	fl.IntVar(&f.jobs, "jobs", 0, "runs at a time (default: one a CPU)")
+	fl.IntVar(&f.jobs, "jobs", 0, "runs at a time (default: as many as processors and memory allow)")
 	fl.StringVar(&f.baseline, "baseline", "", "file to compare with")
 	fl.BoolVar(&f.update, "update-baseline", false, "record what each kernel showed in the file of --baseline")
 	fl.BoolVar(&f.strict, "strict", false, "let no change from the baseline pass, renames included")
@@ -81,7 +81,7 @@ with --strict every change does.`,
 func (f matrixFlags) check() error {
 	switch {
 	case f.jobs < 0:
-		return usagef("--jobs %d: want 1 or more, or 0 for one a CPU", f.jobs)
+		return usagef("--jobs %d: want 1 or more, or 0 for as many as processors and memory allow", f.jobs)
 	case f.update && f.baseline == "":
 		return usagef("--update-baseline records into the file of --baseline: name one, such as --baseline labs/baseline.json")
 	case f.strict && f.baseline == "":

@@ -64,6 +64,14 @@ func (p *progress) Say(format string, args ...any) {
 	fmt.Fprintf(p.w, "lab: "+format+"\n", args...)
 }
 
+// Write writes what is not progress, so that the two do not mix.
+func (p *progress) Write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.finish()
+	return p.w.Write(b)
+}
+
 // Done takes a bar off the screen.
 func (p *progress) Done() {
 	p.mu.Lock()

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -30,6 +31,9 @@ type runFlags struct {
 	timeout time.Duration
 	cold    bool
 	verbose bool
+	jobs    int
+	atOnce  int    // of how many runs this is one
+	who     string // in front of what one of several runs says of itself
 	at      string
 	rewind  int
 
@@ -66,6 +70,9 @@ answers are graded; lab init begins a submission.`,
 			if err != nil {
 				return err
 			}
+			if f.jobs < 0 {
+				return usagef("--jobs %d: want 1 or more, or 0 for as many as processors and memory allow", f.jobs)
+			}
 			if err := checkBack(lab, f); err != nil {
 				return err
 			}
@@ -91,6 +98,7 @@ answers are graded; lab init begins a submission.`,
 	fl.StringVar(&f.at, "at", "", "when the run is over, stop in it again at this point and show all there is")
 	fl.IntVar(&f.rewind, "rewind", 0, "the same at the stop that is `N` from the end: 1 is the last")
 	fl.StringVar(&f.submission, "submission", "", "grade what a student handed in: a folder or an archive with prog.go or prog.c and answers.yaml")
+	fl.IntVar(&f.jobs, "jobs", 0, "runs at a time, where several kernels are named (default: as many as processors and memory allow)")
 	fl.BoolVarP(&f.verbose, "verbose", "v", false, "also tell the stops that are no step, and what the run cost")
 	cmd.RegisterFlagCompletionFunc("kernel", a.kernelCompletion)
 	return cmd
@@ -118,20 +126,11 @@ func (a *app) run(ctx context.Context, l labs.Lab, f runFlags) error {
 	if err != nil {
 		return errors.Join(err, a.ungraded(l, f.format, err))
 	}
-	doc := grade.NewDocument()
-	for i, t := range targets {
-		if i > 0 && f.format == "text" {
-			fmt.Fprintln(a.stdout)
-		}
-		result, err := a.runKept(ctx, l, t, f, len(targets), p)
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if err != nil {
-			return err
-		}
-		doc.Results = append(doc.Results, result)
+	results, err := a.runEach(ctx, l, targets, f, p)
+	if err != nil {
+		return err
 	}
+	doc := grade.NewDocument(results...)
 	if f.out != "" && len(targets) > 1 {
 		if err := writeVerdict(f.out, doc); err != nil {
 			return err
@@ -147,6 +146,51 @@ func (a *app) run(ctx context.Context, l labs.Lab, f runFlags) error {
 		return nil
 	}
 	return report.Write(a.stdout, f.format, doc, a.style())
+}
+
+// runEach runs the lab on all targets, several at a time, and shows each run as
+// if it were alone.
+func (a *app) runEach(ctx context.Context, l labs.Lab, targets []target, f runFlags, p *progress) ([]grade.Result, error) {
+	if f.atOnce = f.jobs; f.atOnce == 0 {
+		f.atOnce = harness.Room()
+	}
+	f.atOnce = min(f.atOnce, len(targets))
+	results, errs := make([]grade.Result, len(targets)), make([]error, len(targets))
+	order := newTurns(a.stdout, len(targets))
+	style := a.style()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	next := make(chan int)
+	var workers sync.WaitGroup
+	for range f.atOnce {
+		workers.Go(func() {
+			for i := range next {
+				one, f := *a, f // a run's own
+				one.stdout, one.stderr, one.styled = order.writer(i), p, &style
+				if len(targets) > 1 {
+					f.who = fmt.Sprintf("%s (%s): ", targets[i].image.Release, targets[i].arch.Name)
+				}
+				if i > 0 && f.format == "text" {
+					fmt.Fprintln(one.stdout)
+				}
+				results[i], errs[i] = one.runKept(ctx, l, targets[i], f, len(targets), p)
+				if errs[i] = errors.Join(errs[i], order.end(i)); errs[i] != nil {
+					cancel() // nowhere to write to: the rest is in vain
+				}
+			}
+		})
+	}
+	for i := range targets {
+		next <- i
+	}
+	close(next)
+	workers.Wait()
+	for _, err := range errs {
+		if err != nil && !errors.Is(err, context.Canceled) {
+			return nil, err
+		}
+	}
+	return results, ctx.Err()
 }
 
 // ungraded gives a program that reads the document one for a run that could not
@@ -246,6 +290,7 @@ func writeVerdict(dir string, doc grade.Document) error {
 
 // runOne prepares and runs the lab on one kernel.
 func (a *app) runOne(ctx context.Context, l labs.Lab, t target, f runFlags, dir string, p *progress) (grade.Result, error) {
+	say := func(format string, args ...any) { p.Say("%s%s", f.who, fmt.Sprintf(format, args...)) }
 	store, err := a.snapshots(p)
 	if err != nil {
 		return grade.Result{}, err
@@ -258,10 +303,10 @@ func (a *app) runOne(ctx context.Context, l labs.Lab, t target, f runFlags, dir 
 	job := harness.Job{
 		Lab: l.Name, Arch: t.arch, Image: t.image, Kernel: t.path, Initrd: initrd,
 		Program: program, ProgramName: l.Name, Plan: l.Plan(t.arch.Name), Rules: rules,
-		Timeout: f.timeout, BootTimeout: f.timeout, Slowness: a.slowness(1), Out: dir,
+		Timeout: f.timeout, BootTimeout: f.timeout, Slowness: a.slowness(f.atOnce), Out: dir,
 		Snapshots: store, Cold: f.cold,
-		Stage: func(what string) { p.Say("%s", what) },
-		Again: func(err error) { p.Say("%v; this happens to stock kernels under emulation, trying once more", err) },
+		Stage: func(what string) { say("%s", what) },
+		Again: func(err error) { say("%v; this happens to stock kernels under emulation, trying once more", err) },
 	}
 	if f.submitted != nil {
 		return a.runSubmitted(ctx, f, job, p)
@@ -278,16 +323,16 @@ func (a *app) runOne(ctx context.Context, l labs.Lab, t target, f runFlags, dir 
 	live := report.NewLive(a.stdout, rules, a.style())
 	job.Began = func(h trace.Header, m *harness.Machine) {
 		if m.Restored > 0 {
-			p.Say("started from a snapshot in %.2f s", m.Restored.Seconds())
+			say("started from a snapshot in %.2f s", m.Restored.Seconds())
 		} else {
-			p.Say("booted in %.1f s", m.Boot.Seconds())
+			say("booted in %.1f s", m.Boot.Seconds())
 		}
 		show(live.Kernel(h))
 	}
 	job.Event = func(e trace.Event) {
 		show(live.Event(e))
 		if f.verbose && e.Aside != "" {
-			p.Say("aside: %s by %d[%s]: %s", e.Point, e.Task.PID, e.Task.Comm, e.Aside)
+			say("aside: %s by %d[%s]: %s", e.Point, e.Task.PID, e.Task.Comm, e.Aside)
 		}
 	}
 	out, err := harness.Run(ctx, job)
@@ -299,7 +344,7 @@ func (a *app) runOne(ctx context.Context, l labs.Lab, t target, f runFlags, dir 
 		return out.Result, fmt.Errorf("write the report: %w", written)
 	}
 	if f.verbose {
-		p.Say("%d exchanges with the gdbstub, %.2f s from the program's release to its end", out.Trips, out.Drive.Seconds())
+		say("%d exchanges with the gdbstub, %.2f s from the program's release to its end", out.Trips, out.Drive.Seconds())
 	}
 	if f.back() {
 		if err := a.goBack(ctx, l, t, f, initrd, out.Trace, p); err != nil {
