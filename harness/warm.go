@@ -81,6 +81,34 @@ func (j Job) boot(ctx context.Context, start func(context.Context) (*Machine, er
 	return m, err
 }
 
+// TryBoot boots the job's machine, ends it and counts how the boot ended. It
+// reports whether the guest came up without an oops.
+func (j Job) TryBoot(ctx context.Context) (clean bool, err error) {
+	_, err = j.boot(ctx, func(ctx context.Context) (*Machine, error) {
+		var text bytes.Buffer
+		m, err := await(ctx, j.config(), j.Image.Release, asked(j.BootTimeout, bootLimit, j.slowness()), j.slowness(), &text)
+		if err != nil {
+			return nil, err
+		}
+		m.Close() // and with it, what writes to text
+		return nil, m.unclean(strings.Split(text.String(), "\n"))
+	})
+	if isOops(err) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// unclean returns what an oops on the console of a machine that came up all the
+// same is, or nil.
+func (m *Machine) unclean(console []string) error {
+	why := died(console)
+	if why == "" {
+		return nil
+	}
+	return &GuestError{What: "did not come up clean", Kernel: m.kernel, Console: console[max(0, len(console)-tailLines):], Oops: true, Err: errors.New(why)}
+}
+
 // warm starts the machine from its snapshot.
 func (j Job) warm(ctx context.Context, c qemu.Config, console io.Writer) (*Machine, error) {
 	key, err := j.key(ctx, c)
@@ -189,9 +217,8 @@ func (j Job) snapshotOnce(ctx context.Context, c qemu.Config, d *snapshot.Draft)
 		return err
 	}
 	m.Close() // and with it, what writes to text
-	lines := strings.Split(text.String(), "\n")
-	if why := died(lines); why != "" {
-		return &GuestError{What: "did not come up clean", Kernel: j.Image.Release, Console: lines[max(0, len(lines)-tailLines):], Oops: true, Err: errors.New(why)}
+	if err := m.unclean(strings.Split(text.String(), "\n")); err != nil {
+		return err
 	}
 	d.Boot = m.Boot
 	if _, err = d.State.Write(state); err == nil {

@@ -56,21 +56,43 @@ func tools() []tool {
 const keyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 func (a *app) doctorCommand() *cobra.Command {
-	var format string
+	var format, arch string
 	var install bool
+	var boots int
+	var kernels []string
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "What this host has and lacks, and the command that mends each",
-		Args:  noArgs,
+		Long: `doctor shows what this host has and lacks, and how often each kernel came up when
+it was booted here: a stock kernel may die by itself under emulation.
+
+--boots N boots each kernel of the cache, or those of --kernel, N times and counts.`,
+		Example: "  lab doctor\n  lab doctor --install\n  lab doctor --boots 100 --kernel 6.1 --arch x86_64",
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			switch {
+			case boots < 0:
+				return usagef("--boots %d: want 1 or more", boots)
+			case boots == 0 && len(kernels) > 0:
+				return usagef("--kernel says which kernels to boot: add --boots N")
+			}
 			if install {
 				if err := a.install(cmd.Context()); err != nil {
+					return err
+				}
+			}
+			if boots > 0 {
+				if err := a.countBoots(cmd.Context(), boots, arch, kernels); err != nil {
 					return err
 				}
 			}
 			return a.doctor(cmd.Context(), format)
 		},
 	}
+	archFlag(cmd, &arch, "all")
+	cmd.Flags().IntVar(&boots, "boots", 0, "boot kernels `N` times each and count how many come up")
+	cmd.Flags().StringArrayVar(&kernels, "kernel", nil, "kernel to boot: series, version or image file; may be repeated (default: all in the cache)")
+	cmd.RegisterFlagCompletionFunc("kernel", a.kernelCompletion)
 	cmd.Flags().BoolVar(&install, "install", false, "install what is missing with apt-get (with sudo when not root)")
 	textOrJSON(cmd, &format)
 	return cmd

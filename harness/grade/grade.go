@@ -50,7 +50,7 @@ func grade(t *trace.Trace, reference *view, r Rules, handed []Finding) Result {
 	}
 	g := &grader{view: v, result: &res}
 	for _, f := range handed {
-		g.findings = append(g.findings, placed{Finding: f})
+		g.findings = append(g.findings, placed{0, f})
 	}
 	// Findings of the same place are told in this order, causes first.
 	n := len(res.Checks) - len(r.questionChecks())
@@ -131,7 +131,6 @@ type grader struct {
 type placed struct {
 	seq int
 	Finding
-	follows bool // from what another finding tells
 }
 
 // check returns the check at index i of the result's: sequence, hits, the rules'
@@ -145,7 +144,7 @@ func (g *grader) find(seq int, kind, point, message string, args ...any) {
 			f.Step = i + 1
 		}
 	}
-	g.findings = append(g.findings, placed{seq, f, kind != FindEdge && g.follows(point)})
+	g.findings = append(g.findings, placed{seq, f})
 }
 
 // settle gives a check its verdict and score.

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"kernellab/harness"
+	"kernellab/harness/snapshot"
+	"kernellab/images"
+)
+
+// countBoots boots kernels n times each and leaves in the cache how many came up,
+// which is what lab doctor shows: the named kernels, or all of the cache.
+func (a *app) countBoots(ctx context.Context, n int, arch string, kernels []string) error {
+	p := newProgress(a.stderr)
+	defer p.Done()
+	targets, err := a.bootTargets(ctx, arch, kernels, p)
+	if err != nil {
+		return err
+	}
+	store, err := a.snapshots(p)
+	if err != nil {
+		return err
+	}
+	for _, t := range targets {
+		base, err := a.cache.Base(ctx, t.arch.GOARCH, p.Report)
+		if err != nil {
+			return err
+		}
+		if err := a.countTarget(ctx, n, t, base, store, p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bootTargets finds the kernels that are named, or all that need not be fetched.
+func (a *app) bootTargets(ctx context.Context, arch string, kernels []string, p *progress) ([]target, error) {
+	if len(kernels) > 0 {
+		return a.targets(ctx, arch, kernels, a.cache.Fetch, p)
+	}
+	machines, err := archs(arch)
+	if err != nil {
+		return nil, err
+	}
+	var found []target
+	for _, m := range machines {
+		some, err := a.cache.Kernels(m.Name)
+		if err != nil {
+			return nil, err
+		}
+		for _, k := range some {
+			cached := func(context.Context, string, string, images.Progress) (images.Kernel, error) { return k, nil }
+			t, err := a.targets(ctx, m.Name, []string{k.Release}, cached, p)
+			if err != nil {
+				return nil, err
+			}
+			found = append(found, t...)
+		}
+	}
+	if len(found) == 0 {
+		return nil, usagef("no kernel in the cache: name one with --kernel, or fetch some with lab kernels fetch")
+	}
+	return found, nil
+}
+
+// countTarget boots one kernel n times.
+func (a *app) countTarget(ctx context.Context, n int, t target, initrd string, store *snapshot.Store, p *progress) error {
+	job := harness.Job{Arch: t.arch, Image: t.image, Kernel: t.path, Initrd: initrd, Snapshots: store, Slowness: a.slowness(min(harness.Room(), n))}
+	name := fmt.Sprintf("%s (%s)", t.image.Release, t.arch.Name)
+	p.Say("booting %s %d times", name, n)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var left, done, died atomic.Int64
+	left.Store(int64(n))
+	var workers sync.WaitGroup
+	for range min(harness.Room(), n) {
+		workers.Go(func() {
+			for left.Add(-1) >= 0 && ctx.Err() == nil {
+				clean, err := job.TryBoot(ctx)
+				if err != nil {
+					cancel(fmt.Errorf("boot %s: %w", name, err))
+					return
+				}
+				if !clean {
+					died.Add(1)
+				}
+				if count := done.Add(1); count%10 == 0 || count == int64(n) {
+					p.Say("%s: %d of %d booted, %d of them died of their own", name, count, n, died.Load())
+				}
+			}
+		})
+	}
+	workers.Wait()
+	return context.Cause(ctx)
+}
