@@ -55,6 +55,7 @@ type Lab struct {
 
 	program fs.FS
 	file    string // lab.yaml, as errors name it
+	outside bool
 }
 
 // Task is a role: a task that has a part in the lab.
@@ -160,9 +161,9 @@ func All() ([]Lab, error) { return Load(course) }
 // Get returns one lab of the course, or a *NotFoundError. What is wrong with the
 // others is no concern of its.
 func Get(wanted string) (Lab, error) {
-	if name.MatchString(wanted) {
+	if nameOfLab.MatchString(wanted) {
 		if _, err := fs.Stat(course, path.Join(wanted, "lab.yaml")); err == nil {
-			return load(course, wanted)
+			return load(course, wanted, path.Join("labs", wanted))
 		}
 	}
 	all, err := All()
@@ -199,7 +200,7 @@ func Load(fsys fs.FS) ([]Lab, error) {
 	var labs []Lab
 	var errs *multierror.Error
 	for _, f := range files {
-		lab, err := load(fsys, path.Dir(f))
+		lab, err := load(fsys, path.Dir(f), path.Join("labs", path.Dir(f)))
 		if err != nil {
 			errs = multierror.Append(errs, err)
 			continue
@@ -224,8 +225,9 @@ func listErrors(errs []error) string {
 	return strings.Join(lines, "\n")
 }
 
-func load(fsys fs.FS, dir string) (Lab, error) {
-	file := path.Join("labs", dir, "lab.yaml")
+// load reads the lab in a folder of fsys; shown is that folder's name in errors.
+func load(fsys fs.FS, dir, shown string) (Lab, error) {
+	file := path.Join(shown, "lab.yaml")
 	data, err := read(fsys, path.Join(dir, "lab.yaml"))
 	if err != nil {
 		return Lab{}, &Error{File: file, Err: err}
@@ -239,11 +241,11 @@ func load(fsys fs.FS, dir string) (Lab, error) {
 	}
 	readme, err := read(fsys, path.Join(dir, "README.md"))
 	if err != nil {
-		return Lab{}, &Error{File: path.Join("labs", dir, "README.md"), Err: fmt.Errorf("every lab has a handout: %w", err)}
+		return Lab{}, &Error{File: path.Join(shown, "README.md"), Err: fmt.Errorf("every lab has a handout: %w", err)}
 	}
 	lab.Handout = string(readme)
 	if lab.program, err = program(fsys, dir); err != nil {
-		return Lab{}, &Error{File: path.Join("labs", dir), Err: err}
+		return Lab{}, &Error{File: shown, Err: err}
 	}
 	return lab, nil
 }

@@ -236,12 +236,12 @@ func (r *reader) check(i int, n ast.Node, lab *Lab) {
 	lab.Checks = append(lab.Checks, c)
 }
 
-// name is what labs are called: a folder, and a word on the command line.
-var name = regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`)
+// nameOfLab is what labs are called: a folder, and a word on the command line.
+var nameOfLab = regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`)
 
 // validate reports what is wrong beyond the shape of the file.
 func (r *reader) validate(lab Lab) {
-	if !name.MatchString(lab.Name) {
+	if !nameOfLab.MatchString(lab.Name) {
 		r.bad(r.lines["name"], "name %q: want small letters, digits and hyphens", lab.Name)
 	}
 	r.roles(lab)

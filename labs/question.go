@@ -149,7 +149,7 @@ func (r *reader) tolerance(to *grade.Tolerance) func(pair) {
 // asked reports what is wrong between the questions and what is handed in.
 func (r *reader) asked(lab Lab) {
 	for i, q := range lab.Questions {
-		if !name.MatchString(q.Name) {
+		if !nameOfLab.MatchString(q.Name) {
 			r.bad(r.lines[fmt.Sprintf("questions[%d].name", i)], "name %q: want small letters, digits and hyphens", q.Name)
 		}
 	}

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -125,7 +127,7 @@ Exit codes: 0 passed · 1 failed · 2 wrong usage · 3 could not grade`,
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return flagError(cmd, err) })
 	root.AddCommand(
-		a.runCommand(), a.gradeCommand(), a.initCommand(), a.matrixCommand(), a.checkCommand(), a.listCommand(), a.showCommand(),
+		a.runCommand(), a.gradeCommand(), a.initCommand(), a.newCommand(), a.matrixCommand(), a.checkCommand(), a.listCommand(), a.showCommand(),
 		a.debugCommand(), a.shellCommand(), a.kernelsCommand(), a.doctorCommand(), a.cleanCommand(),
 	)
 	root.AddCommand(a.lookCommands()...)
@@ -199,11 +201,25 @@ func labNames() []string {
 	return names
 }
 
-// getLab finds a lab of the course.
+// getLab finds a lab of the course, or reads the one in a folder: a path has a
+// slash, as a kernel's has.
 func getLab(name string) (labs.Lab, error) {
+	if strings.Contains(name, "/") || name == "." || name == ".." {
+		l, err := labs.Open(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			err = fmt.Errorf("%w: lab new writes a folder that is a lab", err)
+		}
+		if err != nil {
+			return l, usageError{err}
+		}
+		return l, nil
+	}
 	l, err := labs.Get(name)
 	var missing *labs.NotFoundError
 	if errors.As(err, &missing) {
+		if _, serr := os.Stat(filepath.Join(name, "lab.yaml")); serr == nil {
+			err = fmt.Errorf("no lab %q in the course; for the one in the folder of that name write ./%s", name, name)
+		}
 		return l, usageError{err}
 	}
 	return l, err

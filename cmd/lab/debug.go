@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"kernellab/harness/kernel"
 	"kernellab/harness/qemu"
 	"kernellab/labs"
 )
@@ -56,7 +57,11 @@ func (a *app) debug(ctx context.Context, l labs.Lab, machine, spec string, noGDB
 		return err
 	}
 	t := targets[0]
-	initrd, err := a.shellInitramfs(ctx, t.arch, p)
+	var more []labs.Lab
+	if l.Outside() {
+		more = append(more, l)
+	}
+	initrd, err := a.shellInitramfs(ctx, t.arch, p, more...)
 	if err != nil {
 		return err
 	}
@@ -113,7 +118,7 @@ func writeSession(dir string, l labs.Lab, t target, socket string) (string, erro
 	if err := writeFile(symbols, t.image.WriteSymbolFile); err != nil {
 		return "", fmt.Errorf("write the kernel's symbols for gdb: %w", err)
 	}
-	script, err := l.GDBScript(t.arch.Name)
+	script, err := gdbScript(l, t.arch.Name)
 	if err != nil {
 		return "", err
 	}
@@ -123,6 +128,14 @@ func writeSession(dir string, l labs.Lab, t target, socket string) (string, erro
 			t.arch.GDB, symbols, socket, script)
 		return err
 	})
+}
+
+// gdbScript is the lab's script for gdb: the course's are kept, another's is made.
+func gdbScript(l labs.Lab, arch string) (string, error) {
+	if !l.Outside() {
+		return l.GDBScript(arch)
+	}
+	return l.GenerateGDBScript(arch, func(point string) ([]string, error) { return kernel.Candidates(point, arch) })
 }
 
 func writeFile(path string, write func(io.Writer) error) error {

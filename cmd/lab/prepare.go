@@ -145,6 +145,10 @@ func (a *app) guestFiles(ctx context.Context, l labs.Lab, m arch.Arch, p *progre
 	if err != nil {
 		return "", "", err
 	}
+	if l.Outside() {
+		made, err := a.buildGuest(ctx, m, p, l)
+		return made.Programs[l.Name], made.Initrd, err
+	}
 	build := func() (string, error) {
 		made, err := a.buildGuest(ctx, m, p)
 		if err != nil {
@@ -185,12 +189,14 @@ func (g guestSet) exists(lab string) bool {
 	return err1 == nil && err2 == nil
 }
 
-// buildGuest builds the programs of all labs and the initramfs with them.
-func (a *app) buildGuest(ctx context.Context, m arch.Arch, p *progress) (guestSet, error) {
+// buildGuest builds the programs of all labs, and of more, and the initramfs with
+// them.
+func (a *app) buildGuest(ctx context.Context, m arch.Arch, p *progress, more ...labs.Lab) (guestSet, error) {
 	all, err := labs.All()
 	if err != nil {
 		return guestSet{}, err
 	}
+	all = append(all, more...)
 	made := guestSet{Programs: map[string]string{}}
 	for _, l := range all {
 		if made.Programs[l.Name], err = a.cache.BuildProgram(ctx, m.GOARCH, l.Name, l.Program(), p.Report); err != nil {

@@ -15,6 +15,7 @@ import (
 
 	"kernellab/harness/arch"
 	"kernellab/harness/qemu"
+	"kernellab/labs"
 )
 
 // shellMode is the kernel command line that starts a shell instead of the agent.
@@ -41,9 +42,9 @@ func (a *app) shellCommand() *cobra.Command {
 	return cmd
 }
 
-// shellInitramfs holds the program of every lab.
-func (a *app) shellInitramfs(ctx context.Context, m arch.Arch, p *progress) (string, error) {
-	made, err := a.buildGuest(ctx, m, p)
+// shellInitramfs holds the program of every lab of the course, and of more.
+func (a *app) shellInitramfs(ctx context.Context, m arch.Arch, p *progress, more ...labs.Lab) (string, error) {
+	made, err := a.buildGuest(ctx, m, p, more...)
 	return made.Initrd, err
 }
 

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"kernellab/labs"
+)
+
+func (a *app) newCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "new NAME [DIR]",
+		Short: "Begin a lab of your own: a folder that runs",
+		Long: `new makes the folder NAME, in DIR or here, with a lab to begin from: lab.yaml,
+the handout and the program. It runs as it is: lab run ./NAME. What lab.yaml can
+say is in labs/README.md of the source, and in lab.schema.json for editors.`,
+		Example: "  lab new my-lab\n  lab run ./my-lab",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) < 1 || len(args) > 2 {
+				return usagef("%s takes the name of the lab, and the folder to make it in if not this one", cmd.CommandPath())
+			}
+			return nil
+		},
+		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			if len(args) == 1 {
+				return nil, cobra.ShellCompDirectiveFilterDirs
+			}
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		},
+		RunE: func(_ *cobra.Command, args []string) error {
+			parent := "."
+			if len(args) == 2 {
+				parent = args[1]
+			}
+			return a.new(args[0], parent)
+		},
+	}
+}
+
+func (a *app) new(name, parent string) error {
+	if info, err := os.Stat(parent); err != nil || !info.IsDir() {
+		return usagef("no folder %s to make %s in", parent, name)
+	}
+	schema := ""
+	if _, err := os.Stat(filepath.Join(parent, "lab.schema.json")); err == nil {
+		schema = "../lab.schema.json" // the folder of a course
+	}
+	files, err := labs.New(name, schema)
+	if err != nil {
+		return usageError{err}
+	}
+	dir := filepath.Join(parent, name)
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		if errors.Is(err, fs.ErrExist) {
+			return usagef("%s is there already: nothing was written", dir)
+		}
+		return fmt.Errorf("make the lab's folder: %w", err)
+	}
+	for _, file := range slices.Sorted(maps.Keys(files)) {
+		if err := os.WriteFile(filepath.Join(dir, file), []byte(files[file]), 0o644); err != nil {
+			return fmt.Errorf("write the lab: %w", err)
+		}
+		fmt.Fprintln(a.stdout, filepath.Join(dir, file))
+	}
+	if !filepath.IsAbs(dir) {
+		dir = "." + string(filepath.Separator) + dir
+	}
+	fmt.Fprintf(a.stderr, "It runs as it is: lab run %s\n", dir)
+	return nil
+}
