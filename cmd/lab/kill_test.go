@@ -84,7 +84,7 @@ func borrowedCache(t *testing.T, a arch.Arch) string {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	for _, part := range []string{"kernels", "initramfs", "programs"} {
+	for _, part := range []string{"kernels", "initramfs", "programs", "std"} {
 		from, err := real.Path(part)
 		if err == nil {
 			err = os.Symlink(from, filepath.Join(dir, part))

@@ -1,0 +1,161 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"kernellab/harness/arch"
+	"kernellab/harness/grade"
+	"kernellab/labs"
+	"kernellab/labtest"
+)
+
+const answered = `path: [sys_clone, kernel_clone, copy_process, dup_task_struct, copy_thread, wake_up_new_task]
+first-function: ret_from_fork
+stack-distance: {x86_64: 168, riscv64: 288}
+child-own: [task_struct, kernel stack, pid]
+who-frees: its parent's
+`
+
+const inC = `#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+static void say(const char *s) { write(1, s, strlen(s)); }
+int main(void)
+{
+	pid_t child = fork();
+	if (child == 0) {
+		say("This is Child Process!\n");
+		_exit(0);
+	}
+	say("This is Parent Process!\n");
+	waitpid(child, 0, 0);
+	say("Child Complete!\n");
+	return 0;
+}
+`
+
+// TestSubmission grades what students may hand in on real kernels: what is right
+// counts, and what is wrong costs its own part only.
+func TestSubmission(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs QEMU: not with -short")
+	}
+	l, err := labs.Get("fork-new")
+	if err != nil {
+		t.Fatal(err)
+	}
+	template, err := l.Template("go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, err := os.ReadFile("../../labs/fork-new/main.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range arch.All() {
+		t.Run(a.Name, func(t *testing.T) {
+			cache := borrowedCache(t, a)
+			for name, tt := range map[string]struct {
+				files    map[string]string
+				score    int
+				feedback string
+			}{
+				"as it begins":     {template, 0, "not answered"},
+				"own program":      {map[string]string{"prog.go": string(own), "answers.yaml": answered}, 20, "**20 of 21 points.**"},
+				"in C":             {map[string]string{"prog.c": inC, "answers.yaml": answered}, 20, "**20 of 21 points.**"},
+				"does not compile": {map[string]string{"prog.go": "package main\n\nfunc main() {\n\tfork()\n}\n", "answers.yaml": answered}, 6, "prog.go:4:2: undefined: fork"},
+				"no program":       {map[string]string{"answers.yaml": answered + "who: me\n"}, 6, `no question "who"`},
+				"answers broken":   {map[string]string{"prog.go": string(own), "answers.yaml": "a: &a [*a]\n"}, 14, "answers.yaml:1: "},
+			} {
+				if a.Name != arch.Names()[0] && name != "in C" {
+					continue // what differs between them is compiling and the truth
+				}
+				t.Run(name, func(t *testing.T) {
+					if _, c := tt.files["prog.c"]; c {
+						labtest.Programs(t, a.Name, map[string]string{"x86_64": "x86_64-linux-gnu-gcc", "riscv64": "riscv64-linux-gnu-gcc"}[a.Name])
+					}
+					res, feedback := submit(t, cache, a.Name, tt.files)
+					if res.Verdict != grade.Fail || res.Score != tt.score || res.MaxScore != 21 {
+						t.Errorf("%s %d/%d, want fail %d/21: %s %+v", res.Verdict, res.Score, res.MaxScore, tt.score, res.Error, res.Findings)
+					}
+					if !strings.Contains(feedback, tt.feedback) {
+						t.Errorf("the feedback does not say %q:\n%s", tt.feedback, feedback)
+					}
+				})
+			}
+			// What is all right passes: the address is this kernel's.
+			files := map[string]string{"prog.go": string(own), "answers.yaml": answered + "first-address: " + planted(t, cache, a.Name) + "\n"}
+			again, feedback := submit(t, cache, a.Name, files)
+			if !again.Passed() || !strings.Contains(feedback, "**Passed: 21 of 21 points.**") {
+				t.Errorf("%s %d/%d: %+v\n%s", again.Verdict, again.Score, again.MaxScore, again.Findings, feedback)
+			}
+		})
+	}
+}
+
+// submit hands in files and returns the verdict and the feedback.
+func submit(t *testing.T, cache, machine string, files map[string]string) (grade.Result, string) {
+	t.Helper()
+	dir, out := t.TempDir(), t.TempDir()
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	doc := runLab(t, cache, "run", "fork-new", "--arch", machine, "--submission", dir, "--out", out, "--format", "json")
+	feedback, err := os.ReadFile(filepath.Join(out, feedbackFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{string(feedback), doc.Results[0].Error} {
+		if strings.Contains(text, dir) || strings.Contains(text, cache) {
+			t.Errorf("a path of the host is told: %s", text)
+		}
+	}
+	return doc.Results[0], string(feedback)
+}
+
+// planted is the address at which the child starts, as the lab's own run shows it.
+func planted(t *testing.T, cache, machine string) string {
+	t.Helper()
+	doc := runLab(t, cache, "run", "fork-new", "--arch", machine, "--format", "json")
+	for _, s := range doc.Results[0].Steps {
+		if s.Point == "ret_from_fork" {
+			return s.Address.String()
+		}
+	}
+	t.Fatal("no ret_from_fork")
+	return ""
+}
+
+// runLab runs lab and returns the document, whose exit code is its own.
+func runLab(t *testing.T, cache string, args ...string) grade.Document {
+	t.Helper()
+	lab, err := exec.LookPath("lab")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(lab, args...)
+	cmd.Env = append(os.Environ(), "LAB_CACHE="+cache)
+	var out, told bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &told
+	err = cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	doc, err := grade.Decode(&out)
+	if err != nil || len(doc.Results) != 1 {
+		t.Fatalf("lab %s: %v\n%s", strings.Join(args, " "), err, told.String())
+	}
+	if code := cmd.ProcessState.ExitCode(); code != doc.ExitCode() {
+		t.Errorf("exit code %d, the document's is %d", code, doc.ExitCode())
+	}
+	return doc
+}
