@@ -15,7 +15,7 @@ import (
 	"kernellab/labtest"
 )
 
-const answered = `path: [sys_clone, kernel_clone, copy_process, dup_task_struct, copy_thread, wake_up_new_task]
+const fiveAnswers = `path: [sys_clone, kernel_clone, copy_process, dup_task_struct, copy_thread, wake_up_new_task]
 first-function: ret_from_fork
 stack-distance: {x86_64: 168, riscv64: 288}
 child-own: [task_struct, kernel stack, pid]
@@ -66,11 +66,11 @@ func TestSubmission(t *testing.T) {
 				score    int
 				feedback string
 			}{
-				"as it begins":     {template, 0, "not answered"},
-				"own program":      {map[string]string{"prog.go": string(own), "answers.yaml": answered}, 20, "**20 of 21 points.**"},
-				"in C":             {map[string]string{"prog.c": inC, "answers.yaml": answered}, 20, "**20 of 21 points.**"},
-				"does not compile": {map[string]string{"prog.go": "package main\n\nfunc main() {\n\tfork()\n}\n", "answers.yaml": answered}, 6, "prog.go:4:2: undefined: fork"},
-				"no program":       {map[string]string{"answers.yaml": answered + "who: me\n"}, 6, `no question "who"`},
+				"as it begins":     {template, 0, "not fiveAnswers"},
+				"own program":      {map[string]string{"prog.go": string(own), "answers.yaml": fiveAnswers}, 20, "**20 of 21 points.**"},
+				"in C":             {map[string]string{"prog.c": inC, "answers.yaml": fiveAnswers}, 20, "**20 of 21 points.**"},
+				"does not compile": {map[string]string{"prog.go": "package main\n\nfunc main() {\n\tfork()\n}\n", "answers.yaml": fiveAnswers}, 6, "prog.go:4:2: undefined: fork"},
+				"no program":       {map[string]string{"answers.yaml": fiveAnswers + "who: me\n"}, 6, `no question "who"`},
 				"answers broken":   {map[string]string{"prog.go": string(own), "answers.yaml": "a: &a [*a]\n"}, 14, "answers.yaml:1: "},
 			} {
 				if a.Name != arch.Names()[0] && name != "in C" {
@@ -90,7 +90,7 @@ func TestSubmission(t *testing.T) {
 				})
 			}
 			// What is all right passes: the address is this kernel's.
-			files := map[string]string{"prog.go": string(own), "answers.yaml": answered + "first-address: " + planted(t, cache, a.Name) + "\n"}
+			files := map[string]string{"prog.go": string(own), "answers.yaml": fiveAnswers + "first-address: " + planted(t, cache, a.Name) + "\n"}
 			again, feedback := submit(t, cache, a.Name, files)
 			if !again.Passed() || !strings.Contains(feedback, "**Passed: 21 of 21 points.**") {
 				t.Errorf("%s %d/%d: %+v\n%s", again.Verdict, again.Score, again.MaxScore, again.Findings, feedback)
