@@ -1,0 +1,454 @@
+package debuginfo
+
+import (
+	"bytes"
+	"debug/dwarf"
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// Forms of attributes: DWARF version 5, section 7.5.6, and GCC's own.
+const (
+	formAddr          = 0x01
+	formBlock2        = 0x03
+	formBlock4        = 0x04
+	formData2         = 0x05
+	formData4         = 0x06
+	formData8         = 0x07
+	formString        = 0x08
+	formBlock         = 0x09
+	formBlock1        = 0x0a
+	formData1         = 0x0b
+	formFlag          = 0x0c
+	formSdata         = 0x0d
+	formStrp          = 0x0e
+	formUdata         = 0x0f
+	formRefAddr       = 0x10
+	formRef1          = 0x11
+	formRef2          = 0x12
+	formRef4          = 0x13
+	formRef8          = 0x14
+	formRefUdata      = 0x15
+	formIndirect      = 0x16
+	formSecOffset     = 0x17
+	formExprloc       = 0x18
+	formFlagPresent   = 0x19
+	formStrx          = 0x1a
+	formAddrx         = 0x1b
+	formRefSup4       = 0x1c
+	formStrpSup       = 0x1d
+	formData16        = 0x1e
+	formLineStrp      = 0x1f
+	formRefSig8       = 0x20
+	formImplicitConst = 0x21
+	formLoclistx      = 0x22
+	formRnglistx      = 0x23
+	formRefSup8       = 0x24
+	formStrx1         = 0x25
+	formStrx2         = 0x26
+	formStrx3         = 0x27
+	formStrx4         = 0x28
+	formAddrx1        = 0x29
+	formAddrx2        = 0x2a
+	formAddrx3        = 0x2b
+	formAddrx4        = 0x2c
+	formGNURefAlt     = 0x1f20
+	formGNUStrpAlt    = 0x1f21
+)
+
+const attrStrOffsetsBase = 0x72
+
+// cursor reads little-endian data; past the end it gives zeros and is spent.
+type cursor struct {
+	b     []byte
+	pos   int
+	spent bool
+}
+
+func (c *cursor) take(n uint64) []byte {
+	if n > uint64(len(c.b)-c.pos) {
+		c.pos, c.spent = len(c.b), true
+		return nil
+	}
+	b := c.b[c.pos : c.pos+int(n)]
+	c.pos += int(n)
+	return b
+}
+
+func (c *cursor) uint(n int) uint64 {
+	var v uint64
+	for i, b := range c.take(uint64(n)) {
+		v |= uint64(b) << (8 * i)
+	}
+	return v
+}
+
+func (c *cursor) uleb() uint64 {
+	var v uint64
+	for shift := 0; c.pos < len(c.b); shift += 7 {
+		b := c.b[c.pos]
+		c.pos++
+		if shift < 64 {
+			v |= uint64(b&0x7f) << shift
+		}
+		if b < 0x80 {
+			return v
+		}
+	}
+	c.spent = true
+	return 0
+}
+
+func (c *cursor) text() []byte {
+	n := bytes.IndexByte(c.b[c.pos:], 0)
+	if n < 0 {
+		c.pos, c.spent = len(c.b), true
+		return nil
+	}
+	s := c.b[c.pos : c.pos+n]
+	c.pos += n + 1
+	return s
+}
+
+// length reads an initial length and says how wide offsets are.
+func (c *cursor) length() (n uint64, width int) {
+	if n = c.uint(4); n == 0xffffffff {
+		return c.uint(8), 8
+	}
+	return n, 4
+}
+
+// header is a unit's.
+type header struct {
+	off, end uint64 // in .debug_info, the initial length included
+	version  int
+	kind     int
+	abbrev   uint64
+	addrSize int
+	width    int // of offsets
+	first    int // of the first entry, from off
+}
+
+// Kinds of unit.
+const (
+	unitCompile = 0x01
+	unitPartial = 0x03
+)
+
+// headers lists the units of .debug_info that have entries of code.
+func headers(info []byte) ([]header, error) {
+	var all []header
+	for off := uint64(0); off < uint64(len(info)); {
+		h, err := readHeader(info, off)
+		if err != nil {
+			return nil, err
+		}
+		if h.kind == unitCompile || h.kind == unitPartial {
+			all = append(all, h)
+		}
+		off = h.end
+	}
+	return all, nil
+}
+
+func readHeader(info []byte, off uint64) (header, error) {
+	c := cursor{b: info[off:]}
+	h := header{off: off, kind: unitCompile}
+	n, width := c.length()
+	h.width = width
+	h.end = off + uint64(c.pos) + n
+	if c.spent || n == 0 || h.end <= off || h.end > uint64(len(info)) {
+		return h, damaged("the unit at %#x says it has %d bytes, .debug_info has %d", off, n, len(info))
+	}
+	if h.version = int(c.uint(2)); h.version >= 5 {
+		h.kind = int(c.uint(1))
+		h.addrSize = int(c.uint(1))
+		h.abbrev = c.uint(width)
+	} else {
+		h.abbrev = c.uint(width)
+		h.addrSize = int(c.uint(1))
+	}
+	h.first = c.pos
+	switch {
+	case c.spent || h.version < 2 || h.version > 5 || off+uint64(h.first) > h.end:
+		return h, damaged("the unit at %#x is of DWARF version %d", off, h.version)
+	case h.addrSize != 8:
+		return h, damaged("the unit at %#x has addresses of %d bytes", off, h.addrSize)
+	}
+	return h, nil
+}
+
+// spec is an attribute of an abbreviation.
+type spec struct{ attr, form uint32 }
+
+// abbrev is what entries of one code look like.
+type abbrev struct {
+	tag      dwarf.Tag
+	children bool
+	specs    []spec
+	fixed    int // bytes of all attributes when that is always the same, else -1
+	sibling  int // where DW_AT_sibling is in them, -1 for none; only of fixed ones
+}
+
+// mostAbbrevs bounds the codes of a table.
+const mostAbbrevs = 1 << 16
+
+// parseAbbrevs reads one table of abbreviations, by code.
+func parseAbbrevs(data []byte, h header) ([]*abbrev, error) {
+	if h.abbrev > uint64(len(data)) {
+		return nil, damaged("the abbreviations at %#x are past the section's end", h.abbrev)
+	}
+	c := cursor{b: data[h.abbrev:]}
+	var table []*abbrev
+	for {
+		code := c.uleb()
+		if c.spent {
+			return nil, damaged("the abbreviations at %#x have no end", h.abbrev)
+		}
+		if code == 0 {
+			return table, nil
+		}
+		if code > mostAbbrevs {
+			return nil, damaged("abbreviation %d at %#x: compilers number them from 1", code, h.abbrev)
+		}
+		a := &abbrev{tag: dwarf.Tag(c.uleb()), children: c.uint(1) != 0, sibling: -1}
+		for {
+			s := spec{uint32(c.uleb()), uint32(c.uleb())}
+			if s.form == formImplicitConst {
+				c.uleb()
+			}
+			switch s.form {
+			case formGNURefAlt, formGNUStrpAlt, formRefSup4, formRefSup8, formStrpSup:
+				return nil, errSplit
+			}
+			if s == (spec{}) {
+				break
+			}
+			if c.spent {
+				return nil, damaged("the abbreviations at %#x have no end", h.abbrev)
+			}
+			n := width(s.form, h)
+			if s.attr == uint32(dwarf.AttrSibling) && a.fixed >= 0 && s.form == formRef4 {
+				a.sibling = a.fixed
+			}
+			if n < 0 {
+				a.fixed = -1
+			} else if a.fixed >= 0 {
+				a.fixed += n
+			}
+			a.specs = append(a.specs, s)
+		}
+		for uint64(len(table)) <= code {
+			table = append(table, nil)
+		}
+		table[code] = a
+	}
+}
+
+// width is the number of bytes of a form, -1 when they differ.
+func width(form uint32, h header) int {
+	switch form {
+	case formFlagPresent, formImplicitConst:
+		return 0
+	case formData1, formFlag, formRef1, formStrx1, formAddrx1:
+		return 1
+	case formData2, formRef2, formStrx2, formAddrx2:
+		return 2
+	case formStrx3, formAddrx3:
+		return 3
+	case formData4, formRef4, formRefSup4, formStrx4, formAddrx4:
+		return 4
+	case formAddr, formData8, formRef8, formRefSig8, formRefSup8:
+		return 8
+	case formData16:
+		return 16
+	case formStrp, formSecOffset, formLineStrp, formStrpSup, formGNURefAlt, formGNUStrpAlt, formRefAddr:
+		return h.width
+	}
+	return -1
+}
+
+// skip passes over an attribute's value.
+func (c *cursor) skip(form uint32, h header) error {
+	if n := width(form, h); n >= 0 {
+		c.take(uint64(n))
+		return nil
+	}
+	switch form {
+	case formBlock1:
+		c.take(c.uint(1))
+	case formBlock2:
+		c.take(c.uint(2))
+	case formBlock4:
+		c.take(c.uint(4))
+	case formBlock, formExprloc:
+		c.take(c.uleb())
+	case formString:
+		c.text()
+	case formSdata, formUdata, formRefUdata, formStrx, formAddrx, formLoclistx, formRnglistx, 0x1f01, 0x1f02:
+		c.uleb()
+	case formIndirect:
+		real := uint32(c.uleb())
+		if real == formIndirect {
+			return damaged("an indirect form is indirect itself")
+		}
+		return c.skip(real, h)
+	default:
+		return fmt.Errorf("attributes of form %#x are not known", form)
+	}
+	return nil
+}
+
+// errSplit is of a file that dwz took parts out of.
+var errSplit = errors.New("a part of it was moved into another file (.gnu_debugaltlink), which is not supported; give a vmlinux that dwz has not changed")
+
+// crossed reports whether entries may refer to other units: compilers that see
+// the whole kernel at once, and linkers that thin it out, write such.
+func crossed(abbrevs []byte, units []header) bool {
+	if len(units) == 0 {
+		return false
+	}
+	// Those that do, do so for all; the largest tables are not all looked at.
+	step := max(1, len(units)/16)
+	for i := 0; i < len(units); i += step {
+		table, err := parseAbbrevs(abbrevs, units[i])
+		if err != nil {
+			continue // whoever opens the unit is told
+		}
+		for _, a := range table {
+			if a != nil && slices.ContainsFunc(a.specs, func(s spec) bool { return s.form == formRefAddr }) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// scanner lists the functions that a unit's top level names.
+type scanner struct {
+	info, abbrevs, str, lineStr, strOffsets []byte
+}
+
+// functions calls found with the name of each function that the unit has code
+// of, its own or inlined.
+func (s *scanner) functions(h header, found func(name []byte)) error {
+	table, err := parseAbbrevs(s.abbrevs, h)
+	if err != nil {
+		return err
+	}
+	c := cursor{b: s.info[h.off:h.end], pos: h.first}
+	strBase := uint64(8)
+	for depth := 0; c.pos < len(c.b); {
+		code := c.uleb()
+		if code == 0 {
+			if depth--; depth <= 0 {
+				break
+			}
+			continue
+		}
+		var a *abbrev
+		if code < uint64(len(table)) {
+			a = table[code]
+		}
+		if a == nil || c.spent {
+			return damaged("an entry near %#x has the unknown abbreviation %d", h.off+uint64(c.pos), code)
+		}
+		root := depth == 0
+		if a.tag == dwarf.TagSubprogram && depth == 1 || root || a.fixed < 0 {
+			next, err := s.entry(&c, a, h, &strBase, root, depth, found)
+			if err != nil {
+				return err
+			}
+			if a.children && !root && next > 0 {
+				if next < c.pos || next > len(c.b) {
+					return damaged("an entry near %#x has its sibling at %#x", h.off+uint64(c.pos), h.off+uint64(next))
+				}
+				c.pos = next
+				continue
+			}
+		} else {
+			at := c.pos
+			c.take(uint64(a.fixed))
+			if a.children && a.sibling >= 0 && !c.spent {
+				next := int(le.Uint32(c.b[at+a.sibling:]))
+				if next < c.pos || next > len(c.b) {
+					return damaged("an entry near %#x has its sibling at %#x", h.off+uint64(c.pos), h.off+uint64(next))
+				}
+				c.pos = next
+				continue
+			}
+		}
+		if a.children {
+			depth++
+		} else if root {
+			break
+		}
+	}
+	if c.spent {
+		return damaged("the unit at %#x is cut short", h.off)
+	}
+	return nil
+}
+
+// entry reads one entry's attributes and returns where its sibling is, 0 when
+// it does not say. A function at the unit's top level is reported.
+func (s *scanner) entry(c *cursor, a *abbrev, h header, strBase *uint64, root bool, depth int, found func([]byte)) (sibling int, err error) {
+	var name []byte
+	code := false
+	for _, sp := range a.specs {
+		switch {
+		case sp.attr == uint32(dwarf.AttrSibling) && sp.form == formRef4:
+			sibling = int(c.uint(4))
+			continue
+		case root && sp.attr == attrStrOffsetsBase && sp.form == formSecOffset:
+			*strBase = c.uint(h.width)
+			continue
+		case a.tag == dwarf.TagSubprogram && sp.attr == uint32(dwarf.AttrName):
+			if name, err = s.string(c, sp.form, h, *strBase); err != nil {
+				return 0, err
+			}
+			continue
+		case sp.attr == uint32(dwarf.AttrInline), sp.attr == uint32(dwarf.AttrLowpc), sp.attr == uint32(dwarf.AttrRanges):
+			code = true
+		}
+		if err := c.skip(sp.form, h); err != nil {
+			return 0, err
+		}
+	}
+	if a.tag == dwarf.TagSubprogram && depth == 1 && code && len(name) > 0 {
+		found(name)
+	}
+	return sibling, nil
+}
+
+func (s *scanner) string(c *cursor, form uint32, h header, base uint64) ([]byte, error) {
+	at := func(section []byte, off uint64) []byte {
+		if off >= uint64(len(section)) {
+			return nil
+		}
+		t := cursor{b: section[off:]}
+		return t.text()
+	}
+	var i uint64
+	switch form {
+	case formString:
+		return c.text(), nil
+	case formStrp:
+		return at(s.str, c.uint(h.width)), nil
+	case formLineStrp:
+		return at(s.lineStr, c.uint(h.width)), nil
+	case formStrx:
+		i = c.uleb()
+	case formStrx1, formStrx2, formStrx3, formStrx4:
+		i = c.uint(int(form - formStrx1 + 1))
+	default:
+		return nil, c.skip(form, h)
+	}
+	off := base + i*uint64(h.width)
+	if i > uint64(len(s.strOffsets)) || off+uint64(h.width) > uint64(len(s.strOffsets)) {
+		return nil, damaged("string %d is not in .debug_str_offsets", i)
+	}
+	o := cursor{b: s.strOffsets[off:]}
+	return at(s.str, o.uint(h.width)), nil
+}
