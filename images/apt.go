@@ -336,10 +336,11 @@ var packageName = regexp.MustCompile(`^linux-(image|binary)-([0-9]+\.[0-9].*)$`)
 
 func packaged(s map[string]string, arch string, x index) (Kernel, bool) {
 	m := packageName.FindStringSubmatch(s["Package"])
-	if m == nil || strings.HasSuffix(m[2], "-dbg") || strings.HasSuffix(m[2], "-template") {
+	if m == nil || strings.HasSuffix(m[2], "-template") {
 		return Kernel{}, false
 	}
-	release := strings.TrimSuffix(m[2], "-unsigned")
+	release, debug := strings.CutSuffix(m[2], debugSuffix)
+	release = strings.TrimSuffix(release, "-unsigned")
 	if !releaseName.MatchString(release) {
 		return Kernel{}, false
 	}
@@ -358,19 +359,31 @@ func packaged(s map[string]string, arch string, x index) (Kernel, bool) {
 	if version == "" || series(version) == "" {
 		return Kernel{}, false
 	}
+	uri := strings.TrimSuffix(x.uri, "/") + "/" + s["Filename"]
+	if debug {
+		return Kernel{
+			Arch: arch, Release: release, PackageVersion: s["Version"],
+			debug: debugPackage{s["Package"], size, uri, "SHA256:" + s["SHA256"]},
+		}, true
+	}
 	return Kernel{
 		Arch: arch, Release: release, Version: version, Series: series(version), Flavour: flavourOf(release),
 		Package: s["Package"], PackageVersion: s["Version"], Suite: x.suite, DownloadSize: size,
-		uri:    strings.TrimSuffix(x.uri, "/") + "/" + s["Filename"],
+		uri:    uri,
 		digest: "SHA256:" + s["SHA256"],
 	}, true
 }
 
 // oneEach keeps one package for each release: the newest version, and of that
-// the signed one.
+// the signed one. It has the debug package of the same version.
 func oneEach(ks []Kernel) []Kernel {
 	best := map[string]Kernel{}
+	debug := map[string]debugPackage{}
 	for _, k := range ks {
+		if k.debug.Package != "" {
+			debug[k.Release+" "+k.PackageVersion] = k.debug
+			continue
+		}
 		b, ok := best[k.Release]
 		c := compareVersions(k.PackageVersion, b.PackageVersion)
 		if !ok || c > 0 || c == 0 && strings.HasSuffix(b.Package, "-unsigned") {
@@ -379,6 +392,8 @@ func oneEach(ks []Kernel) []Kernel {
 	}
 	var out []Kernel
 	for _, k := range best {
+		k.debug = debug[k.Release+" "+k.PackageVersion]
+		k.DebugSize = k.debug.Size
 		out = append(out, k)
 	}
 	sortKernels(out)
@@ -395,17 +410,18 @@ type offer struct {
 
 type offerEntry struct {
 	Kernel
-	URI    string `json:"uri"`
-	Digest string `json:"digest"`
+	URI    string       `json:"uri"`
+	Digest string       `json:"digest"`
+	Debug  debugPackage `json:"debug,omitzero"`
 }
 
-const offerSchema = "lab.offer/1"
+const offerSchema = "lab.offer/2"
 
 func (o offer) kernels() []Kernel {
 	var ks []Kernel
 	for _, e := range o.Kernels {
 		k := e.Kernel
-		k.uri, k.digest = e.URI, e.Digest
+		k.uri, k.digest, k.debug = e.URI, e.Digest, e.Debug
 		ks = append(ks, k)
 	}
 	return ks

@@ -55,7 +55,7 @@ type Cache struct {
 
 // parts are the entries of a cache. Nothing else in its folder is touched: the
 // folder is the user's choice.
-var parts = [...]string{"kernels", "initramfs", "programs", "std", "apt", "snapshots", "unpacked", "failed", "tmp", "locks"}
+var parts = [...]string{"kernels", "initramfs", "programs", "std", "apt", "snapshots", "unpacked", "debuginfo", "failed", "tmp", "locks"}
 
 // Progress is told what is being done and how far it has come: done of total,
 // in bytes, or a total of 0 when that is not known. It is called often, from one

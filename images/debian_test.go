@@ -96,7 +96,7 @@ func TestFetch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ignore := cmpopts.IgnoreFields(Kernel{}, "SHA256", "Size", "DownloadSize", "Path", "uri", "digest", "Arch")
+	ignore := cmpopts.IgnoreFields(Kernel{}, "SHA256", "Size", "DownloadSize", "Path", "uri", "digest", "Arch", "debug", "DebugSize")
 	want := []Kernel{
 		{Release: "7.2.12+deb14-cloud-amd64", Version: "7.2.12", Series: "7.2", Flavour: "cloud-amd64", Package: "linux-binary-7.2.12+deb14-cloud-amd64", PackageVersion: "7.2.12-1", Suite: "trixie"},
 		{Release: "6.1.0-51-cloud-amd64", Version: "6.1.177", Series: "6.1", Flavour: "cloud-amd64", Package: "linux-image-6.1.0-51-cloud-amd64", PackageVersion: "6.1.177-1", Suite: "trixie"},

@@ -50,7 +50,7 @@ func (c *Cache) offered(ctx context.Context, arch string, refresh bool, p Progre
 	}
 	for i, k := range ks {
 		if h, ok := cached[k.Release]; ok {
-			ks[i].Path, ks[i].SHA256, ks[i].Size = h.Path, h.SHA256, h.Size
+			ks[i].Path, ks[i].SHA256, ks[i].Size, ks[i].Vmlinux = h.Path, h.SHA256, h.Size, h.Vmlinux
 		}
 	}
 	return ks, nil
@@ -122,7 +122,7 @@ func (c *Cache) readIndexes(ctx context.Context, arch, debarch string, refresh b
 	all = oneEach(all)
 	o := offer{Schema: offerSchema, When: time.Now(), Sources: sources}
 	for _, k := range all {
-		o.Kernels = append(o.Kernels, offerEntry{k, k.uri, k.digest})
+		o.Kernels = append(o.Kernels, offerEntry{k, k.uri, k.digest, k.debug})
 	}
 	b, err := json.Marshal(o)
 	if err != nil {
@@ -222,36 +222,44 @@ func (c *Cache) download(ctx context.Context, k Kernel, p Progress) (Kernel, err
 	if have, err := c.Find(k.Arch, k.Release); err == nil && have.Release == k.Release {
 		return have, nil // another process made it meanwhile
 	}
-	a, err := c.apt(k.Arch, debarch)
-	if err != nil {
-		return Kernel{}, err
-	}
 	work, release, err := c.TempDir(ctx, "kernel")
 	if err != nil {
 		return Kernel{}, err
 	}
 	defer release()
-	if _, err := os.Stat(filepath.Join(a.dir, "apt.conf")); err != nil {
-		if err := a.prepare(ctx); err != nil {
-			return Kernel{}, err
-		}
-	}
 	deb := filepath.Join(work, "package.deb")
-	what := "downloading " + k.Package
-	p.report(what, 0, k.DownloadSize)
-	stop := watchSize(work, func(n int64) { p.report(what, min(n, k.DownloadSize), k.DownloadSize) })
-	_, err = a.run(ctx, helper, "download-file", k.uri, deb, k.digest)
-	stop()
-	if err != nil {
-		return Kernel{}, fmt.Errorf("download %s: %w%s", k.Package, err, remedy(err))
+	if err := c.downloadPackage(ctx, k.Arch, debarch, k.Package, k.uri, k.digest, k.DownloadSize, deb, p); err != nil {
+		return Kernel{}, err
 	}
-	p.report(what, k.DownloadSize, k.DownloadSize)
 	p.report("unpacking "+k.Package, 0, 0)
 	stored, err := c.unpack(ctx, work, deb, k)
 	if err != nil {
 		return Kernel{}, fmt.Errorf("unpack %s: %w%s", k.Package, err, remedy(err))
 	}
 	return stored, nil
+}
+
+// downloadPackage gets a package and checks its hash.
+func (c *Cache) downloadPackage(ctx context.Context, arch, debarch, name, uri, digest string, size int64, deb string, p Progress) error {
+	a, err := c.apt(arch, debarch)
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat(filepath.Join(a.dir, "apt.conf")); err != nil {
+		if err := a.prepare(ctx); err != nil {
+			return err
+		}
+	}
+	what := "downloading " + name
+	p.report(what, 0, size)
+	stop := watchSize(filepath.Dir(deb), func(n int64) { p.report(what, min(n, size), size) })
+	_, err = a.run(ctx, helper, "download-file", uri, deb, digest)
+	stop()
+	if err != nil {
+		return fmt.Errorf("download %s: %w%s", name, err, remedy(err))
+	}
+	p.report(what, size, size)
+	return nil
 }
 
 // remedy returns what to do about a download that failed, if that is known.
@@ -273,7 +281,16 @@ var imageEntry = regexp.MustCompile(`^(?:boot/vmlinu[xz]-(.+)|(?:usr/)?lib/modul
 
 // unpack streams a package's files past and keeps the image only: the modules of
 // a package for riscv64 take ten times its space.
-func (c *Cache) unpack(ctx context.Context, work, deb string, k Kernel) (Kernel, error) {
+func (c *Cache) unpack(ctx context.Context, work, deb string, k Kernel) (stored Kernel, err error) {
+	err = streamPackage(ctx, deb, func(tr *tar.Reader) (err error) {
+		stored, err = c.imageFrom(ctx, tr, work, k)
+		return err
+	})
+	return stored, err
+}
+
+// streamPackage gives the files of a package to take, which need not read them all.
+func streamPackage(ctx context.Context, deb string, take func(*tar.Reader) error) error {
 	sub, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	rd, wr := io.Pipe()
@@ -282,12 +299,12 @@ func (c *Cache) unpack(ctx context.Context, work, deb string, k Kernel) (Kernel,
 		_, err := command{Path: "dpkg-deb", Args: []string{"--fsys-tarfile", deb}, Stdout: wr, Env: append(os.Environ(), "LC_ALL=C.UTF-8")}.run(sub)
 		wr.CloseWithError(firstError(err, io.EOF))
 	})
-	stored, err := c.imageFrom(ctx, tar.NewReader(rd), work, k)
-	// Nothing after the image is wanted.
+	err := take(tar.NewReader(rd))
+	// Nothing after what was looked for is wanted.
 	cancel(errImageFound)
 	rd.CloseWithError(errImageFound)
 	wg.Wait()
-	return stored, err
+	return err
 }
 
 var errImageFound = errors.New("the image was found")

@@ -208,7 +208,7 @@ func TestAdd(t *testing.T) {
 		Size: 8, SHA256: "e34151c9e7a3dd7e7ed2cbc7f1a8dbd5e5c9b4f6b3bf7bcb1d1d5a2b0f4a3c2d",
 		Path: filepath.Join(root, "vmlinuz"), Vmlinux: filepath.Join(root, "vmlinux"),
 	}
-	ignore := cmpopts.IgnoreFields(Kernel{}, "SHA256", "uri", "digest")
+	ignore := cmpopts.IgnoreFields(Kernel{}, "SHA256", "uri", "digest", "debug")
 	if d := cmp.Diff(want, k, ignore); d != "" {
 		t.Errorf("(-want +got)\n%s", d)
 	}

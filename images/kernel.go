@@ -33,10 +33,14 @@ type Kernel struct {
 	Local          bool   `json:"local,omitempty"`         // added by the user
 	Gone           bool   `json:"gone,omitempty"`          // cached, and no longer offered: see All
 	Path           string `json:"-"`                       // the image file, "" when not cached
-	Vmlinux        string `json:"-"`                       // the file with debugging information, "" without one
+	Vmlinux        string `json:"-"`                       // the file with debug information, "" without one
+	// DebugSize is the size of the package that has the vmlinux with debug
+	// information, in bytes; 0 when none is offered.
+	DebugSize int64 `json:"debug_size,omitempty"`
 
 	uri    string // of the package
 	digest string // of the package, in apt's notation
+	debug  debugPackage
 }
 
 // Cached reports whether the kernel can be booted without a download.
@@ -311,15 +315,7 @@ func (c *Cache) store(ctx context.Context, work string, k Kernel, image, debug i
 			return Kernel{}, err
 		}
 	}
-	b, err := json.MarshalIndent(r, "", "  ")
-	if err != nil {
-		return Kernel{}, err
-	}
-	err = writeFile(filepath.Join(dir, recordName), 0o600, func(w io.Writer) error {
-		_, err := w.Write(append(b, '\n'))
-		return err
-	})
-	if err != nil {
+	if err := r.write(dir); err != nil {
 		return Kernel{}, err
 	}
 	final := filepath.Join(parent, k.Release)
@@ -332,6 +328,17 @@ func (c *Cache) store(ctx context.Context, work string, k Kernel, image, debug i
 		return Kernel{}, err
 	}
 	return readKernel(final)
+}
+
+func (r kernelRecord) write(dir string) error {
+	b, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return err
+	}
+	return writeFile(filepath.Join(dir, recordName), 0o600, func(w io.Writer) error {
+		_, err := w.Write(append(b, '\n'))
+		return err
+	})
 }
 
 // readerCtx stops a copy when its context ends.

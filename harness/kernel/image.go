@@ -36,6 +36,8 @@ type Image struct {
 	BuildID string // hex; empty when the image carries no build id note
 	Symbols *Symbols
 
+	debug *debuginfo.File // nil without a vmlinux
+
 	machine machine
 	flat    []byte // the unpacked file
 	segs    []segment

@@ -22,6 +22,8 @@ type Frame struct {
 	// a return address, one past the call.
 	Interrupted bool
 
+	CFA uint64 // the stack pointer in the caller, once that is known
+
 	Symbol string // function PC is in; empty outside the kernel
 	Offset uint64 // of PC in it
 }
@@ -83,7 +85,9 @@ func (im *Image) Caller(f Frame, read ReadWord) (Frame, bool, error) {
 	}
 	next := Frame{Regs: maps.Clone(f.Regs), Interrupted: strings.Contains(fde.CIE.Augmentation, "S")}
 	next.Regs[im.registerName(im.machine.sp)] = cfa
+	ruled := map[uint64]bool{im.machine.sp: true, im.machine.fp: true}
 	for reg, rule := range ctx.Regs {
+		ruled[reg] = true
 		v, known, err := u.value(reg, rule, cfa)
 		if err != nil {
 			return Frame{}, false, fmt.Errorf("frame at %#x: %s: %w", f.PC, im.registerName(reg), err)
@@ -107,6 +111,7 @@ func (im *Image) Caller(f Frame, read ReadWord) (Frame, bool, error) {
 	}
 	next.PC = pc
 	delete(next.Regs, im.registerName(regnum.RISCV64_PC))
+	im.refine(f, &next, ruled, read)
 	return next, true, nil
 }
 
