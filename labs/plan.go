@@ -2,6 +2,7 @@ package labs
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 
 	"kernellab/harness/grade"
@@ -31,6 +32,11 @@ func (l Lab) Plan(arch string) probe.Plan {
 		for _, r := range p.Reads {
 			point.Reads = append(point.Reads, probe.Read{Name: r.Name, Expr: r.Expr.For(arch), Source: l.source(r.Line)})
 		}
+		for _, s := range p.Show {
+			for _, m := range argumentName.FindAllStringSubmatch(s.Expr.For(arch), -1) {
+				point.Needs = append(point.Needs, m[1])
+			}
+		}
 		plan.Parents = plan.Parents || p.Lifetime != nil
 		plan.Points = append(plan.Points, point)
 	}
@@ -46,6 +52,9 @@ func (p Point) absent(arch string) string {
 }
 
 func (p Point) on(arch string) bool { return p.absent(arch) == "" }
+
+// argumentName matches an argument in an expression.
+var argumentName = regexp.MustCompile(`\barg\.([A-Za-z_][A-Za-z0-9_]*)`)
 
 // source is a place in the lab's file, for errors.
 func (l Lab) source(line int) string { return fmt.Sprintf("%s:%d", l.file, line) }

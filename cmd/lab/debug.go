@@ -22,7 +22,7 @@ import (
 const debugger = "gdb-multiarch"
 
 func (a *app) debugCommand() *cobra.Command {
-	var machine, spec string
+	var machine, spec, vmlinux string
 	var noGDB bool
 	cmd := oneLab(&cobra.Command{
 		Use:   "debug LAB",
@@ -35,17 +35,18 @@ another terminal: debug prints the command for it.`,
 			if err != nil {
 				return err
 			}
-			return a.debug(cmd.Context(), l, machine, spec, noGDB)
+			return a.debug(cmd.Context(), l, machine, spec, vmlinux, noGDB)
 		},
 	})
 	archFlag(cmd, &machine, "x86_64")
 	cmd.Flags().StringVar(&spec, "kernel", "", "kernel: series, version or image file")
+	vmlinuxFlag(cmd, &vmlinux)
 	cmd.Flags().BoolVar(&noGDB, "no-gdb", false, "print gdb's command instead of starting it")
 	cmd.RegisterFlagCompletionFunc("kernel", a.kernelCompletion)
 	return cmd
 }
 
-func (a *app) debug(ctx context.Context, l labs.Lab, machine, spec string, noGDB bool) error {
+func (a *app) debug(ctx context.Context, l labs.Lab, machine, spec, vmlinux string, noGDB bool) error {
 	p := newProgress(a.stderr)
 	defer p.Done()
 	if _, err := exec.LookPath(debugger); err != nil && !noGDB {
@@ -54,6 +55,9 @@ func (a *app) debug(ctx context.Context, l labs.Lab, machine, spec string, noGDB
 	a.cache.Sweep()
 	targets, err := a.targets(ctx, machine, []string{spec}, a.cache.Fetch, p)
 	if err != nil {
+		return err
+	}
+	if err := a.useVmlinux(targets, vmlinux); err != nil {
 		return err
 	}
 	t := targets[0]

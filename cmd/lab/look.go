@@ -25,6 +25,7 @@ import (
 // lookFlags are the flags of the commands that look into a stopped guest.
 type lookFlags struct {
 	arch, kernel string
+	vmlinux      string
 	lab, at      string
 	format       string
 	threads      bool
@@ -82,6 +83,7 @@ point of a lab: then the running task is the lab's own.`
 	archFlag(cmd, &f.arch, "x86_64")
 	fl := cmd.Flags()
 	fl.StringVar(&f.kernel, "kernel", "", "kernel: series, version or image file")
+	vmlinuxFlag(cmd, &f.vmlinux)
 	fl.StringVar(&f.lab, "lab", "", "stop in a run of this lab")
 	fl.StringVar(&f.at, "at", "", "stop at this point of the lab (default its first)")
 	textOrJSON(cmd, &f.format)
@@ -132,6 +134,9 @@ func (a *app) lookAt(ctx context.Context, f lookFlags, do look) error {
 	}
 	targets, err := a.targets(ctx, f.arch, []string{f.kernel}, a.cache.Fetch, p)
 	if err != nil {
+		return err
+	}
+	if err := a.useVmlinux(targets, f.vmlinux); err != nil {
 		return err
 	}
 	t := targets[0]
@@ -361,7 +366,7 @@ func (a *app) oneStack(args []string) (look, error) {
 			Task   trace.Task    `json:"task"`
 			CPU    int           `json:"cpu"`
 			Frames []trace.Frame `json:"frames"`
-		}{"lab.stack/1", i.Task, i.CPU, s.view.Backtrace(ctx, addr, regs)}
+		}{"lab.stack/1", i.Task, i.CPU, s.view.BacktraceVariables(ctx, addr, regs)}
 		return doc, func() error { return listing.Stack(a.stdout, i.Task, i.CPU, doc.Frames) }, nil
 	}, nil
 }

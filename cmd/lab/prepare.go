@@ -9,8 +9,11 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/spf13/cobra"
+
 	"kernellab/harness/arch"
 	"kernellab/harness/kernel"
+	"kernellab/harness/kernel/debuginfo"
 	"kernellab/harness/snapshot"
 	"kernellab/images"
 	"kernellab/labs"
@@ -111,6 +114,7 @@ func (a *app) namedTargets(ctx context.Context, machines []arch.Arch, spec strin
 		if err != nil {
 			return nil, err
 		}
+		a.useDebug(image, k.Vmlinux, p)
 		found = append(found, target{arch: m, path: k.Path, image: image})
 	}
 	if len(found) == 0 && len(missing) > 0 {
@@ -134,6 +138,52 @@ func (a *app) openKernel(path, digest string) (*kernel.Image, error) {
 		return nil, fmt.Errorf("kernel %s: %w", path, err)
 	}
 	return image, nil
+}
+
+// useDebug gives an image the vmlinux that the cache has of it, if any. Nothing
+// depends on it: one that does not work is told and done without.
+func (a *app) useDebug(image *kernel.Image, vmlinux string, p *progress) {
+	if vmlinux == "" {
+		return
+	}
+	dir, err := a.cache.Path("debuginfo")
+	if err == nil {
+		err = image.UseDebug(vmlinux, dir)
+	}
+	if err != nil {
+		p.Say("without debug information: %v", err)
+	}
+}
+
+// useVmlinux gives the target that it is of the vmlinux of --vmlinux.
+func (a *app) useVmlinux(targets []target, vmlinux string) error {
+	if vmlinux == "" {
+		return nil
+	}
+	dir, err := a.cache.Path("debuginfo")
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, t := range targets {
+		err := t.image.UseDebug(vmlinux, dir)
+		var other *debuginfo.MismatchError
+		switch {
+		case err == nil:
+			return nil
+		case !errors.As(err, &other):
+			return usageError{err}
+		case len(targets) > 1:
+			err = fmt.Errorf("%s (%s): %w", t.image.Release, t.arch.Name, err)
+		}
+		errs = append(errs, err)
+	}
+	return usageError{errors.Join(errs...)}
+}
+
+// vmlinuxFlag adds --vmlinux.
+func vmlinuxFlag(cmd *cobra.Command, value *string) {
+	cmd.Flags().StringVar(value, "vmlinux", "", "the kernel's vmlinux with debug information, for source lines and variables (default the cache's: lab kernels fetch --debug)")
 }
 
 // guestFiles returns the lab's program for the machine and the initramfs, which

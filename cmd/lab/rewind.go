@@ -78,7 +78,7 @@ func (a *app) goBack(ctx context.Context, l labs.Lab, t target, f runFlags, init
 			fmt.Fprintf(a.stdout, "\nBack at stop %d of %d, %s (%s), after %.2f s:\n\n", i+1, len(stops), s.event.Point, s.event.Symbol, time.Since(began).Seconds())
 			return errors.Join(
 				listing.Task(a.stdout, info), header(a.stdout, "stack"),
-				listing.Stack(a.stdout, info.Task, s.event.CPU, s.view.Backtrace(ctx, s.current, s.regs)),
+				listing.Stack(a.stdout, info.Task, s.event.CPU, s.view.BacktraceVariables(ctx, s.current, s.regs)),
 				header(a.stdout, "arguments and reads"), values(a.stdout, s.event),
 				header(a.stdout, "registers"), registers(a.stdout, s.regs),
 				header(a.stdout, "memory at the stack pointer"), memory(a.stdout, sp, words))

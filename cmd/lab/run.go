@@ -26,6 +26,7 @@ import (
 type runFlags struct {
 	arch    string
 	kernels []string
+	vmlinux string
 	format  string
 	out     string
 	timeout time.Duration
@@ -91,6 +92,7 @@ answers are graded; lab init begins a submission.`,
 	archFlag(cmd, &f.arch, "all")
 	fl := cmd.Flags()
 	fl.StringArrayVar(&f.kernels, "kernel", nil, "kernel: series, version or image file; may be repeated")
+	vmlinuxFlag(cmd, &f.vmlinux)
 	formatFlag(cmd, &f.format)
 	fl.StringVar(&f.out, "out", "", "folder for the trace, console, verdict and QEMU command line of each run")
 	fl.DurationVar(&f.timeout, "timeout", 0, "limit of the boot and of the program, each (default: by the host's speed)")
@@ -123,6 +125,9 @@ func (a *app) run(ctx context.Context, l labs.Lab, f runFlags) error {
 	defer p.Done()
 	a.cache.Sweep()
 	targets, err := a.targets(ctx, f.arch, f.kernels, a.cache.Fetch, p)
+	if err == nil {
+		err = a.useVmlinux(targets, f.vmlinux)
+	}
 	if err != nil {
 		return errors.Join(err, a.ungraded(l, f.format, err))
 	}
@@ -321,6 +326,9 @@ func (a *app) runOne(ctx context.Context, l labs.Lab, t target, f runFlags, dir 
 	var written error // standard output may be gone: the run ends all the same
 	show := func(err error) { written = errors.Join(written, err) }
 	live := report.NewLive(a.stdout, rules, a.style())
+	if f.verbose {
+		live.Verbose()
+	}
 	job.Began = func(h trace.Header, m *harness.Machine) {
 		if m.Restored > 0 {
 			say("started from a snapshot in %.2f s", m.Restored.Seconds())

@@ -35,9 +35,14 @@ func (f *Follower) Step(e trace.Event) (Step, bool) {
 	}
 	for _, f := range e.Stack {
 		s.Stack = append(s.Stack, f.String())
+		s.Sources = append(s.Sources, f.Source())
 	}
+	if i := slices.IndexFunc(s.Sources, func(at string) bool { return at != "" }); i < 0 {
+		s.Sources = nil
+	}
+	s.Source = f.view.source(e.Point)
 	s.Stacks = e.Stacks
-	if e.Symbol != f.view.place(e.Point) {
+	if e.Symbol != f.view.place(e.Point) || f.view.inlined(e.Point) {
 		s.Why = f.view.why(e.Point)
 	}
 	if e.Task != nil {
@@ -73,6 +78,20 @@ func (v *view) place(point string) string {
 		}
 	}
 	return point
+}
+
+// inlined reports whether a point is a function inlined into another.
+func (v *view) inlined(point string) bool {
+	return slices.ContainsFunc(v.trace.Header.Points, func(p trace.Point) bool { return p.Point == point && p.Inlined != "" })
+}
+
+// source says where a point is in the kernel's source, if that is known.
+func (v *view) source(point string) string {
+	i := slices.IndexFunc(v.trace.Header.Points, func(p trace.Point) bool { return p.Point == point })
+	if i < 0 {
+		return ""
+	}
+	return v.trace.Header.Points[i].Source
 }
 
 // why says why a point is the symbol that it is on this kernel.

@@ -152,13 +152,13 @@ func (s secrets) step(step *Step) {
 		step.Lifetime = withheld
 	}
 	if s.symbols[step.Symbol] {
-		step.Symbol, step.Why = "", ""
+		step.Symbol, step.Why, step.Source = "", "", ""
 	}
 	if s.words[step.Address.String()] {
 		step.Address = 0
 	}
 	if len(s.symbols) > 0 {
-		step.Stack = nil
+		step.Stack, step.Sources = nil, nil
 	}
 	if s.numbers {
 		step.Stacks = nil

@@ -80,6 +80,10 @@ type Step struct {
 	Lifetime string `json:"lifetime,omitempty"`
 	// Stack is the kernel's stack in ftrace's form, innermost function first.
 	Stack []string `json:"stack,omitempty"`
+	// Source is where the point is in the kernel's source, and Sources where each
+	// function of Stack is, "" for what is not known; of a run with a vmlinux.
+	Source  string   `json:"source,omitempty"`
+	Sources []string `json:"sources,omitempty"`
 	// Stacks are kernel stacks of the lab's tasks as they lie in memory.
 	Stacks []trace.StackImage `json:"stacks,omitempty"`
 }

@@ -24,6 +24,8 @@ import (
 	"sync"
 
 	"github.com/cilium/ebpf/btf"
+
+	"kernellab/harness/kernel/debuginfo"
 )
 
 // Image is one kernel, unpacked. It is safe for concurrent use; nothing in it

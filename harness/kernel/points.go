@@ -34,6 +34,11 @@ type Resolved struct {
 	Regs    []string // members of struct pt_regs, one for each of Params
 	StandIn bool     // not the function named, but called whenever it runs
 	Asm     bool     // assembly without parameters
+	// Inlined says that Addr is where the function's code begins within In, which
+	// it was inlined into: known from a vmlinux. Its arguments are where
+	// Image.Arguments finds them.
+	Inlined bool
+	In      string
 }
 
 type pointSpec struct {
@@ -117,23 +122,40 @@ func Candidates(point, arch string) ([]string, error) {
 // of a system call. The error is a
 // *PointError when it has none, an *AmbiguousError when the chosen candidate's
 // name belongs to several functions.
-func (im *Image) Resolve(point string) (Resolved, error) {
+//
+// With a vmlinux, a function that is inlined at one place resolves to that place.
+func (im *Image) Resolve(point string) (Resolved, error) { return im.ResolveFor(point, Needs{}) }
+
+// Needs are what a place has to have, for whoever stops there.
+type Needs struct {
+	Args   []string // arguments that are read
+	Called bool     // it is entered by a call, so that it has a return
+}
+
+// ResolveFor is Resolve where an inlined function without what is needed is
+// passed over for the next candidate, such as a stand-in. So what a lab reads is
+// the same with a vmlinux and without.
+func (im *Image) ResolveFor(point string, needs Needs) (Resolved, error) {
 	im.resolveLock.Lock()
 	defer im.resolveLock.Unlock()
-	if r, ok := im.resolutions[point]; ok {
+	key := point
+	if im.debug != nil {
+		key = fmt.Sprintf("%s %q %t", point, needs.Args, needs.Called)
+	}
+	if r, ok := im.resolutions[key]; ok {
 		return r, nil
 	}
-	r, err := im.resolve(point)
+	r, err := im.resolve(point, needs)
 	if err == nil {
 		if im.resolutions == nil {
 			im.resolutions = map[string]Resolved{}
 		}
-		im.resolutions[point] = r
+		im.resolutions[key] = r
 	}
 	return r, err
 }
 
-func (im *Image) resolve(point string) (Resolved, error) {
+func (im *Image) resolve(point string, needs Needs) (Resolved, error) {
 	im.pointsOnce.Do(func() { im.points, im.pointsErr = parsePoints(pointsYAML) })
 	specs, err := im.points, im.pointsErr
 	if err != nil {
@@ -143,10 +165,11 @@ func (im *Image) resolve(point string) (Resolved, error) {
 	p := unlisted(point)
 	if i >= 0 {
 		p = specs[i]
-	} else if !slices.ContainsFunc(p.Candidates, func(c candidate) bool { return len(im.Symbols.functions(c.Symbol)) > 0 }) {
+	} else if !slices.ContainsFunc(p.Candidates, func(c candidate) bool { return len(im.Symbols.functions(c.Symbol)) > 0 || im.isInlined(c.Symbol) }) {
 		return Resolved{}, &PointError{Point: point, Kernel: im.String(), LookAlikes: nearestNames(Points(), point, 4)}
 	}
 	tried := &PointError{Point: point, Kernel: im.String()}
+	var passed string // why an inlined function was passed over
 	for _, c := range p.Candidates {
 		if c.Arch != "" && c.Arch != im.Arch {
 			continue
@@ -155,9 +178,18 @@ func (im *Image) resolve(point string) (Resolved, error) {
 		found := im.Symbols.functions(c.Symbol)
 		switch len(found) {
 		case 0:
+			r, why, err := im.inlined(p, c, needs)
+			if err != nil || r.Addr != 0 {
+				return r, err
+			}
+			passed = cmp.Or(passed, why)
 			continue
 		case 1:
-			return im.resolved(p, c, found[0], tried.Candidates)
+			r, err := im.resolved(p, c, found[0], tried.Candidates)
+			if passed != "" && err == nil {
+				r.Why += "; " + passed
+			}
+			return r, err
 		}
 		return Resolved{}, fmt.Errorf("point %s: %w", point, &AmbiguousError{Name: c.Symbol, Symbols: found})
 	}

@@ -68,6 +68,9 @@ func cpu(thread string) int {
 // arguments reads the arguments of the function at whose entry the guest
 // stopped, as many as are passed in registers.
 func (d *driver) arguments(ctx context.Context, p *point, s *scope, event *trace.Event) error {
+	if p.Inlined {
+		return d.inlinedArguments(ctx, p, s, event)
+	}
 	names := d.Arch.Registers.Args
 	var values []uint64
 	if p.Syscall {
@@ -90,6 +93,27 @@ func (d *driver) arguments(ctx context.Context, p *point, s *scope, event *trace
 		param := p.Params[i]
 		event.Args = append(event.Args, trace.Arg{Name: param.Name, Type: param.Type, Value: trace.Word(v)})
 		s.args[param.Name] = argument(v, param)
+	}
+	return nil
+}
+
+// inlinedArguments reads those of an inlined function by the debug information.
+// One that the compiler left without a place is left out.
+func (d *driver) inlinedArguments(ctx context.Context, p *point, s *scope, event *trace.Event) error {
+	vars, err := d.Image.Arguments(p.Resolved.Resolved, s.regs, func(addr uint64) (uint64, error) {
+		return d.reader.Uint(ctx, addr, 8)
+	})
+	if err != nil {
+		return err
+	}
+	for _, param := range p.Params {
+		for _, v := range vars {
+			if v.Name == param.Name && v.Number {
+				value := narrow(v.Value, param)
+				event.Args = append(event.Args, trace.Arg{Name: param.Name, Type: param.Type, Value: trace.Word(value)})
+				s.args[param.Name] = argument(value, param)
+			}
+		}
 	}
 	return nil
 }

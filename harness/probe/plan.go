@@ -71,6 +71,9 @@ type Point struct {
 	Stacks []string
 	// Reads are taken at the stop, in this order.
 	Reads []Read
+	// Needs are arguments that whoever reads the trace needs, beside those of When,
+	// Finds and Reads.
+	Needs []string
 	// Source is where the point was written, for errors: "lab.yaml:17".
 	Source string
 }

@@ -3,6 +3,8 @@ package probe
 import (
 	"errors"
 	"fmt"
+	"regexp"
+	"slices"
 
 	"kernellab/harness/kernel"
 	"kernellab/harness/trace"
@@ -33,7 +35,7 @@ func Resolve(im *kernel.Image, plan Plan) ([]Resolved, error) {
 	byName := map[string]Resolved{}
 	byAddr := map[uint64]Point{}
 	for _, p := range plan.Points {
-		r, err := resolve(im, p, byName)
+		r, err := resolve(im, p, plan.needs(p), byName)
 		if err != nil && p.Source != "" {
 			err = fmt.Errorf("%s: %w", p.Source, err)
 		}
@@ -47,7 +49,29 @@ func Resolve(im *kernel.Image, plan Plan) ([]Resolved, error) {
 	return out, errors.Join(errs...)
 }
 
-func resolve(im *kernel.Image, p Point, before map[string]Resolved) (Resolved, error) {
+// argumentName matches an argument in an expression.
+var argumentName = regexp.MustCompile(`\barg\.([A-Za-z_][A-Za-z0-9_]*)`)
+
+// needs is what a point's place has to have.
+func (plan Plan) needs(p Point) kernel.Needs {
+	needs := kernel.Needs{Args: slices.Clone(p.Needs)}
+	exprs := []string{p.When}
+	for _, f := range p.Finds {
+		exprs = append(exprs, f.Expr)
+	}
+	for _, r := range p.Reads {
+		exprs = append(exprs, r.Expr)
+	}
+	for _, e := range exprs {
+		for _, m := range argumentName.FindAllStringSubmatch(e, -1) {
+			needs.Args = append(needs.Args, m[1])
+		}
+	}
+	needs.Called = slices.ContainsFunc(plan.Points, func(q Point) bool { return q.ReturnOf == p.Name })
+	return needs
+}
+
+func resolve(im *kernel.Image, p Point, needs kernel.Needs, before map[string]Resolved) (Resolved, error) {
 	if p.ReturnOf != "" {
 		call, ok := before[p.ReturnOf]
 		if !ok {
@@ -62,7 +86,7 @@ func resolve(im *kernel.Image, p Point, before map[string]Resolved) (Resolved, e
 	if why := p.missing(before); why != "" {
 		return Resolved{Missing: why}, nil
 	}
-	r, err := im.Resolve(p.place())
+	r, err := im.ResolveFor(p.place(), needs)
 	var none *kernel.PointError
 	if p.Optional && errors.As(err, &none) {
 		return Resolved{Missing: err.Error()}, nil
@@ -93,7 +117,10 @@ func Header(im *kernel.Image, plan Plan) ([]trace.Point, error) {
 	var out []trace.Point
 	for i, r := range resolved {
 		p := trace.Point{
-			Point: plan.Points[i].Name, Symbol: r.Symbol, Address: trace.Word(r.Addr), Why: r.Why, Missing: r.Missing,
+			Point: plan.Points[i].Name, Symbol: r.Symbol, Address: trace.Word(r.Addr), Why: r.Why, Missing: r.Missing, Inlined: r.In,
+		}
+		if at := im.Source(r.Addr); len(at) > 0 && r.Addr != 0 && at[0].File != "" {
+			p.Source = fmt.Sprintf("%s:%d", at[0].File, at[0].Line)
 		}
 		if place := plan.Points[i].place(); place != p.Point && plan.Points[i].ReturnOf == "" {
 			p.Place = place

@@ -11,8 +11,23 @@ import (
 	"kernellab/harness/trace"
 )
 
-// backtrace writes a step's kernel stack in ftrace's form.
+// backtrace writes a step's kernel stack in ftrace's form, or a function a line
+// with its place in the source.
 func (p *page) backtrace(s grade.Step) {
+	if p.verbose && len(s.Sources) == len(s.Stack) && len(s.Stack) > 0 {
+		widest := 0
+		for _, f := range s.Stack {
+			widest = max(widest, utf8.RuneCountInString(plain(f)))
+		}
+		for i, f := range s.Stack {
+			lead := "  "
+			if i > 0 {
+				lead = "← "
+			}
+			p.line("%s%s", strings.Repeat(" ", stepIndent), p.dim.Render(strings.TrimRight(lead+pad(plain(f), widest)+"  "+plain(s.Sources[i]), " ")))
+		}
+		return
+	}
 	if len(s.Stack) > 0 {
 		p.text(strings.Repeat(" ", stepIndent), stepIndent, p.dim, plain(strings.Join(s.Stack, " ← ")))
 	}

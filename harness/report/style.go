@@ -29,9 +29,10 @@ func (s Style) width() int {
 
 // page writes styled lines and remembers the first error.
 type page struct {
-	w     io.Writer
-	width int
-	err   error
+	w       io.Writer
+	width   int
+	err     error
+	verbose bool // where functions are in the source too
 	// told are the points whose meaning has been told in this run.
 	told map[string]bool
 

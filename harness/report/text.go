@@ -40,6 +40,10 @@ type Live struct {
 	steps    int
 }
 
+// Verbose also tells where each function of a backtrace is in the source, when
+// the run knows.
+func (l *Live) Verbose() { l.page.verbose = true }
+
 // NewLive returns a Live for one run that is judged by r.
 func NewLive(w io.Writer, r grade.Rules, s Style) *Live {
 	return &Live{page: newPage(w, s), rules: r}
@@ -104,6 +108,9 @@ func (p *page) step(number int, s grade.Step) {
 		mark = "  ·"
 	}
 	name, symbol := pad(plain(s.Point), 17), plain(s.Symbol)
+	if s.Source != "" {
+		symbol += "  " + plain(s.Source)
+	}
 	task := fmt.Sprintf("%d[%s]", s.PID, plain(s.Comm))
 	if s.Role != "" {
 		task = plain(s.Role) + " " + task

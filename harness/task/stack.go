@@ -221,13 +221,25 @@ func (v *View) asleep(ctx context.Context, task object) (pc uint64, regs map[str
 // first. regs are the registers of the stopped CPU when the task runs on it,
 // nil otherwise. It always returns what it found; the last frame says why the
 // unwinding ended where it did.
+//
+// With a vmlinux, functions that are inlined are frames too.
 func (v *View) Backtrace(ctx context.Context, addr uint64, regs map[string]uint64) []trace.Frame {
+	return v.backtrace(ctx, addr, regs, false)
+}
+
+// BacktraceVariables is Backtrace whose frames have their arguments and locals,
+// as far as a vmlinux tells them.
+func (v *View) BacktraceVariables(ctx context.Context, addr uint64, regs map[string]uint64) []trace.Frame {
+	return v.backtrace(ctx, addr, regs, true)
+}
+
+func (v *View) backtrace(ctx context.Context, addr uint64, regs map[string]uint64, variables bool) []trace.Frame {
 	task := v.object("task_struct", addr)
 	bottom, top, err := v.bounds(ctx, task)
 	if err != nil {
 		return []trace.Frame{{Doubt: "the stack: " + err.Error()}}
 	}
-	u := unwinder{v: v, bottom: bottom, top: top}
+	u := unwinder{v: v, bottom: bottom, top: top, variables: variables}
 	if regs != nil {
 		return u.run(ctx, kernel.Frame{PC: regs[v.arch.Registers.PC], Regs: regs, Interrupted: true})
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"kernellab/harness/kernel"
+	"kernellab/harness/kernel/debuginfo"
 	"kernellab/harness/trace"
 )
 
@@ -18,12 +19,19 @@ const maxFrames = 128
 type unwinder struct {
 	v           *View
 	bottom, top uint64 // of the task's stack
+	variables   bool   // the frames are to have them
 }
 
 // run unwinds from f. A frame that fails a check is marked and is the last.
 func (u unwinder) run(ctx context.Context, f kernel.Frame) []trace.Frame {
 	read := func(addr uint64) (uint64, error) { return u.v.word(ctx, addr) }
-	var out []trace.Frame
+	out, stack := u.frames(ctx, f, read)
+	return u.expand(out, stack, read)
+}
+
+// frames finds the activations on the stack, and the unwinder's own account of
+// those with code.
+func (u unwinder) frames(ctx context.Context, f kernel.Frame, read kernel.ReadWord) (out []trace.Frame, stack []kernel.Frame) {
 	spName := u.v.arch.Registers.SP
 	for {
 		t := u.describe(f)
@@ -31,25 +39,72 @@ func (u unwinder) run(ctx context.Context, f kernel.Frame) []trace.Frame {
 			t.Doubt = u.check(ctx, f, out[len(out)-1])
 		}
 		t.Trusted = t.Doubt == ""
-		out = append(out, t)
+		out, stack = append(out, t), append(stack, f)
 		if t.User || !t.Trusted {
-			return out
+			return out, stack
 		}
 		if len(out) == maxFrames {
-			return append(out, trace.Frame{Doubt: fmt.Sprintf("more than %d frames: the stack loops", maxFrames)})
+			return append(out, trace.Frame{Doubt: fmt.Sprintf("more than %d frames: the stack loops", maxFrames)}), stack
 		}
 		next, more, err := u.v.im.Caller(f, read)
 		if err != nil {
-			return append(out, trace.Frame{Doubt: err.Error()})
+			return append(out, trace.Frame{Doubt: err.Error()}), stack
 		}
 		if !more {
-			return out
+			return out, stack
 		}
 		if next.PC == 0 {
-			return append(out, trace.Frame{SP: trace.Word(next.Regs[spName]), Doubt: "the return address is 0"})
+			return append(out, trace.Frame{SP: trace.Word(next.Regs[spName]), Doubt: "the return address is 0"}), stack
 		}
 		f = next
 	}
+}
+
+// expand puts the functions that are inlined at a frame in front of it, and says
+// where each is in the source: what the kernel's vmlinux tells, if there is one.
+func (u unwinder) expand(frames []trace.Frame, stack []kernel.Frame, read kernel.ReadWord) []trace.Frame {
+	if u.v.im.DebugFile() == "" {
+		return frames
+	}
+	var out []trace.Frame
+	for n, f := range frames {
+		if n >= len(stack) || f.User || f.Symbol == "" {
+			out = append(out, f)
+			continue
+		}
+		at := stack[n].PC
+		if !stack[n].Interrupted {
+			at--
+		}
+		found := u.v.im.Source(at)
+		var vars [][]debuginfo.Variable
+		if u.variables && f.Trusted {
+			vars, _ = u.v.im.Variables(stack, n, read) // what is damaged is left out
+		}
+		for i, l := range found {
+			part := f
+			part.File, part.Line, part.Inlined = l.File, l.Line, l.Inlined
+			if l.Inlined {
+				part.Symbol, part.Interrupted = l.Function, f.Interrupted && i == 0
+			}
+			if i < len(vars) {
+				part.Variables = variables(vars[i])
+			}
+			out = append(out, part)
+		}
+		if len(found) == 0 {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+func variables(all []debuginfo.Variable) []trace.Variable {
+	var out []trace.Variable
+	for _, v := range all {
+		out = append(out, trace.Variable{Name: v.Name, Type: v.Type, Arg: v.Arg, Text: v.Text, Unread: v.Missing})
+	}
+	return out
 }
 
 // describe names a frame.

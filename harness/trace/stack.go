@@ -13,6 +13,15 @@ type Frame struct {
 	// frames but the first it is a return address.
 	Interrupted bool `json:"interrupted,omitempty"`
 	User        bool `json:"user,omitempty"` // the user registers at the bottom
+	// File and Line are where PC is in the kernel's source, of a frame that others
+	// are inlined into where the call is. They need a vmlinux: "" and 0 without.
+	File string `json:"file,omitempty"`
+	Line int    `json:"line,omitempty"`
+	// Inlined: the function is inlined into that of the next frame, whose PC and
+	// SP these are. Offset and Size are the next frame's too.
+	Inlined bool `json:"inlined,omitempty"`
+	// Variables are the function's arguments and locals, where they were asked for.
+	Variables []Variable `json:"variables,omitempty"`
 	// Trusted is false for a frame that may not be one; Doubt says why.
 	Trusted bool   `json:"trusted"`
 	Doubt   string `json:"doubt,omitempty"`
@@ -23,6 +32,8 @@ type Frame struct {
 func (f Frame) String() string {
 	s := fmt.Sprintf("%s+%s/%s", f.Symbol, f.Offset, f.Size)
 	switch {
+	case f.Inlined:
+		s = f.Symbol + " (inlined)"
 	case f.User:
 		s = "user " + f.PC.String()
 	case f.Symbol == "" && f.PC != 0:
@@ -37,6 +48,25 @@ func (f Frame) String() string {
 		s += " "
 	}
 	return "? " + s + "(" + f.Doubt + ")"
+}
+
+// Source is where the frame is in the source, "kernel/fork.c:2172", or "".
+func (f Frame) Source() string {
+	if f.File == "" {
+		return ""
+	}
+	return fmt.Sprintf("%s:%d", f.File, f.Line)
+}
+
+// Variable is an argument or a local of a function, by the debug information.
+type Variable struct {
+	Name string `json:"name"`
+	Type string `json:"type"` // C spelling
+	Arg  bool   `json:"arg,omitempty"`
+	// Text is the value as gdb shows it; of a structure or an array it says where
+	// it lies. Unread says why there is none.
+	Text   string `json:"text,omitempty"`
+	Unread string `json:"unread,omitempty"`
 }
 
 // StackImage is a task's kernel stack as it lies in memory.

@@ -77,6 +77,12 @@ type Point struct {
 	Symbol  string `json:"symbol"`
 	Address Word   `json:"address"` // 0 of a call's return, which each call has its own of
 	Why     string `json:"why"`     // which candidate was taken and why
+	// Inlined is the function that the point's is inlined into, "" for one that is
+	// called.
+	Inlined string `json:"inlined,omitempty"`
+	// Source is where it is in the kernel's source, "kernel/fork.c:2172"; "" without
+	// a vmlinux.
+	Source string `json:"source,omitempty"`
 	// Missing says why the point can not be observed on this kernel, "" for one
 	// that can.
 	Missing string `json:"missing,omitempty"`

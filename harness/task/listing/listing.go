@@ -134,8 +134,25 @@ func Tree(w io.Writer, tasks []*task.Info) error {
 	return written(w, &b)
 }
 
+// variable is an argument or a local as C declares it, with its value as gdb
+// shows it.
+func variable(v trace.Variable) string {
+	kind, value := "local", v.Text
+	if v.Arg {
+		kind = "arg"
+	}
+	if v.Unread != "" {
+		value = "<" + v.Unread + ">"
+	}
+	decl := v.Type + " " + v.Name
+	if strings.HasSuffix(v.Type, "*") {
+		decl = v.Type + v.Name
+	}
+	return fmt.Sprintf("%-6s %s = %s", kind, decl, value)
+}
+
 // Stack writes a backtrace, innermost function first, with the stack pointer of
-// each frame.
+// each frame, and with a vmlinux the place in the source and the variables.
 func Stack(w io.Writer, t trace.Task, cpu int, frames []trace.Frame) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "PID: %d  TASK: %s  CPU: %d  COMMAND: %q\n", t.PID, t.Address, cpu, t.Comm)
@@ -145,6 +162,9 @@ func Stack(w io.Writer, t trace.Task, cpu int, frames []trace.Frame) error {
 			at = f.PC.String()
 		}
 		text := plain(f.String())
+		if at := f.Source(); at != "" {
+			text += "  " + plain(at)
+		}
 		switch {
 		case f.User:
 			text = "user mode, sp " + f.SP.String()
@@ -152,6 +172,9 @@ func Stack(w io.Writer, t trace.Task, cpu int, frames []trace.Frame) error {
 			text += "  (interrupted here)"
 		}
 		fmt.Fprintf(&b, "%3d  [%s]  %s  %s\n", n, f.SP, at, text)
+		for _, v := range f.Variables {
+			fmt.Fprintf(&b, "%9s %s\n", "", plain(variable(v)))
+		}
 	}
 	return written(w, &b)
 }
