@@ -79,6 +79,7 @@ func TestForkNewPlan(t *testing.T) {
 			Name: "sys_clone", Place: "sys_clone", Role: "parent", Step: true, Entry: true,
 			When:  "bitand(arg.clone_flags, CLONE_VM + CLONE_THREAD) == 0",
 			Aside: "a clone that shares memory, such as a thread of Go's runtime",
+			Needs: []string{"clone_flags", "newsp"},
 		}
 		if diff := cmp.Diff(want, plan.Points[0], unsourced); diff != "" {
 			t.Errorf("%s: sys_clone (-want +got):\n%s", a, diff)

@@ -118,9 +118,12 @@ func self() string {
 
 // writeSession writes gdb's symbols and commands, and returns the command file.
 func writeSession(dir string, l labs.Lab, t target, socket string) (string, error) {
-	symbols := filepath.Join(dir, "symbols.elf")
-	if err := writeFile(symbols, t.image.WriteSymbolFile); err != nil {
-		return "", fmt.Errorf("write the kernel's symbols for gdb: %w", err)
+	symbols := t.image.DebugFile() // has all that we could write, and the source's lines
+	if symbols == "" {
+		symbols = filepath.Join(dir, "symbols.elf")
+		if err := writeFile(symbols, t.image.WriteSymbolFile); err != nil {
+			return "", fmt.Errorf("write the kernel's symbols for gdb: %w", err)
+		}
 	}
 	script, err := gdbScript(l, t.arch.Name)
 	if err != nil {

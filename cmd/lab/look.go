@@ -30,7 +30,8 @@ type lookFlags struct {
 	format       string
 	threads      bool
 	cold         bool
-	step         int // the stop to look at, counted from 1 without asides; 0 is the first at the point
+	exact        bool // stop where the run of the lab does, though the function at the point begins elsewhere
+	step         int  // the stop to look at, counted from 1 without asides; 0 is the first at the point
 }
 
 // sight is a stopped guest to look at.
@@ -155,6 +156,20 @@ func (a *app) lookAt(ctx context.Context, f lookFlags, do look) error {
 	}
 }
 
+// plan is what is driven to the stop. Where nobody reads arguments the stop is at
+// the function itself, if the kernel's vmlinux tells where it was inlined.
+func (f lookFlags) plan(l labs.Lab, t target, p *progress) probe.Plan {
+	plan := l.Plan(t.arch.Name)
+	if f.exact {
+		return plan
+	}
+	bare, moved := probe.Bare(t.image, plan, f.at)
+	if moved {
+		p.Say("%s is inlined: stopping at its first instruction there; the graded run stops at what stands in for it", f.at)
+	}
+	return bare
+}
+
 // lookLimit bounds the time for the reading of the guest.
 const lookLimit = 2 * time.Minute
 
@@ -207,7 +222,7 @@ func (a *app) lookOnce(ctx context.Context, f lookFlags, l labs.Lab, t target, i
 	}
 	reached, steps := false, 0
 	err = probe.Drive(timed, probe.Config{
-		Stub: stub, Image: t.image, Arch: t.arch, Plan: l.Plan(t.arch.Name), TGID: proc.PID,
+		Stub: stub, Image: t.image, Arch: t.arch, Plan: f.plan(l, t, p), TGID: proc.PID,
 		Began: time.Now(), Emit: func(trace.Event) error { return nil },
 		Run: func(ctx context.Context) error {
 			if err := proc.Go(ctx); err != nil {

@@ -60,7 +60,7 @@ func (a *app) goBack(ctx context.Context, l labs.Lab, t target, f runFlags, init
 	if i < 0 || i >= len(stops) {
 		return usagef("the run has %d stops, none of them is --at %q or --rewind %d", len(stops), f.at, f.rewind)
 	}
-	look := lookFlags{arch: t.arch.Name, lab: l.Name, at: stops[i].Point, step: i + 1, format: "text", cold: f.cold}
+	look := lookFlags{arch: t.arch.Name, lab: l.Name, at: stops[i].Point, step: i + 1, format: "text", cold: f.cold, exact: f.at == ""}
 	return a.lookOnce(ctx, look, l, t, initrd, p, func(ctx context.Context, s *sight) (any, func() error, error) {
 		info, err := s.view.Inspect(ctx, s.current, s.regs)
 		if err != nil {

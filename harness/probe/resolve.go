@@ -52,6 +52,26 @@ func Resolve(im *kernel.Image, plan Plan) ([]Resolved, error) {
 // argumentName matches an argument in an expression.
 var argumentName = regexp.MustCompile(`\barg\.([A-Za-z_][A-Za-z0-9_]*)`)
 
+// Bare returns the plan with nothing read at a point, so that the point is where
+// the kernel has it best: a function that is inlined, not what stands in for it
+// because of its arguments. It tells whether that is another place.
+func Bare(im *kernel.Image, plan Plan, name string) (Plan, bool) {
+	i := slices.IndexFunc(plan.Points, func(p Point) bool { return p.Name == name })
+	if i < 0 {
+		return plan, false
+	}
+	p := plan.Points[i]
+	p.Finds, p.Reads, p.Needs = nil, nil, nil
+	bare := plan
+	bare.Points = slices.Clone(plan.Points)
+	bare.Points[i] = p
+	r, err := im.ResolveFor(p.place(), bare.needs(p))
+	if err != nil || !r.Inlined {
+		return plan, false
+	}
+	return bare, true
+}
+
 // needs is what a point's place has to have.
 func (plan Plan) needs(p Point) kernel.Needs {
 	needs := kernel.Needs{Args: slices.Clone(p.Needs)}

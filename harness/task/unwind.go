@@ -84,8 +84,9 @@ func (u unwinder) expand(frames []trace.Frame, stack []kernel.Frame, read kernel
 		for i, l := range found {
 			part := f
 			part.File, part.Line, part.Inlined = l.File, l.Line, l.Inlined
+			part.Interrupted = f.Interrupted && i == 0
 			if l.Inlined {
-				part.Symbol, part.Interrupted = l.Function, f.Interrupted && i == 0
+				part.Symbol = l.Function
 			}
 			if i < len(vars) {
 				part.Variables = variables(vars[i])

@@ -7,6 +7,7 @@ package listing
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -134,6 +135,9 @@ func Tree(w io.Writer, tasks []*task.Info) error {
 	return written(w, &b)
 }
 
+// optimizedOut is what is Unread of a variable that has no place at an address.
+const optimizedOut = "optimized out"
+
 // variable is an argument or a local as C declares it, with its value as gdb
 // shows it.
 func variable(v trace.Variable) string {
@@ -172,8 +176,17 @@ func Stack(w io.Writer, t trace.Task, cpu int, frames []trace.Frame) error {
 			text += "  (interrupted here)"
 		}
 		fmt.Fprintf(&b, "%3d  [%s]  %s  %s\n", n, f.SP, at, text)
+		var gone []string
 		for _, v := range f.Variables {
+			if v.Unread == optimizedOut && !v.Arg {
+				gone = append(gone, v.Name)
+				continue
+			}
 			fmt.Fprintf(&b, "%9s %s\n", "", plain(variable(v)))
+		}
+		if len(gone) > 0 {
+			slices.Sort(gone)
+			fmt.Fprintf(&b, "%9s local  optimized out here: %s\n", "", plain(strings.Join(slices.Compact(gone), ", ")))
 		}
 	}
 	return written(w, &b)
