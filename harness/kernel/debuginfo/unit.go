@@ -3,7 +3,6 @@ package debuginfo
 import (
 	"cmp"
 	"debug/dwarf"
-	"errors"
 	"fmt"
 	"io"
 	"path"
@@ -37,15 +36,6 @@ type unit struct {
 type function struct {
 	low, high uint64
 	off       dwarf.Offset
-}
-
-// row is one row of the line table.
-type row struct {
-	addr uint64
-	file string
-	line int
-	stmt bool
-	end  bool // nothing is known from here on
 }
 
 // Attributes that package debug/dwarf has no name for.
@@ -230,88 +220,4 @@ func (u *unit) tree(off dwarf.Offset) (*godwarf.Tree, error) {
 	}
 	u.trees[off] = t
 	return t, nil
-}
-
-// lines reads the unit's line table.
-func (u *unit) lines() error {
-	if u.lined {
-		return nil
-	}
-	u.lined = true
-	rd, err := u.data.LineReader(u.root)
-	if err != nil || rd == nil {
-		return err
-	}
-	type sequence struct{ rows []row }
-	var all []sequence
-	var seq []row
-	stmtHere := false // a row that is_stmt is of the last address
-	var e dwarf.LineEntry
-	for {
-		err := rd.Next(&e)
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return fmt.Errorf("the line table: %w", err)
-		}
-		r := row{addr: e.Address, line: e.Line, stmt: e.IsStmt, end: e.EndSequence}
-		if e.File != nil {
-			r.file = e.File.Name
-		}
-		if r.end {
-			if len(seq) > 0 && seq[0].addr != 0 { // 0 is code that was left out
-				all = append(all, sequence{append(seq, r)})
-			}
-			seq, stmtHere = nil, false
-			continue
-		}
-		if n := len(seq); n > 0 {
-			last := seq[n-1]
-			if last.addr != r.addr {
-				stmtHere = false
-			}
-			// As gdb has it: what follows a statement at its own address and is
-			// none itself does not take it to another file.
-			if last.addr == r.addr && last.file != r.file && !r.stmt && stmtHere || r.line == 0 {
-				continue
-			}
-		}
-		stmtHere = stmtHere || r.stmt
-		seq = append(seq, r)
-	}
-	slices.SortStableFunc(all, func(a, b sequence) int { return cmp.Compare(a.rows[0].addr, b.rows[0].addr) })
-	for _, s := range all {
-		u.rows = append(u.rows, s.rows...)
-	}
-	u.files = rd.Files()
-	return nil
-}
-
-// line returns the source line of an address. Of several rows at one address
-// the last counts, but one that is a statement before one that is none.
-func (u *unit) line(pc uint64) (file string, line int, err error) {
-	if err := u.lines(); err != nil {
-		return "", 0, err
-	}
-	i := sort.Search(len(u.rows), func(i int) bool { return u.rows[i].addr > pc }) - 1
-	// An end and the next beginning may be of one address.
-	if i < 0 || u.rows[i].end {
-		return "", 0, nil
-	}
-	best := i
-	for j := i; j >= 0 && !u.rows[best].stmt && u.rows[j].addr == u.rows[i].addr && u.rows[j].file == u.rows[i].file && !u.rows[j].end; j-- {
-		if u.rows[j].stmt {
-			best = j
-		}
-	}
-	return u.shown(u.rows[best].file), u.rows[best].line, nil
-}
-
-// file names a file of the unit by its number in the line table.
-func (u *unit) file(n int64) string {
-	if err := u.lines(); err != nil || n < 0 || n >= int64(len(u.files)) || u.files[n] == nil {
-		return ""
-	}
-	return u.shown(u.files[n].Name)
 }

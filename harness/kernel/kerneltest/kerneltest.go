@@ -42,6 +42,19 @@ func Images(t testing.TB, arch string) []string {
 	return found
 }
 
+// Vmlinux returns the paths of the vmlinux files with debug information in the
+// cache, sorted. When there are none the test skips, also where LAB_REQUIRE names
+// architectures: they are hundreds of megabytes each.
+func Vmlinux(t testing.TB) []string {
+	t.Helper()
+	found, _ := filepath.Glob(filepath.Join(cacheDir(), "kernels", "*", "*", "vmlinux"))
+	if len(found) == 0 {
+		t.Skip("no vmlinux with debug information in the cache; run `lab kernels fetch --debug`")
+	}
+	slices.Sort(found)
+	return found
+}
+
 // Program returns the path of the first of names that is installed. When none
 // is the test skips or fails, like Images.
 func Program(t testing.TB, arch string, names ...string) string {
