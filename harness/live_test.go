@@ -217,49 +217,6 @@ func boot(t *testing.T, j harness.Job) *harness.Machine {
 	return m
 }
 
-// A program that does it wrong is the student's mistake: graded, failed, and
-// told what was expected and seen.
-func TestWrongPrograms(t *testing.T) {
-	tests := []struct {
-		program string
-		limit   time.Duration
-		want    []string // words of the findings
-	}{
-		{"no-fork", 0, []string{"sys_clone", "never"}},
-		{"no-wait", 0, []string{"release_task"}},
-		{"fork-twice", 0, []string{"called sys_clone twice", "expected 1", "seen 2"}},
-		{"crash-before", 0, []string{"SIGSEGV"}},
-		{"crash-child", 0, []string{"This is Child Process!"}},
-		{"hang", 6 * time.Second, []string{"did not end within 6s"}},
-	}
-	eachArch(t, func(t *testing.T, a arch.Arch, k images.Kernel) {
-		snapshots := store(t)
-		for _, tt := range tests {
-			t.Run(tt.program, func(t *testing.T) {
-				j := job(t, a, k, os.DirFS("../labs/fork-new/testdata/wrong/"+tt.program))
-				j.Timeout, j.Snapshots = tt.limit, snapshots
-				out, err := harness.Run(t.Context(), j)
-				if err != nil {
-					t.Fatalf("run: %v\n%s", err, strings.Join(harness.Console(err), "\n"))
-				}
-				if out.Result.Verdict != grade.Fail {
-					t.Errorf("verdict %s, want fail", out.Result.Verdict)
-				}
-				var told strings.Builder
-				for _, f := range out.Result.Findings {
-					told.WriteString(f.Message + "\n")
-				}
-				t.Log(told.String())
-				for _, w := range tt.want {
-					if !strings.Contains(told.String(), w) {
-						t.Errorf("no finding says %q", w)
-					}
-				}
-			})
-		}
-	})
-}
-
 // What is not the student's fault is an error of the right type that says what
 // happened, and never a verdict.
 func TestFailuresAreNotTheStudents(t *testing.T) {

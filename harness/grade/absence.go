@@ -62,6 +62,26 @@ func (v *view) unwatched(point string) string {
 	return ""
 }
 
+// follows reports whether a point was not hit for want of another that was not: of
+// the points that arm it, the call whose return it is, or those that tell whose
+// stop it is.
+func (v *view) follows(point string) bool {
+	p, ok := v.rules.point(point)
+	if !ok || v.count(point) > 0 {
+		return false
+	}
+	unhit := func(names []string) bool {
+		return len(names) > 0 && !slices.ContainsFunc(names, func(n string) bool { return v.count(n) > 0 })
+	}
+	var tell []string
+	for _, q := range v.rules.Points {
+		if slices.Contains(q.Finds, p.Role) {
+			tell = append(tell, q.Name)
+		}
+	}
+	return unhit(p.Armed) || unhit(tell) || p.ReturnOf != "" && v.count(p.ReturnOf) == 0
+}
+
 // hitBy names the first task that hit a point.
 func (v *view) hitBy(point string) string {
 	for _, r := range v.rounds {

@@ -50,7 +50,7 @@ func grade(t *trace.Trace, reference *view, r Rules, handed []Finding) Result {
 	}
 	g := &grader{view: v, result: &res}
 	for _, f := range handed {
-		g.findings = append(g.findings, placed{0, f})
+		g.findings = append(g.findings, placed{Finding: f})
 	}
 	// Findings of the same place are told in this order, causes first.
 	n := len(res.Checks) - len(r.questionChecks())
@@ -131,6 +131,7 @@ type grader struct {
 type placed struct {
 	seq int
 	Finding
+	follows bool // from what another finding tells
 }
 
 // check returns the check at index i of the result's: sequence, hits, the rules'
@@ -144,7 +145,7 @@ func (g *grader) find(seq int, kind, point, message string, args ...any) {
 			f.Step = i + 1
 		}
 	}
-	g.findings = append(g.findings, placed{seq, f})
+	g.findings = append(g.findings, placed{seq, f, kind != FindEdge && g.follows(point)})
 }
 
 // settle gives a check its verdict and score.

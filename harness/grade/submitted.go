@@ -54,7 +54,7 @@ func GradeSubmission(s Submitted) Result {
 	}
 	g := &grader{view: &view{trace: &trace.Trace{}, rules: rules}, result: &res, absent: true}
 	for _, f := range s.Findings {
-		g.findings = append(g.findings, placed{0, f})
+		g.findings = append(g.findings, placed{Finding: f})
 	}
 	for i := range res.Checks {
 		res.Checks[i].Observed = "no program was run"

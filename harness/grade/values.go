@@ -145,6 +145,11 @@ func (g *grader) finish() {
 		pass = pass && c.Verdict == Pass
 	}
 	slices.SortStableFunc(g.findings, func(a, b placed) int { return a.seq - b.seq })
+	// What only follows from something else that is told is not.
+	if slices.ContainsFunc(g.findings, func(f placed) bool { return !f.follows }) {
+		g.findings = slices.DeleteFunc(g.findings, func(f placed) bool { return f.follows })
+	}
+	g.findings = slices.CompactFunc(g.findings, func(a, b placed) bool { return a.Finding == b.Finding })
 	for i, f := range g.findings {
 		if i == maxFindings {
 			res.Notes = append(res.Notes, "More findings follow from these; they are left out.")
