@@ -52,7 +52,7 @@ func (s Submitted) Run(ctx context.Context) (*Outcome, error) {
 		case err != nil:
 			return nil, err
 		case fault != nil:
-			graded.Findings = append(graded.Findings, *fault)
+			graded.Findings = append([]grade.Finding{*fault}, graded.Findings...)
 		default:
 			out, graded.Trace = ran, ran.Trace
 		}

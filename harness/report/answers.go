@@ -35,6 +35,18 @@ func (p *page) answers(r grade.Result) {
 	}
 }
 
+// noneMade returns why no check was made, if that is the same for all of them, and
+// what they are worth.
+func noneMade(checks []grade.Check) (why string, score int) {
+	for _, c := range checks {
+		if c.Verdict != grade.Skip || c.Observed != checks[0].Observed {
+			return "", 0
+		}
+		why, score = c.Observed, score+c.MaxScore
+	}
+	return why, score
+}
+
 // maxText bounds the lines of another program that are shown.
 const maxText = 30
 

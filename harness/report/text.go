@@ -163,6 +163,10 @@ func (p *page) result(r grade.Result) {
 			heading = r.Summary
 		}
 		p.text("", 0, p.title, plain(heading))
+		if why, score := noneMade(checks); why != "" {
+			p.text("", 2, lipgloss.NewStyle(), fmt.Sprintf("– none of %d was made, 0/%d: %s", len(checks), score, plain(why)))
+			checks = nil
+		}
 		for _, c := range checks {
 			p.check(c, r.Passed())
 		}

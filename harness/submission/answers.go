@@ -169,7 +169,7 @@ func several(q grade.Question, items []ast.Node) (any, error) {
 	}
 	if q.Type == grade.TypeOrder && len(out) < len(names) {
 		left := slices.DeleteFunc(names, func(n string) bool { return slices.Contains(out, n) })
-		return nil, fmt.Errorf("an order is of all the points, and %s is not in it", strings.Join(left, ", "))
+		return nil, fmt.Errorf("an order is of all the points, and these are missing: %s", strings.Join(left, ", "))
 	}
 	return out, nil
 }

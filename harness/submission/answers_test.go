@@ -116,7 +116,7 @@ func TestAnswersRefused(t *testing.T) {
 		"no choice":             {"who: parent", "who", `"parent" is none of the choices: did you mean the parent?`},
 		"nothing like a choice": {"who: everybody knows", "who", `is none of the choices: the parent, the child, 0`},
 		"a word for an order":   {"path: sys_clone", "path", `want a list, such as [copy_thread, sys_clone]`},
-		"a part of an order":    {"path: [sys_clone, kernel_clone]", "path", `copy_thread is not in it`},
+		"a part of an order":    {"path: [sys_clone, kernel_clone]", "path", `these are missing: copy_thread`},
 		"a point twice":         {"path: [sys_clone, sys_clone, copy_thread]", "path", `"sys_clone" is there twice`},
 		"an unknown point":      {"path: [sys_clone, kernel_clon, copy_thread]", "path", `did you mean kernel_clone`},
 		"unknown in a set":      {"\n\nshared: [memry]", "shared", `answers.yaml:3: shared: "memry" is none of the choices: did you mean memory?`},
