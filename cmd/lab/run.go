@@ -28,6 +28,7 @@ type runFlags struct {
 	kernels []string
 	vmlinux string
 	format  string
+	show    report.Gradescope
 	out     string
 	timeout time.Duration
 	cold    bool
@@ -74,7 +75,7 @@ answers are graded; lab init begins a submission.`,
 			if f.jobs < 0 {
 				return usagef("--jobs %d: want 1 or more, or 0 for as many as processors and memory allow", f.jobs)
 			}
-			if err := checkBack(lab, f); err != nil {
+			if err := errors.Join(checkBack(lab, f), checkShow(lab, f.show)); err != nil {
 				return err
 			}
 			if cmd.Flags().Changed("submission") {
@@ -94,6 +95,7 @@ answers are graded; lab init begins a submission.`,
 	fl.StringArrayVar(&f.kernels, "kernel", nil, "kernel: series, version or image file; may be repeated")
 	vmlinuxFlag(cmd, &f.vmlinux)
 	formatFlag(cmd, &f.format)
+	gradescopeFlags(cmd, &f.show)
 	fl.StringVar(&f.out, "out", "", "folder for the trace, console, verdict and QEMU command line of each run")
 	fl.DurationVar(&f.timeout, "timeout", 0, "limit of the boot and of the program, each (default: by the host's speed)")
 	fl.BoolVar(&f.cold, "cold", false, "boot the kernel instead of starting from the snapshot of a booted guest")
@@ -149,6 +151,9 @@ func (a *app) run(ctx context.Context, l labs.Lab, f runFlags) error {
 	a.code = doc.ExitCode()
 	if f.format == "text" {
 		return nil
+	}
+	if f.format == report.FormatGradescope {
+		return f.show.Write(a.stdout, doc)
 	}
 	return report.Write(a.stdout, f.format, doc, a.style())
 }
