@@ -76,7 +76,7 @@ set $lab_cloned = 0
 
 # fork_is_clone: Where there is no fork, it is clone with nothing shared and
 # SIGCHLD as the signal of its end.
-break *$sys_clone if (($wrapped_sys_clone ? *(unsigned long *)((unsigned long)$a0 + 280) : (unsigned long)$a0) == 0x11)
+break *$sys_clone if $lab_parent == 0 && (($wrapped_sys_clone ? *(unsigned long *)((unsigned long)$a0 + 280) : (unsigned long)$a0) == 0x11)
 set $break_fork_is_clone = $bpnum
 commands $break_fork_is_clone
   silent

