@@ -17,6 +17,7 @@ import (
 	"kernellab/harness"
 	"kernellab/harness/arch"
 	"kernellab/harness/grade"
+	"kernellab/harness/probe"
 	"kernellab/harness/snapshot"
 	"kernellab/images"
 	"kernellab/labs"
@@ -180,6 +181,19 @@ func TestWrongPrograms(t *testing.T) {
 						}
 					}
 				})
+			}
+		}
+	})
+}
+
+// Every point and read of every lab fits every kernel's symbols and types, which
+// is told before a guest starts.
+func TestCourseFitsKernels(t *testing.T) {
+	eachKernel(t, func(t *testing.T, a arch.Arch, k images.Kernel) {
+		image := openKernel(t, k)
+		for _, l := range everyLab(t) {
+			for _, err := range probe.Check(image, a, l.Plan(a.Name)) {
+				t.Errorf("%s: %v", l.Name, err)
 			}
 		}
 	})

@@ -1,0 +1,129 @@
+package probe
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// TestDecide passes through points in an order and checks what each stop arms and
+// disarms.
+func TestDecide(t *testing.T) {
+	made := func(name string, change func(p *Point)) Point {
+		p := Point{Name: name, Role: "parent", Step: true}
+		if change != nil {
+			change(&p)
+		}
+		return p
+	}
+	entry := made("enter", func(p *Point) { p.Entry = true })
+	armed := func(name string, by ...string) Point { return made(name, func(p *Point) { p.Armed = by }) }
+	tests := map[string]struct {
+		points []Point
+		stops  []string
+		want   []string // after each stop: "+armed -disarmed"
+	}{
+		"from the entry to the last step": {
+			[]Point{entry, made("a", nil), made("b", nil)}, []string{"enter", "a", "b"},
+			[]string{"+a +b", "", "-a -b"},
+		},
+		"a second round arms again": {
+			[]Point{entry, made("a", nil)}, []string{"enter", "a", "enter"}, []string{"+a", "-a", "+a"},
+		},
+		"armed until it is seen": {
+			[]Point{entry, made("a", nil), armed("late", "a")}, []string{"enter", "a", "late"},
+			[]string{"+a", "+late", "-late -a"},
+		},
+		"armed as often as it is due": {
+			[]Point{entry, made("a", nil), made("late", func(p *Point) { p.Armed, p.Hits = []string{"a"}, &Range{2, 2} })},
+			[]string{"enter", "a", "late", "late"}, []string{"+a", "+late", "", "-late -a"},
+		},
+		"armed by either": {
+			[]Point{entry, made("a", nil), made("b", nil), armed("late", "a", "b")}, []string{"enter", "b", "late", "a"},
+			[]string{"+a +b", "+late", "-late", "-a -b +late"},
+		},
+		"until another point": {
+			[]Point{entry, made("hot", func(p *Point) { p.Armed, p.Until, p.Hits = []string{"enter"}, "b", &Range{0, -1} }), made("b", nil)},
+			[]string{"enter", "hot", "hot", "b"}, []string{"+hot +b", "", "", "-hot -b"},
+		},
+		"what must not come stays": {
+			[]Point{entry, made("a", nil), made("never", func(p *Point) { p.Hits = &Range{} })}, []string{"enter", "a"},
+			[]string{"+a +never", "-a"},
+		},
+		"what has no limit stays": {
+			[]Point{entry, made("many", func(p *Point) { p.Hits = &Range{1, -1} })}, []string{"enter", "many", "many"},
+			[]string{"+many", "", ""},
+		},
+		"evidence does not hold up the end": {
+			[]Point{entry, made("a", nil), made("e", func(p *Point) { p.Step = false })}, []string{"enter", "a"},
+			[]string{"+a +e", "-a -e"},
+		},
+		"an optional step does not either": {
+			[]Point{entry, made("a", nil), made("o", func(p *Point) { p.Hits = &Range{0, 1} })}, []string{"enter", "a"},
+			[]string{"+a +o", "-a -o"},
+		},
+		"a return is armed by its call": {
+			[]Point{entry, made("a", nil), made("back", func(p *Point) { p.ReturnOf = "a" })}, []string{"enter", "a"},
+			[]string{"+a", ""},
+		},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			d := &driver{}
+			for i, p := range tt.points {
+				d.points = append(d.points, &point{Point: p, Resolved: Resolved{}})
+				d.points[i].on = p.Entry
+			}
+			rd := &round{count: map[string]int{}}
+			for i, stop := range tt.stops {
+				p := d.points[slices.IndexFunc(d.points, func(p *point) bool { return p.Name == stop })]
+				if p.Entry {
+					rd = &round{count: map[string]int{}}
+				}
+				rd.count[stop]++
+				arm, disarm := d.decide(p, rd)
+				var got []string
+				for _, q := range arm {
+					q.on = true
+					got = append(got, "+"+q.Name)
+				}
+				minus := []string{}
+				for _, q := range disarm {
+					q.on = false
+					minus = append(minus, "-"+q.Name)
+				}
+				if diff := cmp.Diff(tt.want[i], strings.Join(append(minus, got...), " ")); diff != "" {
+					t.Errorf("after %s, stop %d (-want +got):\n%s", stop, i+1, diff)
+				}
+			}
+		})
+	}
+}
+
+func TestCheckWhen(t *testing.T) {
+	plan := Plan{Points: []Point{
+		{Name: "enter", Role: "parent", Entry: true, Reads: []Read{{Name: "fd", Expr: "arg.fd"}}},
+		{Name: "made", Role: "parent", Finds: []Find{{"child", "arg.p"}}},
+	}}
+	for src, want := range map[string]string{
+		"arg.fd == 1":                          "",
+		"read.fd == 1 and task.pid != 2":       "",
+		"enter.read.fd == arg.p":               "",
+		"current == 1":                         `unknown name "current"`,
+		"arg.p == child":                       "",
+		"arg.p == chidl":                       `unknown name "chidl": did you mean "child"?`,
+		"read.df == 1":                         `read has no "df": did you mean "fd"?`,
+		"bitand(arg.flags, CLONE_THREAD) == 0": "",
+		"arg.fd ==":                            "unexpected token",
+	} {
+		err := CheckWhen(src, "enter", plan)
+		switch {
+		case want == "" && err != nil:
+			t.Errorf("%s: error %v", src, err)
+		case want != "" && (err == nil || !strings.Contains(err.Error(), want)):
+			t.Errorf("%s: error %v, want one with %q", src, err, want)
+		}
+	}
+}
