@@ -104,9 +104,9 @@ func (l Lab) form() string {
 	}
 	comment(fmt.Sprintf("Answers to the questions of %s: %s.", l.Name, l.Title))
 	b.WriteString("#\n")
-	comment("Write each after its colon. Where the architectures differ, answer for each:")
-	b.WriteString("#\n#     name: {x86_64: 24, riscv64: 32}\n#\n")
-	comment("or where kernels do, for a version or a series of versions: {x86_64 6.12: 24}. One answer alone counts everywhere. What is left empty is not answered.")
+	comment("Write each after its colon. Where the architectures differ, or the kernels, answer for each:")
+	b.WriteString("#\n#     name: {x86_64: 24, riscv64: 32}\n#     name: {x86_64: 24, x86_64 6.12: 40, riscv64: 32}\n#\n")
+	comment("One answer alone counts everywhere. What is left empty is not answered.")
 	for _, q := range l.Questions {
 		points := "1 point"
 		if q.Score > 1 {

@@ -34,7 +34,7 @@ README.md. It makes the folder when there is none, and replaces no file.`,
 			if err != nil {
 				return err
 			}
-			return a.init(l, args[1], language)
+			return a.init(l, args[0], args[1], language)
 		},
 	})
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
@@ -57,10 +57,11 @@ README.md. It makes the folder when there is none, and replaces no file.`,
 	return cmd
 }
 
-// init writes the files, or none of them when one is there.
-func (a *app) init(l labs.Lab, dir, language string) error {
+// init writes the files, or none of them when one is there; called is what the
+// lab was called on the command line.
+func (a *app) init(l labs.Lab, called, dir, language string) error {
 	if !l.Takes() {
-		return usagef("%s takes no submissions", l.Name)
+		return usagef("%s takes no submissions: its lab.yaml has no \"submission\"", l.Name)
 	}
 	if l.Submission.Program != submission.None && !slices.Contains(l.Languages(), language) {
 		return usagef("a program for %s is written in %s: use --language %s", l.Name, l.Languages()[0], l.Languages()[0])
@@ -89,7 +90,7 @@ func (a *app) init(l labs.Lab, dir, language string) error {
 		}
 		fmt.Fprintf(a.stdout, "%s\n", filepath.Join(dir, name))
 	}
-	fmt.Fprintf(a.stderr, "Write the answers and the program, then: lab run %s --submission %s\n", l.Name, shellWord(dir))
+	fmt.Fprintf(a.stderr, "Write the answers and the program, then: lab run %s --submission %s\n", shellWord(called), shellWord(dir))
 	return nil
 }
 

@@ -24,7 +24,7 @@ const feedbackFile = "feedback.md"
 // readSubmission reads what was handed in for a lab.
 func readSubmission(ctx context.Context, l labs.Lab, path string) (*submission.Submission, error) {
 	if !l.Takes() {
-		return nil, usagef("%s takes no submissions", l.Name)
+		return nil, usagef("%s takes no submissions: its lab.yaml has no \"submission\"", l.Name)
 	}
 	s, err := submission.Read(ctx, path, l.Handed())
 	if errors.Is(err, fs.ErrNotExist) {
