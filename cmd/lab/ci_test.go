@@ -1,14 +1,18 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/goccy/go-yaml"
+
+	"kernellab/harness/class"
 )
 
 // ciScripts are the shell scripts of an example for CI, with the values of its
@@ -18,10 +22,12 @@ type ciScripts []string
 // workflow is as much of GitHub's format as the example uses.
 type workflow struct {
 	Name        string            `yaml:"name"`
-	On          map[string]any    `yaml:"on"`
+	On          any               `yaml:"on"`
 	Permissions map[string]string `yaml:"permissions"`
 	Jobs        map[string]struct {
 		Name     string `yaml:"name"`
+		Needs    string `yaml:"needs"`
+		If       string `yaml:"if"`
 		RunsOn   string `yaml:"runs-on"`
 		Image    string `yaml:"container"`
 		Timeout  int    `yaml:"timeout-minutes"`
@@ -34,9 +40,12 @@ type workflow struct {
 		Env   map[string]string `yaml:"env"`
 		Steps []struct {
 			Name  string            `yaml:"name"`
+			ID    string            `yaml:"id"`
 			If    string            `yaml:"if"`
 			Uses  string            `yaml:"uses"`
 			With  map[string]string `yaml:"with"`
+			Env   map[string]string `yaml:"env"`
+			Dir   string            `yaml:"working-directory"`
 			Shell string            `yaml:"shell"`
 			Run   string            `yaml:"run"`
 		} `yaml:"steps"`
@@ -45,11 +54,11 @@ type workflow struct {
 
 // pipeline is as much of GitLab's.
 type pipeline map[string]struct {
-	Image    string `yaml:"image"`
-	Timeout  string `yaml:"timeout"`
-	Parallel struct {
-		Matrix []map[string]string `yaml:"matrix"`
-	} `yaml:"parallel"`
+	Image     string            `yaml:"image"`
+	Timeout   string            `yaml:"timeout"`
+	Needs     []string          `yaml:"needs"`
+	When      string            `yaml:"when"`
+	Parallel  parallel          `yaml:"parallel"`
 	Variables map[string]string `yaml:"variables"`
 	Cache     struct {
 		Key   string   `yaml:"key"`
@@ -65,6 +74,57 @@ type pipeline map[string]struct {
 	} `yaml:"artifacts"`
 }
 
+// parallel is a number of jobs, or a matrix.
+type parallel struct {
+	Matrix []map[string]string
+}
+
+func (p *parallel) UnmarshalYAML(text []byte) error {
+	var n int
+	if err := yaml.Unmarshal(text, &n); err == nil {
+		p.Matrix = []map[string]string{{"CI_NODE_INDEX": "1", "CI_NODE_TOTAL": strconv.Itoa(n)}}
+		return nil
+	}
+	var m struct {
+		Matrix []map[string]string `yaml:"matrix"`
+	}
+	err := yaml.UnmarshalWithOptions(text, &m, yaml.Strict())
+	p.Matrix = m.Matrix
+	return err
+}
+
+// indexedJob is as much of Kubernetes' batch/v1 as the example uses.
+type indexedJob struct {
+	APIVersion string `yaml:"apiVersion"`
+	Kind       string `yaml:"kind"`
+	Metadata   struct {
+		Name string `yaml:"name"`
+	} `yaml:"metadata"`
+	Spec struct {
+		CompletionMode       string `yaml:"completionMode"`
+		Completions          int    `yaml:"completions"`
+		Parallelism          int    `yaml:"parallelism"`
+		BackoffLimitPerIndex int    `yaml:"backoffLimitPerIndex"`
+		Template             struct {
+			Spec struct {
+				RestartPolicy string `yaml:"restartPolicy"`
+				Containers    []struct {
+					Name      string   `yaml:"name"`
+					Image     string   `yaml:"image"`
+					Command   []string `yaml:"command"`
+					Args      []string `yaml:"args"`
+					Resources struct {
+						Requests, Limits map[string]string
+					} `yaml:"resources"`
+					Env          []map[string]string `yaml:"env"`
+					VolumeMounts []map[string]string `yaml:"volumeMounts"`
+				} `yaml:"containers"`
+				Volumes []map[string]any `yaml:"volumes"`
+			} `yaml:"spec"`
+		} `yaml:"template"`
+	} `yaml:"spec"`
+}
+
 // readStrict reads a YAML file in which nothing may be that v does not know.
 func readStrict(t *testing.T, file string, v any) {
 	t.Helper()
@@ -77,44 +137,149 @@ func readStrict(t *testing.T, file string, v any) {
 	}
 }
 
-func TestGitHubExample(t *testing.T) {
-	var w workflow
-	readStrict(t, "github-actions.yml", &w)
-	if len(w.On) == 0 || len(w.Jobs) == 0 {
-		t.Fatal("no trigger or no job")
+// Names and lists of events are both allowed.
+func events(on any) int {
+	switch v := on.(type) {
+	case map[string]any:
+		return len(v)
+	case []any:
+		return len(v)
 	}
-	var scripts ciScripts
-	for name, job := range w.Jobs {
-		if job.RunsOn == "" || len(job.Steps) == 0 || len(job.Strategy.Matrix.Include) == 0 {
-			t.Errorf("job %s: no runner, no steps or no matrix", name)
-		}
-		for i, s := range job.Steps {
-			if (s.Uses == "") == (s.Run == "") {
-				t.Errorf("job %s: step %d has to have one of uses and run", name, i+1)
-			}
-			for _, values := range job.Strategy.Matrix.Include {
-				scripts = append(scripts, fill(t, s.Run, regexp.MustCompile(`\$\{\{ *matrix\.(\w+) *\}\}`), values))
-			}
-		}
-	}
-	checkScripts(t, scripts)
+	return 0
 }
 
-func TestGitLabExample(t *testing.T) {
-	var p pipeline
-	readStrict(t, "gitlab-ci.yml", &p)
-	var scripts ciScripts
-	for name, job := range p {
-		if job.Image == "" || len(job.Script) == 0 || job.Artifacts.Reports["junit"] == "" {
-			t.Errorf("job %s: no image, no script or no report", name)
-		}
-		for _, values := range job.Parallel.Matrix {
-			for _, line := range append(job.Before, job.Script...) {
-				scripts = append(scripts, fill(t, line, regexp.MustCompile(`\$([A-Z]+)\b`), values))
+func TestGitHubExamples(t *testing.T) {
+	for _, file := range []string{"github-actions.yml", "grade-github-actions.yml", "grade-classroom.yml"} {
+		t.Run(file, func(t *testing.T) {
+			var w workflow
+			readStrict(t, file, &w)
+			if events(w.On) == 0 || len(w.Jobs) == 0 {
+				t.Fatal("no trigger or no job")
 			}
+			var scripts ciScripts
+			for name, job := range w.Jobs {
+				matrix := job.Strategy.Matrix.Include
+				if len(matrix) == 0 {
+					matrix = []map[string]string{nil} // a job by itself
+				}
+				if job.RunsOn == "" || len(job.Steps) == 0 || job.Needs != "" && len(w.Jobs[job.Needs].Steps) == 0 {
+					t.Errorf("job %s: no runner, no steps, or it needs what there is not", name)
+				}
+				for i, s := range job.Steps {
+					if (s.Uses == "") == (s.Run == "") {
+						t.Errorf("job %s: step %d has to have one of uses and run", name, i+1)
+					}
+					for _, values := range matrix {
+						scripts = append(scripts, fill(t, s.Run, regexp.MustCompile(`\$\{\{ *matrix\.(\w+) *\}\}`), values))
+					}
+				}
+			}
+			checkScripts(t, scripts)
+		})
+	}
+}
+
+// The shards of a matrix are the whole class: as many as the calls say.
+func TestGitHubShards(t *testing.T) {
+	var w workflow
+	readStrict(t, "grade-github-actions.yml", &w)
+	n := len(w.Jobs["grade"].Strategy.Matrix.Include)
+	for i, values := range w.Jobs["grade"].Strategy.Matrix.Include {
+		if values["shard"] != strconv.Itoa(i+1) {
+			t.Errorf("shard %d is %s", i+1, values["shard"])
 		}
 	}
-	checkScripts(t, scripts)
+	for _, s := range w.Jobs["grade"].Steps {
+		if strings.Contains(s.Run, "--shard") && !strings.Contains(s.Run, fmt.Sprintf("}}/%d ", n)) {
+			t.Errorf("%d shards, but %s", n, s.Run)
+		}
+	}
+}
+
+func TestGitLabExamples(t *testing.T) {
+	for _, file := range []string{"gitlab-ci.yml", "grade-gitlab-ci.yml"} {
+		t.Run(file, func(t *testing.T) {
+			var p pipeline
+			readStrict(t, file, &p)
+			var scripts ciScripts
+			reports := 0
+			for name, job := range p {
+				if job.Image == "" || len(job.Script) == 0 {
+					t.Errorf("job %s: no image or no script", name)
+				}
+				if job.Artifacts.Reports["junit"] != "" {
+					reports++
+				}
+				matrix := job.Parallel.Matrix
+				if len(matrix) == 0 {
+					matrix = []map[string]string{nil}
+				}
+				for _, values := range matrix {
+					for _, line := range append(job.Before, job.Script...) {
+						scripts = append(scripts, fill(t, line, regexp.MustCompile(`\$([A-Z_]+)\b`), values))
+					}
+				}
+			}
+			if reports != 1 {
+				t.Errorf("%d jobs have a JUnit report, want 1", reports)
+			}
+			checkScripts(t, scripts)
+		})
+	}
+}
+
+func TestKubernetesExample(t *testing.T) {
+	var j indexedJob
+	readStrict(t, "grade-kubernetes.yml", &j)
+	pod := j.Spec.Template.Spec
+	if j.APIVersion != "batch/v1" || j.Kind != "Job" || j.Spec.CompletionMode != "Indexed" || pod.RestartPolicy != "Never" || len(pod.Containers) != 1 {
+		t.Errorf("not an Indexed Job of one container: %+v", j)
+	}
+	script := strings.Join(pod.Containers[0].Args, "\n")
+	if !strings.Contains(script, fmt.Sprintf("--shard $((JOB_COMPLETION_INDEX + 1))/%d ", j.Spec.Completions)) {
+		t.Errorf("%d completions, but %s", j.Spec.Completions, script)
+	}
+	checkScripts(t, ciScripts{strings.ReplaceAll(script, "$((JOB_COMPLETION_INDEX + 1))", "1")})
+}
+
+func TestShellExamples(t *testing.T) {
+	for _, file := range []string{"grade-slurm.sh", "gradescope.sh"} {
+		text, err := os.ReadFile(filepath.Join("../../docs/ci", file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var code []string
+		for line := range strings.Lines(string(text)) {
+			if !strings.HasPrefix(line, "#") {
+				code = append(code, line)
+			}
+		}
+		checkScripts(t, ciScripts{strings.NewReplacer("$SLURM_ARRAY_TASK_ID", "1", "$SLURM_ARRAY_TASK_COUNT", "10", "$SLURM_CPUS_PER_TASK", "2").Replace(strings.Join(code, ""))})
+	}
+}
+
+// Every example is tested, and in the list of docs/ci.
+func TestEveryExampleIsListed(t *testing.T) {
+	readme, err := os.ReadFile("../../docs/ci/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests, err := os.ReadFile("ci_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := os.ReadDir("../../docs/ci")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		if f.Name() == "README.md" {
+			continue
+		}
+		if !strings.Contains(string(readme), "`"+f.Name()+"`") || !strings.Contains(string(tests), `"`+f.Name()+`"`) {
+			t.Errorf("%s is not tested, or not in the list", f.Name())
+		}
+	}
 }
 
 // fill puts the values of a matrix in the place of their names.
@@ -161,6 +326,7 @@ func checkCall(t *testing.T, call string) {
 	if i := strings.IndexAny(call, ">|&;"); i >= 0 {
 		call = call[:i]
 	}
+	call = strings.ReplaceAll(call, `"`, "")
 	cmd, rest, err := (&app{}).root().Find(strings.Fields(call))
 	if err != nil {
 		t.Errorf("lab %s: %v", call, err)
@@ -168,6 +334,11 @@ func checkCall(t *testing.T, call string) {
 	}
 	if err := cmd.ParseFlags(rest); err != nil {
 		t.Errorf("lab %s: %v", call, err)
+	}
+	if shard, err := cmd.Flags().GetString("shard"); err == nil && shard != "" {
+		if _, err := class.ParseShard(shard); err != nil {
+			t.Errorf("lab %s: %v", call, err)
+		}
 	}
 	if base, err := cmd.Flags().GetString("baseline"); err == nil && base != "" {
 		if _, err := os.Stat(filepath.Join("../..", base)); err != nil {

@@ -438,7 +438,7 @@ func TestMergeOfParts(t *testing.T) {
 			t.Fatalf("Merge: %v, missing %v, exit code %d", err, missing, c.ExitCode())
 		}
 		rows := grades(t, out)
-		if got := strings.Join(rows[4], ","); !strings.HasPrefix(got, "dave,,0,error,0,,there is no result: shard 2/2 did not get there") {
+		if got := strings.Join(rows[4], ","); !strings.HasPrefix(got, "dave,,0,error,0,,there is no result: its shard did not get there") {
 			t.Errorf("dave's row: %s", got)
 		}
 	})

@@ -181,7 +181,7 @@ func read(dir string, l list, student string) part {
 	}
 	why := fmt.Sprintf("there is no result: %v", err)
 	if errors.Is(err, fs.ErrNotExist) {
-		why = fmt.Sprintf("there is no result: shard %d/%d did not get there", l.Index, l.Of)
+		why = "there is no result: its shard did not get there"
 	}
 	return part{Graded: report.Graded{Student: student, Document: grade.NewDocument(grade.Result{
 		Lab: l.Lab, Verdict: grade.Error, Error: why, Steps: []grade.Step{}, Checks: []grade.Check{}, Findings: []grade.Finding{},

@@ -143,7 +143,9 @@ func (c Class) columns() (columns []column, several bool) {
 	archs := map[string]bool{}
 	for _, g := range c.Students {
 		for _, r := range g.Document.Results {
-			archs[r.Arch] = true
+			if r.Arch != "" {
+				archs[r.Arch] = true
+			}
 			for _, check := range r.Checks {
 				key := column{r.Arch, check.Name}
 				if !seen[key] {
