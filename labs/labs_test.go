@@ -76,7 +76,7 @@ func TestForkNewPlan(t *testing.T) {
 			t.Errorf("%s: wake_up_new_task (-want +got):\n%s", a, diff)
 		}
 		want = probe.Point{
-			Name: "sys_clone", Place: "sys_clone", Role: "parent", Step: true, Entry: true,
+			Name: "sys_clone", Place: "sys_clone", Role: "parent", Step: true, Entry: true, Args: []string{"clone_flags", "newsp"},
 			When:  "bitand(arg.clone_flags, CLONE_VM + CLONE_THREAD) == 0",
 			Aside: "a clone that shares memory, such as a thread of Go's runtime",
 			Needs: []string{"clone_flags", "newsp"},

@@ -17,8 +17,10 @@ func (l Lab) Plan(arch string) probe.Plan {
 			plan.Tasks = append(plan.Tasks, probe.Task{Role: t.Role, When: when})
 		}
 	}
+	args := l.Rules(arch).Arguments()
 	for _, p := range l.Points {
 		point := probe.Point{
+			Args: args[p.Name],
 			Name: p.Name, Place: p.Place, ReturnOf: p.ReturnOf, Role: p.Role, Entry: p.Entry && p.on(arch),
 			Step: p.Step, Armed: p.Armed, Until: p.Until, When: p.When.For(arch), Aside: p.Aside,
 			Optional: p.Optional, Absent: p.absent(arch), Stacks: p.Stacks, Source: l.source(p.Line),

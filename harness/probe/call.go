@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/expr-lang/expr/ast"
+	"github.com/expr-lang/expr/parser"
 
 	"kernellab/harness/arch"
 	"kernellab/harness/kernel"
@@ -109,6 +110,11 @@ func Check(im *kernel.Image, a arch.Arch, plan Plan) []error {
 		if resolved[i].Missing != "" {
 			continue
 		}
+		for _, name := range append(whenArgs(p.When), p.Args...) {
+			if _, err := s.argument("arg."+name, name); err != nil {
+				errs = append(errs, sourced(p.Source, fmt.Errorf("%s: %w", p.Name, err)))
+			}
+		}
 		for _, f := range p.Finds {
 			if _, err := s.eval(context.Background(), f.Expr); err != nil {
 				errs = append(errs, sourced(p.Source, fmt.Errorf("%s: find the %s: %w", p.Name, f.Role, err)))
@@ -121,6 +127,17 @@ func Check(im *kernel.Image, a arch.Arch, plan Plan) []error {
 		}
 	}
 	return errs
+}
+
+// whenArgs are the arguments of its own point that a condition names.
+func whenArgs(src string) []string {
+	tree, err := parser.Parse(src)
+	if err != nil {
+		return nil // compileWhen tells it
+	}
+	names := &identifiers{}
+	ast.Walk(&tree.Node, names)
+	return names.args
 }
 
 func sourced(source string, err error) error {

@@ -161,8 +161,9 @@ func compileWhen(src string, plan Plan) (*condition, error) {
 	return c, nil
 }
 
-// identifiers is an ast.Visitor that collects names, and those read.NAME.
-type identifiers struct{ all, reads []string }
+// identifiers is an ast.Visitor that collects names, and those read.NAME and
+// arg.NAME.
+type identifiers struct{ all, reads, args []string }
 
 func (i *identifiers) Visit(n *ast.Node) {
 	switch n := (*n).(type) {
@@ -171,8 +172,12 @@ func (i *identifiers) Visit(n *ast.Node) {
 	case *ast.MemberNode:
 		base, _ := n.Node.(*ast.IdentifierNode)
 		member, _ := n.Property.(*ast.StringNode)
-		if base != nil && member != nil && base.Value == "read" {
+		switch {
+		case base == nil || member == nil:
+		case base.Value == "read":
 			i.reads = append(i.reads, member.Value)
+		case base.Value == "arg":
+			i.args = append(i.args, member.Value)
 		}
 	}
 }

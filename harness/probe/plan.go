@@ -74,6 +74,8 @@ type Point struct {
 	// Needs are arguments that whoever reads the trace needs, beside those of When,
 	// Finds and Reads.
 	Needs []string
+	// Args are the arguments that whoever judges the trace will ask for.
+	Args []string
 	// Source is where the point was written, for errors: "lab.yaml:17".
 	Source string
 }

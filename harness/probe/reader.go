@@ -234,7 +234,7 @@ func (s *scope) member(ctx context.Context, n *ast.MemberNode) (value, error) {
 	if id, ok := n.Node.(*ast.IdentifierNode); ok {
 		switch id.Value {
 		case "arg":
-			return s.argument(n, name)
+			return s.argument(n.String(), name)
 		case "reg":
 			if v, ok := s.regs[name]; ok || s.dry {
 				return value{v: v}, nil
@@ -272,7 +272,7 @@ func (s *scope) member(ctx context.Context, n *ast.MemberNode) (value, error) {
 	return s.field(ctx, n, base, strct, name, f)
 }
 
-func (s *scope) argument(n ast.Node, name string) (value, error) {
+func (s *scope) argument(what, name string) (value, error) {
 	if v, ok := s.args[name]; ok {
 		return v, nil
 	}
@@ -284,7 +284,10 @@ func (s *scope) argument(n ast.Node, name string) (value, error) {
 	if near := nearest.Words(name, have); len(near) > 0 {
 		hint = fmt.Sprintf(": did you mean arg.%s?", near[0])
 	}
-	return value{}, fmt.Errorf("%s: %w: the function here has no such argument%s", n, errNoMember, hint)
+	if len(have) == 0 {
+		hint = ", nor any that this kernel's types know of"
+	}
+	return value{}, fmt.Errorf("%s: %w: the function here has no such argument%s", what, errNoMember, hint)
 }
 
 // field reads the member f of the structure that base is or points to.
