@@ -38,7 +38,7 @@ check:
 	$(GO) test -race -short ./...
 
 bench: build tools kernels
-	$(GO) test -run '^$$' -bench . -benchtime 3x ./...
+	$(GO) test -run '^$$' -bench . -benchtime 5x ./cmd/lab
 
 # Files that are made from others; a test fails when they are stale.
 generate:

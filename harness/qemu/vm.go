@@ -205,6 +205,10 @@ func (vm *VM) Err() error {
 func (vm *VM) Close() error {
 	vm.closing.Do(func() {
 		close(vm.asked)
+		if vm.incoming { // what it wrote, nobody else sees: there is nothing to put in order
+			vm.signal(syscall.SIGKILL)
+			<-vm.done
+		}
 		vm.signal(syscall.SIGTERM)
 		select {
 		case <-vm.done:
