@@ -127,7 +127,13 @@ func (j Job) warm(ctx context.Context, c qemu.Config, console io.Writer) (*Machi
 	if made := time.Since(began); made > snap.Boot {
 		began = time.Now()
 	}
-	m, err := j.restore(ctx, c, snap.RAM, snap.State, restoreLimit, console)
+	m, err := j.restore(ctx, c, snap.RAM, snap.State, tryLimit, console)
+	var late *LimitError
+	if errors.As(err, &late) && ctx.Err() == nil {
+		// QEMU loses a riscv64 guest's timer when the host lets it wait too long
+		// before it runs: see VM.Save. Another one of the same snapshot has not.
+		m, err = j.restore(ctx, c, snap.RAM, snap.State, restoreLimit, console)
+	}
 	if err != nil {
 		if ctx.Err() == nil {
 			err = errors.Join(err, j.Snapshots.Discard(ctx, key))

@@ -28,6 +28,9 @@ func all(t testing.TB) []labs.Lab {
 }
 
 func TestCourse(t *testing.T) {
+	if err := labs.Validate(); err != nil {
+		t.Fatal(err)
+	}
 	orders := map[int]string{}
 	for _, l := range all(t) {
 		if other := orders[l.Order]; other != "" {

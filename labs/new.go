@@ -50,7 +50,7 @@ func Open(dir string) (Lab, error) {
 	if err != nil {
 		return Lab{}, err
 	}
-	l, err := load(os.DirFS(filepath.Dir(whole)), filepath.Base(whole), filepath.Clean(dir))
+	l, err := load(os.DirFS(filepath.Dir(whole)), filepath.Base(whole), filepath.Clean(dir), false)
 	l.outside = true
 	return l, err
 }

@@ -19,8 +19,9 @@ import (
 	"kernellab/nearest"
 )
 
-// parse reads and validates a lab.yaml; file is its name in errors.
-func parse(file string, data []byte) (Lab, error) {
+// parse reads a lab.yaml, whose name in errors is file, and validates it unless it
+// is known to be good.
+func parse(file string, data []byte, known bool) (Lab, error) {
 	r := &reader{file: file, lines: map[string]int{}, told: map[string]bool{}}
 	doc, err := r.document(data)
 	if err != nil {
@@ -41,7 +42,7 @@ func parse(file string, data []byte) (Lab, error) {
 		{"submission", false, r.at("submission", func(p pair) { r.submission(p, &lab) })},
 		{"questions", false, r.at("questions", r.list(func(i int, n ast.Node) { r.question(i, n, &lab) }))},
 	})
-	if r.errs == nil {
+	if r.errs == nil && !known {
 		r.validate(lab)
 	}
 	return lab, r.err()

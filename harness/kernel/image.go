@@ -49,10 +49,6 @@ type Image struct {
 	types     *btf.Spec
 	typesErr  error
 
-	pointsOnce sync.Once
-	points     []pointSpec
-	pointsErr  error
-
 	resolveLock sync.Mutex
 	resolutions map[string]Resolved
 

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/goccy/go-yaml"
 
@@ -84,9 +85,12 @@ func parsePoints(data []byte) ([]pointSpec, error) {
 	return specs, nil
 }
 
+// pointTable is the table, read once: it never changes.
+var pointTable = sync.OnceValues(func() ([]pointSpec, error) { return parsePoints(pointsYAML) })
+
 // Points lists the known logical points, in the table's order.
 func Points() []string {
-	specs, err := parsePoints(pointsYAML)
+	specs, err := pointTable()
 	if err != nil {
 		return nil // the package's tests parse the table
 	}
@@ -100,7 +104,7 @@ func Points() []string {
 // Candidates are the symbols that may stand for a point on an architecture, the
 // best first.
 func Candidates(point, arch string) ([]string, error) {
-	specs, err := parsePoints(pointsYAML)
+	specs, err := pointTable()
 	if err != nil {
 		return nil, err
 	}
@@ -156,8 +160,7 @@ func (im *Image) ResolveFor(point string, needs Needs) (Resolved, error) {
 }
 
 func (im *Image) resolve(point string, needs Needs) (Resolved, error) {
-	im.pointsOnce.Do(func() { im.points, im.pointsErr = parsePoints(pointsYAML) })
-	specs, err := im.points, im.pointsErr
+	specs, err := pointTable()
 	if err != nil {
 		return Resolved{}, err
 	}
