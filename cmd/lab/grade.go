@@ -29,6 +29,7 @@ type gradeFlags struct {
 	timeout     time.Duration
 	format      string
 	again       bool
+	cold        bool
 }
 
 func (a *app) gradeCommand() *cobra.Command {
@@ -76,6 +77,7 @@ graded.`,
 	fl.IntVar(&f.jobs, "jobs", 0, "submissions at a time (default: as many as processors and memory allow)")
 	fl.StringVar(&f.shard, "shard", "", "grade the I-th of N parts of the class: I/N")
 	fl.DurationVar(&f.timeout, "timeout", 0, "limit of the boot and of the program, each (default: by the host's speed)")
+	fl.BoolVar(&f.cold, "cold", false, "boot the kernel for each submission instead of starting from the snapshot of a booted guest")
 	fl.BoolVar(&f.again, "again", false, "grade also what was graded before")
 	classFormatFlag(cmd, &f.format)
 	cmd.RegisterFlagCompletionFunc("kernel", a.kernelCompletion)

@@ -125,7 +125,7 @@ func TestHostile(t *testing.T) {
 }
 
 // hostileKernel returns the kernel to grade on, or skips.
-func hostileKernel(t *testing.T, m arch.Arch) *kernel.Image {
+func hostileKernel(t testing.TB, m arch.Arch) *kernel.Image {
 	t.Helper()
 	labtest.Long(t)
 	labtest.Programs(t, m.Name, m.QEMU.Binary)
@@ -229,7 +229,7 @@ func exitOf(r grade.Result) int {
 func mark(r grade.Result) string { return fmt.Sprintf("%s %d/%d", r.Verdict, r.Score, r.MaxScore) }
 
 // verdict reads a student's verdict.
-func verdict(t *testing.T, out, student string) grade.Result {
+func verdict(t testing.TB, out, student string) grade.Result {
 	t.Helper()
 	var doc grade.Document
 	data, err := os.ReadFile(filepath.Join(out, class.Folder(student), "verdict.json"))
@@ -254,7 +254,7 @@ func outputOf(evidence []byte) []byte {
 }
 
 // honestAnswers are right on this kernel.
-func honestAnswers(t *testing.T, image *kernel.Image) string {
+func honestAnswers(t testing.TB, image *kernel.Image) string {
 	t.Helper()
 	first, err := image.Resolve("ret_from_fork")
 	if err != nil {
@@ -291,7 +291,7 @@ func honest(t *testing.T, path, answers string) {
 	program("honest")(t, path)
 }
 
-func writeFiles(t *testing.T, dir string, files map[string]string) {
+func writeFiles(t testing.TB, dir string, files map[string]string) {
 	t.Helper()
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)

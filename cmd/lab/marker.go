@@ -31,6 +31,7 @@ type marker struct {
 	tool     string // hash of this program, which the labs are part of
 	timeout  time.Duration
 	jobs     int // submissions at a time
+	cold     bool
 	say      func(format string, args ...any)
 }
 
@@ -46,7 +47,7 @@ type markTarget struct {
 
 // newMarker prepares the kernels.
 func (a *app) newMarker(ctx context.Context, l labs.Lab, targets []target, f gradeFlags, p *progress) (*marker, error) {
-	m := &marker{app: a, lab: l, timeout: f.timeout, jobs: f.atOnce()}
+	m := &marker{app: a, lab: l, timeout: f.timeout, jobs: f.atOnce(), cold: f.cold}
 	var err error
 	if m.store, err = a.snapshots(p); err != nil {
 		return nil, err
@@ -167,7 +168,7 @@ func (m *marker) job(t *markTarget, out string, stage func(string)) harness.Job 
 	return harness.Job{
 		Lab: m.lab.Name, Arch: t.arch, Image: t.image, Kernel: t.path, Initrd: t.initrd,
 		Program: t.program, ProgramName: m.lab.Name, Plan: m.lab.Plan(t.arch.Name), Rules: m.lab.Rules(t.arch.Name),
-		Timeout: m.timeout, BootTimeout: m.timeout, Slowness: m.app.slowness(m.jobs), Out: out, Snapshots: m.store, Stage: stage,
+		Timeout: m.timeout, BootTimeout: m.timeout, Slowness: m.app.slowness(m.jobs), Out: out, Snapshots: m.store, Cold: m.cold, Stage: stage,
 	}
 }
 

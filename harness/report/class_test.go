@@ -112,9 +112,7 @@ func TestSuspects(t *testing.T) {
 		t.Errorf("%d students, %d passed, %d failed, %d not graded", s.Students, s.Passed, s.Failed, s.NotGraded)
 	}
 	all := report.Class{Lab: "fork-new"}
-	for _, g := range students(t).Students[5:] {
-		all.Students = append(all.Students, g)
-	}
+	all.Students = append(all.Students, students(t).Students[5:]...)
 	found := false
 	for _, x := range all.Summary().Suspects {
 		found = found || x.Kind == report.SuspectNobody
