@@ -14,7 +14,7 @@ import (
 // Limits bound a command. The zero value of each has a default.
 type Limits struct {
 	CPU      time.Duration // processor time, 20 s
-	Wall     time.Duration // by the clock, six times that: a busy host is not the stranger's fault
+	Wall     time.Duration // by the clock, thirty times that: a busy host is not the stranger's fault
 	Memory   int64         // bytes of data, a process, 512 MiB
 	FileSize int64         // bytes, a file, 64 MiB
 	Output   int           // bytes kept of what is printed, 16 KiB
@@ -25,7 +25,7 @@ func (l *Limits) defaults() {
 		l.CPU = 20 * time.Second
 	}
 	if l.Wall <= 0 {
-		l.Wall = 6 * l.CPU
+		l.Wall = 30 * l.CPU
 	}
 	if l.Memory <= 0 {
 		l.Memory = 512 << 20

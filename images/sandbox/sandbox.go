@@ -144,7 +144,7 @@ func (b *Box) try(ctx context.Context) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	r, err := b.Run(ctx, Command{Path: "/usr/bin/true", Work: dir, Read: System(), Limits: Limits{Wall: 20 * time.Second}})
+	r, err := b.Run(ctx, Command{Path: "/usr/bin/true", Work: dir, Read: System(), Limits: Limits{Wall: time.Minute}})
 	if err != nil {
 		return err
 	}
