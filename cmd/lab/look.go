@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"kernellab/harness"
+	"kernellab/harness/kernel"
 	"kernellab/harness/probe"
 	"kernellab/harness/rsp"
 	"kernellab/harness/task"
@@ -37,6 +38,7 @@ type lookFlags struct {
 // sight is a stopped guest to look at.
 type sight struct {
 	lookFlags
+	image   *kernel.Image
 	view    *task.View
 	current uint64
 	regs    map[string]uint64
@@ -200,7 +202,7 @@ func (a *app) lookOnce(ctx context.Context, f lookFlags, l labs.Lab, t target, i
 		return m.Explain(ctx, "attach to the gdbstub", err)
 	}
 	defer stub.Close()
-	s := &sight{lookFlags: f}
+	s := &sight{lookFlags: f, image: t.image}
 	show := func() error {
 		p.Done()
 		doc, text, err := do(timed, s)

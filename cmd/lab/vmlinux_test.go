@@ -5,7 +5,9 @@ import (
 	"context"
 	"debug/elf"
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -73,6 +75,32 @@ func TestVariablesAsGDB(t *testing.T) {
 	})
 }
 
+// A vmlinux that is not the kernel's is wrong usage, and says why.
+func TestVmlinuxRefused(t *testing.T) {
+	onKernel(t, nil, func(t *testing.T, a *app, tg target) {
+		text := filepath.Join(t.TempDir(), "text")
+		if err := os.WriteFile(text, []byte("no kernel"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		self, err := os.Executable()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for file, want := range map[string]string{
+			self: tg.image.BuildID, text: "it is no ELF file", filepath.Join(t.TempDir(), "none"): "no such file",
+		} {
+			err := a.useVmlinux([]target{tg}, file)
+			var usage usageError
+			if !errors.As(err, &usage) || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: %v, want a mistake of usage that says %q", file, err, want)
+			}
+		}
+		if tg.image.DebugFile() != "" {
+			t.Error("what was refused is used")
+		}
+	})
+}
+
 type comparison struct {
 	t      *testing.T
 	app    *app
@@ -93,8 +121,12 @@ func (c *comparison) look(ctx context.Context, s *sight) (any, func() error, err
 	if err := s.view.Read(ctx, bottom, stack); err != nil {
 		return nil, nil, err
 	}
+	regs := maps.Clone(s.regs)
+	if code, err := s.image.Text(regs[c.arch.Registers.PC], 8); err == nil && bytes.Equal(code, bytes.Repeat([]byte{1, 0}, 4)) {
+		regs[c.arch.Registers.PC] += 8 // riscv64's nops at the entry, which gdb knows nothing of
+	}
 	core := filepath.Join(c.t.TempDir(), "core")
-	if err := os.WriteFile(core, coreFile(c.arch, s.regs, bottom, stack), 0o600); err != nil {
+	if err := os.WriteFile(core, coreFile(c.arch, regs, bottom, stack), 0o600); err != nil {
 		return nil, nil, err
 	}
 	ours := s.view.BacktraceVariables(ctx, s.current, s.regs)
@@ -124,7 +156,7 @@ func (c *comparison) gdb(ctx context.Context, core string, n int) ([]gdbFrame, e
 		args = append(args, "-ex", "set "+s)
 	}
 	for i := range n {
-		args = append(args, "-ex", `echo @@frame\n`, "-ex", fmt.Sprint("frame ", i), "-ex", `echo @@vars\n`, "-ex", "info args", "-ex", "info locals")
+		args = append(args, "-ex", `echo @@frame\n`, "-ex", fmt.Sprint("frame ", i), "-ex", `echo @@vars\n`, "-ex", "info args", "-ex", `echo @@locals\n`, "-ex", "info locals")
 	}
 	cmd := exec.CommandContext(ctx, debugger, append(args, c.kernel.Vmlinux, core)...)
 	out, err := cmd.CombinedOutput()
@@ -140,6 +172,11 @@ func (c *comparison) gdb(ctx context.Context, core string, n int) ([]gdbFrame, e
 		}
 		f := gdbFrame{function: m[1], file: m[2], vars: map[string][]string{}}
 		f.line, _ = strconv.Atoi(m[3])
+		// Where a function has none gdb shows those of the file.
+		const local = 100
+		if strings.Count(vars, "\n") > local {
+			vars, _, _ = strings.Cut(vars, "@@locals\n")
+		}
 		for line := range strings.Lines(vars) {
 			if v := varLine.FindStringSubmatch(strings.TrimSpace(line)); v != nil && !strings.HasPrefix(line, " ") {
 				f.vars[v[1]] = append(f.vars[v[1]], v[2])

@@ -1,8 +1,10 @@
 package kernel
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 
 	"kernellab/harness/kernel/debuginfo"
 )
@@ -63,7 +65,7 @@ func (im *Image) Source(pc uint64) []debuginfo.Location {
 	if im.debug == nil {
 		return nil
 	}
-	found, err := im.debug.Lookup(pc)
+	found, err := im.debug.Lookup(im.past(pc))
 	if err != nil {
 		return nil
 	}
@@ -78,7 +80,7 @@ func (im *Image) Variables(stack []Frame, n int, read ReadWord) ([][]debuginfo.V
 	}
 	var frames []debuginfo.Frame
 	for _, f := range stack {
-		d := debuginfo.Frame{PC: f.PC, Exact: f.Interrupted, Regs: im.dwarfNumbers(f.Regs), CFA: f.CFA}
+		d := im.activation(f)
 		if d.CFA == 0 {
 			if next, ok, err := im.Caller(f, read); ok && err == nil {
 				d.CFA = next.Regs[im.registerName(im.machine.sp)]
@@ -87,6 +89,41 @@ func (im *Image) Variables(stack []Frame, n int, read ReadWord) ([][]debuginfo.V
 		frames = append(frames, d)
 	}
 	return im.debug.Variables(frames, n, bytesOf(read))
+}
+
+func (im *Image) activation(f Frame) debuginfo.Frame {
+	d := debuginfo.Frame{PC: f.PC, Exact: f.Interrupted, Regs: im.dwarfNumbers(f.Regs), CFA: f.CFA}
+	if d.Exact {
+		d.PC = im.past(d.PC)
+	}
+	return d
+}
+
+// past moves over the instructions that do nothing at a function's beginning,
+// which the kernel has there to patch calls in. On riscv64 the debug information
+// of the function begins behind them; its arguments are the same before.
+func (im *Image) past(pc uint64) uint64 {
+	const most = 32
+	sym, off, ok := im.Symbols.At(pc)
+	if len(im.machine.nops) == 0 || !ok || off >= most {
+		return pc
+	}
+	code, ok := im.at(sym.Addr, most)
+	if !ok {
+		return pc
+	}
+	end := uint64(0)
+	for {
+		i := slices.IndexFunc(im.machine.nops, func(nop []byte) bool { return bytes.HasPrefix(code[end:], nop) })
+		if i < 0 {
+			break
+		}
+		end += uint64(len(im.machine.nops[i]))
+	}
+	if off >= end {
+		return pc
+	}
+	return sym.Addr + end
 }
 
 // bytesOf reads bytes by words, which is how the guest's memory is kept.
@@ -117,7 +154,8 @@ func (im *Image) dwarfNumbers(regs map[string]uint64) map[uint64]uint64 {
 
 // refine puts right what is known of the caller's registers. The unwinder
 // follows the stack pointer and the frame pointer; the debug information says
-// where the other registers were saved, and what was not is no longer known.
+// where the other registers were saved. Where it does not, in assembly, they are
+// no longer known.
 // ruled are those that the unwinder found itself.
 func (im *Image) refine(f Frame, next *Frame, ruled map[uint64]bool, read ReadWord) {
 	if im.debug == nil {
@@ -129,8 +167,8 @@ func (im *Image) refine(f Frame, next *Frame, ruled map[uint64]bool, read ReadWo
 			kept[im.registerName(n)] = v
 		}
 	}
-	d := debuginfo.Frame{PC: f.PC, Exact: f.Interrupted, Regs: im.dwarfNumbers(f.Regs)}
-	regs, cfa, ok := im.debug.Caller(d, im.machine.saved, bytesOf(read))
+	d := im.activation(f)
+	regs, cfa, ok := im.debug.Caller(d, bytesOf(read))
 	if ok && cfa == next.Regs[im.registerName(im.machine.sp)] {
 		for n, v := range regs {
 			if name := im.registerName(n); n != im.machine.ra && !ruled[n] {

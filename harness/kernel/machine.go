@@ -17,8 +17,8 @@ type machine struct {
 	elfFlags   uint32
 	codeAlign  uint64 // instructions start at multiples of this
 	sp, fp, ra uint64 // stack pointer, frame pointer, return address column
-	// saved are the registers that a function hands back as it found them.
-	saved   []uint64
+	// nops are instructions that do nothing and stand in front of functions' code.
+	nops    [][]byte
 	frames  func(*Image, span) ([]frameRange, error)
 	regName func(uint64) string // gdb's name of a register
 	// syscallArgs are the members of struct pt_regs that hold a system call's
@@ -34,7 +34,6 @@ func machines() []machine {
 		{
 			name: "x86_64", elf: elf.EM_X86_64, codeAlign: 1,
 			sp: regnum.AMD64_Rsp, fp: regnum.AMD64_Rbp, ra: regnum.AMD64_Rip,
-			saved:       []uint64{regnum.AMD64_Rbx, regnum.AMD64_Rbp, regnum.AMD64_R12, regnum.AMD64_R13, regnum.AMD64_R14, regnum.AMD64_R15},
 			frames:      (*Image).orcFrames,
 			regName:     func(n uint64) string { return strings.ToLower(regnum.AMD64ToName(n)) },
 			syscallArgs: []string{"di", "si", "dx", "r10", "r8", "r9"},
@@ -45,11 +44,7 @@ func machines() []machine {
 			// choose the right instruction set for a kernel without sections.
 			name: "riscv64", elf: elf.EM_RISCV, elfFlags: 0x5, codeAlign: 2,
 			sp: regnum.RISCV64_SP, fp: regnum.RISCV64_S0, ra: regnum.RISCV64_LR,
-			saved: []uint64{
-				regnum.RISCV64_S0, regnum.RISCV64_S1, regnum.RISCV64_S2, regnum.RISCV64_S3, regnum.RISCV64_S4, regnum.RISCV64_S5,
-				regnum.RISCV64_S6, regnum.RISCV64_S7, regnum.RISCV64_S8, regnum.RISCV64_S9, regnum.RISCV64_S10, regnum.RISCV64_S11,
-				regnum.RISCV64_TP, regnum.RISCV64_GP,
-			},
+			nops:        [][]byte{{0x01, 0x00}, {0x13, 0x00, 0x00, 0x00}}, // c.nop, nop
 			frames:      (*Image).riscvFrames,
 			regName:     riscvRegName,
 			syscallArgs: []string{"orig_a0", "a1", "a2", "a3", "a4", "a5"},

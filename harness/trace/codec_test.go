@@ -23,7 +23,8 @@ func sample() *trace.Trace {
 			Program: trace.Program{Name: "fork-new", SHA256: strings.Repeat("cd", 32)},
 			QEMU:    "7.2.22",
 			Points: []trace.Point{
-				{Point: "sys_clone", Symbol: "__x64_sys_clone", Address: 0xffffffff81095fd0, Why: "the first candidate that the kernel has"},
+				{Point: "sys_clone", Symbol: "__x64_sys_clone", Address: 0xffffffff81095fd0, Why: "the first candidate that the kernel has", Source: "kernel/fork.c:2970"},
+				{Point: "dup_task_struct", Symbol: "dup_task_struct", Address: 0xffffffff81096f72, Why: "it is inlined", Inlined: "copy_process", Source: "kernel/fork.c:991"},
 			},
 			Sizes:       map[string]int{"pt_regs": 168, "stack_top": 168},
 			SwitchFrame: 0x38,
@@ -40,6 +41,11 @@ func sample() *trace.Trace {
 				Reads:     map[string]trace.Word{"flags": 0}, Unread: map[string]string{"start": "address 0x30: E14"},
 				Stack: []trace.Frame{
 					{PC: 0xffffffff81095fd0, SP: 0xffffc9000020ff40, Symbol: "__x64_sys_clone", Size: 0x40, Trusted: true, Interrupted: true},
+					{
+						PC: 0xffffffff81c00086, SP: 0xffffc9000020ff50, Symbol: "do_syscall_x64", Size: 0x180, Offset: 0x87, Trusted: true,
+						Inlined: true, File: "arch/x86/entry/common.c", Line: 47,
+						Variables: []trace.Variable{{Name: "nr", Type: "int", Arg: true, Text: "56"}, {Name: "unr", Type: "unsigned int", Unread: "optimized out"}},
+					},
 					{PC: 0x401000, SP: 0x7ffc0000, User: true, Trusted: true}, {PC: 0x10, Doubt: "the stack loops"},
 				},
 				Stacks: []trace.StackImage{{

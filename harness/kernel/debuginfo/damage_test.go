@@ -36,7 +36,7 @@ func exercise(path string) {
 			frame := debuginfo.Frame{PC: a, Exact: true, Regs: regs, CFA: 0x7ffc00001100}
 			up := debuginfo.Frame{PC: s[0] + 16, Regs: regs, CFA: 0x7ffc00001200}
 			f.Variables([]debuginfo.Frame{frame, up}, 0, mem)
-			f.Caller(frame, []uint64{3, 6, 12}, mem)
+			f.Caller(frame, mem)
 		}
 	}
 	for _, name := range []string{"scaled", "twice", "outer", "main"} {

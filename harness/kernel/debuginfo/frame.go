@@ -1,6 +1,7 @@
 package debuginfo
 
 import (
+	"maps"
 	"runtime/debug"
 
 	"github.com/go-delve/delve/pkg/dwarf/frame"
@@ -8,10 +9,11 @@ import (
 )
 
 // Caller returns the registers of a frame's caller that can be told, and the
-// frame's CFA, by .debug_frame. Of the registers without a rule those in saved
-// are taken to be as they were. It reports false where nothing is known: in
-// assembly, or when a register that it takes is not known.
-func (f *File) Caller(fr Frame, saved []uint64, mem Memory) (_ map[uint64]uint64, cfa uint64, ok bool) {
+// frame's CFA, by .debug_frame. Registers without a rule are taken to be as they
+// were: a location list leaves out those that a call may change, and keeps those
+// that the compiler knows the function to leave alone. It reports false where
+// nothing is known: in assembly, or when a register that it takes is not known.
+func (f *File) Caller(fr Frame, mem Memory) (_ map[uint64]uint64, cfa uint64, ok bool) {
 	var err error
 	defer func() { ok = ok && err == nil }()
 	defer guard(f.Path, &err)
@@ -38,12 +40,7 @@ func (f *File) Caller(fr Frame, saved []uint64, mem Memory) (_ map[uint64]uint64
 	if cfa, ok = u.cfa(ctx.CFA); !ok {
 		return nil, 0, false
 	}
-	out := map[uint64]uint64{}
-	for _, n := range saved {
-		if v, known := fr.Regs[n]; known {
-			out[n] = v
-		}
-	}
+	out := maps.Clone(fr.Regs)
 	for n, rule := range ctx.Regs {
 		delete(out, n)
 		if v, known := u.value(n, rule, cfa); known {

@@ -61,6 +61,25 @@ func TestGolden(t *testing.T) {
 				{PC: 0x401000, SP: 0x7ffc0000, User: true, Trusted: true},
 			})
 		},
+		"variables": func(w *bytes.Buffer) error {
+			return listing.Stack(w, trace.Task{PID: 138, TGID: 138, Comm: "fork-new", Address: 0xffff8880056f3080}, 0, []trace.Frame{
+				{
+					PC: 0xffffffff810ba594, SP: 0xffffc900005eba00, Symbol: "dup_task_struct", Offset: 0x1a4, Size: 0x2740, Trusted: true, Interrupted: true,
+					Inlined: true, File: "kernel/fork.c", Line: 1130,
+					Variables: []trace.Variable{
+						{Name: "orig", Type: "struct task_struct *", Arg: true, Text: "0xffff8880056f3080"}, {Name: "node", Type: "int", Arg: true, Unread: "optimized out"},
+						{Name: "tsk", Type: "struct task_struct *", Unread: "optimized out"}, {Name: "err", Type: "int", Unread: "optimized out"},
+					},
+				},
+				{
+					PC: 0xffffffff810ba594, SP: 0xffffc900005eba00, Symbol: "copy_process", Offset: 0x1a4, Size: 0x2740, Trusted: true, File: "kernel/fork.c", Line: 2257,
+					Variables: []trace.Variable{
+						{Name: "retval", Type: "int", Text: "-12"}, {Name: "delayed", Type: "struct multiprocess_signals", Text: "{…} at 0xffffc900005ebab8"},
+						{Name: "p", Type: "struct task_struct *", Unread: "8 bytes at 0x10 can not be read: \x1b[31mE14"},
+					},
+				},
+			})
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var b bytes.Buffer
