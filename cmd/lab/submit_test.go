@@ -66,7 +66,7 @@ func TestSubmission(t *testing.T) {
 				score    int
 				feedback string
 			}{
-				"as it begins":     {template, 0, "not fiveAnswers"},
+				"as it begins":     {template, 0, "not answered"},
 				"own program":      {map[string]string{"prog.go": string(own), "answers.yaml": fiveAnswers}, 20, "**20 of 21 points.**"},
 				"in C":             {map[string]string{"prog.c": inC, "answers.yaml": fiveAnswers}, 20, "**20 of 21 points.**"},
 				"does not compile": {map[string]string{"prog.go": "package main\n\nfunc main() {\n\tfork()\n}\n", "answers.yaml": fiveAnswers}, 6, "prog.go:4:2: undefined: fork"},
@@ -130,7 +130,7 @@ func planted(t *testing.T, cache, machine string) string {
 			return s.Address.String()
 		}
 	}
-	t.Fatal("no ret_from_fork")
+	t.Fatalf("no ret_from_fork: %s %s", doc.Results[0].Verdict, doc.Results[0].Error)
 	return ""
 }
 

@@ -20,7 +20,7 @@ var archives = []string{".tar.gz", ".tgz", ".tar", ".zip"}
 
 const (
 	maxEntries  = 2000
-	maxUnpacked = 64 << 20 // of a stream that has to be unpacked to be searched
+	maxUnpacked = 32 << 20 // of a stream that has to be unpacked to be searched
 )
 
 // entry is a file in an archive.
