@@ -60,7 +60,7 @@ func TestSubmission(t *testing.T) {
 	}
 	for _, a := range arch.All() {
 		t.Run(a.Name, func(t *testing.T) {
-			cache := borrowedCache(t, a)
+			cache, address := borrowedCache(t, a), ""
 			for name, tt := range map[string]struct {
 				files    map[string]string
 				score    int
@@ -80,7 +80,10 @@ func TestSubmission(t *testing.T) {
 					if _, c := tt.files["prog.c"]; c {
 						labtest.Programs(t, a.Name, map[string]string{"x86_64": "x86_64-linux-gnu-gcc", "riscv64": "riscv64-linux-gnu-gcc"}[a.Name])
 					}
-					res, feedback := submit(t, cache, a.Name, tt.files)
+					res, feedback, at := submit(t, cache, a.Name, tt.files)
+					if at != "" {
+						address = at
+					}
 					if res.Verdict != grade.Fail || res.Score != tt.score || res.MaxScore != 21 {
 						t.Errorf("%s %d/%d, want fail %d/21: %s %+v", res.Verdict, res.Score, res.MaxScore, tt.score, res.Error, res.Findings)
 					}
@@ -90,8 +93,11 @@ func TestSubmission(t *testing.T) {
 				})
 			}
 			// What is all right passes: the address is this kernel's.
-			files := map[string]string{"prog.go": string(own), "answers.yaml": fiveAnswers + "first-address: " + planted(t, cache, a.Name) + "\n"}
-			again, feedback := submit(t, cache, a.Name, files)
+			if address == "" {
+				t.Fatal("no run came to the child's first instruction")
+			}
+			files := map[string]string{"prog.go": string(own), "answers.yaml": fiveAnswers + "first-address: " + address + "\n"}
+			again, feedback, _ := submit(t, cache, a.Name, files)
 			if !again.Passed() || !strings.Contains(feedback, "**Passed: 21 of 21 points.**") {
 				t.Errorf("%s %d/%d: %+v\n%s", again.Verdict, again.Score, again.MaxScore, again.Findings, feedback)
 			}
@@ -99,8 +105,9 @@ func TestSubmission(t *testing.T) {
 	}
 }
 
-// submit hands in files and returns the verdict and the feedback.
-func submit(t *testing.T, cache, machine string, files map[string]string) (grade.Result, string) {
+// submit hands in files and returns the verdict, the feedback, and where the child
+// started.
+func submit(t *testing.T, cache, machine string, files map[string]string) (res grade.Result, feedback, address string) {
 	t.Helper()
 	dir, out := t.TempDir(), t.TempDir()
 	for name, text := range files {
@@ -109,28 +116,30 @@ func submit(t *testing.T, cache, machine string, files map[string]string) (grade
 		}
 	}
 	doc := runLab(t, cache, "run", "fork-new", "--arch", machine, "--submission", dir, "--out", out, "--format", "json")
-	feedback, err := os.ReadFile(filepath.Join(out, feedbackFile))
+	told, err := os.ReadFile(filepath.Join(out, feedbackFile))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, text := range []string{string(feedback), doc.Results[0].Error} {
+	for _, text := range []string{string(told), doc.Results[0].Error} {
 		if strings.Contains(text, dir) || strings.Contains(text, cache) {
 			t.Errorf("a path of the host is told: %s", text)
 		}
 	}
-	return doc.Results[0], string(feedback)
+	return doc.Results[0], string(told), start(t, filepath.Join(out, "trace.jsonl"))
 }
 
-// planted is the address at which the child starts, as the lab's own run shows it.
-func planted(t *testing.T, cache, machine string) string {
+// start is the address of the child's first instruction, as a trace has it.
+func start(t *testing.T, file string) string {
 	t.Helper()
-	doc := runLab(t, cache, "run", "fork-new", "--arch", machine, "--format", "json")
-	for _, s := range doc.Results[0].Steps {
-		if s.Point == "ret_from_fork" {
-			return s.Address.String()
+	tr, err := readTrace(file)
+	if err != nil {
+		return "" // no program was run
+	}
+	for _, e := range tr.Events {
+		if e.Point == "ret_from_fork" {
+			return e.Address.String()
 		}
 	}
-	t.Fatalf("no ret_from_fork: %s %s", doc.Results[0].Verdict, doc.Results[0].Error)
 	return ""
 }
 
