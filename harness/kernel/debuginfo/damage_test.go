@@ -67,11 +67,15 @@ func TestDamaged(t *testing.T) {
 	}
 	try(whole)
 	rnd := rand.New(rand.NewPCG(3, 4))
+	times := 40 // in each section
+	if testing.Short() {
+		times = 10
+	}
 	for _, s := range e.Sections {
 		if len(s.Name) < 7 || s.Name[:7] != ".debug_" || s.FileSize == 0 {
 			continue
 		}
-		for range 40 {
+		for range times {
 			b := append([]byte(nil), whole...)
 			for range 1 + rnd.IntN(8) {
 				b[s.Offset+rnd.Uint64N(s.FileSize)] = byte(rnd.Uint32())
@@ -79,7 +83,7 @@ func TestDamaged(t *testing.T) {
 			try(b)
 		}
 	}
-	for range 60 {
+	for range times {
 		try(whole[:rnd.IntN(len(whole))])
 	}
 }
