@@ -218,7 +218,16 @@ func ending(g report.Graded) string {
 		text += ", at the second try"
 	}
 	if f := g.Findings(); g.Verdict() == grade.Fail && len(f) > 0 {
-		text += ": " + f[0]
+		text += ": " + shortened(f[0])
 	}
 	return text
+}
+
+// shortened keeps a line of the log a line; the whole is in the student's folder.
+func shortened(s string) string {
+	const most = 100
+	if r := []rune(s); len(r) > most {
+		return string(r[:most-1]) + "…"
+	}
+	return s
 }
