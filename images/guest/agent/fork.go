@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/binary"
 	"fmt"
 	"os"
 	"runtime"
@@ -10,23 +11,69 @@ import (
 
 // held describes a process to be made and held before its exec.
 type held struct {
-	path      string
-	argv, env []string
-	stdin     *os.File
-	stdout    *os.File
-	stderr    *os.File
-	gate      *os.File // the process waits for a byte from here
-	status    *os.File // and writes the errno of a failed exec here
+	stdin  *os.File
+	stdout *os.File
+	stderr *os.File
+	gate   *os.File // the process waits for its order from here
+	status *os.File // and writes the errno of a failed exec here
+}
+
+// order is what a held process is to exec: the arguments of execve(2), and
+// behind them what they point to. The process reads it over its own copy of the
+// memory that it was made with, so that pointers into that hold.
+type order struct {
+	path, argv, env uintptr
+	_               [orderSize - 3*unsafe.Sizeof(uintptr(0))]byte
+}
+
+// orderSize is what a pipe takes and gives at once (PIPE_BUF).
+const orderSize = 4096
+
+// encode returns the bytes of an order that is read to where o lies.
+func (o *order) encode(path string, argv, env []string) ([]byte, error) {
+	b := make([]byte, unsafe.Offsetof(o.env)+unsafe.Sizeof(o.env))
+	here := func() uint64 { return uint64(uintptr(unsafe.Pointer(o))) + uint64(len(b)) }
+	var err error
+	text := func(s string) uint64 {
+		at := here()
+		raw, e := syscall.ByteSliceFromString(s)
+		if e != nil && err == nil {
+			err = fmt.Errorf("%q: %w", s, e)
+		}
+		b = append(b, raw...)
+		return at
+	}
+	list := func(all []string) uint64 {
+		var pointers []uint64
+		for _, s := range all {
+			pointers = append(pointers, text(s))
+		}
+		for len(b)%8 != 0 {
+			b = append(b, 0)
+		}
+		at := here()
+		for _, p := range append(pointers, 0) {
+			b = binary.NativeEndian.AppendUint64(b, p)
+		}
+		return at
+	}
+	for i, p := range []uint64{text(path), list(argv), list(env)} {
+		binary.NativeEndian.PutUint64(b[8*i:], p)
+	}
+	if err == nil && len(b) > orderSize {
+		err = fmt.Errorf("the program's name, arguments and environment take %d bytes, over the limit of %d", len(b), orderSize)
+	}
+	return b, err
 }
 
 // child is held in the form that raw system calls take.
 type child struct {
-	path, cwd, oom, zero *byte
-	argv, env            **byte
-	fds                  [3]uintptr
-	gate, status         uintptr
-	limits               [5]limit
-	noSignals            uint64
+	cwd, oom, zero *byte
+	order          *order
+	fds            [3]uintptr
+	gate, status   uintptr
+	limits         [5]limit
+	noSignals      uint64
 }
 
 type limit struct {
@@ -47,15 +94,16 @@ const (
 	atFdcwd         = ^uintptr(99) // -100
 )
 
-// forkHeld makes a process that becomes the program once its gate opens, with
-// the same pid. It is a plain fork: the child has one thread, and all that
-// it does between the gate and the exec is to unblock its signals, so that what
-// a debugger sees after the gate is the program's own doing.
-func forkHeld(h held) (pid int, err error) {
+// forkHeld makes a process that becomes a program, with the same pid, once its
+// gate gives it the order. It is a plain fork: the child has one thread, and all
+// that it does between the gate and the exec is to unblock its signals, so that
+// what a debugger sees after the gate is the program's own doing.
+func forkHeld(h held, o *order) (pid int, err error) {
 	c := child{
 		fds:    [3]uintptr{h.stdin.Fd(), h.stdout.Fd(), h.stderr.Fd()},
 		gate:   h.gate.Fd(),
 		status: h.status.Fd(),
+		order:  o,
 		limits: [5]limit{
 			{rlimitCore, syscall.Rlimit{}},
 			{rlimitNproc, syscall.Rlimit{Cur: 128, Max: 128}},
@@ -63,9 +111,6 @@ func forkHeld(h held) (pid int, err error) {
 			{rlimitFsize, syscall.Rlimit{Cur: 32 << 20, Max: 32 << 20}},
 			{rlimitNofile, syscall.Rlimit{Cur: 256, Max: 256}},
 		},
-	}
-	if c.path, err = syscall.BytePtrFromString(h.path); err != nil {
-		return 0, fmt.Errorf("path: %w", err)
 	}
 	if c.cwd, err = syscall.BytePtrFromString(cwd); err != nil {
 		return 0, err
@@ -76,21 +121,10 @@ func forkHeld(h held) (pid int, err error) {
 	if c.zero, err = syscall.BytePtrFromString("0"); err != nil {
 		return 0, err
 	}
-	argv, err := syscall.SlicePtrFromStrings(h.argv)
-	if err != nil {
-		return 0, fmt.Errorf("arguments: %w", err)
-	}
-	env, err := syscall.SlicePtrFromStrings(h.env)
-	if err != nil {
-		return 0, fmt.Errorf("environment: %w", err)
-	}
-	c.argv, c.env = &argv[0], &env[0]
 
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	pid, errno := fork(&c)
-	runtime.KeepAlive(argv)
-	runtime.KeepAlive(env)
 	if errno != 0 {
 		return 0, fmt.Errorf("fork: %w", errno)
 	}
@@ -105,7 +139,6 @@ func forkHeld(h held) (pid int, err error) {
 //go:norace
 func fork(c *child) (pid int, errno syscall.Errno) {
 	var old uint64
-	var gateByte byte
 	all := ^uint64(0)
 	syscall.RawSyscall6(syscall.SYS_RT_SIGPROCMASK, sigSetmask, uintptr(unsafe.Pointer(&all)), uintptr(unsafe.Pointer(&old)), sigsetSize, 0, 0)
 	r, _, errno := syscall.RawSyscall6(syscall.SYS_CLONE, uintptr(syscall.SIGCHLD), 0, 0, 0, 0, 0)
@@ -150,10 +183,10 @@ func fork(c *child) (pid int, errno syscall.Errno) {
 	if _, _, errno = syscall.RawSyscall6(syscall.SYS_PRCTL, prSetNoNewPrivs, 1, 0, 0, 0, 0); errno != 0 {
 		goto failed
 	}
-	r, _, errno = syscall.RawSyscall(syscall.SYS_READ, c.gate, uintptr(unsafe.Pointer(&gateByte)), 1)
-	if errno == 0 && r == 1 {
+	r, _, errno = syscall.RawSyscall(syscall.SYS_READ, c.gate, uintptr(unsafe.Pointer(c.order)), orderSize)
+	if errno == 0 && r > 0 {
 		syscall.RawSyscall6(syscall.SYS_RT_SIGPROCMASK, sigSetmask, uintptr(unsafe.Pointer(&c.noSignals)), 0, sigsetSize, 0, 0)
-		_, _, errno = syscall.RawSyscall(syscall.SYS_EXECVE, uintptr(unsafe.Pointer(c.path)), uintptr(unsafe.Pointer(c.argv)), uintptr(unsafe.Pointer(c.env)))
+		_, _, errno = syscall.RawSyscall(syscall.SYS_EXECVE, c.order.path, c.order.argv, c.order.env)
 	}
 failed:
 	syscall.RawSyscall(syscall.SYS_WRITE, c.status, uintptr(unsafe.Pointer(&errno)), unsafe.Sizeof(errno))

@@ -17,6 +17,7 @@ import (
 // program is one process made for the host, and what it left.
 type program struct {
 	pid    int
+	order  []byte // what its gate gives it
 	gate   *os.File
 	status *os.File
 	out    *output
@@ -31,6 +32,7 @@ type program struct {
 	exited   chan struct{} // closed with over, ws and ru set
 }
 
+// start gives a held process its program.
 func (s *server) start(r wire.Request) (pid int, err error) {
 	for _, file := range r.Writable {
 		if err := grant(file); err != nil {
@@ -41,12 +43,38 @@ func (s *server) start(r wire.Request) (pid int, err error) {
 	if len(argv) == 0 {
 		argv = []string{path.Base(r.Path)}
 	}
-	keep := r.Keep
-	if keep <= 0 {
-		keep = keepDefault
+	order, err := s.order.encode(r.Path, argv, r.Env)
+	if err != nil {
+		return 0, err
 	}
+	p := s.takeSpare()
+	if p == nil {
+		if p, err = s.hold(); err != nil {
+			return 0, err
+		}
+	}
+	if r.Keep > 0 {
+		p.out.limit(min(r.Keep, keepMax))
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p.order = order
+	return p.pid, nil
+}
+
+// takeSpare returns the process that was made before the first request, once.
+func (s *server) takeSpare() *program {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.spare
+	s.spare = nil
+	return p
+}
+
+// hold makes a process that waits for its order.
+func (s *server) hold() (_ *program, err error) {
 	p := &program{
-		out:    &output{keep: min(keep, keepMax)},
+		out:    &output{keep: keepDefault},
 		ended:  make(chan struct{}),
 		exited: make(chan struct{}),
 	}
@@ -58,7 +86,7 @@ func (s *server) start(r wire.Request) (pid int, err error) {
 	}()
 	null, err := os.Open("/dev/null")
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	theirs = append(theirs, null)
 	var ours []*os.File
@@ -84,25 +112,21 @@ func (s *server) start(r wire.Request) (pid int, err error) {
 	stdout, stderr, status := pipe(false), pipe(false), pipe(false)
 	gate := pipe(true)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	p.gate, p.status = gate, status
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	pid, err = forkHeld(held{
-		path: r.Path, argv: argv, env: r.Env,
-		stdin: null, stdout: theirs[1], stderr: theirs[2], status: theirs[3], gate: theirs[4],
-	})
+	p.pid, err = forkHeld(held{stdin: null, stdout: theirs[1], stderr: theirs[2], status: theirs[3], gate: theirs[4]}, s.order)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	p.pid = pid
-	s.programs[pid] = p
+	s.programs[p.pid] = p
 	p.out.collect(1, stdout)
 	p.out.collect(2, stderr)
 	go s.finish(p)
-	return pid, nil
+	return p, nil
 }
 
 // grant lets everybody write to a switch of the kernel. The program gets no more
@@ -139,7 +163,7 @@ func (s *server) release(pid int) (func(), error) {
 	}
 	p.released = true
 	return func() {
-		p.gate.Write([]byte{1}) // a process killed meanwhile does not mind
+		p.gate.Write(p.order) // a process killed meanwhile does not mind
 		p.gate.Close()
 	}, nil
 }
@@ -339,6 +363,13 @@ type output struct {
 	data    []byte
 	pieces  []wire.Piece
 	dropped int64
+}
+
+// limit sets how much is kept.
+func (o *output) limit(keep int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.keep = keep
 }
 
 func (o *output) collect(stream int, f *os.File) {

@@ -33,8 +33,10 @@ type server struct {
 	link   *wire.Link
 	broken chan error
 	parcel parcel
+	order  *order // where a held process reads its order to
 
 	mu       sync.Mutex
+	spare    *program // made before the first request, nil once it is taken
 	programs map[int]*program
 	reaped   chan struct{} // closed and replaced whenever a process was reaped
 }
@@ -42,6 +44,7 @@ type server struct {
 func newServer() *server {
 	return &server{
 		broken:   make(chan error, 1),
+		order:    new(order),
 		programs: map[int]*program{},
 		reaped:   make(chan struct{}),
 	}
