@@ -260,7 +260,7 @@ func TestFailuresAreNotTheStudents(t *testing.T) {
 		{"QEMU that is none", func(_ *testing.T, j *harness.Job) { j.QEMU = "false" }, false, "false"},
 		{"a point that does not resolve", func(_ *testing.T, j *harness.Job) {
 			j.Plan.Points = slices.Clone(j.Plan.Points)
-			j.Plan.Points[1].Name = "kernel_klone"
+			j.Plan.Points[1].Place = "kernel_klone"
 		}, false, "kernel_clone"},
 	}
 	eachArch(t, func(t *testing.T, a arch.Arch, k images.Kernel) {
