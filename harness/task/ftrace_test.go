@@ -20,10 +20,6 @@ func traced() []string {
 	}
 }
 
-// ticks are as many interrupts as are compared: each is a stop, and the guest
-// takes one every few milliseconds of its time.
-const ticks = 40
-
 // TestAgreesWithFtrace compares backtraces at the entry of functions with those
 // that the kernel's own unwinder wrote down there, of the same calls.
 func TestAgreesWithFtrace(t *testing.T) {
@@ -69,11 +65,7 @@ func TestAgreesWithFtrace(t *testing.T) {
 func (z *zoo) backtraces(ctx, waiting context.Context, t *testing.T, tid int) [][]trace.Frame {
 	t.Helper()
 	var out [][]trace.Frame
-	tick, err := z.image.Symbols.Lookup("update_process_times")
-	if err != nil {
-		t.Fatal(err)
-	}
-	stops, ticked, doubts := 0, 0, map[string]int{}
+	stops, doubts := 0, map[string]int{}
 	defer func() { t.Logf("%d stops; frames not trusted, by reason: %v", stops, doubts) }()
 	for ; ; stops++ {
 		if err := z.stub.Resume(ctx); err != nil {
@@ -108,13 +100,6 @@ func (z *zoo) backtraces(ctx, waiting context.Context, t *testing.T, tid int) []
 			}
 		}
 		out = append(out, frames)
-		if uint64(frames[0].PC) == tick.Addr {
-			if ticked++; ticked == ticks {
-				if err := z.stub.Remove(ctx, tick.Addr); err != nil {
-					t.Fatal(err)
-				}
-			}
-		}
 	}
 }
 
@@ -178,14 +163,9 @@ func (z *zoo) ftraceForm(frames []trace.Frame) []string {
 // matchTraces finds every record of the kernel among ours.
 func matchTraces(t *testing.T, z *zoo, ours [][]trace.Frame, records []record) {
 	t.Helper()
-	frames, interrupts, inside, ticked := 0, 0, 0, 0
+	frames, interrupts, inside := 0, 0, 0
 	seen := map[string]int{}
 	for _, rec := range records {
-		if strings.HasPrefix(rec.function, "update_process_times") {
-			if ticked++; ticked > ticks {
-				continue // we looked at no more of them
-			}
-		}
 		r := rec.frames()
 		generated := func(f string) bool { return f == "[FTRACE TRAMPOLINE]" || strings.HasPrefix(f, "0x") }
 		if slices.ContainsFunc(r[1:], generated) {

@@ -39,7 +39,8 @@ func TestEveryInstruction(t *testing.T) {
 		for _, n := range w.marked {
 			total += n
 		}
-		if w.steps < 3000 || len(w.functions) < 60 || total*50 > w.steps {
+		// An interrupt of code that keeps no frame is marked for as long as it takes.
+		if w.steps < 3000 || len(w.functions) < 60 || total*10 > w.steps {
 			t.Errorf("too little was unwound")
 		}
 	})

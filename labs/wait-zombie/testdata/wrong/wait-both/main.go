@@ -74,21 +74,19 @@ func exitWith(status uintptr) {
 // never returns from it.
 //
 // A signal that arrives during clone makes the kernel start the call again, and
-// Go's runtime preempts with signals: all are blocked until the parent is back.
+// Go's runtime preempts with signals: all are blocked for good.
 // They are blocked per thread, and main keeps this goroutine on one.
 //
 //go:noinline
 //go:norace
 func fork(child func(uintptr), arg uintptr) (pid int, err error) {
-	var old uint64
 	all := ^uint64(0)
 	const setMask, maskSize = 2, 8
-	syscall.RawSyscall6(syscall.SYS_RT_SIGPROCMASK, setMask, uintptr(unsafe.Pointer(&all)), uintptr(unsafe.Pointer(&old)), maskSize, 0, 0)
+	syscall.RawSyscall6(syscall.SYS_RT_SIGPROCMASK, setMask, uintptr(unsafe.Pointer(&all)), 0, maskSize, 0, 0)
 	r, _, errno := syscall.RawSyscall6(syscall.SYS_CLONE, uintptr(syscall.SIGCHLD), 0, 0, 0, 0, 0)
 	if errno == 0 && r == 0 {
 		child(arg)
 	}
-	syscall.RawSyscall6(syscall.SYS_RT_SIGPROCMASK, setMask, uintptr(unsafe.Pointer(&old)), 0, maskSize, 0, 0)
 	if errno != 0 {
 		return 0, errno
 	}
