@@ -22,7 +22,8 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
-	"time"
+
+	"kernellab/flock"
 )
 
 // Cache is a folder that holds everything the package makes or fetches. Any
@@ -175,7 +176,7 @@ func (c *Cache) TempDir(ctx context.Context, prefix string) (dir string, release
 		return "", nil, err
 	}
 	// Held while the folder has no lock of its own yet, against Sweep.
-	entry, err := flock(ctx, filepath.Join(tmp, ".lock"))
+	entry, err := flock.Wait(ctx, filepath.Join(tmp, ".lock"))
 	if err != nil {
 		return "", nil, err
 	}
@@ -183,7 +184,7 @@ func (c *Cache) TempDir(ctx context.Context, prefix string) (dir string, release
 	if dir, err = os.MkdirTemp(tmp, prefix+"-"); err != nil {
 		return "", nil, fmt.Errorf("make a work folder: %w", err)
 	}
-	held, err := flock(ctx, filepath.Join(dir, ".lock"))
+	held, err := flock.Wait(ctx, filepath.Join(dir, ".lock"))
 	if err != nil {
 		os.RemoveAll(dir)
 		return "", nil, err
@@ -208,8 +209,8 @@ func (c *Cache) Sweep() error {
 	if err != nil {
 		return fmt.Errorf("sweep the cache: %w", err)
 	}
-	entry, err := tryFlock(filepath.Join(tmp, ".lock"))
-	if errors.Is(err, syscall.EWOULDBLOCK) {
+	entry, err := flock.Try(filepath.Join(tmp, ".lock"))
+	if errors.Is(err, flock.ErrHeld) {
 		return nil // someone is at it; there will be another start
 	}
 	if err != nil {
@@ -221,8 +222,8 @@ func (c *Cache) Sweep() error {
 			continue
 		}
 		dir := filepath.Join(tmp, e.Name())
-		f, err := tryFlock(filepath.Join(dir, ".lock"))
-		if errors.Is(err, syscall.EWOULDBLOCK) {
+		f, err := flock.Try(filepath.Join(dir, ".lock"))
+		if errors.Is(err, flock.ErrHeld) {
 			continue // its process lives
 		}
 		removeAll(dir)
@@ -254,45 +255,7 @@ func (c *Cache) lock(ctx context.Context, name string) (io.Closer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return flock(ctx, filepath.Join(dir, name))
-}
-
-// flock waits for the exclusive lock of a file. flock(2) cannot be cancelled, so
-// it is tried again and again.
-func flock(ctx context.Context, path string) (*os.File, error) {
-	t := time.NewTicker(50 * time.Millisecond)
-	defer t.Stop()
-	for {
-		f, err := tryFlock(path)
-		if err == nil {
-			return f, nil
-		}
-		if !errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, fmt.Errorf("lock: %w", err)
-		}
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			return nil, fmt.Errorf("wait for another process to release %s: %w", path, context.Cause(ctx))
-		}
-	}
-}
-
-func tryFlock(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	for {
-		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		if err == nil {
-			return f, nil
-		}
-		if err != syscall.EINTR {
-			f.Close()
-			return nil, &fs.PathError{Op: "flock", Path: path, Err: err}
-		}
-	}
+	return flock.Wait(ctx, filepath.Join(dir, name))
 }
 
 // writeFile puts a file in place whole or not at all.

@@ -28,6 +28,7 @@ var layers = []string{
 	"images",
 	"gdbscripts",
 	"nearest",
+	"flock",
 	"labtest",
 }
 

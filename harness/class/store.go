@@ -11,9 +11,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
+	"kernellab/flock"
 	"kernellab/harness/grade"
 	"kernellab/harness/report"
 )
@@ -89,7 +89,7 @@ func open(dir string, shard Shard) (_ *store, err error) {
 	}
 	name := strings.ReplaceAll(shard.String(), "/", "-of-")
 	if s.lock, err = lock(filepath.Join(all, name+".lock")); err != nil {
-		if errors.Is(err, syscall.EWOULDBLOCK) {
+		if errors.Is(err, flock.ErrHeld) {
 			return nil, &BusyError{Dir: dir}
 		}
 		return nil, fmt.Errorf("lock the folder of results: %w", err)
@@ -107,12 +107,8 @@ func open(dir string, shard Shard) (_ *store, err error) {
 // locked may be no file any more.
 func lock(path string) (*os.File, error) {
 	for {
-		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+		f, err := flock.Try(path)
 		if err != nil {
-			return nil, err
-		}
-		if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-			f.Close()
 			return nil, err
 		}
 		ours, err1 := f.Stat()

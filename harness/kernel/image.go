@@ -239,23 +239,5 @@ func (im *Image) noteBuildID() string {
 	if !ok {
 		return ""
 	}
-	return buildID(notes)
-}
-
-func buildID(notes []byte) string {
-	const ntGNUBuildID = 3
-	align := func(n uint32) uint64 { return (uint64(n) + 3) &^ 3 }
-	for len(notes) >= 12 {
-		name, desc, kind := align(le.Uint32(notes)), align(le.Uint32(notes[4:])), le.Uint32(notes[8:])
-		size := le.Uint32(notes[4:])
-		notes = notes[12:]
-		if name+desc > uint64(len(notes)) {
-			return ""
-		}
-		if kind == ntGNUBuildID && bytes.HasPrefix(notes, []byte("GNU\x00")) {
-			return hex.EncodeToString(notes[name : name+uint64(size)])
-		}
-		notes = notes[name+desc:]
-	}
-	return ""
+	return debuginfo.NoteID(notes)
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/go-delve/delve/pkg/dwarf/regnum"
+
+	"kernellab/harness/kernel/debuginfo"
 )
 
 // machine is what this package has to know about an architecture, as data.
@@ -73,7 +75,7 @@ func (im *Image) readELF() error {
 	for _, p := range f.Progs {
 		if p.Type == elf.PT_NOTE && p.Off < uint64(len(im.flat)) {
 			n := min(p.Filesz, uint64(len(im.flat))-p.Off)
-			if id := buildID(im.flat[p.Off : p.Off+n]); id != "" {
+			if id := debuginfo.NoteID(im.flat[p.Off : p.Off+n]); id != "" {
 				im.BuildID = id
 			}
 		}

@@ -8,12 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"syscall"
 	"time"
+
+	"kernellab/flock"
 )
 
 // A fact is something about a file that takes time to find out, valid while the
@@ -74,7 +74,7 @@ func (s *Store) learn(ctx context.Context, name string, f fact) {
 	if os.MkdirAll(s.Dir, 0o700) != nil {
 		return
 	}
-	lock, err := flock(ctx, s.path(factsFile+".lock"))
+	lock, err := flock.Wait(ctx, s.path(factsFile+".lock"))
 	if err != nil {
 		return
 	}
@@ -140,7 +140,7 @@ func (s *Store) CountBoot(ctx context.Context, b Boots) error {
 	if err := os.MkdirAll(s.Dir, 0o700); err != nil {
 		return fmt.Errorf("count the boot: %w", err)
 	}
-	lock, err := flock(ctx, s.path(bootsFile+".lock"))
+	lock, err := flock.Wait(ctx, s.path(bootsFile+".lock"))
 	if err != nil {
 		return fmt.Errorf("count the boot: %w", err)
 	}
@@ -196,40 +196,4 @@ func writeWhole(path string, b []byte) (err error) {
 		return err
 	}
 	return os.Rename(f.Name(), path)
-}
-
-// lockEvery is how often a held lock is tried: flock(2) can not be cancelled.
-const lockEvery = 20 * time.Millisecond
-
-func flock(ctx context.Context, path string) (*os.File, error) {
-	t := time.NewTicker(lockEvery)
-	defer t.Stop()
-	for {
-		f, err := tryFlock(path)
-		if !errors.Is(err, syscall.EWOULDBLOCK) {
-			return f, err
-		}
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			return nil, fmt.Errorf("wait for another process to release %s: %w", path, context.Cause(ctx))
-		}
-	}
-}
-
-func tryFlock(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	for {
-		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		if err == nil {
-			return f, nil
-		}
-		if err != syscall.EINTR {
-			f.Close()
-			return nil, &fs.PathError{Op: "flock", Path: path, Err: err}
-		}
-	}
 }

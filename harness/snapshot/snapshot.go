@@ -37,6 +37,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"kernellab/flock"
 )
 
 // DefaultLimit is what all snapshots together may take on the disk. One takes
@@ -120,7 +122,7 @@ func (s *Store) Obtain(ctx context.Context, k Key, size int64, make func(context
 	if err := os.MkdirAll(s.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open the snapshots: %w", err)
 	}
-	lock, err := flock(ctx, s.path(k.ID()+".lock"))
+	lock, err := flock.Wait(ctx, s.path(k.ID()+".lock"))
 	if err != nil {
 		return nil, fmt.Errorf("open the snapshots: %w", err)
 	}
@@ -146,7 +148,7 @@ func (s *Store) Obtain(ctx context.Context, k Key, size int64, make func(context
 
 // Discard removes the snapshot of a key, for instance because its guest died.
 func (s *Store) Discard(ctx context.Context, k Key) error {
-	lock, err := flock(ctx, s.path(k.ID()+".lock"))
+	lock, err := flock.Wait(ctx, s.path(k.ID()+".lock"))
 	if err != nil {
 		return fmt.Errorf("remove a snapshot: %w", err)
 	}
@@ -277,7 +279,7 @@ func (s *Store) Sweep() error {
 		if !ok || !e.IsDir() {
 			continue
 		}
-		lock, err := tryFlock(s.path(id + ".lock"))
+		lock, err := flock.Try(s.path(id + ".lock"))
 		if err != nil {
 			continue // its process lives
 		}
@@ -322,7 +324,7 @@ func (s *Store) trim(keep string) {
 		if it.id == keep {
 			continue
 		}
-		lock, err := tryFlock(s.path(it.id + ".lock"))
+		lock, err := flock.Try(s.path(it.id + ".lock"))
 		if err != nil {
 			continue
 		}

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"kernellab/flock"
 )
 
 func key(name string) Key {
@@ -200,7 +202,7 @@ func TestSweep(t *testing.T) {
 	check(t, os.WriteFile(s.path(".boots.json-123"), nil, 0o600))
 	past := time.Now().Add(-time.Hour)
 	check(t, os.Chtimes(s.path(".boots.json-123"), past, past))
-	lock, err := tryFlock(s.path("alive.lock"))
+	lock, err := flock.Try(s.path("alive.lock"))
 	check(t, err)
 	defer lock.Close()
 	check(t, s.Sweep())
@@ -301,7 +303,7 @@ func slow(dir string) func(context.Context, *Draft) error {
 // Waiting for another process ends with the context.
 func TestWaitIsCancelled(t *testing.T) {
 	s := &Store{Dir: t.TempDir()}
-	lock, err := tryFlock(s.path(key("a").ID() + ".lock"))
+	lock, err := flock.Try(s.path(key("a").ID() + ".lock"))
 	check(t, err)
 	defer lock.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)

@@ -75,15 +75,16 @@ func (s *sections) findBuildID() string {
 		if err != nil {
 			continue
 		}
-		if id := noteID(notes); id != "" {
+		if id := NoteID(notes); id != "" {
 			return id
 		}
 	}
 	return ""
 }
 
-// noteID finds the GNU build id among notes.
-func noteID(notes []byte) string {
+// NoteID finds the GNU build id among the notes of an ELF file, "" when there is
+// none.
+func NoteID(notes []byte) string {
 	const ntGNUBuildID = 3
 	align := func(n uint32) uint64 { return (uint64(n) + 3) &^ 3 }
 	for len(notes) >= 12 {
