@@ -25,7 +25,6 @@ import (
 	"kernellab/harness/kernel"
 	"kernellab/harness/probe"
 	"kernellab/harness/qemu"
-	"kernellab/harness/rsp"
 	"kernellab/harness/snapshot"
 	"kernellab/harness/trace"
 	"kernellab/images/guest"
@@ -329,11 +328,10 @@ func (r *recording) drive(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	stub, err := rsp.New(ctx, r.m.VM.GDB(), rsp.Options{Halts: r.m.VM})
+	stub, err := r.m.Stub(ctx)
 	if err != nil {
-		return fmt.Errorf("attach to the gdbstub: %w", err)
+		return err
 	}
-	defer stub.Close()
 	began := time.Now()
 	var exit trace.Exit
 	err = probe.Drive(ctx, probe.Config{

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"kernellab/harness/qemu"
+	"kernellab/harness/rsp"
 	"kernellab/images/guest"
 )
 
@@ -24,6 +25,7 @@ type Machine struct {
 	Restored time.Duration // from QEMU's start to the agent's answer; 0 for a machine that booted
 
 	kernel  string
+	stub    *rsp.Client                 // nil before it is needed
 	known   float64                     // slowness of the host, see Job.Slowness
 	discard func(context.Context) error // the snapshot it came from, nil for none
 }
@@ -75,8 +77,28 @@ func await(ctx context.Context, c qemu.Config, kernel string, limit limit, slown
 	return m, nil
 }
 
+// Stub halts the guest and returns the debugger's end of its gdbstub, of which
+// there is one for the life of the machine.
+func (m *Machine) Stub(ctx context.Context) (*rsp.Client, error) {
+	if m.stub != nil {
+		if _, err := m.stub.Interrupt(ctx); err != nil && !errors.Is(err, rsp.ErrNotRunning) {
+			return nil, err
+		}
+		return m.stub, nil
+	}
+	stub, err := rsp.New(ctx, m.VM.GDB(), rsp.Options{Halts: m.VM})
+	if err != nil {
+		return nil, fmt.Errorf("attach to the gdbstub: %w", err)
+	}
+	m.stub = stub
+	return stub, nil
+}
+
 // Close ends the machine.
 func (m *Machine) Close() {
+	if m.stub != nil {
+		m.stub.Close()
+	}
 	if m.Agent != nil {
 		m.Agent.Close()
 	}

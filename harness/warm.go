@@ -130,8 +130,7 @@ func (j Job) warm(ctx context.Context, c qemu.Config, console io.Writer) (*Machi
 	m, err := j.restore(ctx, c, snap.RAM, snap.State, tryLimit, console)
 	var late *LimitError
 	if errors.As(err, &late) && ctx.Err() == nil {
-		// QEMU loses a riscv64 guest's timer when the host lets it wait too long
-		// before it runs: see VM.Save. Another one of the same snapshot has not.
+		// The same snapshot lived when it was made: the host may be starved.
 		m, err = j.restore(ctx, c, snap.RAM, snap.State, restoreLimit, console)
 	}
 	if err != nil {
@@ -296,7 +295,7 @@ func (m *Machine) ticks(ctx context.Context) (int, error) {
 }
 
 // restore starts a machine from a snapshot and opens a session with its agent.
-// The first bytes for the agent are there before the guest runs: see VM.Save.
+// The first bytes for the agent are there before the guest runs.
 func (j Job) restore(ctx context.Context, c qemu.Config, ram *os.File, state []byte, usual time.Duration, console io.Writer) (*Machine, error) {
 	c.RAM, c.Incoming = ram, true
 	vm, err := qemu.Start(ctx, c)
@@ -311,6 +310,10 @@ func (j Job) restore(ctx context.Context, c qemu.Config, ram *os.File, state []b
 		vm.Close()
 		return nil, &Error{Op: "start from a snapshot", Err: err}
 	}
+	if err := m.setTimer(timed, j.Arch.QEMU.Timer); err != nil {
+		vm.Close()
+		return nil, &Error{Op: "start from a snapshot", Err: err}
+	}
 	log := &keeper{log: console}
 	line := &firstWrite{Conn: vm.Console(), written: make(chan struct{})}
 	m.Agent, err = guest.Await(timed, line, guest.Options{Log: log, Resumed: true})
@@ -319,7 +322,7 @@ func (j Job) restore(ctx context.Context, c qemu.Config, ram *os.File, state []b
 		go func() { paired <- m.Agent.Pair(timed) }()
 		select {
 		case <-line.written:
-			err = vm.Cont(timed)
+			err = m.stub.Resume(timed)
 		case <-timed.Done():
 			err = timed.Err()
 		}
@@ -334,6 +337,19 @@ func (j Job) restore(ctx context.Context, c qemu.Config, ram *os.File, state []b
 		return nil, &Error{Op: "start from a snapshot", Console: log.tail(), Err: err}
 	}
 	return nil, m.explain(ctx, "start from a snapshot", err, log.tail())
+}
+
+// setTimer attaches to the gdbstub of a restored machine, which has not run yet,
+// and sets the timer that its state did not bring: see arch.QEMU.
+func (m *Machine) setTimer(ctx context.Context, csr int) error {
+	stub, err := m.Stub(ctx)
+	if err != nil || csr == 0 {
+		return err
+	}
+	if _, _, err := stub.RewriteCSR(ctx, csr); err != nil {
+		return fmt.Errorf("set the guest's timer: %w", err)
+	}
+	return nil
 }
 
 // firstWrite says when something was written.

@@ -197,11 +197,10 @@ func (a *app) lookOnce(ctx context.Context, f lookFlags, l labs.Lab, t target, i
 			return m.Explain(ctx, "start "+l.Name, err)
 		}
 	}
-	stub, err := rsp.New(timed, m.VM.GDB(), rsp.Options{})
+	stub, err := m.Stub(timed)
 	if err != nil {
-		return m.Explain(ctx, "attach to the gdbstub", err)
+		return m.Explain(ctx, "halt the guest", err)
 	}
-	defer stub.Close()
 	s := &sight{lookFlags: f, image: t.image}
 	show := func() error {
 		p.Done()

@@ -47,6 +47,10 @@ type QEMU struct {
 	// KernelROM: -kernel adds an option ROM to the machine (QEMU's
 	// hw/i386/x86.c, linuxboot), so a restored machine needs it too.
 	KernelROM bool
+	// Timer is the control and status register with the time of the next timer
+	// interrupt, if a restored machine has to be told it anew: QEMU carries its
+	// value over but does not set its own timer by it. 0 is for none.
+	Timer int
 }
 
 // Registers names registers by what they do, in the words of the gdbstub's
@@ -191,6 +195,7 @@ var riscv64 = Arch{
 	QEMU: QEMU{
 		Binary: "qemu-system-riscv64", Package: "qemu-system-misc",
 		Machine: "virt", CPU: "rv64", Console: "ttyS0",
+		Timer: 0x14d, // stimecmp, the Sstc extension; target/riscv/time_helper.c
 	},
 	Nops: [][]byte{
 		{0x13, 0x00, 0x00, 0x00}, // nop

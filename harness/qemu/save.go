@@ -37,9 +37,8 @@ func capabilities() []command {
 // the file of Config.RAM. The machine stays stopped until Cont, which spoils the
 // snapshot.
 //
-// The guest should be idle. QEMU 7.2 does not carry the timer of a riscv64
-// machine over (hw/intc/riscv_aclint.c): the kernel arms it anew when it is woken
-// by something else, and only when nothing was due yet.
+// QEMU's own timers behind a guest's are not all carried over: see
+// arch.QEMU.Timer.
 func (vm *VM) Save(ctx context.Context, w io.Writer) error {
 	if !vm.inFile || vm.incoming {
 		return fmt.Errorf("save the machine: %w", ErrNotSnapshot)

@@ -124,6 +124,11 @@ func (c *Client) WriteRegister(ctx context.Context, name string, v uint64) error
 		return opError(op, "", err)
 	}
 	defer c.give()
+	return c.writeRegister(ctx, r, v)
+}
+
+func (c *Client) writeRegister(ctx context.Context, r Register, v uint64) error {
+	op := "write register " + r.Name
 	b := binary.LittleEndian.AppendUint64(nil, v)[:r.bytes()]
 	set := ask(fmt.Sprintf("P%x=%x", r.Number, b))
 	// Whatever becomes of the write, what was known before it is not.

@@ -1,0 +1,54 @@
+package rsp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// QEMU numbers the control and status registers of a riscv hart in one block,
+// each at its own number in the privileged specification, and takes also those
+// that its target description leaves out (riscv_gdb_get_csr in
+// target/riscv/gdbstub.c). sie is in all of them.
+const (
+	knownCSR       = "sie"
+	knownCSRNumber = 0x104
+	csrs           = 1 << 12
+)
+
+// CSR returns the control and status register of that number, whether or not
+// the target description has it.
+func (t *Target) CSR(number int) (Register, error) {
+	known, ok := t.Register(knownCSR)
+	if !ok {
+		return Register{}, fmt.Errorf("no control and status registers in the target description of %s", t.Architecture)
+	}
+	if number < 0 || number >= csrs {
+		return Register{}, fmt.Errorf("control and status register %#x is not in 0 to %#x", number, csrs-1)
+	}
+	return Register{Name: fmt.Sprintf("csr%d", number), Number: known.Number - knownCSRNumber + number, Bits: known.Bits, Offset: -1}, nil
+}
+
+// RewriteCSR writes a control and status register of the selected thread with
+// the value that it has, and returns that: QEMU then does what follows from it.
+// ok is false when the hart has no such register.
+func (c *Client) RewriteCSR(ctx context.Context, number int) (v uint64, ok bool, err error) {
+	const op = "rewrite register"
+	r, err := c.target.CSR(number)
+	if err != nil {
+		return 0, false, opError(op, "", err)
+	}
+	if err := c.takeHalted(ctx); err != nil {
+		return 0, false, opError(op, "", err)
+	}
+	defer c.give()
+	v, err = c.readRegister(ctx, r)
+	var refused *Error
+	if errors.As(err, &refused) {
+		return 0, false, nil
+	}
+	if err != nil {
+		return 0, false, err
+	}
+	return v, true, c.writeRegister(ctx, r, v)
+}
