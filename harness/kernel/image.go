@@ -94,31 +94,47 @@ func Parse(data []byte) (*Image, error) {
 }
 
 func parse(data []byte) (*Image, error) {
+	im, err := readSegments(data)
+	if err == nil {
+		err = im.search()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return im, nil
+}
+
+// readSegments unpacks an image and reads where its parts belong.
+func readSegments(data []byte) (*Image, error) {
 	flat, err := unpack(data)
 	if err != nil {
 		return nil, err
 	}
 	im := &Image{flat: flat}
+	read := im.readRISCV
 	if bytes.HasPrefix(flat, []byte(elf.ELFMAG)) {
-		err = im.readELF()
-	} else {
-		err = im.readRISCV()
+		read = im.readELF
 	}
-	if err != nil {
+	if err := read(); err != nil {
 		return nil, err
 	}
 	im.Arch = im.machine.name
-	if im.Banner, im.Release, err = findBanner(flat); err != nil {
-		return nil, err
+	return im, nil
+}
+
+// search finds what nothing in the image points at.
+func (im *Image) search() (err error) {
+	if im.Banner, im.Release, err = findBanner(im.flat); err != nil {
+		return err
 	}
 	if im.Symbols, err = im.recoverSymbols(); err != nil {
-		return nil, err
+		return err
 	}
 	im.setBanner()
 	if im.BuildID == "" {
 		im.BuildID = im.noteBuildID()
 	}
-	return im, nil
+	return nil
 }
 
 const bannerPrefix = "Linux version "

@@ -375,6 +375,25 @@ func (im *Image) agrees(l layout, anchors map[string]int, n int) bool {
 		}
 		return l.addr(i), true
 	}
+	if !im.hasMarks(at) {
+		return false
+	}
+	// The table is sorted but for the per-CPU symbols, which stand where their
+	// template does.
+	outOfOrder := 0
+	for i, prev := 0, uint64(0); i < n; i++ {
+		a := l.addr(i)
+		if a < prev {
+			outOfOrder++
+		}
+		prev = a
+	}
+	return outOfOrder <= 8
+}
+
+// hasMarks reports whether the image has at the addresses of linker marks what
+// belongs there.
+func (im *Image) hasMarks(at func(name string) (uint64, bool)) bool {
 	// Without KALLSYMS_ALL there are only text symbols, and no banner.
 	if banner, ok := at("linux_banner"); ok {
 		want := bannerPrefix + im.Release + " ("
@@ -399,17 +418,7 @@ func (im *Image) agrees(l layout, anchors map[string]int, n int) bool {
 			return false
 		}
 	}
-	// The table is sorted but for the per-CPU symbols, which stand where their
-	// template does.
-	outOfOrder := 0
-	for i, prev := 0, uint64(0); i < n; i++ {
-		a := l.addr(i)
-		if a < prev {
-			outOfOrder++
-		}
-		prev = a
-	}
-	return outOfOrder <= 8
+	return true
 }
 
 // btfMagic is BTF_MAGIC, little-endian, and the version.

@@ -9,9 +9,10 @@ import (
 )
 
 // OpenKept is Open for an image whose SHA-256, in hex, is known: it is unpacked
-// once, into a file of folder dir, and read from there afterwards. The file is
-// mapped, not read, so that opening costs what is looked at. When it can not be
-// used the image itself is opened; that it can not be written is no error.
+// once, into a file of folder dir, and read from there afterwards, with an index of
+// what was found in it beside it. The files are mapped, not read, so that opening
+// costs what is looked at. When they can not be used the image itself is opened;
+// that they can not be written is no error.
 func OpenKept(path, digest, dir string) (*Image, error) {
 	if len(digest) != 64 {
 		return Open(path)
@@ -22,8 +23,8 @@ func OpenKept(path, digest, dir string) (*Image, error) {
 		return im, nil
 	}
 	im, err := Open(path)
-	if err == nil && im.SHA256 == digest {
-		keep(kept, im.flat)
+	if err == nil && im.SHA256 == digest && keep(kept, im.flat) == nil {
+		keepIndex(kept+indexSuffix, im)
 	}
 	return im, err
 }
@@ -31,6 +32,24 @@ func OpenKept(path, digest, dir string) (*Image, error) {
 // openFlat opens an unpacked image without reading it whole. The mapping stays
 // as long as the process: an Image has no end.
 func openFlat(path string) (*Image, error) {
+	data, err := mapped(path)
+	if err != nil {
+		return nil, err
+	}
+	im, err := readSegments(data)
+	if err == nil && loadIndex(path+indexSuffix, im) != nil {
+		if err = im.search(); err == nil {
+			keepIndex(path+indexSuffix, im)
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(err, syscall.Munmap(data))
+	}
+	return im, nil
+}
+
+// mapped maps a file into memory, to be read.
+func mapped(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -41,20 +60,16 @@ func openFlat(path string) (*Image, error) {
 		return nil, err
 	}
 	if info.Size() == 0 || info.Size() > maxImage {
-		return nil, fmt.Errorf("unpacked image %s has %d bytes: want 1 to %d", path, info.Size(), maxImage)
+		return nil, fmt.Errorf("%s has %d bytes: want 1 to %d", path, info.Size(), maxImage)
 	}
 	data, err := syscall.Mmap(int(f.Fd()), 0, int(info.Size()), syscall.PROT_READ, syscall.MAP_PRIVATE)
 	if err != nil {
 		return nil, fmt.Errorf("map %s: %w", path, err)
 	}
-	im, err := parse(data)
-	if err != nil {
-		return nil, errors.Join(err, syscall.Munmap(data))
-	}
-	return im, nil
+	return data, nil
 }
 
-// keep writes an unpacked image so that it is there whole or not at all.
+// keep writes a file so that it is there whole or not at all.
 func keep(path string, data []byte) error {
 	f, err := os.CreateTemp(filepath.Dir(path), ".unpacked-*")
 	if err != nil {

@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -23,6 +24,7 @@ func TestOpenKept(t *testing.T) {
 			}
 			dir := t.TempDir()
 			kept := filepath.Join(dir, want.SHA256)
+			index := kept + indexSuffix
 			damage := []struct {
 				name string
 				do   func() error
@@ -33,10 +35,16 @@ func TestOpenKept(t *testing.T) {
 				{"empty", func() error { return os.Truncate(kept, 0) }},
 				{"gone", func() error { return os.Remove(kept) }},
 				{"foreign", func() error { return os.WriteFile(kept, []byte("#!/bin/sh\n"), 0o600) }},
+				{"index cut short", func() error { return os.Truncate(index, 1<<20) }},
+				{"index empty", func() error { return os.Truncate(index, 0) }},
+				{"index gone", func() error { return os.Remove(index) }},
+				{"index foreign", func() error { return os.WriteFile(index, []byte("#!/bin/sh\n"), 0o600) }},
+				{"a bit of the index flipped", func() error { return flip(index, 3<<20) }},
+				{"index of another image", func() error { return foreignIndex(index, want) }},
 			}
 			for _, d := range damage {
 				if err := d.do(); err != nil {
-					t.Fatal(err)
+					t.Fatalf("%s: %v", d.name, err)
 				}
 				got, err := OpenKept(path, want.SHA256, dir)
 				if err != nil {
@@ -55,6 +63,9 @@ func TestOpenKept(t *testing.T) {
 				if !slices.Equal(slices.Collect(want.Symbols.All()), slices.Collect(got.Symbols.All())) {
 					t.Errorf("%s: the symbols differ", d.name)
 				}
+				if err := loadIndex(index, &Image{flat: got.flat, segs: got.segs}); err != nil {
+					t.Errorf("%s: the index left behind: %v", d.name, err)
+				}
 			}
 			// A digest that is not the image's is not believed: nothing is kept under it.
 			other := want.SHA256[1:] + "0"
@@ -68,6 +79,62 @@ func TestOpenKept(t *testing.T) {
 	}
 }
 
+// flip changes one bit of a file.
+func flip(path string, at int) error {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	data[at] ^= 4
+	return os.WriteFile(path, data, 0o600)
+}
+
+// foreignIndex writes the index of an image whose banner is elsewhere.
+func foreignIndex(path string, im *Image) error {
+	marks := maps.Clone(im.marks)
+	marks["linux_banner"] += 8
+	keepIndex(path, &Image{flat: im.flat, Release: im.Release, Banner: im.Banner, BuildID: im.BuildID, Symbols: im.Symbols, marks: marks})
+	return nil
+}
+
+// Whatever an index holds, using it gives an error or an image, and no panic.
+func FuzzIndex(f *testing.F) {
+	image := smallImage()
+	im, err := Parse(image)
+	if err != nil {
+		f.Fatal(err)
+	}
+	path := filepath.Join(f.TempDir(), "index")
+	keepIndex(path, im)
+	good, err := os.ReadFile(path)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(good[len(indexMagic)+4:])
+	f.Fuzz(func(t *testing.T, b []byte) {
+		// Aligned as a mapping is, and with the right checksum.
+		data := append([]byte(indexMagic), 0, 0, 0, 0)
+		data = append(data, b...)
+		if len(b) >= 4 {
+			le.PutUint32(data[len(indexMagic):], indexSum(data))
+		}
+		got, err := readSegments(image)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.useIndex(data) != nil {
+			return
+		}
+		for i := range min(got.Symbols.Len(), 50) {
+			sym := got.Symbols.symbol(i)
+			got.Symbols.Named(sym.Name)
+			got.Symbols.At(sym.Addr)
+			got.Symbols.Extent(sym.Addr)
+		}
+		got.Symbols.functions("do_something")
+	})
+}
+
 func BenchmarkOpenKept(b *testing.B) {
 	for _, arch := range []string{"x86_64", "riscv64"} {
 		for _, path := range kerneltest.Images(b, arch) {
@@ -77,6 +144,9 @@ func BenchmarkOpenKept(b *testing.B) {
 					b.Fatal(err)
 				}
 				dir := b.TempDir()
+				if _, err := OpenKept(path, im.SHA256, dir); err != nil {
+					b.Fatal(err)
+				}
 				for b.Loop() {
 					if _, err := OpenKept(path, im.SHA256, dir); err != nil {
 						b.Fatal(err)

@@ -345,13 +345,12 @@ func (s *Symbols) functions(name string) []Symbol {
 	if len(found) > 0 {
 		return found
 	}
-	for i := range s.Len() {
-		if t := s.types[i]; t != 't' && t != 'T' {
-			continue
+	for sym := range s.from(name + ".") {
+		if !strings.HasPrefix(sym.Name, name+".") {
+			break
 		}
-		have := s.name(i)
-		if len(have) > len(name) && have[len(name)] == '.' && strings.HasPrefix(have, name) && stripSuffix(have) == name {
-			found = append(found, s.symbol(i))
+		if (sym.Type == 't' || sym.Type == 'T') && stripSuffix(sym.Name) == name {
+			found = append(found, sym)
 		}
 	}
 	return found

@@ -7,7 +7,6 @@ import (
 	"sort"
 	"strings"
 	"sync"
-	"sync/atomic"
 )
 
 // Symbol is one entry of kallsyms.
@@ -30,10 +29,8 @@ type Symbols struct {
 	addrs  []uint64
 	layout string // which of the kallsyms layouts it was read by
 
-	lookups  atomic.Int64
 	nameOnce sync.Once
-	first    map[string]int32 // index of the first symbol of a name
-	next     []int32          // index of the next symbol of the same name, 0 at the end
+	byName   []int32 // symbol indices by name, those of one name in table order
 
 	addrOnce sync.Once
 	sorted   []int32 // symbol indices by address, best name of an address last
@@ -70,48 +67,43 @@ func (s *Symbols) All() iter.Seq[Symbol] {
 
 // Named returns every symbol of exactly that name, in table order.
 func (s *Symbols) Named(name string) []Symbol {
-	if s.lookups.Add(1) <= fewLookups {
-		return s.scan(name)
-	}
-	s.nameOnce.Do(s.indexNames)
-	i, ok := s.first[name]
-	if !ok {
-		return nil
-	}
-	found := []Symbol{s.symbol(int(i))}
-	for i = s.next[i]; i != 0; i = s.next[i] {
-		found = append(found, s.symbol(int(i)))
+	var found []Symbol
+	for sym := range s.from(name) {
+		if sym.Name != name {
+			break
+		}
+		found = append(found, sym)
 	}
 	return found
 }
 
-// fewLookups is how many names are looked up before an index is made: a lab asks
-// for some dozens, and making the index takes as long as a hundred of them.
-const fewLookups = 64
-
-// scan is Named without an index.
-func (s *Symbols) scan(name string) []Symbol {
-	var found []Symbol
-	start := uint32(0)
-	for i, end := range s.ends {
-		if int(end-start) == len(name) && s.names[start:end] == name {
-			found = append(found, s.symbol(i))
+// from yields the symbols whose names are not before name, in the order of names.
+func (s *Symbols) from(name string) iter.Seq[Symbol] {
+	s.nameOnce.Do(s.indexNames)
+	first, _ := slices.BinarySearchFunc(s.byName, name, func(i int32, name string) int { return strings.Compare(s.name(int(i)), name) })
+	return func(yield func(Symbol) bool) {
+		for _, i := range s.byName[first:] {
+			if !yield(s.symbol(int(i))) {
+				return
+			}
 		}
-		start = end
 	}
-	return found
 }
 
 func (s *Symbols) indexNames() {
-	s.first = make(map[string]int32, s.Len())
-	s.next = make([]int32, s.Len())
-	for i := s.Len() - 1; i >= 0; i-- {
-		name := s.name(i)
-		if later, ok := s.first[name]; ok {
-			s.next[i] = later
-		}
-		s.first[name] = int32(i)
+	s.byName = s.indices()
+	slices.SortFunc(s.byName, func(a, b int32) int {
+		return cmp.Or(strings.Compare(s.name(int(a)), s.name(int(b))), cmp.Compare(a, b))
+	})
+}
+
+// indices are those of all symbols, in table order.
+func (s *Symbols) indices() []int32 {
+	all := make([]int32, s.Len())
+	for i := range all {
+		all[i] = int32(i)
 	}
+	return all
 }
 
 // Lookup returns the one symbol of a name. The error is an *AmbiguousError when
@@ -195,10 +187,7 @@ func (s *Symbols) Extent(addr uint64) uint64 {
 }
 
 func (s *Symbols) indexAddrs() {
-	s.sorted = make([]int32, s.Len())
-	for i := range s.sorted {
-		s.sorted[i] = int32(i)
-	}
+	s.sorted = s.indices()
 	slices.SortStableFunc(s.sorted, func(a, b int32) int {
 		return cmp.Or(cmp.Compare(s.addrs[a], s.addrs[b]), cmp.Compare(s.rank(int(a)), s.rank(int(b))))
 	})
