@@ -53,6 +53,9 @@ type Lab struct {
 	Submission Submission
 	Questions  []Question
 
+	// ProgramVisibility is of the checks of the program's output and end.
+	ProgramVisibility grade.Visibility
+
 	program fs.FS
 	file    string // lab.yaml, as errors name it
 	outside bool
@@ -91,6 +94,8 @@ type Point struct {
 	Stacks   []string
 	Means    string
 	Lifetime ByArch
+	// Visibility is when students see its steps, and what is checked at it.
+	Visibility grade.Visibility
 
 	Reads, Show []Named
 	Line        int // in lab.yaml
@@ -110,6 +115,7 @@ type Check struct {
 	That               ByArch // instead of Expected: true is a pass
 	Format, Why        string
 	Score              int
+	Visibility         grade.Visibility
 }
 
 // ByArch is a text by architecture. The key "" is every architecture; nil is no

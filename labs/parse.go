@@ -70,6 +70,7 @@ func (r *reader) program(p pair, lab *Lab) {
 		})},
 		{"signal", false, r.at("program.signal", r.word(&lab.Signal, signals()))},
 		{"args", false, r.texts(&lab.Args)},
+		{"visibility", false, r.visibility(&lab.ProgramVisibility)},
 	})
 	if lab.Signal != "" && lab.Exit != 0 {
 		r.bad(r.lines["program.signal"], "signal: a program that a signal ends has no exit status")
@@ -134,6 +135,7 @@ func (r *reader) scored(path string, to *grade.Scored) func(pair) {
 		r.fields(p.value, path, []field{
 			{"name", true, r.at(path+".name", r.text(&to.Name))},
 			{"score", false, r.number(&to.Score, 1, 100)},
+			{"visibility", false, r.visibility(&to.Visibility)},
 		})
 	}
 }
@@ -166,6 +168,7 @@ func (r *reader) point(i int, n ast.Node, lab *Lab) {
 		{"lifetime", false, r.at(path+".lifetime", r.byArch(&p.Lifetime))},
 		{"reads", false, r.named(&p.Reads, path+".reads")},
 		{"show", false, r.named(&p.Show, path+".show")},
+		{"visibility", false, r.visibility(&p.Visibility)},
 	})
 	p.Optional = !required
 	r.place(path, &p, lab)
@@ -227,6 +230,7 @@ func (r *reader) check(i int, n ast.Node, lab *Lab) {
 		{"format", false, r.at(path+".format", r.text(&c.Format))},
 		{"why", true, r.text(&c.Why)},
 		{"score", false, r.number(&c.Score, 1, 100)},
+		{"visibility", false, r.visibility(&c.Visibility)},
 	})
 	switch {
 	case c.That != nil && c.Expected != nil:

@@ -66,14 +66,14 @@ func (l Lab) Rules(arch string) grade.Rules {
 	r := grade.Rules{
 		Lab: l.Name, Title: l.Title, Summary: l.Summary, Arch: arch,
 		Output: slices.Clone(l.Output), Patterns: slices.Clone(l.Patterns), Exit: l.Exit, Signal: l.Signal,
-		Sequence: l.Sequence, Hits: l.Hits,
+		Sequence: l.Sequence, Hits: l.Hits, ProgramVisibility: l.ProgramVisibility,
 	}
 	for _, p := range l.Points {
 		point := grade.Point{
 			Name: p.Name, Role: p.Role, Entry: p.Entry, Step: p.Step, Anytime: p.Anytime, Hits: p.Hits,
 			After: p.After, Means: p.Means, Lifetime: p.Lifetime.For(arch), ReturnOf: p.ReturnOf,
 			Armed: p.Armed, Until: p.Until, Optional: p.Optional, Absent: p.Absent[arch],
-			Elsewhere: p.Only != "" && p.Only != arch,
+			Elsewhere: p.Only != "" && p.Only != arch, Visibility: p.Visibility,
 		}
 		for _, s := range p.Show {
 			point.Show = append(point.Show, grade.Show{Name: s.Name, Expr: s.Expr.For(arch)})
@@ -92,7 +92,7 @@ func (l Lab) Rules(arch string) grade.Rules {
 	for _, c := range l.Checks {
 		r.Checks = append(r.Checks, grade.CheckRule{
 			Name: c.Name, At: c.At, Observed: c.Observed.For(arch), Expected: c.Expected.For(arch), That: c.That.For(arch),
-			Format: c.Format, Why: c.Why, Score: c.Score,
+			Format: c.Format, Why: c.Why, Score: c.Score, Visibility: c.Visibility,
 		})
 	}
 	return r

@@ -28,6 +28,7 @@ type Question struct {
 	Hint, Read         string
 	Reveal             bool
 	Score              int
+	Visibility         grade.Visibility
 }
 
 // Takes reports whether the lab takes submissions.
@@ -50,7 +51,7 @@ func (q Question) rule(arch string) grade.Question {
 	out := grade.Question{
 		Name: q.Name, Type: q.Type, Prompt: q.Prompt, Unit: q.Unit,
 		At: q.At, Truth: q.Truth.For(arch), Tolerance: q.Tolerance,
-		Hint: q.Hint, Read: q.Read, Reveal: q.Reveal, Score: q.Score,
+		Hint: q.Hint, Read: q.Read, Reveal: q.Reveal, Score: q.Score, Visibility: q.Visibility,
 	}
 	for _, c := range q.Choices {
 		out.Choices = append(out.Choices, grade.Alternative{Name: c.Name, When: c.Expr.For(arch)})
@@ -105,6 +106,7 @@ func (r *reader) question(i int, n ast.Node, lab *Lab) {
 		{"read", false, r.text(&q.Read)},
 		{"reveal", false, r.truth(&q.Reveal)},
 		{"score", false, r.number(&q.Score, 1, 100)},
+		{"visibility", false, r.visibility(&q.Visibility)},
 	})
 	lab.Questions = append(lab.Questions, q)
 }

@@ -44,6 +44,8 @@ func TestQuestionsRefused(t *testing.T) {
 		"tolerance":            {"    tolerance: 16", "    tolerance: some", `tolerance: want a number such as 16 or a part such as 5%, not "some"`, true},
 		"negative tolerance":   {"    tolerance: 16", "    tolerance: -1", `tolerance: want a number`, true},
 		"score":                {"    score: 2\n\n  - name: child-own", "    score: 0\n\n  - name: child-own", `score: want a number from 1 to 100`, true},
+		"visibility":           {"    reveal: true", "    visibility: hiden", `visibility: unknown word "hiden": did you mean "hidden"?`, true},
+		"no visibility":        {"    reveal: true", "    visibility: [hidden]", `visibility: want a text`, true},
 		"reveal":               {"    reveal: true", "    reveal: perhaps", `reveal: want true or false`, true},
 		"choices are a word":   {"    choices: [copy_process, copy_thread, dup_task_struct, kernel_clone, sys_clone, wake_up_new_task]", "    choices: many", `choices: want names with values`, true},
 		"one architecture":     {"    truth: wake_up_new_task.read.start", "    truth: {x86_64: wake_up_new_task.read.start}", `truth: nothing for riscv64`, true},

@@ -245,6 +245,15 @@ func (r *reader) word(to *string, known []string) func(pair) {
 	}
 }
 
+// visibility reads when students see something.
+func (r *reader) visibility(to *grade.Visibility) func(pair) {
+	return func(p pair) {
+		var word string
+		r.word(&word, grade.Visibilities())(p)
+		*to = grade.Visibility(word)
+	}
+}
+
 // texts reads a text, or a list of them.
 func (r *reader) texts(to *[]string) func(pair) {
 	return func(p pair) {

@@ -86,20 +86,14 @@ that failed: run it again from there.`,
 // gradescopeFlags adds how results show on Gradescope.
 func gradescopeFlags(cmd *cobra.Command, show *report.Gradescope) {
 	fl := cmd.Flags()
-	fl.StringVar(&show.Visibility, "visibility", "", "of the tests on Gradescope: "+strings.Join(report.Visibilities(), ", "))
-	fl.StringArrayVar(&show.Hidden, "hide", nil, "a check or question that counts and that students do not see on Gradescope; may be repeated")
-	cmd.RegisterFlagCompletionFunc("visibility", cobra.FixedCompletions(report.Visibilities(), cobra.ShellCompDirectiveNoFileComp))
+	fl.StringVar(&show.Visibility, "visibility", "", "of the tests on Gradescope whose lab.yaml says none: "+strings.Join(grade.Visibilities(), ", "))
+	fl.StringArrayVar(&show.Hidden, "hide", nil, "a check or question that counts and that students do not see, whatever lab.yaml says; may be repeated")
+	cmd.RegisterFlagCompletionFunc("visibility", cobra.FixedCompletions(grade.Visibilities(), cobra.ShellCompDirectiveNoFileComp))
 }
 
 // checkShow refuses what there is not to show or hide.
 func checkShow(l labs.Lab, show report.Gradescope) error {
-	rules := l.Rules(arch.Names()[0])
-	rules.Answers = grade.Answers{}
-	var names []string
-	for _, c := range grade.Failure(rules, "", nil).Checks {
-		names = append(names, c.Name)
-	}
-	if err := show.Check(names); err != nil {
+	if err := show.Check(l.Rules(arch.Names()[0]).CheckNames()); err != nil {
 		return usageError{err}
 	}
 	return nil

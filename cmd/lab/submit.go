@@ -61,6 +61,7 @@ func (a *app) compiler(ctx context.Context) func() (*images.Compiler, error) {
 
 // runSubmitted is runOne with a submission.
 func (a *app) runSubmitted(ctx context.Context, f runFlags, job harness.Job, p *progress) (grade.Result, error) {
+	job.Rules.Hide = f.show.Hidden
 	s := a.submitted(f.submitted, job, f.compiler, p.Report)
 	rules := s.Rules()
 	if f.format != report.FormatText {
@@ -71,6 +72,7 @@ func (a *app) runSubmitted(ctx context.Context, f runFlags, job harness.Job, p *
 		return out.Result, nil
 	}
 	live := report.NewLive(a.stdout, rules, a.style())
+	live.Student()
 	began := false
 	var written error
 	show := func(err error) { written = errors.Join(written, err) }
@@ -87,7 +89,7 @@ func (a *app) runSubmitted(ctx context.Context, f runFlags, job harness.Job, p *
 	if began {
 		show(live.Result(out.Result))
 	} else {
-		show(report.Text(a.stdout, grade.NewDocument(out.Result), a.style()))
+		show(report.Text(a.stdout, grade.NewDocument(out.Result).Shown(grade.Visible), a.style()))
 	}
 	if written != nil {
 		return out.Result, fmt.Errorf("write the report: %w", written)

@@ -2,6 +2,7 @@ package grade
 
 import (
 	"errors"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -23,7 +24,7 @@ func (r Rules) questionChecks() []Check {
 	for _, q := range r.Questions {
 		out = append(out, Check{
 			Name: q.Name, Kind: KindQuestion, Type: q.Type, Prompt: q.Prompt,
-			Verdict: Skip, MaxScore: q.score(),
+			Verdict: Skip, MaxScore: q.score(), Visibility: r.visibility(q.Name, q.Visibility, q.At),
 		})
 	}
 	return out
@@ -64,21 +65,22 @@ func (g *grader) answers(reference *view) {
 		return
 	}
 	first := len(g.result.Checks) - len(g.rules.Questions)
-	var open []string
+	open := map[Visibility][]string{}
 	for i, q := range g.rules.Questions {
-		c := g.check(first + i)
+		c := g.on(first + i)
 		given, ok := g.rules.Answers[q.Name].On(g.result.Arch, g.result.Kernel)
 		if !ok {
 			c.Observed = "not answered"
 			settle(c, false)
-			open = append(open, q.Name)
+			open[c.Visibility] = append(open[c.Visibility], q.Name)
 			g.keep(q, reference)
 			continue
 		}
 		g.answer(c, q, given, reference)
 	}
-	if len(open) > 0 {
-		g.find(g.end(), FindAnswer, "", "not answered: %s", strings.Join(open, ", "))
+	for _, v := range slices.Sorted(maps.Keys(open)) {
+		g.about = v
+		g.find(g.end(), FindAnswer, "", "not answered: %s", strings.Join(open[v], ", "))
 	}
 }
 

@@ -31,7 +31,7 @@ func (f *Follower) Step(e trace.Event) (Step, bool) {
 	f.round.stops = append(f.round.stops, e)
 	s := Step{
 		Point: e.Point, Symbol: e.Symbol, Address: e.Address, Role: e.Role, Round: e.Round,
-		Seq: e.Seq, Evidence: !p.Step, Means: p.Means,
+		Seq: e.Seq, Evidence: !p.Step, Means: p.Means, Visibility: p.Visibility,
 	}
 	for _, f := range e.Stack {
 		s.Stack = append(s.Stack, f.String())

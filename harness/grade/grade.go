@@ -34,6 +34,7 @@ func grade(t *trace.Trace, reference *view, r Rules, handed []Finding) Result {
 		return res.errorf("there is no trace")
 	}
 	res.Notes = append(res.Notes, r.notes...)
+	res.Unseen = r.unseen((&view{trace: t}).symbolOf)
 	res.Kernel, res.QEMU = t.Header.Kernel.Release, t.Header.QEMU
 	if t.Header.Arch != "" {
 		res.Arch = t.Header.Arch
@@ -54,10 +55,10 @@ func grade(t *trace.Trace, reference *view, r Rules, handed []Finding) Result {
 	}
 	// Findings of the same place are told in this order, causes first.
 	n := len(res.Checks) - len(r.questionChecks())
-	g.status(g.check(n - 1))
+	g.status(g.on(n - 1))
 	g.path()
 	g.values()
-	g.output(g.check(n - 2))
+	g.output(g.on(n - 2))
 	g.answers(reference)
 	g.finish()
 	return res
@@ -80,18 +81,20 @@ func newResult(r Rules) Result {
 		Lab: r.Lab, Title: r.Title, Summary: r.Summary, Arch: r.Arch, Verdict: Error,
 		Steps: []Step{}, Checks: []Check{}, Findings: []Finding{},
 	}
-	add := func(name string, score int, why string) {
-		res.Checks = append(res.Checks, Check{Name: name, Verdict: Skip, MaxScore: score, Why: why})
+	add := func(name string, score int, why string, v Visibility) {
+		res.Checks = append(res.Checks, Check{Name: name, Verdict: Skip, MaxScore: score, Why: why, Visibility: v})
 		res.MaxScore += score
 	}
 	if !r.AnswersOnly {
-		add(r.sequence().Name, r.sequence().Score, "")
-		add(r.hits().Name, r.hits().Score, "")
-		for _, c := range r.Checks {
-			add(c.Name, c.score(), c.Why)
+		for _, s := range []Scored{r.sequence(), r.hits()} {
+			add(s.Name, s.Score, "", r.visibility(s.Name, s.Visibility, ""))
 		}
-		add(checkOutput, 1, "")
-		add(checkExit, 1, "")
+		for _, c := range r.Checks {
+			add(c.Name, c.score(), c.Why, r.visibility(c.Name, c.Visibility, c.At))
+		}
+		for _, name := range []string{checkOutput, checkExit} {
+			add(name, 1, "", r.visibility(name, r.ProgramVisibility, ""))
+		}
 	}
 	for _, c := range r.questionChecks() {
 		res.Checks = append(res.Checks, c)
@@ -125,6 +128,7 @@ type grader struct {
 	// absent: no program was run, or none that counts.
 	absent bool
 	truths []known
+	about  Visibility // of the check that is being made
 }
 
 // placed is a finding and the place in the trace where it showed.
@@ -138,8 +142,16 @@ type placed struct {
 // own, output, exit.
 func (g *grader) check(i int) *Check { return &g.result.Checks[i] }
 
+// on is check of the one that is made next, whose findings are seen when it is.
+func (g *grader) on(i int) *Check {
+	c := g.check(i)
+	g.about = c.Visibility
+	return c
+}
+
 func (g *grader) find(seq int, kind, point, message string, args ...any) {
-	f := Finding{Kind: kind, Point: point, Message: fmt.Sprintf(message, args...)}
+	p, _ := g.rules.point(point)
+	f := Finding{Kind: kind, Point: point, Message: fmt.Sprintf(message, args...), Visibility: stricter(g.about, p.Visibility)}
 	for i, s := range g.result.Steps {
 		if s.Seq == seq {
 			f.Step = i + 1

@@ -17,7 +17,7 @@ const (
 
 // path makes the sequence and hits checks.
 func (g *grader) path() {
-	seq, hits := g.check(indexSequence), g.check(indexHits)
+	hits, seq := g.check(indexHits), g.on(indexSequence)
 	steps := g.rules.path("")
 	seq.Expected, hits.Expected = g.expectedOrder(), expectedHits(steps)
 	if len(g.rounds) == 0 {
@@ -36,6 +36,7 @@ func (g *grader) path() {
 	}
 	seq.Observed = g.inEachCall(orders)
 	settle(seq, ok)
+	g.on(indexHits)
 	hits.Observed = g.hits(steps)
 	settle(hits, hits.Observed == "")
 	if hits.Observed == "" {

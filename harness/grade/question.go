@@ -27,6 +27,9 @@ type Question struct {
 	Read   string // what to read then
 	Reveal bool   // whether the truth is told then
 	Score  int    // 0 is 1
+	// Visibility is of what became of the answer; the question itself is in the
+	// template of answers.
+	Visibility Visibility
 }
 
 // Alternative is one of the answers to choose from.

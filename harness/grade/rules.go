@@ -28,6 +28,10 @@ type Rules struct {
 	// Questions are asked when there are Answers, be they none: a submission's.
 	Questions []Question
 	Answers   Answers
+	// Hide are the names of checks and questions that are hidden, whatever they say.
+	Hide []string
+	// ProgramVisibility is of the checks of the program's output and end.
+	ProgramVisibility Visibility
 	// AnswersOnly leaves out all but the questions: no program was asked for.
 	AnswersOnly bool
 
@@ -45,9 +49,12 @@ type Point struct {
 	Hits    *Range   // how often it has to be hit in a run; nil is once
 	After   []string // points of any role that come before it
 	Means   string   // told to a person
-	Show    []Show   // values worth seeing
-	Reads   []string
-	Finds   []string // the roles it tells
+	// Visibility is of the point's steps, of the findings about it, and of the checks
+	// and questions at it that do not say theirs.
+	Visibility Visibility
+	Show       []Show // values worth seeing
+	Reads      []string
+	Finds      []string // the roles it tells
 
 	// Lifetime is an expression that says in words what happens here, for the
 	// line "PID[comm]/PPID[comm] words"; "" for no line.
@@ -90,8 +97,9 @@ type Show struct{ Name, Expr string }
 
 // Scored names a check that has no expression; a Score of 0 is 1.
 type Scored struct {
-	Name  string
-	Score int
+	Name       string
+	Score      int
+	Visibility Visibility
 }
 
 // CheckRule passes when Observed equals Expected, or when That is true: all of
@@ -104,6 +112,7 @@ type CheckRule struct {
 	Format             string // see Formats
 	Why                string
 	Score              int // 0 is 1
+	Visibility         Visibility
 }
 
 func (c CheckRule) score() int { return max(c.Score, 1) }

@@ -53,7 +53,15 @@ func everything() grade.Document {
 
 func TestDocument(t *testing.T) {
 	s := schema(t)
-	for name, doc := range map[string]grade.Document{"everything": everything(), "empty": grade.NewDocument(), "zero": {}} {
+	veiled := forkRules("x86_64")
+	veiled.Points[1].Visibility, veiled.ProgramVisibility = grade.Hidden, grade.AfterDueDate
+	secretive := tracetest.Fork("x86_64")
+	tracetest.Drop(secretive, veiled.Points[1].Name)
+	hidden := grade.NewDocument(grade.Grade(secretive, veiled))
+	if shown := hidden.Shown(grade.Visible); cmp.Equal(hidden, shown) || len(shown.Results[0].Unseen) > 0 {
+		t.Error("what is hidden is shown")
+	}
+	for name, doc := range map[string]grade.Document{"everything": everything(), "hidden": hidden, "empty": grade.NewDocument(), "zero": {}} {
 		t.Run(name, func(t *testing.T) {
 			var b bytes.Buffer
 			if err := doc.Encode(&b); err != nil {

@@ -45,6 +45,7 @@ func GradeSubmission(s Submitted) Result {
 	res := newResult(rules)
 	res.Notes = append(res.Notes, rules.notes...)
 	res.Kernel, res.QEMU = s.Kernel, s.QEMU
+	res.Unseen = rules.unseen(func(string) string { return "" })
 	if s.Reference != nil {
 		h := s.Reference.Header
 		res.Kernel, res.QEMU, res.Arch = h.Kernel.Release, h.QEMU, h.Arch

@@ -12,10 +12,14 @@ import (
 // values makes the checks of the rules.
 func (g *grader) values() {
 	r := g.graded()
-	blocked := map[string][]string{} // point not hit → checks that need it
-	var order []string
+	type need struct {
+		point string // not hit
+		seen  Visibility
+	}
+	blocked := map[need][]string{} // checks that need a point
+	var order []need
 	for i, rule := range g.rules.Checks {
-		c := g.check(indexValues + i)
+		c := g.on(indexValues + i)
 		var at *trace.Event
 		if rule.At != "" {
 			at = r.first(rule.At)
@@ -24,16 +28,18 @@ func (g *grader) values() {
 		if point == "" {
 			continue
 		}
-		if _, ok := blocked[point]; !ok {
-			order = append(order, point)
+		n := need{point, c.Visibility}
+		if _, ok := blocked[n]; !ok {
+			order = append(order, n)
 		}
-		blocked[point] = append(blocked[point], rule.Name)
+		blocked[n] = append(blocked[n], rule.Name)
 	}
 	if len(g.rounds) == 0 {
 		return // told already: the program never made the call
 	}
-	for _, point := range order {
-		g.notSeen(r, point, blocked[point])
+	for _, n := range order {
+		g.about = n.seen
+		g.notSeen(r, n.point, blocked[n])
 	}
 }
 

@@ -55,6 +55,10 @@ type Result struct {
 	// "PID[comm]/PPID[comm] event".
 	Lifetime []string `json:"lifetime,omitempty"`
 	Checks   []Check  `json:"checks"`
+	// Unseen are names in here that students are not told.
+	Unseen []Unseen `json:"unseen,omitempty"`
+	// Withheld is how many checks Shown left out.
+	Withheld int `json:"-"`
 	// Findings are what does not hold, the first divergence first.
 	Findings []Finding `json:"findings"`
 	Notes    []string  `json:"notes,omitempty"`
@@ -73,9 +77,10 @@ type Step struct {
 	Round   int        `json:"round,omitempty"`
 	Seq     int        `json:"seq"` // of the event in the trace
 	// Evidence marks a stop that is no step of the path.
-	Evidence bool    `json:"evidence,omitempty"`
-	Means    string  `json:"means,omitempty"`
-	Values   []Value `json:"values,omitempty"`
+	Evidence   bool       `json:"evidence,omitempty"`
+	Visibility Visibility `json:"visibility,omitempty"`
+	Means      string     `json:"means,omitempty"`
+	Values     []Value    `json:"values,omitempty"`
 	// Lifetime is its line "PID[comm]/PPID[comm] event", where the lab has one.
 	Lifetime string `json:"lifetime,omitempty"`
 	// Stack is the kernel's stack in ftrace's form, innermost function first.
@@ -103,6 +108,8 @@ type Check struct {
 	Score    int     `json:"score"`
 	MaxScore int     `json:"max_score"`
 	Why      string  `json:"why,omitempty"`
+	// Visibility is when students see it; "" is always.
+	Visibility Visibility `json:"visibility,omitempty"`
 	// Kind is "" of what is checked in the run, and KindQuestion of an answer,
 	// whose observed is what was answered. What is expected is then told only
 	// where the lab reveals it.
@@ -158,7 +165,8 @@ type Finding struct {
 	// Step is the number of the step it showed at, from 1; 0 is none.
 	Step int `json:"step,omitempty"`
 	// Text is what another program said about it, such as a compiler, in lines.
-	Text string `json:"text,omitempty"`
+	Text       string     `json:"text,omitempty"`
+	Visibility Visibility `json:"visibility,omitempty"`
 }
 
 // AddNote adds a note that is not there yet.

@@ -11,12 +11,13 @@ import (
 // Feedback tells a student in GitHub's Markdown how a submission did: where it
 // first went another way than the kernel's, told as a story, then the questions,
 // the checks and the path that was taken. It says no more than the document does,
-// so an answer that the lab keeps to itself is not in it, and shows no value read
-// on the way. Of the rules it takes what the points mean.
+// so an answer that the lab keeps to itself is not in it, leaves out what students
+// do not see, or not yet, and shows no value read on the way. Of the rules it takes what the points mean.
 //
 // What a program printed or called itself, and what a student wrote, shows as it
 // is: it formats nothing, links to nothing and mentions nobody.
 func Feedback(doc grade.Document, rules grade.Rules) string {
+	doc = doc.Shown(grade.Visible)
 	f := &feedback{rules: rules}
 	if len(doc.Results) == 0 {
 		return "# Feedback\n\nNothing was graded. Tell your instructor.\n"
@@ -52,10 +53,12 @@ func (f *feedback) result(r grade.Result, several bool) {
 	if several {
 		f.line("## On %s", on)
 	}
-	switch r.Verdict {
-	case grade.Pass:
+	switch {
+	case r.Verdict != grade.Error && len(r.Checks) == 0:
+		f.line("**Graded.** Ran on %s.", on)
+	case r.Verdict == grade.Pass:
 		f.line("**Passed: %d of %d points.** Ran on %s.", r.Score, r.MaxScore, on)
-	case grade.Fail:
+	case r.Verdict == grade.Fail:
 		f.line("**%d of %d points.** Ran on %s.", r.Score, r.MaxScore, on)
 	default:
 		f.line("**Not graded, which is not your mistake.** %s Tell your instructor.", sentence(r.Error))

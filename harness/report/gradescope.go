@@ -14,26 +14,24 @@ import (
 // Gradescope is how results are shown there. The zero value shows the tests to the
 // student and keeps what the autograder printed from them.
 type Gradescope struct {
-	// Visibility is of the tests and the output: see Visibilities.
+	// Visibility is of the output, and of the tests whose check says none: see
+	// grade.Visibilities.
 	Visibility string
-	// Hidden are the names of checks that count and that students do not see.
+	// Hidden are the names of checks that students do not see, whatever they say. What
+	// is found of them is hidden by grade.Rules.Hide.
 	Hidden []string
 	// Stdout is the visibility of what the autograder printed, which may tell how
 	// a submission is judged; the default is hidden.
 	Stdout string
 }
 
-// Visibilities returns Gradescope's, the default of tests first.
-func Visibilities() []string {
-	return []string{"visible", "hidden", "after_due_date", "after_published"}
-}
-
 // Check refuses a visibility that there is not, and a hidden check that is none of
 // names.
 func (g Gradescope) Check(names []string) error {
+	known := grade.Visibilities()
 	for _, v := range []string{g.Visibility, g.Stdout} {
-		if v != "" && !slices.Contains(Visibilities(), v) {
-			return fmt.Errorf("unknown visibility %q%s: use %s", v, nearest.Suggest(v, Visibilities()), strings.Join(Visibilities(), ", "))
+		if v != "" && !slices.Contains(known, v) {
+			return fmt.Errorf("unknown visibility %q%s: use %s", v, nearest.Suggest(v, known), strings.Join(known, ", "))
 		}
 	}
 	for _, name := range g.Hidden {
@@ -74,21 +72,22 @@ type gradescopeTest struct {
 	ExtraData    map[string]string `json:"extra_data"`
 }
 
-// Write writes a document as results.json.
+// Write writes a document as results.json: all tests, each with its visibility, and
+// an output that tells of no test that is not seen when the output is.
 func (g Gradescope) Write(w io.Writer, doc grade.Document) error {
-	out := g.empty(string(verdictOf(doc)))
+	doc = doc.Hide(g.Hidden...)
+	shown := doc.Shown(grade.Visibility(g.visibility()))
+	out := g.empty(string(verdictOf(shown)))
 	graded := doc.ExitCode() != grade.ExitError
-	secret := false // a hidden check does not hold, which the findings tell
 	var text []string
 	for i, r := range doc.Results {
 		out.ExecutionTime += r.Duration.Seconds()
 		for j, c := range r.Checks {
-			test := g.test(fmt.Sprintf("%d.%d", i+1, j+1), r, c, graded)
-			out.Tests = append(out.Tests, test)
-			secret = secret || test.Visibility == "hidden" && g.visibility() != "hidden" && c.Verdict != grade.Pass
+			c = g.seen(grade.NewDocument(r), c)
+			out.Tests = append(out.Tests, g.test(fmt.Sprintf("%d.%d", i+1, j+1), r, c, graded))
 		}
 	}
-	for _, r := range doc.Results {
+	for _, r := range shown.Results {
 		switch {
 		case r.Verdict == grade.Error:
 			text = append(text, id(r)+": error", notYours+plain(r.Error)+". Tell your instructor.")
@@ -96,12 +95,12 @@ func (g Gradescope) Write(w io.Writer, doc grade.Document) error {
 		case !graded:
 			text = append(text, id(r)+": not counted, as another part could not be graded")
 			continue
-		case len(g.Hidden) > 0:
-			text = append(text, id(r)) // a sum would tell what is hidden
+		case len(r.Checks) == 0:
+			text = append(text, id(r))
 		default:
 			text = append(text, fmt.Sprintf("%s: %s, %d of %d", id(r), r.Verdict, r.Score, r.MaxScore))
 		}
-		if f := findings(r); f != "" && !secret {
+		if f := findings(r); f != "" {
 			text = append(text, f)
 		}
 		for _, n := range r.Notes {
@@ -113,6 +112,21 @@ func (g Gradescope) Write(w io.Writer, doc grade.Document) error {
 	}
 	out.Output = strings.Join(text, "\n")
 	return out.write(w)
+}
+
+// seen is a check of a result as it is told when the check is seen: without the
+// names that are not told then.
+func (g Gradescope) seen(of grade.Document, c grade.Check) grade.Check {
+	at := c.Visibility
+	if at == "" {
+		at = grade.Visibility(g.visibility())
+	}
+	for _, s := range of.Shown(at).Results[0].Checks {
+		if s.Name == c.Name {
+			return s
+		}
+	}
+	return c
 }
 
 // notYours begins what a student reads of a submission that was not graded.
@@ -151,7 +165,7 @@ func (out gradescopeResults) write(w io.Writer) error {
 
 func (g Gradescope) visibility() string {
 	if g.Visibility == "" {
-		return Visibilities()[0]
+		return string(grade.Visible)
 	}
 	return g.Visibility
 }
@@ -162,8 +176,8 @@ func (g Gradescope) test(number string, r grade.Result, c grade.Check, graded bo
 		name = plain(r.Arch) + ": " + name
 	}
 	visibility := g.visibility()
-	if slices.Contains(g.Hidden, c.Name) {
-		visibility = "hidden"
+	if c.Visibility != "" {
+		visibility = string(c.Visibility)
 	}
 	test := gradescopeTest{
 		MaxScore: c.MaxScore, Name: name, NameFormat: "text", Number: number,

@@ -38,7 +38,12 @@ type Live struct {
 	rules    grade.Rules
 	follower *grade.Follower
 	steps    int
+	student  bool
+	veil     grade.Veil
 }
+
+// Student leaves out what students do not see.
+func (l *Live) Student() { l.student = true }
 
 // Verbose also tells where each function of a backtrace is in the source, when
 // the run knows.
@@ -52,6 +57,7 @@ func NewLive(w io.Writer, r grade.Rules, s Style) *Live {
 // Kernel tells what runs on what, at the head of the run.
 func (l *Live) Kernel(h trace.Header) error {
 	l.follower = grade.NewFollower(h, l.rules)
+	l.veil = grade.NewVeil(l.rules, h)
 	l.steps = 0
 	l.page.heading(l.rules.Lab, l.rules.Title, h.Arch, h.Kernel.Release, h.QEMU)
 	return l.page.err
@@ -63,8 +69,11 @@ func (l *Live) Event(e trace.Event) error {
 		l.follower = grade.NewFollower(trace.Header{}, l.rules)
 	}
 	s, ok := l.follower.Step(e)
+	if l.student {
+		s = l.veil.Step(s)
+	}
 	switch {
-	case !ok:
+	case !ok, l.student && !s.Visibility.Always():
 	case s.Evidence:
 		l.page.step(0, s)
 	default:
@@ -76,6 +85,9 @@ func (l *Live) Event(e trace.Event) error {
 
 // Result shows the verdict after the steps.
 func (l *Live) Result(r grade.Result) error {
+	if l.student {
+		r = grade.NewDocument(r).Shown(grade.Visible).Results[0]
+	}
 	l.page.result(r)
 	return l.page.err
 }
