@@ -58,6 +58,9 @@ type Job struct {
 	// to boot for every run. Cold boots in any case, and counts it there.
 	Snapshots *snapshot.Store
 	Cold      bool
+	// Keep says that the program will be run again: a snapshot is kept of the
+	// guest in which it stands at its first stop.
+	Keep bool
 
 	Stage func(string)                 // what is being done now
 	Began func(trace.Header, *Machine) // the program is about to run
@@ -121,7 +124,7 @@ func (j Job) once(ctx context.Context) (_ *Outcome, err error) {
 		return nil, err
 	}
 	began := time.Now()
-	m, err := j.machine(ctx, config, console)
+	m, err := j.prepared(ctx, config, program, console)
 	if err != nil {
 		return nil, err
 	}
@@ -306,20 +309,28 @@ func (r *recording) run(ctx context.Context) (*Outcome, error) {
 	return &r.out, nil
 }
 
-// drive makes the program's process, attaches to the stub and lets it run.
-func (r *recording) drive(ctx context.Context) error {
-	var err error
-	err = r.m.answered(ctx, func(ctx context.Context) (err error) {
-		path := "/bin/" + r.ProgramName
-		if r.bring != nil {
-			if err := r.m.Agent.Put(ctx, path, r.bring); err != nil {
+// start makes the program's process in a machine, having brought it there if need be.
+func (j Job) start(ctx context.Context, m *Machine, bring []byte) (proc *guest.Process, err error) {
+	err = m.answered(ctx, func(ctx context.Context) (err error) {
+		path := "/bin/" + j.ProgramName
+		if bring != nil {
+			if err := m.Agent.Put(ctx, path, bring); err != nil {
 				return err
 			}
 		}
-		r.proc, err = r.m.Agent.Start(ctx, guest.Program{Path: path, Args: r.Plan.Argv(r.ProgramName), Writable: r.Plan.Writable})
+		proc, err = m.Agent.Start(ctx, guest.Program{Path: path, Args: j.Plan.Argv(j.ProgramName), Writable: j.Plan.Writable})
 		return err
 	})
-	if err != nil {
+	return proc, err
+}
+
+// drive makes the program's process, attaches to the stub and lets it run.
+func (r *recording) drive(ctx context.Context) error {
+	var err error
+	var before []trace.Event // those that the guest had before it was saved
+	if stands := r.m.stands; stands != nil {
+		r.proc, before = stands.proc, stands.Events
+	} else if r.proc, err = r.start(ctx, r.m, r.bring); err != nil {
 		return fmt.Errorf("make the program's process: %w", err)
 	}
 	if err := r.emit(trace.Event{
@@ -328,6 +339,12 @@ func (r *recording) drive(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
+	for _, e := range before {
+		e.Elapsed = time.Since(r.began)
+		if err := r.emit(e); err != nil {
+			return err
+		}
+	}
 	stub, err := r.m.Stub(ctx)
 	if err != nil {
 		return err
@@ -335,7 +352,7 @@ func (r *recording) drive(ctx context.Context) error {
 	began := time.Now()
 	var exit trace.Exit
 	err = probe.Drive(ctx, probe.Config{
-		Stub: stub, Image: r.Image, Arch: r.Arch, Plan: r.Plan, TGID: r.proc.PID,
+		Stub: stub, Stands: r.m.stands != nil, Image: r.Image, Arch: r.Arch, Plan: r.Plan, TGID: r.proc.PID,
 		Emit: r.emit, Began: r.began,
 		Run: func(ctx context.Context) (err error) {
 			exit, err = r.program(ctx)
@@ -359,7 +376,10 @@ func (r *recording) program(ctx context.Context) (trace.Exit, error) {
 	limit := asked(r.Timeout, programLimit, r.m.slowness())
 	timed, cancel := context.WithTimeout(ctx, limit.of)
 	defer cancel()
-	err := r.proc.Go(timed)
+	var err error
+	if r.m.stands == nil {
+		err = r.proc.Go(timed)
+	}
 	var exit guest.Exit
 	if err == nil {
 		exit, err = r.proc.Wait(timed)

@@ -26,6 +26,7 @@ const (
 const (
 	usualBoot    = 6 * time.Second
 	usualRestore = 400 * time.Millisecond
+	usualPlace   = 150 * time.Millisecond // where no agent has to answer
 )
 
 // maxSlowness bounds by how much limits grow.
@@ -53,7 +54,10 @@ func (j Job) slowness() float64 { return max(j.Slowness, 1) }
 // slowness is by how much the host is slower than usual, judged by how long this
 // machine took to start too.
 func (m *Machine) slowness() float64 {
-	if m.Restored > 0 {
+	switch {
+	case m.stands != nil:
+		return max(m.known, float64(m.Restored)/float64(usualPlace), 1)
+	case m.Restored > 0:
 		return max(m.known, float64(m.Restored)/float64(usualRestore), 1)
 	}
 	return max(m.known, float64(m.Boot)/float64(usualBoot), 1)

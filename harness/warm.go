@@ -111,14 +111,8 @@ func (m *Machine) unclean(console []string) error {
 
 // warm starts the machine from its snapshot.
 func (j Job) warm(ctx context.Context, c qemu.Config, console io.Writer) (*Machine, error) {
-	key, err := j.key(ctx, c)
-	if err != nil {
-		return nil, err
-	}
 	began := time.Now()
-	snap, err := j.Snapshots.Obtain(ctx, key, c.Size(), func(ctx context.Context, d *snapshot.Draft) error {
-		return j.snapshot(ctx, c, d)
-	})
+	key, snap, err := j.obtain(ctx, c)
 	if err != nil {
 		return nil, err
 	}
@@ -142,6 +136,18 @@ func (j Job) warm(ctx context.Context, c qemu.Config, console io.Writer) (*Machi
 	m.Boot, m.Restored = snap.Boot, time.Since(began)
 	m.discard = func(ctx context.Context) error { return j.Snapshots.Discard(ctx, key) }
 	return m, nil
+}
+
+// obtain opens the snapshot of the job's machine, which is made when there is none.
+func (j Job) obtain(ctx context.Context, c qemu.Config) (snapshot.Key, *snapshot.Snapshot, error) {
+	key, err := j.key(ctx, c)
+	if err != nil {
+		return key, nil, err
+	}
+	snap, err := j.Snapshots.Obtain(ctx, key, c.Size(), func(ctx context.Context, d *snapshot.Draft) error {
+		return j.snapshot(ctx, c, d)
+	})
+	return key, snap, err
 }
 
 // key names the job's machine by everything its snapshot depends on.
@@ -243,11 +249,18 @@ func (j Job) save(ctx context.Context, m *Machine, idle time.Duration) ([]byte, 
 	case <-m.Agent.Done():
 		return nil, m.Explain(ctx, "make a snapshot", m.Agent.Err())
 	}
-	var state bytes.Buffer
-	if err := m.VM.Save(ctx, &state); err != nil {
+	state, err := m.save(ctx)
+	if err != nil {
 		return nil, m.Explain(ctx, "make a snapshot", err)
 	}
-	return state.Bytes(), nil
+	return state, nil
+}
+
+// save returns the state of the machine's devices, and leaves it stopped.
+func (m *Machine) save(ctx context.Context) ([]byte, error) {
+	var state bytes.Buffer
+	err := m.VM.Save(ctx, &state)
+	return state.Bytes(), err
 }
 
 // tryOut restores a snapshot once, to see its agent answer and its clock tick.
@@ -294,26 +307,41 @@ func (m *Machine) ticks(ctx context.Context) (int, error) {
 	return sum, nil
 }
 
-// restore starts a machine from a snapshot and opens a session with its agent.
-// The first bytes for the agent are there before the guest runs.
-func (j Job) restore(ctx context.Context, c qemu.Config, ram *os.File, state []byte, usual time.Duration, console io.Writer) (*Machine, error) {
+// load starts a machine from a snapshot. It does not run yet, and nobody has a
+// session with its agent.
+func (j Job) load(ctx context.Context, c qemu.Config, ram *os.File, state []byte, limit limit) (*Machine, error) {
 	c.RAM, c.Incoming = ram, true
 	vm, err := qemu.Start(ctx, c)
 	if err != nil {
 		return nil, &Error{Op: "start the machine", Err: err}
 	}
 	m := &Machine{VM: vm, kernel: j.Image.Release, known: j.slowness()}
-	limit := stretched(usual, m.known)
 	timed, cancel := context.WithTimeout(ctx, limit.of)
 	defer cancel()
-	if err := vm.Restore(timed, bytes.NewReader(state)); err != nil {
-		vm.Close()
+	if err = vm.Restore(timed, bytes.NewReader(state)); err == nil {
+		err = m.setTimer(timed, j.Arch.QEMU.Timer)
+	}
+	if err != nil {
+		m.Close()
+		if ctx.Err() == nil && timed.Err() != nil {
+			err = limit.hit("the start from a snapshot")
+		}
 		return nil, &Error{Op: "start from a snapshot", Err: err}
 	}
-	if err := m.setTimer(timed, j.Arch.QEMU.Timer); err != nil {
-		vm.Close()
-		return nil, &Error{Op: "start from a snapshot", Err: err}
+	return m, nil
+}
+
+// restore starts a machine from a snapshot and opens a session with its agent.
+// The first bytes for the agent are there before the guest runs.
+func (j Job) restore(ctx context.Context, c qemu.Config, ram *os.File, state []byte, usual time.Duration, console io.Writer) (*Machine, error) {
+	limit := stretched(usual, j.slowness())
+	m, err := j.load(ctx, c, ram, state, limit)
+	if err != nil {
+		return nil, err
 	}
+	timed, cancel := context.WithTimeout(ctx, limit.of)
+	defer cancel()
+	vm := m.VM
 	log := &keeper{log: console}
 	line := &firstWrite{Conn: vm.Console(), written: make(chan struct{})}
 	m.Agent, err = guest.Await(timed, line, guest.Options{Log: log, Resumed: true})

@@ -51,18 +51,27 @@ func TestWarmEqualsCold(t *testing.T) {
 			t.Errorf("a cold run made a snapshot: %v", left)
 		}
 		j.Cold = false
-		for _, name := range []string{"the run that makes the snapshot", "the run after it", "one whose program is brought"} {
+		for _, name := range []string{
+			"the run that makes the snapshot", "the run after it", "one whose program is brought",
+			"the run that makes the program's snapshot", "one from the program's snapshot",
+		} {
 			began := false
-			j.Bring = strings.Contains(name, "brought")
+			j.Bring, j.Keep = strings.Contains(name, "brought"), strings.Contains(name, "program's")
 			j.Began = func(_ trace.Header, m *harness.Machine) { began = m.Restored > 0 }
 			warm := pass(t, j)
 			if !began {
 				t.Errorf("%s booted", name)
 			}
+			if strings.HasPrefix(name, "one from") && warm.Boot == 0 {
+				t.Errorf("%s does not tell how long the boot took", name)
+			}
 			t.Logf("%s: driven in %.2f s, cold %.2f s", name, warm.Drive.Seconds(), cold.Drive.Seconds())
 			if diff := cmp.Diff(essence(cold), essence(warm)); diff != "" {
 				t.Errorf("%s differs -cold +warm:\n%s", name, diff)
 			}
+		}
+		if made, _ := filepath.Glob(filepath.Join(j.Snapshots.Dir, "*", "ram")); len(made) != 2 {
+			t.Errorf("snapshots %v, want one of the guest and one of the program in it", made)
 		}
 		log, err := os.ReadFile(filepath.Join(j.Out, harness.ConsoleFile))
 		if err != nil || strings.Contains(string(log), "Kernel panic") {
@@ -210,7 +219,8 @@ func told(t *trace.Trace) string {
 	return strings.Join(all, "\n")
 }
 
-// Many runs at once, of two programs, lose none and mix nothing up.
+// Many runs at once, of two programs, half of them from a snapshot of the program,
+// lose none and mix nothing up.
 func TestManyWarmRuns(t *testing.T) {
 	const queued, atOnce = 50, 8
 	eachArch(t, func(t *testing.T, a arch.Arch, k images.Kernel) {
@@ -230,6 +240,7 @@ func TestManyWarmRuns(t *testing.T) {
 				if i%2 == 1 {
 					j, want, children = wrong, grade.Fail, 2
 				}
+				j.Keep = i%4 < 2
 				out, err := harness.Run(t.Context(), j)
 				if err != nil {
 					t.Errorf("run %d: %v", i, err)
@@ -248,8 +259,8 @@ func TestManyWarmRuns(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		if rams, _ := filepath.Glob(filepath.Join(shared.Dir, "*", "ram")); len(rams) != 1 {
-			t.Errorf("%d snapshots made, want one for both programs", len(rams))
+		if rams, _ := filepath.Glob(filepath.Join(shared.Dir, "*", "ram")); len(rams) != 3 {
+			t.Errorf("%d snapshots made, want one of the guest and one of each program in it", len(rams))
 		}
 	})
 }

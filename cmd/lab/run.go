@@ -314,7 +314,7 @@ func (a *app) runOne(ctx context.Context, l labs.Lab, t target, f runFlags, dir 
 		Lab: l.Name, Arch: t.arch, Image: t.image, Kernel: t.path, Initrd: initrd,
 		Program: program, ProgramName: l.Name, Plan: l.Plan(t.arch.Name), Rules: rules,
 		Timeout: f.timeout, BootTimeout: f.timeout, Slowness: a.slowness(f.atOnce), Out: dir,
-		Snapshots: store, Cold: f.cold,
+		Snapshots: store, Cold: f.cold, Keep: f.submitted == nil,
 		Stage: func(what string) { say("%s", what) },
 		Again: func(err error) { say("%v; this happens to stock kernels under emulation, trying once more", err) },
 	}

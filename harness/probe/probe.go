@@ -29,10 +29,12 @@ func (e *StrayStopError) Error() string {
 
 // Config is what Drive needs. All fields but Look are needed.
 type Config struct {
-	Stub  *rsp.Client // halted, no breakpoints
-	Image *kernel.Image
-	Arch  arch.Arch
-	Plan  Plan
+	Stub *rsp.Client // halted, no breakpoints
+	// Stands says that the guest is halted at the lab's first stop already.
+	Stands bool
+	Image  *kernel.Image
+	Arch   arch.Arch
+	Plan   Plan
 	// TGID is the process id of the lab's program, which has not begun yet.
 	TGID int
 	// Run lets the program begin and returns when it has ended. It is called in
@@ -155,6 +157,10 @@ func (d *driver) serve(ctx, waiting context.Context) error {
 // when it polls the interrupt controller of x86 (cpu_handle_interrupt in
 // accel/tcg/cpu-exec.c), and the same call would be counted twice.
 func (d *driver) next(ctx, waiting context.Context) (rsp.Stop, error) {
+	if d.Stands {
+		d.Stands = false
+		return rsp.Stop{Signal: rsp.SignalTrap}, nil
+	}
 	moved, err := d.overNop(ctx)
 	if err != nil {
 		return rsp.Stop{}, fmt.Errorf("move over the breakpoint at %s: %w", d.where(d.at), err)

@@ -30,8 +30,9 @@ type Config struct {
 	// Restore need. The default is memory that ends with QEMU.
 	RAM *os.File
 	// Incoming starts the machine without booting it: it waits for Restore
-	// and Cont, and maps RAM copy-on-write.
-	Incoming bool
+	// and Cont, and maps RAM copy-on-write. With Again it maps RAM shared, so
+	// that it can be saved again: its memory is then what the file becomes.
+	Incoming, Again bool
 	// Parcel is a file of ParcelSize bytes that the guest's root finds as the
 	// memory of a PCI device, copy-on-write: a program for a guest that has
 	// booted already. The default is an empty one.
@@ -112,7 +113,7 @@ func (c Config) memory() string {
 
 // backend is the guest's memory in the file of descriptor fd.
 func (c Config) backend(fd int) string {
-	return fmt.Sprintf("memory-backend-file,id=ram,size=%dM,mem-path=/proc/self/fd/%d,share=%s", or(c.Memory, defaultMemory), fd, onOff(!c.Incoming))
+	return fmt.Sprintf("memory-backend-file,id=ram,size=%dM,mem-path=/proc/self/fd/%d,share=%s", or(c.Memory, defaultMemory), fd, onOff(!c.Incoming || c.Again))
 }
 
 // parcel is the device that Config.Parcel is the memory of, in the file of

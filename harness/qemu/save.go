@@ -17,7 +17,8 @@ import (
 // The device state fits the same version of QEMU, machine, processor flags and
 // amount of memory alone.
 
-// ErrNotSnapshot is returned by Save and Restore of a machine without Config.RAM.
+// ErrNotSnapshot is returned by Save, Restore and Cont of a machine whose Config.RAM
+// is nothing to do that with.
 var ErrNotSnapshot = errors.New("the machine's memory is in no file, so it can neither be saved nor restored")
 
 // capabilities start a migration. events makes QEMU say when it is done.
@@ -40,7 +41,7 @@ func capabilities() []command {
 // QEMU's own timers behind a guest's are not all carried over: see
 // arch.QEMU.Timer.
 func (vm *VM) Save(ctx context.Context, w io.Writer) error {
-	if !vm.inFile || vm.incoming {
+	if !vm.shared {
 		return fmt.Errorf("save the machine: %w", ErrNotSnapshot)
 	}
 	err := vm.carry(ctx, "migrate", func(state net.Conn) error {

@@ -68,6 +68,7 @@ type VM struct {
 	monitor  *monitor
 	inFile   bool // with Config.RAM: see save.go
 	incoming bool
+	shared   bool // what the guest writes goes to the file
 
 	done    chan struct{} // closed when the process was waited for
 	waitErr error         // valid once done is closed
@@ -114,6 +115,7 @@ func Start(ctx context.Context, c Config) (_ *VM, err error) {
 		return nil, err
 	}
 	vm.monitor, vm.inFile, vm.incoming = newMonitor(qmp.(*net.UnixConn)), c.RAM != nil, c.Incoming
+	vm.shared = vm.inFile && (!c.Incoming || c.Again)
 	var more []*os.File // the caller's, which it closes
 	for _, f := range []*os.File{c.RAM, c.Parcel} {
 		if f != nil {

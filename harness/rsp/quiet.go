@@ -50,19 +50,62 @@ func (c *Client) startQuietly(ctx context.Context) (reqs []*request, err error) 
 		c.stops, _ = c.halts.Stops()
 		c.counted = true
 	}
-	process, _, _ := strings.Cut(c.selected, ".")
-	d := ask("D;" + strings.TrimPrefix(process, "p"))
-	d.after = "++"
 	for addr := range c.breakpoints {
 		c.breakpoints[addr] = false
 	}
-	reqs = append(append(reqs, d), c.plantings()...)
+	reqs = append(append(reqs, c.detachment()), c.plantings()...)
 	resume := c.start("")
 	resume.payload = "c"
 	resume.starts.quiet = true
 	c.stops += stopsInQuiet
 	go c.awaitHalt(resume.starts, c.stops)
 	return append(reqs, resume), nil
+}
+
+// Park detaches from a halted guest and leaves it halted, as QMP's stop does. One
+// that stands at a breakpoint is in a state of QEMU's that the machine which takes
+// a saved one in cannot be in (RUN_STATE_DEBUG, softmmu/runstate.c). After Park the
+// client can only be closed.
+func (c *Client) Park(ctx context.Context) error {
+	const op = "park"
+	if err := c.takeHalted(ctx); err != nil {
+		return opError(op, "", err)
+	}
+	defer c.give()
+	if !c.quiet() {
+		return opError(op, "", ErrUnsupported)
+	}
+	if err := c.halts.Settle(ctx); err != nil {
+		return opError(op, "", err)
+	}
+	before, again := c.halts.Stops()
+	d := c.detachment()
+	d.settle = func(reply []byte) { c.detached = c.detached || okError(reply) == nil }
+	if err := c.exchange(ctx, d); err != nil {
+		return opError(op, d.payload, err)
+	}
+	if err := okError(d.reply); err != nil {
+		return opError(op, d.payload, err)
+	}
+	for stops := before; stops == before; stops, again = c.halts.Stops() {
+		select {
+		case <-again:
+		case <-ctx.Done():
+			return opError(op, "", ctx.Err())
+		case <-c.dead:
+			return opError(op, "", c.deadErr())
+		}
+	}
+	return nil
+}
+
+// detachment is the request that detaches, removes the breakpoints, and halts the
+// guest before it has run an instruction.
+func (c *Client) detachment() *request {
+	process, _, _ := strings.Cut(c.selected, ".")
+	d := ask("D;" + strings.TrimPrefix(process, "p"))
+	d.after = "++"
+	return d
 }
 
 // awaitHalt ends a quiet run when the machine has stopped n times.

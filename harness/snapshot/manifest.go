@@ -98,6 +98,9 @@ func (s *Store) open(k Key) (_ *Snapshot, err error) {
 	if snap.Console, err = readChecked(dir, consoleFile, m.Files[consoleFile]); err != nil {
 		return nil, damaged("%v", err)
 	}
+	if snap.Note, err = readChecked(dir, noteFile, m.Files[noteFile]); err != nil {
+		return nil, damaged("%v", err)
+	}
 	if snap.RAM, err = os.OpenFile(filepath.Join(dir, ramFile), os.O_RDWR|syscall.O_NOFOLLOW, 0); err != nil {
 		return nil, damaged("%v", err)
 	}
@@ -202,6 +205,25 @@ func digest(f *os.File) (string, error) {
 		return "", err
 	}
 	return digestOf(f, runs, info.Size())
+}
+
+// Copy makes to, an empty file of the same size, a copy of a guest's memory.
+func Copy(to, from *os.File) error {
+	info, err := from.Stat()
+	if err != nil {
+		return err
+	}
+	runs, err := dataRuns(from, info.Size())
+	if err != nil {
+		return err
+	}
+	for _, run := range runs {
+		r := io.NewSectionReader(from, run[0], run[1]-run[0])
+		if _, err := io.Copy(io.NewOffsetWriter(to, run[0]), r); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 const pageSize = 4096

@@ -11,6 +11,7 @@
 //	<id>/ram            the guest's memory, sparse, mapped copy-on-write
 //	<id>/state          the devices, QEMU's migration stream
 //	<id>/console        the boot's text
+//	<id>/note           what its maker has to know of it
 //	<id>/manifest.json  the key, sizes and digests
 //	<id>.lock           held by the process that makes or removes <id>
 //	<id>.new, <id>.old  being made, being removed
@@ -46,7 +47,7 @@ import (
 const DefaultLimit = 4 << 30
 
 // schema changes when what is written here does.
-const schema = "lab.snapshot/1"
+const schema = "lab.snapshot/2"
 
 // Key is everything that a snapshot depends on.
 type Key struct {
@@ -55,6 +56,9 @@ type Key struct {
 	QEMU    string   `json:"qemu"`    // version
 	Binary  string   `json:"binary"`  // QEMU's executable, as Identity has it
 	Machine []string `json:"machine"` // qemu.Config.Identity
+	// Place is what was done in the guest before it was saved, nil for a guest
+	// that waits for its first program.
+	Place []string `json:"place,omitempty"`
 }
 
 // ID returns the key's name in the file system.
@@ -86,6 +90,7 @@ type Snapshot struct {
 	RAM     *os.File
 	State   []byte
 	Console []byte
+	Note    []byte
 	Boot    time.Duration // how long the guest took to boot when it was made
 	dir     string
 }
@@ -98,6 +103,7 @@ type Draft struct {
 	RAM     *os.File  // of the size asked for, all zero
 	State   io.Writer // the devices
 	Console io.Writer // what the boot says
+	Note    io.Writer // what Snapshot.Note is to be
 	Boot    time.Duration
 }
 
@@ -177,6 +183,7 @@ const (
 	ramFile      = "ram"
 	stateFile    = "state"
 	consoleFile  = "console"
+	noteFile     = "note"
 	manifestFile = "manifest.json"
 )
 
@@ -201,7 +208,7 @@ func (s *Store) make(ctx context.Context, k Key, size int64, make func(context.C
 			f.Close()
 		}
 	}()
-	for _, name := range []string{ramFile, stateFile, consoleFile} {
+	for _, name := range []string{ramFile, stateFile, consoleFile, noteFile} {
 		if files[name], err = os.OpenFile(filepath.Join(dir, name), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600); err != nil {
 			return fmt.Errorf("make a snapshot: %w", err)
 		}
@@ -209,7 +216,7 @@ func (s *Store) make(ctx context.Context, k Key, size int64, make func(context.C
 	if err := files[ramFile].Truncate(size); err != nil {
 		return fmt.Errorf("make a snapshot: %w", err)
 	}
-	d := &Draft{RAM: files[ramFile], State: files[stateFile], Console: files[consoleFile]}
+	d := &Draft{RAM: files[ramFile], State: files[stateFile], Console: files[consoleFile], Note: files[noteFile]}
 	if err := make(ctx, d); err != nil {
 		return err
 	}

@@ -52,9 +52,12 @@ type Agent struct {
 
 // call is a request that is waiting for its replies.
 type call struct {
+	id      uint64
 	replies []reply
-	more    chan struct{} // holds a token when replies is not empty
+	more    chan struct{} // holds a token when a reply has come
 }
+
+func newCall() *call { return &call{more: make(chan struct{}, 1)} }
 
 type reply struct {
 	wire.Reply
@@ -80,22 +83,7 @@ func Attach(ctx context.Context, console io.ReadWriter, o Options) (*Agent, erro
 // ready for a session. No secret has been exchanged by then, so a snapshot
 // taken now serves any number of sessions: [Agent.Pair] opens one.
 func Await(ctx context.Context, console io.ReadWriter, o Options) (*Agent, error) {
-	a := &Agent{
-		console: console,
-		watch:   newWatcher(o.Log),
-		hello:   make(chan struct{}),
-		calls:   map[uint64]*call{},
-	}
-	a.link = wire.NewLink(console, wire.Config{
-		Side:    wire.Host,
-		Text:    a.watch.write,
-		Deliver: a.deliver,
-		Hello:   a.helloSeen,
-	})
-	go func() { // the watcher learns of the end after the last text
-		<-a.link.Done()
-		a.watch.end()
-	}()
+	a := attach(console, o, nil, map[uint64]*call{})
 	if o.Resumed {
 		return a, nil
 	}
@@ -104,6 +92,28 @@ func Await(ctx context.Context, console io.ReadWriter, o Options) (*Agent, error
 		return nil, fmt.Errorf("wait for the agent: %w", err)
 	}
 	return a, nil
+}
+
+// attach starts to read the console. calls are those that wait for replies.
+func attach(console io.ReadWriter, o Options, s *wire.Session, calls map[uint64]*call) *Agent {
+	a := &Agent{
+		console: console,
+		watch:   newWatcher(o.Log),
+		hello:   make(chan struct{}),
+		calls:   calls,
+	}
+	a.link = wire.NewLink(console, wire.Config{
+		Side:    wire.Host,
+		Text:    a.watch.write,
+		Deliver: a.deliver,
+		Hello:   a.helloSeen,
+		Session: s,
+	})
+	go func() { // the watcher learns of the end after the last text
+		<-a.link.Done()
+		a.watch.end()
+	}()
+	return a
 }
 
 // Pair opens a session with a key of its own. A guest has one session: after
@@ -221,47 +231,71 @@ func (a *Agent) deliver(msg []byte) {
 
 // do sends a request and waits for the reply that ends it.
 func (a *Agent) do(ctx context.Context, r wire.Request, piece func([]byte)) (reply, error) {
-	ctx, cancel := a.bound(ctx)
-	defer cancel()
-	c := &call{more: make(chan struct{}, 1)}
-	a.mu.Lock()
-	a.nextID++
-	r.ID = a.nextID
-	a.calls[r.ID] = c
-	a.mu.Unlock()
-	defer func() {
-		a.mu.Lock()
-		delete(a.calls, r.ID)
-		a.mu.Unlock()
-	}()
-	msg, err := wire.Join(r, nil)
+	c, err := a.send(ctx, r)
 	if err != nil {
 		return reply{}, err
 	}
-	if err := a.link.Send(ctx, msg); err != nil {
-		return reply{}, a.cause(ctx, err)
-	}
+	defer a.forget(c)
 	for {
+		r, err := a.next(ctx, c)
+		if err != nil || !r.More {
+			return r, err
+		}
+		if piece != nil {
+			piece(r.blob)
+		}
+	}
+}
+
+// send sends a request, whose replies next returns until forget is called.
+func (a *Agent) send(ctx context.Context, r wire.Request) (*call, error) {
+	ctx, cancel := a.bound(ctx)
+	defer cancel()
+	c := newCall()
+	a.mu.Lock()
+	a.nextID++
+	r.ID, c.id = a.nextID, a.nextID
+	a.calls[c.id] = c
+	a.mu.Unlock()
+	msg, err := wire.Join(r, nil)
+	if err == nil {
+		err = a.cause(ctx, a.link.Send(ctx, msg))
+	}
+	if err != nil {
+		a.forget(c)
+		return nil, err
+	}
+	return c, nil
+}
+
+// next returns the next reply to a request. A refusal is an [*AgentError].
+func (a *Agent) next(ctx context.Context, c *call) (reply, error) {
+	ctx, cancel := a.bound(ctx)
+	defer cancel()
+	for {
+		a.mu.Lock()
+		if len(c.replies) > 0 {
+			r := c.replies[0]
+			c.replies = c.replies[1:]
+			a.mu.Unlock()
+			if r.Error != "" {
+				return reply{}, &AgentError{Text: r.Error}
+			}
+			return r, nil
+		}
+		a.mu.Unlock()
 		select {
 		case <-c.more:
 		case <-ctx.Done():
 			return reply{}, a.cause(ctx, ctx.Err())
 		}
-		a.mu.Lock()
-		replies := c.replies
-		c.replies = nil
-		a.mu.Unlock()
-		for _, r := range replies {
-			switch {
-			case r.Error != "":
-				return reply{}, &AgentError{Text: r.Error}
-			case r.More && piece != nil:
-				piece(r.blob)
-			case !r.More:
-				return r, nil
-			}
-		}
 	}
+}
+
+func (a *Agent) forget(c *call) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.calls, c.id)
 }
 
 // bound returns a context that also ends with the session.

@@ -43,7 +43,7 @@ func newFake(t *testing.T, answer func(wire.Request) []wire.Reply) (net.Conn, *f
 				if r.Op == wire.OpRead && reply.More {
 					blob = []byte("piece ")
 				}
-				if r.Op == wire.OpWait {
+				if reply.Exit != nil {
 					blob = []byte("outerr")
 				}
 				m, err := wire.Join(reply, blob)
@@ -86,8 +86,8 @@ func TestAgent(t *testing.T) {
 				return []wire.Reply{{Error: "open /absent: no such file or directory"}}
 			}
 			return []wire.Reply{{More: true}, {More: true}, {}}
-		case wire.OpWait:
-			return []wire.Reply{{Exit: &wire.Exit{Code: 3, Leftover: 1, Dropped: 5, UserUS: 1500, Pieces: []wire.Piece{{Stream: 1, Len: 3}, {Stream: 2, Len: 3}}}}}
+		case wire.OpGo:
+			return []wire.Reply{{More: true}, {Exit: &wire.Exit{Code: 3, Leftover: 1, Dropped: 5, UserUS: 1500, Pieces: []wire.Piece{{Stream: 1, Len: 3}, {Stream: 2, Len: 3}}}}}
 		}
 		return []wire.Reply{{}}
 	})
@@ -297,4 +297,96 @@ func FuzzExit(f *testing.F) {
 			t.Errorf("%d bytes out of %d", len(e.Merged()), len(blob))
 		}
 	})
+}
+
+// TestSessionGoesOn takes a session over while a program runs, as a copy of its
+// guest does: the first host's end is gone, and the second is told of the end.
+func TestSessionGoesOn(t *testing.T) {
+	first, line := net.Pipe()
+	rw := &switched{rw: line, ready: make(chan struct{})}
+	end := make(chan struct{})
+	var link *wire.Link
+	link = wire.NewLink(rw, wire.Config{Side: wire.Guest, Text: func([]byte) {}, Deliver: func(msg []byte) {
+		var r wire.Request
+		wire.Split(msg, &r)
+		go func() {
+			reply := wire.Reply{ID: r.ID, PID: 83}
+			if r.Op == wire.OpGo {
+				reply.More = true
+			}
+			m, _ := wire.Join(reply, nil)
+			link.Send(context.Background(), m)
+			if r.Op == wire.OpGo {
+				<-end
+				m, _ := wire.Join(wire.Reply{ID: r.ID, Exit: &wire.Exit{Code: 4}}, nil)
+				link.Send(context.Background(), m)
+			}
+		}()
+	}})
+	defer link.Close()
+	go link.Greet(t.Context(), 10*time.Millisecond)
+	ctx := short(t)
+	a, err := Attach(ctx, first, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := a.Start(ctx, Program{Path: "/bin/x"})
+	if err == nil {
+		err = p.Go(ctx)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	session := p.Session()
+
+	second, line := net.Pipe()
+	rw.to(line)
+	a.Close()
+	b, q := Resume(second, Options{}, session)
+	defer b.Close()
+	close(end)
+	e, err := q.Wait(ctx)
+	if err != nil || e.Code != 4 || q.PID != p.PID {
+		t.Errorf("%+v of process %d, %v, want code 4 of %d", e, q.PID, err, p.PID)
+	}
+	if err := b.Ping(ctx); err != nil {
+		t.Errorf("another request: %v", err)
+	}
+}
+
+// switched is a line whose other end is exchanged once.
+type switched struct {
+	mu    sync.Mutex
+	rw    net.Conn
+	moved bool
+	ready chan struct{}
+}
+
+func (s *switched) to(c net.Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.rw, s.moved = c, true
+	close(s.ready)
+}
+
+func (s *switched) now() (net.Conn, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.rw, s.moved
+}
+
+func (s *switched) Read(b []byte) (int, error) {
+	c, moved := s.now()
+	n, err := c.Read(b)
+	if err == nil || moved {
+		return n, err
+	}
+	<-s.ready
+	c, _ = s.now()
+	return c.Read(b)
+}
+
+func (s *switched) Write(b []byte) (int, error) {
+	c, _ := s.now()
+	return c.Write(b)
 }

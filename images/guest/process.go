@@ -3,6 +3,7 @@ package guest
 import (
 	"context"
 	"fmt"
+	"io"
 	"syscall"
 	"time"
 
@@ -29,7 +30,11 @@ type Process struct {
 	// PID is the process's number in the guest. It has it before its exec.
 	PID int
 
-	a *Agent
+	a     *Agent
+	call  uint64        // that let it go
+	ended chan struct{} // nil before Go, closed with exit and err set
+	exit  Exit
+	err   error
 }
 
 // Exit is how a program ended.
@@ -104,26 +109,86 @@ func (a *Agent) Start(ctx context.Context, p Program) (*Process, error) {
 	return &Process{PID: r.PID, a: a}, nil
 }
 
-// Go lets the process exec its program. The agent answers before it does, so
-// Go returns even if the program's first instruction stops the guest.
+// Go lets the process exec its program, once. The agent answers before it does,
+// so Go returns even if the program's first instruction stops the guest.
 func (p *Process) Go(ctx context.Context) error {
-	_, err := p.a.do(ctx, wire.Request{Op: wire.OpGo, PID: p.PID}, nil)
-	return p.wrap("let go", err)
+	c, err := p.a.send(ctx, wire.Request{Op: wire.OpGo, PID: p.PID})
+	if err != nil {
+		return p.wrap("let go", err)
+	}
+	r, err := p.a.next(ctx, c)
+	if err == nil && !r.More {
+		err = fmt.Errorf("%w: the agent tells of an end only", wire.ErrMessage)
+	}
+	if err != nil {
+		p.a.forget(c)
+		return p.wrap("let go", err)
+	}
+	p.await(c)
+	return nil
+}
+
+// await takes in how a program ends that was let go by a call, without another
+// request: at a stop of the program nothing is on its way to the guest.
+func (p *Process) await(c *call) {
+	p.ended, p.call = make(chan struct{}), c.id
+	go func() { // ends with the session
+		defer close(p.ended)
+		defer p.a.forget(c)
+		r, err := p.a.next(context.Background(), c)
+		p.exit, p.err = exitOf(r, err)
+	}()
 }
 
 // Wait returns how the program ended, once it has. Output and processes that it
 // left behind have a quarter of a second of the guest's time to end. Wait may be
-// called again, by any number of goroutines.
+// called again, by any number of goroutines, after Go has returned.
 func (p *Process) Wait(ctx context.Context) (Exit, error) {
-	r, err := p.a.do(ctx, wire.Request{Op: wire.OpWait, PID: p.PID}, nil)
-	if err != nil {
+	if p.ended == nil { // killed before it was let go
+		e, err := exitOf(p.a.do(ctx, wire.Request{Op: wire.OpWait, PID: p.PID}, nil))
+		return e, p.wrap("wait for", err)
+	}
+	if err := p.a.until(ctx, p.ended); err != nil {
 		return Exit{}, p.wrap("wait for", err)
 	}
-	if r.Exit == nil {
-		return Exit{}, p.wrap("wait for", fmt.Errorf("%w: no exit in the reply", wire.ErrMessage))
+	return p.exit, p.wrap("wait for", p.err)
+}
+
+func exitOf(r reply, err error) (Exit, error) {
+	if err != nil {
+		return Exit{}, err
 	}
-	e, err := exitFrom(*r.Exit, r.blob)
-	return e, p.wrap("wait for", err)
+	if r.Exit == nil {
+		return Exit{}, fmt.Errorf("%w: no exit in the reply", wire.ErrMessage)
+	}
+	return exitFrom(*r.Exit, r.blob)
+}
+
+// Session is what goes on with the run of a program in a copy of its guest. It
+// holds the session's key.
+type Session struct {
+	Link wire.Session
+	Call uint64 // that let the program go
+	PID  int
+}
+
+// Session returns what [Resume] needs in a copy of the guest, made while it is
+// stopped between Go and the program's end.
+func (p *Process) Session() Session {
+	return Session{Link: p.a.link.Session(), Call: p.call, PID: p.PID}
+}
+
+// Resume goes on with a session in a copy of its guest, which need not run yet.
+func Resume(console io.ReadWriter, o Options, s Session) (*Agent, *Process) {
+	c := newCall()
+	c.id = s.Call
+	a := attach(console, o, &s.Link, map[uint64]*call{c.id: c})
+	a.mu.Lock()
+	a.nextID = max(a.nextID, s.Call)
+	a.mu.Unlock()
+	p := &Process{PID: s.PID, a: a}
+	p.await(c)
+	return a, p
 }
 
 // Kill ends the program and all that it started, and returns when they are

@@ -61,14 +61,16 @@ func (s *server) deliver(msg []byte) {
 func (s *server) handle(r wire.Request) {
 	reply := wire.Reply{ID: r.ID}
 	var blob []byte
-	var after func()
 	err := error(nil)
 	switch r.Op {
 	case wire.OpPing:
 	case wire.OpStart:
 		reply.PID, err = s.start(r)
 	case wire.OpGo:
-		after, err = s.release(r.PID)
+		err = s.run(r)
+		if err == nil {
+			reply.Exit, blob, err = s.wait(r.PID)
+		}
 	case wire.OpWait:
 		reply.Exit, blob, err = s.wait(r.PID)
 	case wire.OpKill:
@@ -83,12 +85,19 @@ func (s *server) handle(r wire.Request) {
 	if err != nil {
 		reply.Error = err.Error()
 	}
-	// The program is let go only when the host knows that it will be, so
-	// that a stop on its first instruction leaves nothing unanswered.
 	s.send(reply, blob)
-	if after != nil {
-		after()
+}
+
+// run lets a program go once the host knows that it will be, so that a stop on its
+// first instruction leaves nothing unanswered.
+func (s *server) run(r wire.Request) error {
+	release, err := s.release(r.PID)
+	if err != nil {
+		return err
 	}
+	s.send(wire.Reply{ID: r.ID, More: true}, nil)
+	release()
+	return nil
 }
 
 func (s *server) send(r wire.Reply, blob []byte) {

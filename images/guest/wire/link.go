@@ -36,6 +36,14 @@ type Config struct {
 	// context does: right for a host, whose clock runs on while the guest is
 	// stopped.
 	Tries int
+	// Session is one to go on with, nil to begin by pairing.
+	Session *Session
+}
+
+// Session is the state of a link between two messages.
+type Session struct {
+	Key            Key
+	Sent, Received uint32 // numbers of the last frames
 }
 
 // Link carries messages over a line that loses and damages frames, with one
@@ -81,9 +89,21 @@ func NewLink(rw io.ReadWriter, c Config) *Link {
 		done:   make(chan struct{}),
 		paired: make(chan struct{}),
 	}
+	if s := c.Session; s != nil {
+		l.key, l.seq, l.last = s.Key, s.Sent, s.Received
+		l.setPaired()
+	}
 	go l.read()
 	go l.write()
 	return l
+}
+
+// Session returns the link's state, which is one to go on with while no message
+// is on its way.
+func (l *Link) Session() Session {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return Session{Key: l.key, Sent: l.seq, Received: l.last}
 }
 
 // Close ends the link; what waits on it returns [ErrClosed].

@@ -17,7 +17,7 @@ type Op string
 const (
 	OpPing  Op = "ping"
 	OpStart Op = "start" // make a process, held before its exec
-	OpGo    Op = "go"    // let it exec; answered before it does
+	OpGo    Op = "go"    // let it exec; answered before it does, and when it has ended
 	OpWait  Op = "wait"  // answered when it has ended
 	OpKill  Op = "kill"
 	OpRead  Op = "read" // a file's content, in pieces
