@@ -17,6 +17,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/hashicorp/go-multierror"
 
@@ -213,15 +214,20 @@ func loadAll(fsys fs.FS, known bool) ([]Lab, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load labs: %w", err)
 	}
+	all, wrong := make([]Lab, len(files)), make([]error, len(files))
+	var each sync.WaitGroup
+	for i, f := range files {
+		each.Go(func() { all[i], wrong[i] = load(fsys, path.Dir(f), path.Join("labs", path.Dir(f)), known) })
+	}
+	each.Wait()
 	var labs []Lab
 	var errs *multierror.Error
-	for _, f := range files {
-		lab, err := load(fsys, path.Dir(f), path.Join("labs", path.Dir(f)), known)
+	for i, err := range wrong {
 		if err != nil {
 			errs = multierror.Append(errs, err)
 			continue
 		}
-		labs = append(labs, lab)
+		labs = append(labs, all[i])
 	}
 	if err := errs.ErrorOrNil(); err != nil {
 		errs.ErrorFormat = listErrors

@@ -22,7 +22,7 @@ import (
 // parse reads a lab.yaml, whose name in errors is file, and validates it unless it
 // is known to be good.
 func parse(file string, data []byte, known bool) (Lab, error) {
-	r := &reader{file: file, lines: map[string]int{}, told: map[string]bool{}}
+	r := &reader{file: file, known: known, lines: map[string]int{}, told: map[string]bool{}}
 	doc, err := r.document(data)
 	if err != nil {
 		return Lab{}, err
@@ -204,6 +204,9 @@ func (r *reader) place(path string, p *Point, lab *Lab) {
 // knownPoint tells a misspelt point. Any function of the kernel may be one, so a
 // name that is near to none in the table is taken.
 func (r *reader) knownPoint(path string, p Point) {
+	if r.known {
+		return
+	}
 	known := kernel.Points()
 	if slices.Contains(known, p.Place) {
 		return

@@ -21,8 +21,9 @@ import (
 // author sees every mistake at once. Decoding into structs would lose the order
 // of maps and the lines that later checks name.
 type reader struct {
-	file string
-	errs *multierror.Error
+	file  string
+	known bool // to be good, as to the names that it uses
+	errs  *multierror.Error
 	// lines are where things are, by the paths of grade.RuleError.
 	lines map[string]int
 	last  string // the last error, which is not told twice
