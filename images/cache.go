@@ -35,7 +35,7 @@ import (
 //	programs/                   guest programs, likewise
 //	std/                        Go's standard library, compiled for submissions
 //	apt/                        package indexes
-//	unpacked/                   kernel images without their compression, by hash, and what was found in them
+//	unpacked/                   kernel images without their compression, by hash, and what is known of them
 //	snapshots/                  kept here for the package that makes them
 //	tmp/                        work in progress
 //	locks/                      one file for each artefact being made

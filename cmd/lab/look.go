@@ -143,6 +143,7 @@ func (a *app) lookAt(ctx context.Context, f lookFlags, do look) error {
 		return err
 	}
 	t := targets[0]
+	defer t.image.Keep()
 	_, initrd, err := a.guestFiles(ctx, l, t.arch, p)
 	if err != nil {
 		return err

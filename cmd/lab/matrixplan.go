@@ -39,6 +39,7 @@ type matrixRun struct {
 	lab    labs.Lab
 	target matrixTarget
 	guest  guestSide
+	image  *kernel.Image // nil before the run began
 
 	dir  string            // of its files, "" before it began
 	keep func(bool) string // ends dir: see outDir
@@ -210,6 +211,7 @@ func (a *app) pending(r *matrixRun, f matrixFlags, store *snapshot.Store) harnes
 			if err != nil {
 				return harness.Job{}, err
 			}
+			r.image = image
 			name := strings.Join([]string{r.lab.Name, r.target.arch.Name, image.Release}, ".")
 			const several = 2 // each run has a folder of its own, also when it is alone
 			if r.dir, r.keep, err = a.outDir(ctx, f.out, name, several); err != nil {
@@ -227,6 +229,9 @@ func (a *app) pending(r *matrixRun, f matrixFlags, store *snapshot.Store) harnes
 
 // end keeps what the run left.
 func (r *matrixRun) end(done harness.Finished, asked bool) error {
+	if r.image != nil {
+		r.image.Keep()
+	}
 	if r.keep == nil {
 		return nil
 	}

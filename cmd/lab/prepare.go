@@ -89,6 +89,7 @@ func (a *app) fileTarget(path, archFlag string) (target, error) {
 	if archFlag != "all" && archFlag != machine.Name {
 		return target{}, usagef("kernel %s is for %s, not for --arch %s", path, machine.Name, archFlag)
 	}
+	image.Prepare()
 	return target{arch: machine, path: path, image: image}, nil
 }
 
@@ -137,6 +138,7 @@ func (a *app) openKernel(path, digest string) (*kernel.Image, error) {
 	if err != nil {
 		return nil, fmt.Errorf("kernel %s: %w", path, err)
 	}
+	image.Prepare()
 	return image, nil
 }
 

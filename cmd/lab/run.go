@@ -226,6 +226,7 @@ func (a *app) runKept(ctx context.Context, l labs.Lab, t target, f runFlags, run
 		return grade.Result{}, err
 	}
 	result, err := a.runOne(ctx, l, t, f, dir, p)
+	t.image.Keep()
 	p.Done()
 	if ctx.Err() != nil {
 		keep(false)

@@ -48,6 +48,7 @@ type Image struct {
 	typesOnce sync.Once
 	types     *btf.Spec
 	typesErr  error
+	answers   answers // that the types gave
 
 	resolveLock sync.Mutex
 	resolutions map[string]Resolved

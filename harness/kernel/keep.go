@@ -20,13 +20,27 @@ func OpenKept(path, digest, dir string) (*Image, error) {
 	kept := filepath.Join(dir, digest)
 	if im, err := openFlat(kept); err == nil {
 		im.SHA256 = digest
+		im.answers.load(kept + answersSuffix)
 		return im, nil
 	}
 	im, err := Open(path)
 	if err == nil && im.SHA256 == digest && keep(kept, im.flat) == nil {
 		keepIndex(kept+indexSuffix, im)
+		im.answers.path = kept + answersSuffix
 	}
 	return im, err
+}
+
+// Prepare begins to read what every run asks for of an image, on another processor
+// if there is one, and does not wait for it. Of errors those are told who ask again.
+func (im *Image) Prepare() {
+	go func() {
+		_, _ = pointTable()
+		if !im.answers.known() {
+			_, _ = im.composites("task_struct")
+		}
+		_, _ = im.machine.frames(im, span{})
+	}()
 }
 
 // openFlat opens an unpacked image without reading it whole. The mapping stays

@@ -4,10 +4,10 @@ import (
 	"bytes"
 	"cmp"
 	"debug/elf"
+	"errors"
 	"fmt"
 	"slices"
 
-	"github.com/cilium/ebpf/btf"
 	"github.com/go-delve/delve/pkg/dwarf/regnum"
 )
 
@@ -117,31 +117,28 @@ func (l *orcLayout) findNumbering(entries []byte) error {
 
 // orcLayout reads the layout off the kernel's types.
 func (im *Image) orcLayout() (orcLayout, error) {
-	types, err := im.composites("orc_entry")
+	size, err := im.SizeOf("struct orc_entry")
 	if err != nil {
 		return orcLayout{}, err
 	}
-	if size, _ := btf.Sizeof(types[0]); size != orcEntrySize {
+	if size != orcEntrySize {
 		return orcLayout{}, fmt.Errorf("struct orc_entry takes %d bytes, %d are known", size, orcEntrySize)
 	}
 	l := orcLayout{
 		types: [8]orcType{orcUndefined, orcEnd, orcCall, orcRegs, orcIret},
 	}
-	for _, m := range members(types[0]) {
-		f := bitField{uint(m.Offset), uint(m.BitfieldSize)}
-		switch m.Name {
-		case "sp_reg":
-			l.spReg = f
-		case "bp_reg":
-			l.bpReg = f
-		case "type":
-			l.kind = f
-		case "signal":
-			l.signal = f
-		case "end":
-			l.end = f
-			l.types = [8]orcType{orcCall, orcRegs, orcIret}
+	for name, to := range map[string]*bitField{"sp_reg": &l.spReg, "bp_reg": &l.bpReg, "type": &l.kind, "signal": &l.signal, "end": &l.end} {
+		f, err := im.Field("orc_entry", name)
+		var none *NotFoundError
+		switch {
+		case err == nil:
+			*to = bitField{uint(8*f.Offset + f.BitOffset), uint(f.BitSize)}
+		case !errors.As(err, &none):
+			return orcLayout{}, err
 		}
+	}
+	if l.end.width > 0 {
+		l.types = [8]orcType{orcCall, orcRegs, orcIret}
 	}
 	if l.spReg.width != 4 || l.bpReg.width != 4 || l.kind.width == 0 || l.kind.width > 3 {
 		return orcLayout{}, fmt.Errorf("struct orc_entry has members of unknown widths")

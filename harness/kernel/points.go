@@ -236,7 +236,9 @@ func (im *Image) resolved(p pointSpec, c candidate, sym Symbol, tried []string) 
 	case p.Syscall != "":
 		r.Params, r.Returns, err = im.syscallParams(p)
 	default:
-		r.Params, r.Returns, err = im.prototype(sym.Name)
+		var has prototype
+		has, err = im.prototype(sym.Name)
+		r.Params, r.Returns = has.Params, has.Returns
 	}
 	// A kernel may keep a function's prototype out of its types. The place is
 	// right all the same; whoever needs a parameter finds none.
@@ -275,14 +277,14 @@ func why(p pointSpec, c candidate, sym Symbol, tried []string) string {
 // else of __se_sys_NAME, else the table's.
 func (im *Image) syscallParams(p pointSpec) ([]Param, string, error) {
 	for _, prefix := range []string{"__do_sys_", "__se_sys_"} {
-		params, returns, err := im.prototype(prefix + p.Syscall)
+		has, err := im.prototype(prefix + p.Syscall)
 		if err != nil {
 			continue
 		}
-		if len(params) == 1 && params[0].Struct == "pt_regs" || prefix == "__se_sys_" && len(p.Params) > 0 {
+		if len(has.Params) == 1 && has.Params[0].Struct == "pt_regs" || prefix == "__se_sys_" && len(p.Params) > 0 {
 			continue // __se_sys_ has longs for everything
 		}
-		return params, returns, nil
+		return has.Params, has.Returns, nil
 	}
 	params := []Param{}
 	for _, decl := range p.Params[im.Arch] {

@@ -106,10 +106,7 @@ func members(t btf.Type) []btf.Member {
 	return nil
 }
 
-// Field finds a member by its path, such as "thread.sp": through embedded and
-// anonymous structs and unions, not through pointers. The error is a
-// *NotFoundError that names the nearest members.
-func (im *Image) Field(structName, path string) (Field, error) {
+func (im *Image) field(structName, path string) (Field, error) {
 	types, err := im.composites(structName)
 	if err != nil {
 		return Field{}, err
@@ -199,10 +196,7 @@ func nearestMembers(ms []btf.Member, name string) []string {
 	return nearestNames(memberNames(ms, 0), name, 4)
 }
 
-// Members returns the members of a struct in their order, those of an anonymous
-// struct in its place. An anonymous union is what is first in it: the members of
-// an anonymous struct, or one member with its name and the union's size.
-func (im *Image) Members(structName string) ([]Field, error) {
+func (im *Image) members(structName string) ([]Field, error) {
 	types, err := im.composites(structName)
 	if err != nil {
 		return nil, err
@@ -318,8 +312,7 @@ func stripQualifier(t btf.Type) btf.Type {
 	return btf.UnderlyingType(t)
 }
 
-// SizeOf returns the size in bytes of a struct, union, typedef or base type.
-func (im *Image) SizeOf(typeName string) (int, error) {
+func (im *Image) sizeOf(typeName string) (int, error) {
 	spec, err := im.spec()
 	if err != nil {
 		return 0, err
@@ -350,22 +343,15 @@ func (im *Image) SizeOf(typeName string) (int, error) {
 	return size, nil
 }
 
-// Params returns the parameters of a function. A compiler's suffix such as
-// .isra.0 is dropped when the types only know the name without it.
-func (im *Image) Params(function string) ([]Param, error) {
-	p, _, err := im.prototype(function)
-	return p, err
-}
-
-func (im *Image) prototype(function string) ([]Param, string, error) {
+func (im *Image) findPrototype(function string) (prototype, error) {
 	spec, err := im.spec()
 	if err != nil {
-		return nil, "", err
+		return prototype{}, err
 	}
 	for _, name := range []string{function, stripSuffix(function)} {
 		all, err := spec.AnyTypesByName(name)
 		if err != nil && !errors.Is(err, btf.ErrNotFound) {
-			return nil, "", fmt.Errorf("parameters of %s: %w", function, err)
+			return prototype{}, fmt.Errorf("parameters of %s: %w", function, err)
 		}
 		for _, t := range all {
 			f, ok := t.(*btf.Func)
@@ -381,8 +367,8 @@ func (im *Image) prototype(function string) ([]Param, string, error) {
 				d := describe(p.Type)
 				params[i] = Param{p.Name, d.Type, d.Struct, d.Pointer, d.Size, d.Signed}
 			}
-			return params, spell(proto.Return), nil
+			return prototype{params, spell(proto.Return)}, nil
 		}
 	}
-	return nil, "", &NotFoundError{What: "prototype in BTF of function", Name: function}
+	return prototype{}, &NotFoundError{What: "prototype in BTF of function", Name: function}
 }

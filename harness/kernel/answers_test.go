@@ -1,0 +1,105 @@
+package kernel
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"kernellab/harness/kernel/kerneltest"
+)
+
+// asked is what some questions about an image's types give, errors included.
+func asked(im *Image) map[string]any {
+	out := map[string]any{}
+	note := func(question string, is any, err error) {
+		if out[question] = is; err != nil {
+			out[question] = err.Error()
+		}
+	}
+	for _, path := range []string{"pid", "comm", "state", "__state", "thread.sp", "in_execve", "no_such"} {
+		f, err := im.Field("task_struct", path)
+		note(path, f, err)
+	}
+	_, err := im.Field("no_such", "pid")
+	note("no_such.pid", nil, err)
+	members, err := im.Members("list_head")
+	note("list_head", members, err)
+	for _, name := range []string{"pt_regs", "pid_t", "no_such"} {
+		size, err := im.SizeOf(name)
+		note("sizeof "+name, size, err)
+	}
+	for _, name := range []string{"copy_process", "kernel_clone", "no_such"} {
+		params, err := im.Params(name)
+		note(name+"()", params, err)
+	}
+	return out
+}
+
+// What was asked once is answered from the file, alike; what is wrong with the file
+// is noticed, and the types are asked again.
+func TestAnswers(t *testing.T) {
+	for _, arch := range []string{"x86_64", "riscv64"} {
+		t.Run(arch, func(t *testing.T) {
+			path := kerneltest.Images(t, arch)[0]
+			plain, err := Open(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := asked(plain)
+			dir := t.TempDir()
+			file := filepath.Join(dir, plain.SHA256+answersSuffix)
+			write := func(data string) func() error {
+				return func() error { return os.WriteFile(file, []byte(data), 0o600) }
+			}
+			for _, tt := range []struct {
+				name  string
+				do    func() error
+				known bool
+			}{
+				{"the first time", func() error { return nil }, false},
+				{"the second time", func() error { return nil }, true},
+				{"the third time", func() error { return nil }, true},
+				{"a bit flipped", func() error { return flip(file, 900) }, false},
+				{"cut short", func() error { return os.Truncate(file, 900) }, false},
+				{"empty", write(""), false},
+				{"foreign", write("#!/bin/sh\n"), false},
+				{"only a beginning", write(answersMagic()), false},
+				{"of other code", write("lab.kernel-types/1 0000000000000000\n\x00\x00\x00\x00{}"), false},
+				{"gone", func() error { return os.Remove(file) }, false},
+			} {
+				if err := tt.do(); err != nil {
+					t.Fatalf("%s: %v", tt.name, err)
+				}
+				im, err := OpenKept(path, plain.SHA256, dir)
+				if err != nil {
+					t.Fatalf("%s: %v", tt.name, err)
+				}
+				if diff := cmp.Diff(want, asked(im)); diff != "" {
+					t.Errorf("%s: -want +got:\n%s", tt.name, diff)
+				}
+				if read := im.types != nil; read == tt.known {
+					t.Errorf("%s: the types were read: %t", tt.name, read)
+				}
+				im.Keep()
+			}
+		})
+	}
+}
+
+// An error that may not be there the next time is not an answer.
+func TestAnswersErrors(t *testing.T) {
+	var a answers
+	once := errors.New("once")
+	for _, want := range []error{once, nil, nil} {
+		_, err := remember(&a, &a.Sizes, "int", func() (int, error) { return 4, want })
+		if !errors.Is(err, want) {
+			t.Errorf("got %v, want %v", err, want)
+		}
+	}
+	if n, err := remember(&a, &a.Sizes, "int", func() (int, error) { return 0, once }); n != 4 || err != nil {
+		t.Errorf("got %d, %v, want what was found before", n, err)
+	}
+}
