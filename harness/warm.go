@@ -30,10 +30,21 @@ import (
 // snapshot.
 const bootTries = 3
 
-// Start starts the job's machine without running anything in it: from its
-// snapshot, or by booting. The boot's text and the console's go to console.
+// Start starts the job's machine without running anything in it: from a snapshot,
+// or by booting. The boot's text and the console's go to console. With Keep the
+// machine may have the program, which its initramfs holds, at its first stop.
 func (j Job) Start(ctx context.Context, console io.Writer) (*Machine, error) {
-	return j.machine(ctx, j.config(), console)
+	return j.prepared(ctx, j.config(), nil, console)
+}
+
+// Begin makes the program's process in the job's machine, unless it has it: it is
+// to be let go, or stands at its first stop.
+func (j Job) Begin(ctx context.Context, m *Machine) (proc *guest.Process, stands bool, err error) {
+	if m.stands != nil {
+		return m.stands.proc, true, nil
+	}
+	proc, err = j.start(ctx, m, nil)
+	return proc, false, err
 }
 
 // config is the job's machine.

@@ -144,12 +144,12 @@ func (a *app) lookAt(ctx context.Context, f lookFlags, do look) error {
 	}
 	t := targets[0]
 	defer t.image.Keep()
-	_, initrd, err := a.guestFiles(ctx, l, t.arch, p)
+	program, initrd, err := a.guestFiles(ctx, l, t.arch, p)
 	if err != nil {
 		return err
 	}
 	for again := true; ; again = false {
-		err := a.lookOnce(ctx, f, l, t, initrd, p, do)
+		err := a.lookOnce(ctx, f, l, t, program, initrd, p, do)
 		var died *harness.GuestError
 		if again && errors.As(err, &died) && died.Oops {
 			p.Say("%v; this happens to stock kernels under emulation, trying once more", err)
@@ -160,30 +160,35 @@ func (a *app) lookAt(ctx context.Context, f lookFlags, do look) error {
 }
 
 // plan is what is driven to the stop. Where nobody reads arguments the stop is at
-// the function itself, if the kernel's vmlinux tells where it was inlined.
-func (f lookFlags) plan(l labs.Lab, t target, p *progress) probe.Plan {
-	plan := l.Plan(t.arch.Name)
+// the function itself, if the kernel's vmlinux tells where it was inlined. exact
+// says that it is the plan of the lab's runs.
+func (f lookFlags) plan(l labs.Lab, t target, p *progress) (plan probe.Plan, exact bool) {
+	plan = l.Plan(t.arch.Name)
 	if f.exact {
-		return plan
+		return plan, true
 	}
 	bare, moved := probe.Bare(t.image, plan, f.at)
 	if moved {
 		p.Say("%s is inlined: stopping at its first instruction there; the graded run stops at what stands in for it", f.at)
 	}
-	return bare
+	return bare, !moved
 }
 
 // lookLimit bounds the time for the reading of the guest.
 const lookLimit = 2 * time.Minute
 
-func (a *app) lookOnce(ctx context.Context, f lookFlags, l labs.Lab, t target, initrd string, p *progress, do look) error {
+func (a *app) lookOnce(ctx context.Context, f lookFlags, l labs.Lab, t target, program, initrd string, p *progress, do look) error {
 	store, err := a.snapshots(p)
 	if err != nil {
 		return err
 	}
 	job := harness.Job{
 		Arch: t.arch, Image: t.image, Kernel: t.path, Initrd: initrd, Snapshots: store, Cold: f.cold,
+		Program: program, ProgramName: l.Name,
 		Stage: func(what string) { p.Say("%s", what) },
+	}
+	if f.at != "" {
+		job.Plan, job.Keep = f.plan(l, t, p)
 	}
 	m, err := job.Start(ctx, io.Discard)
 	if err != nil {
@@ -193,8 +198,9 @@ func (a *app) lookOnce(ctx context.Context, f lookFlags, l labs.Lab, t target, i
 	timed, cancel := context.WithTimeout(ctx, lookLimit)
 	defer cancel()
 	var proc *guest.Process
+	stands := false
 	if f.at != "" {
-		if proc, err = m.Agent.Start(timed, guest.Program{Path: "/bin/" + l.Name, Args: l.Plan(t.arch.Name).Argv(l.Name), Writable: l.Plan(t.arch.Name).Writable}); err != nil {
+		if proc, stands, err = job.Begin(timed, m); err != nil {
 			return m.Explain(ctx, "start "+l.Name, err)
 		}
 	}
@@ -224,13 +230,15 @@ func (a *app) lookOnce(ctx context.Context, f lookFlags, l labs.Lab, t target, i
 	}
 	reached, steps := false, 0
 	err = probe.Drive(timed, probe.Config{
-		Stub: stub, Image: t.image, Arch: t.arch, Plan: f.plan(l, t, p), TGID: proc.PID,
+		Stub: stub, Stands: stands, Image: t.image, Arch: t.arch, Plan: job.Plan, TGID: proc.PID,
 		Began: time.Now(), Emit: func(trace.Event) error { return nil },
-		Run: func(ctx context.Context) error {
-			if err := proc.Go(ctx); err != nil {
-				return err
+		Run: func(ctx context.Context) (err error) {
+			if !stands {
+				err = proc.Go(ctx)
 			}
-			_, err := proc.Wait(ctx)
+			if err == nil {
+				_, err = proc.Wait(ctx)
+			}
 			return err
 		},
 		Look: func(ctx context.Context, e trace.Event, v *task.View) (bool, error) {

@@ -45,7 +45,7 @@ func checkBack(l labs.Lab, f runFlags) error {
 // goBack stops once more at a stop of a run that is over: the guest is restored
 // from the same snapshot and runs forward to it. With one vCPU and the same
 // state it takes the same path.
-func (a *app) goBack(ctx context.Context, l labs.Lab, t target, f runFlags, initrd string, tr *trace.Trace, p *progress) error {
+func (a *app) goBack(ctx context.Context, l labs.Lab, t target, f runFlags, program, initrd string, tr *trace.Trace, p *progress) error {
 	began := time.Now()
 	var stops []trace.Event
 	for _, e := range tr.Events {
@@ -61,7 +61,7 @@ func (a *app) goBack(ctx context.Context, l labs.Lab, t target, f runFlags, init
 		return usagef("the run has %d stops, none of them is --at %q or --rewind %d", len(stops), f.at, f.rewind)
 	}
 	look := lookFlags{arch: t.arch.Name, lab: l.Name, at: stops[i].Point, step: i + 1, format: "text", cold: f.cold, exact: f.at == ""}
-	return a.lookOnce(ctx, look, l, t, initrd, p, func(ctx context.Context, s *sight) (any, func() error, error) {
+	return a.lookOnce(ctx, look, l, t, program, initrd, p, func(ctx context.Context, s *sight) (any, func() error, error) {
 		info, err := s.view.Inspect(ctx, s.current, s.regs)
 		if err != nil {
 			return nil, nil, err

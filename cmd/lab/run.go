@@ -361,7 +361,7 @@ func (a *app) runOne(ctx context.Context, l labs.Lab, t target, f runFlags, dir 
 		say("%d exchanges with the gdbstub, %.2f s from the program's release to its end", out.Trips, out.Drive.Seconds())
 	}
 	if f.back() {
-		if err := a.goBack(ctx, l, t, f, initrd, out.Trace, p); err != nil {
+		if err := a.goBack(ctx, l, t, f, program, initrd, out.Trace, p); err != nil {
 			a.explain(fmt.Errorf("go back in %s: %w", l.Name, err)) // the verdict stands
 		}
 	}
