@@ -62,8 +62,7 @@ set $lab_cloned = 0
 # What the lab watches and this script does not:
 # - sys_fork: its table of system calls, the generic one, leaves out fork,
 # which is clone there
-# - sys_vfork: its table leaves out vfork too, which is clone with CLONE_VFORK
-# and CLONE_VM there
+# - sys_vfork: its table leaves out vfork too, which is clone with flags there
 # - vfork_returns: type "finish" at vfork to come there
 # - clone_thread: it is armed at vfork_returns, which is left out
 # - thread_made: it is armed at clone_thread, which is left out

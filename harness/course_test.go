@@ -157,18 +157,26 @@ func over(t *testing.T, l labs.Lab, dir string) fs.FS {
 }
 
 // A program that does it wrong is the student's mistake: graded, failed, and
-// told what was expected and seen.
+// told what was expected and seen. What the student reads of it, with answers that
+// are wrong as well, answers no question.
 func TestWrongPrograms(t *testing.T) {
 	eachArch(t, func(t *testing.T, a arch.Arch, k images.Kernel) {
 		c := newCourse(t, a, k)
 		for _, l := range everyLab(t) {
 			all := wrongs(t, l)
+			own := c.run(t, l, l.Program(), 0).Trace
+			for _, leak := range givesAway(l, l.Rules(a.Name), own, own) {
+				t.Errorf("its own program, %s", leak)
+			}
 			for _, name := range slices.Sorted(maps.Keys(all)) {
 				t.Run(l.Name+"/"+name, func(t *testing.T) {
 					dir := filepath.Join("../labs", l.Name, "testdata/wrong", name)
 					out := c.run(t, l, over(t, l, dir), all[name].limit)
 					if out.Result.Verdict != grade.Fail {
 						t.Errorf("verdict %s %s, want fail", out.Result.Verdict, out.Result.Error)
+					}
+					for _, leak := range givesAway(l, l.Rules(a.Name), own, out.Trace) {
+						t.Error(leak)
 					}
 					var told strings.Builder
 					for _, f := range out.Result.Findings {

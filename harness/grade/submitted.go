@@ -2,10 +2,6 @@ package grade
 
 import (
 	"fmt"
-	"slices"
-	"strconv"
-	"strings"
-	"unicode"
 
 	"kernellab/harness/trace"
 )
@@ -70,103 +66,6 @@ func GradeSubmission(s Submitted) Result {
 	}
 	return res
 }
-
-// known is the truth of a question.
-type known struct {
-	Question
-	truth any
-}
-
-// withheld stands for a value that a question asks for.
-const withheld = "(a question asks for it)"
-
-// conceal takes out of the rest of the result what the questions ask for: the
-// value of a check that passes, what one that could not be made expects, and what
-// was read at a step would give it away to the next attempt. What a failing check
-// expects and saw stays, as that is what has to be mended. The points themselves,
-// and their order, are no secret.
-func (g *grader) conceal() {
-	hidden := slices.ContainsFunc(g.rules.Questions, func(q Question) bool { return !q.Reveal })
-	if g.rules.Answers == nil || !hidden {
-		return
-	}
-	s := g.secrets()
-	for i := range g.result.Checks {
-		c := &g.result.Checks[i]
-		switch {
-		case c.Kind != "" || len(c.Lines) > 0:
-		case c.Verdict == Skip:
-			c.Expected = ""
-		case c.Verdict == Pass && (s.told(c.Expected) || s.told(c.Observed)):
-			c.Expected, c.Observed = withheld, withheld
-		}
-	}
-	for i := range g.result.Steps {
-		s.step(&g.result.Steps[i])
-	}
-	g.result.Lifetime = slices.Clone(g.result.Lifetime)
-	for i, line := range g.result.Lifetime {
-		if s.told(line) {
-			g.result.Lifetime[i] = withheld
-		}
-	}
-}
-
-// secrets are the truths that are not told, as they would be written.
-type secrets struct {
-	words   map[string]bool
-	symbols map[string]bool
-	numbers bool
-}
-
-func (g *grader) secrets() secrets {
-	s := secrets{words: map[string]bool{}, symbols: map[string]bool{}}
-	for _, k := range g.truths {
-		if k.Reveal {
-			continue
-		}
-		switch t := k.truth.(type) {
-		case int:
-			s.words[strconv.Itoa(t)], s.words[trace.Word(t).String()] = true, true
-			s.numbers = true
-		case string:
-			if k.Type == TypeSymbol {
-				s.words[t], s.symbols[t] = true, true
-			}
-		}
-	}
-	return s
-}
-
-func (s secrets) told(text string) bool {
-	return slices.ContainsFunc(strings.FieldsFunc(text, notOfWord), func(w string) bool { return s.words[w] })
-}
-
-func (s secrets) step(step *Step) {
-	step.Values = slices.Clone(step.Values)
-	for j, v := range step.Values {
-		if s.told(v.Text) {
-			step.Values[j].Text = withheld
-		}
-	}
-	if s.told(step.Lifetime) {
-		step.Lifetime = withheld
-	}
-	if s.symbols[step.Symbol] {
-		step.Symbol, step.Why, step.Source = "", "", ""
-	}
-	if s.words[step.Address.String()] {
-		step.Address = 0
-	}
-	if len(s.symbols) > 0 {
-		step.Stack, step.Sources = nil, nil
-	}
-	if s.numbers {
-		step.Stacks = nil
-	}
-}
-
-func notOfWord(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) && r != '_' }
 
 // Problem returns a finding about what was handed in.
 func Problem(kind, format string, args ...any) Finding {

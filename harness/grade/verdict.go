@@ -57,6 +57,10 @@ type Result struct {
 	Checks   []Check  `json:"checks"`
 	// Unseen are names in here that students are not told.
 	Unseen []Unseen `json:"unseen,omitempty"`
+	// Secret is what answers a question that is not answered rightly: identifiers and
+	// phrases; Plain are words that do so in the lab's own sentences, and stand in
+	// others by chance. Ordered are the questions that the order of the points answers.
+	Secret, Plain, Ordered []string `json:"-"`
 	// Withheld is how many checks Shown left out.
 	Withheld int `json:"-"`
 	// Findings are what does not hold, the first divergence first.

@@ -120,13 +120,15 @@ func (d Document) Shown(at Visibility) Document {
 }
 
 func (res Result) shown(at Visibility) Result {
-	v := Veil{}
+	v := Veil{answers: res.Secret}
+	own := Veil{answers: slices.Concat(res.Secret, res.Plain)} // over the lab's own words
 	for _, u := range res.Unseen {
 		if !u.Visibility.within(at) {
 			v.names = append(v.names, u.Name)
 		}
 	}
 	out := res
+	out.Secret, out.Plain = nil, nil
 	out.Unseen, out.Checks, out.Steps, out.Findings, out.Notes = nil, []Check{}, []Step{}, []Finding{}, nil
 	out.Score, out.MaxScore = 0, 0
 	pass := true
@@ -140,13 +142,23 @@ func (res Result) shown(at Visibility) Result {
 		out.Score, out.MaxScore = out.Score+c.Score, out.MaxScore+c.MaxScore
 		pass = pass && c.Verdict == Pass
 	}
-	if out.Withheld == 0 && len(v.names) == 0 {
+	if out.Withheld == 0 && len(v.names) == 0 && len(own.answers) == 0 && len(res.Ordered) == 0 {
 		return res
+	}
+	inOrder := []string{}
+	for _, c := range res.Checks[:min(indexValues, len(res.Checks))] {
+		if c.Kind == "" && len(res.Ordered) > 0 {
+			inOrder = append(inOrder, c.Name)
+		}
 	}
 	for i, c := range out.Checks {
 		if c.Kind == KindQuestion {
 			continue // what may be answered is in the template
 		}
+		if slices.Contains(inOrder, c.Name) {
+			c.Expected, c.Observed = unordered(c.Expected), unordered(c.Observed)
+		}
+		out.Checks[i].Name, out.Checks[i].Why = own.Text(v.Text(c.Name)), own.Text(v.Text(c.Why))
 		out.Checks[i].Expected, out.Checks[i].Observed = v.Text(c.Expected), v.Text(c.Observed)
 	}
 	out.Lifetime = slices.Clone(res.Lifetime)
@@ -158,6 +170,9 @@ func (res Result) shown(at Visibility) Result {
 			}
 			continue
 		}
+		if slices.Contains(res.Plain, s.Comm) {
+			s.Comm = ""
+		}
 		out.Steps = append(out.Steps, v.Step(s))
 		number[i+1] = len(out.Steps)
 	}
@@ -166,6 +181,9 @@ func (res Result) shown(at Visibility) Result {
 			continue
 		}
 		if f.Point = v.point(f.Point); f.Kind != FindAnswer && f.Kind != FindSubmission {
+			for _, c := range res.Checks {
+				f.Message = strings.ReplaceAll(f.Message, c.Name, own.Text(v.Text(c.Name)))
+			}
 			f.Message = v.Text(f.Message)
 		}
 		if f.Step < len(number) {
@@ -193,8 +211,19 @@ func (res Result) shown(at Visibility) Result {
 	return out
 }
 
-// Veil takes names that are not to be seen out of texts.
-type Veil struct{ names []string }
+// unordered is a listing of points that does not tell their order: of the paths of
+// tasks nothing is left, and counts are in alphabetical order.
+func unordered(s string) string {
+	if strings.Contains(s, "→") {
+		return withheld
+	}
+	parts := strings.Split(s, ", ")
+	slices.Sort(parts)
+	return strings.Join(parts, ", ")
+}
+
+// Veil takes names that are not to be seen, and answers to questions, out of texts.
+type Veil struct{ names, answers []string }
 
 // NewVeil returns the veil over the points of r that students do not always see, for
 // a run with that header.
@@ -212,20 +241,29 @@ const unnamed = "(not shown)"
 // Text returns s without the names.
 func (v Veil) Text(s string) string {
 	for _, name := range v.names {
-		for from := 0; name != ""; {
-			i := strings.Index(s[from:], name)
-			if i < 0 {
-				break
-			}
-			i += from
-			end := i + len(name)
-			if wordAt(s[:i], true) || wordAt(s[end:], false) {
-				from = end // a part of another word
-				continue
-			}
-			s = s[:i] + unnamed + s[end:]
-			from = i + len(unnamed)
+		s = without(s, name, unnamed)
+	}
+	for _, answer := range v.answers {
+		s = without(s, answer, withheld)
+	}
+	return s
+}
+
+// without is s with an other text where name is a word of its own.
+func without(s, name, other string) string {
+	for from := 0; name != ""; {
+		i := strings.Index(s[from:], name)
+		if i < 0 {
+			break
 		}
+		i += from
+		end := i + len(name)
+		if wordAt(s[:i], true) || wordAt(s[end:], false) {
+			from = end // a part of another word
+			continue
+		}
+		s = s[:i] + other + s[end:]
+		from = i + len(other)
 	}
 	return s
 }
@@ -243,7 +281,7 @@ func wordAt(s string, end bool) bool {
 }
 
 func (v Veil) point(name string) string {
-	if slices.Contains(v.names, name) {
+	if slices.Contains(v.names, name) || slices.Contains(v.answers, name) {
 		return ""
 	}
 	return name
@@ -251,9 +289,10 @@ func (v Veil) point(name string) string {
 
 // Step returns s without the names.
 func (v Veil) Step(s Step) Step {
-	if len(v.names) == 0 {
+	if len(v.names)+len(v.answers) == 0 {
 		return s
 	}
+	s.Point = v.Text(s.Point)
 	s.Means, s.Why, s.Lifetime = v.Text(s.Means), v.Text(s.Why), v.Text(s.Lifetime)
 	s.Values, s.Stack, s.Stacks = slices.Clone(s.Values), slices.Clone(s.Stack), nil
 	for i := range s.Values {

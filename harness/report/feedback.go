@@ -284,6 +284,10 @@ func (f *feedback) path(r grade.Result) {
 		return
 	}
 	f.line("### The path it took")
+	if len(r.Ordered) > 0 {
+		f.line("It is shown when this is answered rightly: %s.", safe(strings.Join(r.Ordered, ", ")))
+		return
+	}
 	for i, s := range r.Steps {
 		if i == maxPath {
 			fmt.Fprintf(f, "\n… and %d steps more.\n", len(r.Steps)-i)
@@ -297,6 +301,9 @@ func (f *feedback) path(r grade.Result) {
 // who is the task at a step.
 func who(s grade.Step) string {
 	task := fmt.Sprintf("%d[%s]", s.PID, s.Comm)
+	if s.Comm == "" {
+		task = fmt.Sprint(s.PID)
+	}
 	if s.Role == "" {
 		return safe(task)
 	}

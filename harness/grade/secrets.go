@@ -1,0 +1,295 @@
+package grade
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"github.com/expr-lang/expr/ast"
+
+	"kernellab/harness/trace"
+)
+
+// known is the truth of a question.
+type known struct {
+	Question
+	truth any
+}
+
+// withheld stands for a value that a question asks for.
+const withheld = "(a question asks for it)"
+
+// small is below what is taken for a secret wherever it stands: counts, pids and
+// statuses are numbers too. Where a check is about what a question asks, they are.
+const small = 256
+
+// conceal takes out of the rest of the result what the questions ask for, as it
+// would give it away to the next attempt: the values of checks, and what was read at
+// a step. The points themselves, and their order, stay: Shown leaves out of them what
+// answers a question.
+func (g *grader) conceal() {
+	hidden := slices.ContainsFunc(g.rules.Questions, func(q Question) bool { return !q.Reveal })
+	if g.rules.Answers == nil || !hidden {
+		return
+	}
+	s := g.secrets()
+	for i := range g.result.Checks {
+		c := &g.result.Checks[i]
+		switch {
+		case c.Kind != "" || len(c.Lines) > 0:
+		case c.Verdict == Skip:
+			c.Expected = ""
+		case c.Verdict == Pass && (s.told(c.Expected) || s.told(c.Observed)):
+			c.Expected, c.Observed = withheld, withheld
+		case c.Verdict == Fail:
+			g.concealFailure(c, s)
+		}
+	}
+	for i := range g.result.Steps {
+		s.step(&g.result.Steps[i])
+	}
+	g.result.Lifetime = slices.Clone(g.result.Lifetime)
+	for i, line := range g.result.Lifetime {
+		if s.told(line) {
+			g.result.Lifetime[i] = withheld
+		}
+	}
+	g.asked(s)
+}
+
+// concealFailure takes out of a check that fails, and of what is found of it, what a
+// question asks for. What the program did wrong stays.
+func (g *grader) concealFailure(c *Check, s secrets) {
+	i := slices.IndexFunc(g.rules.Checks, func(r CheckRule) bool { return r.Name == c.Name })
+	if i < 0 {
+		return // of the path, which is no secret here, or of the program
+	}
+	before := fmt.Sprintf("%s: expected %s, seen %s", c.Name, c.Expected, c.Observed)
+	about := g.rules.asksFor(g.rules.Checks[i])
+	if about && s.distinct(c.Expected) {
+		s.phrases[c.Expected] = true // on a run that goes right
+	}
+	if about || s.large(c.Expected) || s.whole(c.Expected) {
+		c.Expected = withheld
+	}
+	if s.large(c.Observed) || s.whole(c.Observed) || about && s.told(c.Observed) {
+		c.Observed = withheld
+	}
+	after := fmt.Sprintf("%s: expected %s, seen %s", c.Name, c.Expected, c.Observed)
+	for j, f := range g.result.Findings {
+		if f.Kind == FindCheck && f.Message == before {
+			g.result.Findings[j].Message = after
+		}
+	}
+}
+
+// asksFor reports whether a question that is not revealed is about what a check
+// observes, so that what the check expects is the answer.
+func (r Rules) asksFor(c CheckRule) bool {
+	observed, wanted := r.paths(c.At, c.Observed), r.paths(c.At, c.Expected, c.That)
+	return slices.ContainsFunc(r.Questions, func(q Question) bool {
+		if q.Reveal || q.Type == TypeOrder {
+			return false
+		}
+		if q.Truth != "" && q.Type != TypeChoice {
+			return c.That == "" && slices.Equal(observed, r.paths(q.At, q.Truth))
+		}
+		asked := r.paths(q.At, q.Truth)
+		for _, a := range q.Choices {
+			asked = append(asked, r.paths(q.At, a.When)...)
+		}
+		in := func(p string) bool { return slices.Contains(asked, p) }
+		all := append(slices.Clone(observed), wanted...)
+		return len(wanted) > 0 && len(all) > 0 && !slices.ContainsFunc(all, func(p string) bool { return !in(p) })
+	})
+}
+
+// paths returns the names that expressions at a point use, each with its point, in
+// alphabetical order.
+func (r Rules) paths(at string, exprs ...string) []string {
+	var out []string
+	for _, src := range exprs {
+		node, err := parse(src)
+		if err != nil {
+			continue
+		}
+		w := &walker{}
+		ast.Walk(&node, w)
+		for _, p := range w.whole() {
+			if slices.Contains(eventNames, p[0]) {
+				p = append([]string{at}, p...)
+			}
+			out = append(out, strings.Join(p, "."))
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// walker is an ast.Visitor that collects dotted names, the longest last, and calls.
+type walker struct{ found [][]string }
+
+func (w *walker) Visit(node *ast.Node) {
+	switch n := (*node).(type) {
+	case *ast.IdentifierNode:
+		w.found = append(w.found, []string{n.Value})
+	case *ast.MemberNode:
+		if p := path(n); p != nil {
+			// Its parts were visited just before it.
+			w.found = append(w.found[:len(w.found)-1], p)
+		}
+	case *ast.StringNode:
+		w.found = append(w.found, []string{strconv.Quote(n.Value)})
+	}
+}
+
+// whole returns the names without those that only stood for a part of another.
+func (w *walker) whole() [][]string {
+	return slices.DeleteFunc(w.found, func(p []string) bool {
+		return len(p) == 1 && (slices.Contains(ours, p[0]) || slices.Contains(builtins, p[0]))
+	})
+}
+
+// asked notes in the result what Shown takes out of the words of the lab: what
+// answers a question that is not answered rightly.
+func (g *grader) asked(s secrets) {
+	open := func(name string) bool {
+		i := slices.IndexFunc(g.result.Checks, func(c Check) bool { return c.Kind == KindQuestion && c.Name == name })
+		return i >= 0 && g.result.Checks[i].Verdict != Pass
+	}
+	for _, q := range g.rules.Questions {
+		if q.Type == TypeOrder && !q.Reveal && open(q.Name) {
+			g.result.Ordered = append(g.result.Ordered, q.Name)
+		}
+	}
+	for _, k := range g.truths {
+		t, ok := k.truth.(string)
+		if !ok || k.Reveal || !open(k.Name) {
+			continue
+		}
+		s.phrases[t] = true
+		for _, p := range g.header().Points {
+			if k.Type == TypeSymbol && p.Symbol == t {
+				s.phrases[p.Point] = true // is taken for the answer, too
+			}
+		}
+	}
+	for _, phrase := range keys(s.phrases) {
+		// What the lab is called stands in every other line.
+		if s.distinct(phrase) && phrase != g.result.Lab {
+			g.result.Secret = append(g.result.Secret, phrase)
+		} else {
+			g.result.Plain = append(g.result.Plain, phrase)
+		}
+	}
+}
+
+func (g *grader) header() trace.Header {
+	if g.trace == nil {
+		return trace.Header{}
+	}
+	return g.trace.Header
+}
+
+// secrets are the truths that are not told, as they would be written.
+type secrets struct {
+	words   map[string]bool
+	symbols map[string]bool
+	phrases map[string]bool // that stand for an answer wherever they are
+	sets    []known
+	numbers bool
+}
+
+func (g *grader) secrets() secrets {
+	s := secrets{words: map[string]bool{}, symbols: map[string]bool{}, phrases: map[string]bool{}}
+	for _, k := range g.truths {
+		if k.Reveal {
+			continue
+		}
+		switch t := k.truth.(type) {
+		case int:
+			s.words[strconv.Itoa(t)], s.words[trace.Word(t).String()] = true, true
+			s.numbers = true
+		case string:
+			switch {
+			case k.Type == TypeSymbol:
+				s.words[t], s.symbols[t] = true, true
+			case k.Type == TypeChoice:
+				s.words[t] = true
+			}
+		case []string:
+			if k.Type == TypeSet && len(t) > 0 {
+				s.sets = append(s.sets, k)
+			}
+		}
+	}
+	return s
+}
+
+// distinct reports whether a text is no word that stands in any sentence: an
+// identifier or an address, or several words.
+func (s secrets) distinct(text string) bool {
+	if n, err := strconv.Atoi(text); err == nil {
+		return n >= small || n < 0
+	}
+	return strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsLower(r) && r != '-' })
+}
+
+func (s secrets) told(text string) bool {
+	return slices.ContainsFunc(strings.FieldsFunc(text, notOfWord), func(w string) bool { return s.words[w] })
+}
+
+// large is told of what is a secret wherever it stands.
+func (s secrets) large(text string) bool {
+	return slices.ContainsFunc(strings.FieldsFunc(text, notOfWord), func(w string) bool { return s.words[w] && s.distinct(w) })
+}
+
+// whole reports whether a text is an answer as a whole: a choice, or all of a set's
+// and none of the others.
+func (s secrets) whole(text string) bool {
+	if s.words[text] && !isNumber(text) {
+		return true
+	}
+	words := strings.FieldsFunc(text, notOfWord)
+	return slices.ContainsFunc(s.sets, func(k known) bool {
+		for _, c := range k.Choices {
+			if slices.Contains(words, c.Name) != slices.Contains(k.truth.([]string), c.Name) {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+func isNumber(text string) bool {
+	_, err := strconv.ParseInt(text, 0, 64)
+	return err == nil
+}
+
+func (s secrets) step(step *Step) {
+	step.Values = slices.Clone(step.Values)
+	for j, v := range step.Values {
+		if s.told(v.Text) || s.whole(v.Text) {
+			step.Values[j].Text = withheld
+		}
+	}
+	if s.told(step.Lifetime) {
+		step.Lifetime = withheld
+	}
+	if s.symbols[step.Symbol] {
+		step.Symbol, step.Why, step.Source = "", "", ""
+	}
+	if s.words[step.Address.String()] {
+		step.Address = 0
+	}
+	if len(s.symbols) > 0 {
+		step.Stack, step.Sources = nil, nil
+	}
+	if s.numbers {
+		step.Stacks = nil
+	}
+}
+
+func notOfWord(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) && r != '_' }
