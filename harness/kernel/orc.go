@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sort"
 
 	"github.com/go-delve/delve/pkg/dwarf/regnum"
 )
@@ -94,10 +95,12 @@ func orcBits(entry []byte) uint64 {
 // findNumbering sets l.regs. On entry to a function the caller's stack pointer
 // is the stack pointer plus 8, which is what most entries of offset 8 say.
 func (l *orcLayout) findNumbering(entries []byte) error {
+	const enough = 1000 // of them, to tell which code it is
 	var count [16]int
-	for ; len(entries) >= orcEntrySize; entries = entries[orcEntrySize:] {
+	for seen := 0; seen < enough && len(entries) >= orcEntrySize; entries = entries[orcEntrySize:] {
 		if v := orcBits(entries); l.types[l.kind.of(v)] == orcCall && int16(v) == 8 {
 			count[l.spReg.of(v)]++
+			seen++
 		}
 	}
 	top := 0
@@ -152,8 +155,10 @@ func (im *Image) orcLayout() (orcLayout, error) {
 
 // orcTables are the kernel's unwinding tables.
 type orcTables struct {
-	pcs     []uint64 // ascending
-	entries []byte   // of pcs, in the same order
+	ips     []byte   // addresses, each relative to its own place
+	addr    uint64   // of ips
+	sorted  []uint64 // the same in order, where they were not
+	entries []byte   // of the addresses in order
 	layout  orcLayout
 	saved   []regRule // of a struct pt_regs
 }
@@ -210,40 +215,62 @@ func (im *Image) openORC() (*orcTables, error) {
 // newORC puts the tables in order of addresses. The kernel's build does so too,
 // but only since 5.6.
 func newORC(ips []byte, addr uint64, entries []byte) orcTables {
-	t := orcTables{pcs: make([]uint64, len(ips)/4), entries: entries}
-	for i := range t.pcs {
-		t.pcs[i] = addr + uint64(4*i) + uint64(int64(int32(le.Uint32(ips[4*i:]))))
-	}
-	if slices.IsSorted(t.pcs) {
+	t := orcTables{ips: ips, addr: addr, entries: entries}
+	if t.ascending() {
 		return t
 	}
-	order := make([]int, len(t.pcs))
+	order := make([]int, t.len())
 	for i := range order {
 		order[i] = i
 	}
-	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(t.pcs[a], t.pcs[b]) })
-	sorted := orcTables{}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(t.pc(a), t.pc(b)) })
+	sorted := orcTables{ips: ips}
 	for _, i := range order {
-		sorted.pcs = append(sorted.pcs, t.pcs[i])
+		sorted.sorted = append(sorted.sorted, t.pc(i))
 		sorted.entries = append(sorted.entries, entries[orcEntrySize*i:orcEntrySize*(i+1)]...)
 	}
 	return sorted
 }
 
+func (t *orcTables) len() int { return len(t.ips) / 4 }
+
+// pc is the address from which on entry i holds.
+func (t *orcTables) pc(i int) uint64 {
+	if t.sorted != nil {
+		return t.sorted[i]
+	}
+	return t.addr + uint64(4*i) + uint64(int64(int32(le.Uint32(t.ips[4*i:]))))
+}
+
+func (t *orcTables) ascending() bool {
+	for i, last := 0, uint64(0); i < t.len(); i++ {
+		pc := t.pc(i)
+		if pc < last {
+			return false
+		}
+		last = pc
+	}
+	return true
+}
+
+// search returns the first entry whose address is not below pc.
+func (t *orcTables) search(pc uint64) int {
+	return sort.Search(t.len(), func(i int) bool { return t.pc(i) >= pc })
+}
+
 // rows decodes the entries that hold in a span, and the next one after it.
 func (t *orcTables) rows(of span) []frameRow {
-	first, exact := slices.BinarySearch(t.pcs, of.start)
-	if !exact {
+	first := t.search(of.start)
+	if first == t.len() || t.pc(first) != of.start {
 		first = max(first-1, 0)
 	}
-	for first > 0 && t.pcs[first-1] == t.pcs[first] {
+	for first > 0 && t.pc(first-1) == t.pc(first) {
 		first-- // the last of several for one address counts
 	}
-	end, _ := slices.BinarySearch(t.pcs, of.end)
-	end = min(end+1, len(t.pcs))
+	end := min(t.search(of.end)+1, t.len())
 	rows := make([]frameRow, 0, end-first)
 	for i := first; i < end; i++ {
-		rows = append(rows, t.layout.row(t.pcs[i], t.entries[orcEntrySize*i:], t.saved))
+		rows = append(rows, t.layout.row(t.pc(i), t.entries[orcEntrySize*i:], t.saved))
 	}
 	return rows
 }

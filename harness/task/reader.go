@@ -85,13 +85,15 @@ func (r *Reader) findCurrent() error {
 	if len(vars) == 0 {
 		return nil
 	}
-	var errs []error
 	for _, name := range vars {
-		sym, err := r.im.Symbols.Lookup(name)
-		if err == nil {
-			r.percpu = sym.Addr
+		if found := r.im.Symbols.Named(name); len(found) == 1 {
+			r.percpu = found[0].Addr
 			return nil
 		}
+	}
+	var errs []error
+	for _, name := range vars { // the error says what looks alike
+		_, err := r.im.Symbols.Lookup(name)
 		errs = append(errs, err)
 	}
 	return fmt.Errorf("find the running task of %s: %w", r.im.Release, errors.Join(errs...))
