@@ -66,7 +66,7 @@ func (l Lab) Rules(arch string) grade.Rules {
 	r := grade.Rules{
 		Lab: l.Name, Title: l.Title, Summary: l.Summary, Arch: arch,
 		Output: slices.Clone(l.Output), Patterns: slices.Clone(l.Patterns), Exit: l.Exit, Signal: l.Signal,
-		Sequence: l.Sequence, Hits: l.Hits, ProgramVisibility: l.ProgramVisibility,
+		Sequence: l.Sequence, Hits: l.Hits, Programs: &grade.Programs{}, ProgramVisibility: l.ProgramVisibility,
 	}
 	for _, p := range l.Points {
 		point := grade.Point{

@@ -311,6 +311,7 @@ func (a *app) runOne(ctx context.Context, l labs.Lab, t target, f runFlags, dir 
 		return grade.Result{}, err
 	}
 	rules := l.Rules(t.arch.Name)
+	go rules.Validate() // to have its expressions compiled before a guest waits for them
 	job := harness.Job{
 		Lab: l.Name, Arch: t.arch, Image: t.image, Kernel: t.path, Initrd: initrd,
 		Program: program, ProgramName: l.Name, Plan: l.Plan(t.arch.Name), Rules: rules,

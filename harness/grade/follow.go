@@ -1,6 +1,7 @@
 package grade
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -16,6 +17,7 @@ type Follower struct {
 
 // NewFollower returns a follower of a run with that header.
 func NewFollower(h trace.Header, r Rules) *Follower {
+	r.Programs = cmp.Or(r.Programs, &Programs{})
 	return &Follower{view: &view{trace: &trace.Trace{Header: h}, rules: r}}
 }
 

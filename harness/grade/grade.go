@@ -12,6 +12,7 @@
 package grade
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 
@@ -25,6 +26,7 @@ func Grade(t *trace.Trace, r Rules) Result { return grade(t, nil, r, nil) }
 // grade is Grade with the findings about what was handed in, and with a run of
 // the lab's own program for the answers that t does not settle.
 func grade(t *trace.Trace, reference *view, r Rules, handed []Finding) Result {
+	r.Programs = cmp.Or(r.Programs, &Programs{})
 	whole := r
 	if t != nil {
 		r = r.here(t)

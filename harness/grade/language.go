@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/expr-lang/expr"
 	"github.com/expr-lang/expr/ast"
@@ -190,6 +191,25 @@ func compile(src string) (p *vm.Program, err error) {
 	return p, nil
 }
 
+// Programs remembers compiled expressions: an expression is evaluated at several
+// stops, live and again when the whole is graded, and compiling it takes longer
+// than all of that. It is safe for concurrent use; nil remembers none.
+type Programs struct{ by sync.Map } // *vm.Program, by source
+
+func (m *Programs) compile(src string) (*vm.Program, error) {
+	if m == nil {
+		return compile(src)
+	}
+	if p, ok := m.by.Load(src); ok {
+		return p.(*vm.Program), nil
+	}
+	p, err := compile(src)
+	if err == nil {
+		m.by.Store(src, p)
+	}
+	return p, err
+}
+
 // shows are the functions that give text for a number.
 func shows() map[string]func(int) string {
 	return map[string]func(int) string{
@@ -255,7 +275,7 @@ func (r Rules) checkExpr(src, at string) error {
 	if n.err != nil {
 		return n.err
 	}
-	_, err = compile(src)
+	_, err = r.Programs.compile(src)
 	return err
 }
 

@@ -35,6 +35,9 @@ type Rules struct {
 	// AnswersOnly leaves out all but the questions: no program was asked for.
 	AnswersOnly bool
 
+	// Programs are the compiled expressions of the rules, nil for none remembered.
+	Programs *Programs
+
 	notes []string // what is left out of a trace's rules, and why
 }
 

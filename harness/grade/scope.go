@@ -37,7 +37,7 @@ type scope struct {
 
 // eval computes src over event e (nil for none) of round r.
 func (v *view) eval(src string, e *trace.Event, r round) (any, error) {
-	p, err := compile(src)
+	p, err := v.rules.Programs.compile(src)
 	if err != nil {
 		return nil, err
 	}
