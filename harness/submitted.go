@@ -35,8 +35,11 @@ func (s Submitted) Rules() grade.Rules {
 // Run runs and grades the submission. The outcome has the trace of the student's
 // program, or nil when there was none to run; an error is never the student's
 // fault. Own.Out receives what the student's program left, and that of the lab's
-// own only where the student has none.
+// own only where the student has none; and what is needed to grade it again.
 func (s Submitted) Run(ctx context.Context) (*Outcome, error) {
+	if err := sweepHandedIn(s.Own.Out); err != nil {
+		return nil, err
+	}
 	rules := s.Rules()
 	graded := grade.Submitted{Rules: rules}
 	for _, p := range s.Submission.Problems {
@@ -64,6 +67,9 @@ func (s Submitted) Run(ctx context.Context) (*Outcome, error) {
 		}
 	}
 	notes := out.Result.Notes
+	if err := leaveHandedIn(s.Own.Out, graded, notes); err != nil {
+		return nil, err
+	}
 	out.Result = grade.GradeSubmission(graded)
 	for _, n := range notes {
 		out.Result.AddNote(n)

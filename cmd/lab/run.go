@@ -155,6 +155,9 @@ func (a *app) run(ctx context.Context, l labs.Lab, f runFlags) error {
 	if f.format == report.FormatGradescope {
 		return f.show.Write(a.stdout, doc)
 	}
+	if f.submitted != nil && f.format != report.FormatJSON {
+		doc = doc.Shown(grade.Visible)
+	}
 	return report.Write(a.stdout, f.format, doc, a.style())
 }
 

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"kernellab/harness/arch"
 	"kernellab/harness/grade"
 	"kernellab/labs"
@@ -116,6 +118,14 @@ func submit(t *testing.T, cache, machine string, files map[string]string) (res g
 		}
 	}
 	doc := runLab(t, cache, "run", "fork-new", "--arch", machine, "--submission", dir, "--out", out, "--format", "json")
+	// Graded again, without a guest, it is the same: by what the run left, and by what
+	// was handed in.
+	for _, how := range [][]string{{"check", out}, {"check", filepath.Join(out, "trace.jsonl")}, {"check", out, "--submission", dir}} {
+		again := runLab(t, cache, append(how, "--format", "json")...)
+		if diff := cmp.Diff(doc, again); diff != "" {
+			t.Errorf("lab %s (-run +check):\n%s", strings.Join(how, " "), diff)
+		}
+	}
 	told, err := os.ReadFile(filepath.Join(out, feedbackFile))
 	if err != nil {
 		t.Fatal(err)
