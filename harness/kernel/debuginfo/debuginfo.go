@@ -84,9 +84,9 @@ type File struct {
 	units map[uint64]*unit
 	whole *dwarf.Data // of a file whose units refer to each other
 
-	frameOnce sync.Once
-	frames    frame.FrameDescriptionEntries
-	frameErr  error
+	frameLock sync.Mutex // over what follows
+	frames    []frameEntry
+	known     map[uint64]*frame.FrameDescriptionEntry // by the addresses they were asked for
 }
 
 // Open opens a vmlinux. The error is a *MismatchError for another build, and a

@@ -3,6 +3,7 @@ package debuginfo
 import (
 	"maps"
 	"runtime/debug"
+	"slices"
 
 	"github.com/go-delve/delve/pkg/dwarf/frame"
 	"github.com/go-delve/delve/pkg/dwarf/op"
@@ -18,17 +19,7 @@ func (f *File) Caller(fr Frame, mem Memory) (_ map[uint64]uint64, cfa uint64, ok
 	defer func() { ok = ok && err == nil }()
 	defer guard(f.Path, &err)
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	f.frameOnce.Do(func() {
-		defer guard(f.Path, &f.frameErr)
-		var all frame.FrameDescriptionEntries
-		if all, f.frameErr = frame.Parse(f.sections.by[".debug_frame"], le, 0, 8, 0); f.frameErr == nil {
-			f.frames = frame.FrameDescriptionEntries{}.Append(all)
-		}
-	})
-	if f.frameErr != nil {
-		return nil, 0, false
-	}
-	fde, err := f.frames.FDEForPC(fr.lookup())
+	fde, err := f.frame(fr.lookup())
 	if err != nil {
 		return nil, 0, false
 	}
@@ -48,6 +39,73 @@ func (f *File) Caller(fr Frame, mem Memory) (_ map[uint64]uint64, cfa uint64, ok
 		}
 	}
 	return out, cfa, true
+}
+
+// frameEntry is where an entry of .debug_frame describes a run of code.
+type frameEntry struct {
+	begin, size    uint64
+	off, end, info uint32 // the entry's bytes, and where the common one it refers to is
+}
+
+// frame returns the entry of .debug_frame for an address.
+func (f *File) frame(pc uint64) (*frame.FrameDescriptionEntry, error) {
+	f.frameLock.Lock()
+	defer f.frameLock.Unlock()
+	if fde, ok := f.known[pc]; ok {
+		return fde, nil
+	}
+	section := f.sections.by[".debug_frame"]
+	if f.frames == nil {
+		var err error
+		if f.frames, err = listFrames(section); err != nil {
+			return nil, err
+		}
+		f.known = map[uint64]*frame.FrameDescriptionEntry{}
+	}
+	i := slices.IndexFunc(f.frames, func(e frameEntry) bool { return pc-e.begin < e.size })
+	if i < 0 {
+		return nil, &frame.ErrNoFDEForPC{PC: pc}
+	}
+	e := f.frames[i]
+	// The two alone, the common entry first, and the other refers to it there.
+	one := slices.Clone(section[e.info : uint64(e.info)+4+uint64(le.Uint32(section[e.info:]))])
+	refers := len(one) + 4
+	one = append(one, section[e.off:e.end]...)
+	le.PutUint32(one[refers:], 0)
+	fdes, err := frame.Parse(one, le, 0, 8, 0)
+	if err != nil {
+		return nil, err
+	}
+	fde, err := fdes.FDEForPC(pc)
+	if err == nil {
+		f.known[pc] = fde
+	}
+	return fde, err
+}
+
+// listFrames finds the entries, of which a kernel has tens of thousands and a run
+// needs some dozens.
+func listFrames(section []byte) ([]frameEntry, error) {
+	const common = 0xffffffff // instead of where the common entry is
+	all := []frameEntry{}
+	for off := 0; off < len(section); {
+		rest := section[off:]
+		if len(rest) < 4 || uint64(len(rest)-4) < uint64(le.Uint32(rest)) {
+			return nil, damaged("the section .debug_frame ends early, or is not of 32-bit DWARF")
+		}
+		entry := rest[:4+le.Uint32(rest)]
+		end := off + len(entry)
+		if len(entry) >= 8 && le.Uint32(entry[4:]) != common {
+			e := frameEntry{off: uint32(off), end: uint32(end), info: le.Uint32(entry[4:])}
+			if len(entry) < 24 || e.info >= e.off {
+				return nil, damaged("the entry of .debug_frame at %#x", off)
+			}
+			e.begin, e.size = le.Uint64(entry[8:]), le.Uint64(entry[16:])
+			all = append(all, e)
+		}
+		off = end
+	}
+	return all, nil
 }
 
 // unwound evaluates the rules of one frame.
