@@ -89,7 +89,7 @@ func (g goBuild) step(ctx context.Context, work, tool string, args []string) err
 		read = append(read, sandbox.System()...)
 	}
 	return g.run(ctx, g.name, sandbox.Command{
-		Path: path, Args: args, Work: work, Read: read,
+		Path: path, Args: args, Work: work, Read: read, Alone: true,
 		Env: append(slices.Clone(goOverrides),
 			"GOARCH="+g.goarch, "GOEXPERIMENT="+g.tool.Experiment, "GOGC=400", "GOMEMLIMIT=300MiB",
 			"TMPDIR="+filepath.Join(g.box.Work(work), "tmp")),

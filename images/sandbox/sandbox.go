@@ -54,6 +54,9 @@ type Command struct {
 	// Read are the files and folders of the host that can be read, where they
 	// are there. Libraries are among them if the command needs them.
 	Read []string
+	// Alone is of a command that starts no other: under bubblewrap it then can not,
+	// so that the limits of a process are those of all.
+	Alone bool
 	Limits
 }
 
@@ -93,7 +96,12 @@ type Box struct {
 	Kind  Kind
 	bwrap string
 	limit string // prlimit
+	// filters: the kernel takes a filter of system calls.
+	filters bool
 }
+
+// Filters reports whether a command that is Alone can not start another.
+func (b Box) Filters() bool { return b.filters }
 
 // workIn is where a command finds its work folder under bubblewrap.
 const workIn = "/work"
@@ -131,7 +139,7 @@ func Find(ctx context.Context, asked Kind) (Box, error) {
 	return Box{}, &none
 }
 
-// try runs a command that does nothing.
+// try finds out whether the kind works here.
 func (b *Box) try(ctx context.Context) error {
 	if b.Kind == Bubblewrap {
 		var err error
@@ -144,7 +152,19 @@ func (b *Box) try(ctx context.Context) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	r, err := b.Run(ctx, Command{Path: "/usr/bin/true", Work: dir, Read: System(), Limits: Limits{Wall: time.Minute}})
+	// Where a filter is not to be had the rest of bubblewrap is.
+	if b.filters = b.Kind == Bubblewrap && auditArch() != 0; b.filters {
+		if err := b.nothing(ctx, dir); err == nil {
+			return nil
+		}
+		b.filters = false
+	}
+	return b.nothing(ctx, dir)
+}
+
+// nothing runs a command that does nothing.
+func (b *Box) nothing(ctx context.Context, dir string) error {
+	r, err := b.Run(ctx, Command{Path: "/usr/bin/true", Work: dir, Read: System(), Alone: true, Limits: Limits{Wall: time.Minute}})
 	if err != nil {
 		return err
 	}
@@ -173,7 +193,7 @@ func (b Box) Run(ctx context.Context, c Command) (Result, error) {
 	argv := limits(b.limit, c.Limits)
 	if b.Kind != Bubblewrap {
 		argv = append(append(argv, c.Path), c.Args...)
-		return b.run(timed, ctx, c, argv, out, nil, nil)
+		return b.run(timed, ctx, c, argv, out, nil, nil, nil)
 	}
 	// Bubblewrap says there that the command ended, and so that it ran: by its
 	// exit status alone that can not be told from a failure of its own.
@@ -183,11 +203,20 @@ func (b Box) Run(ctx context.Context, c Command) (Result, error) {
 	}
 	defer status.Close()
 	defer theirs.Close()
-	argv = append(append(append(argv, b.bwrap), wrap(c)...), c.Path)
-	return b.run(timed, ctx, c, append(argv, c.Args...), out, status, theirs)
+	var filter *os.File
+	argv = append(argv, b.bwrap)
+	if c.Alone && b.filters {
+		if filter, err = filterFile(noFork()); err != nil {
+			return Result{}, err
+		}
+		defer filter.Close()
+		argv = append(argv, "--seccomp", "4")
+	}
+	argv = append(append(append(argv, wrap(c)...), c.Path), c.Args...)
+	return b.run(timed, ctx, c, argv, out, status, theirs, filter)
 }
 
-func (b Box) run(timed, ctx context.Context, c Command, argv []string, out *bounded, status, theirs *os.File) (Result, error) {
+func (b Box) run(timed, ctx context.Context, c Command, argv []string, out *bounded, status, theirs, filter *os.File) (Result, error) {
 	cmd := exec.CommandContext(timed, argv[0], argv[1:]...)
 	cmd.Env, cmd.Dir = c.Env, c.Work
 	if cmd.Env == nil {
@@ -196,6 +225,9 @@ func (b Box) run(timed, ctx context.Context, c Command, argv []string, out *boun
 	cmd.Stdout, cmd.Stderr = out, out
 	if theirs != nil {
 		cmd.ExtraFiles = []*os.File{theirs}
+	}
+	if filter != nil {
+		cmd.ExtraFiles = append(cmd.ExtraFiles, filter)
 	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -145,5 +146,51 @@ func TestRefusal(t *testing.T) {
 	}
 	if _, err := sandbox.Find(t.Context(), "chroot"); err == nil || !strings.Contains(err.Error(), "bubblewrap") {
 		t.Errorf("an unknown kind: %v", err)
+	}
+}
+
+// TestAlone runs a command that may start no other: under bubblewrap it can not, and
+// its threads run all the same.
+func TestAlone(t *testing.T) {
+	b, err := sandbox.Find(t.Context(), sandbox.Bubblewrap)
+	var none *sandbox.UnavailableError
+	if errors.As(err, &none) {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !b.Filters() {
+		t.Skip("this host has no filters of system calls")
+	}
+	run := func(alone bool, path string, args ...string) sandbox.Result {
+		t.Helper()
+		r, err := b.Run(t.Context(), sandbox.Command{
+			Path: path, Args: args, Env: []string{"PATH=/usr/bin:/bin"}, Work: t.TempDir(), Read: sandbox.System(), Alone: alone,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	for _, script := range []string{"/usr/bin/true; echo went on", "(echo went on)", "echo went on | cat", "/usr/bin/true & wait; echo went on"} {
+		if r := run(true, "/bin/sh", "-c", script); strings.Contains(r.Output, "went on") && !strings.Contains(r.Output, "fork") {
+			t.Errorf("%s: exit status %d, %q", script, r.Code, r.Output)
+		}
+		if r := run(false, "/bin/sh", "-c", script); !strings.Contains(r.Output, "went on") {
+			t.Errorf("%s, where others may be started: exit status %d, %q", script, r.Code, r.Output)
+		}
+	}
+	if r := run(true, "/bin/sh", "-c", "exec echo by itself"); r.Code != 0 || r.Output != "by itself\n" {
+		t.Errorf("a command by itself: %+v", r)
+	}
+	programs := []string{"fork()"}
+	if runtime.GOARCH == "amd64" { // fork, vfork, and clone with SIGCHLD
+		programs = append(programs, "syscall(57)", "syscall(58)", "syscall(56, 17, 0, 0, 0, 0)")
+	}
+	for _, program := range programs {
+		if r := run(true, "/usr/bin/perl", "-e", "my $r = "+program+"; print defined $r && $r >= 0 ? \"made one\" : \"refused\"; exit 0"); r.Output != "refused" {
+			t.Errorf("%s: %+v", program, r)
+		}
 	}
 }
