@@ -2,19 +2,24 @@ package kernel
 
 import (
 	"bytes"
-	_ "embed"
+	"embed"
 	"encoding/json"
 	"fmt"
 	"hash/crc32"
+	"io/fs"
 	"os"
 	"slices"
+	"strconv"
 	"sync"
+
+	"kernellab/harness/kernel/debuginfo"
 )
 
-// answers are what the types of an image were asked and said. Runs ask the same
-// few dozen questions, and reading the types of a whole kernel for them would be
-// the longest thing that a run does before its guest: so the answers are kept
-// beside the unpacked image, for as long as the code that gives them is the same.
+// answers are what the types of an image were asked and said, and its vmlinux if it
+// has one. Runs ask the same few dozen questions, and reading the types of a whole
+// kernel for them would be the longest thing that a run does before its guest: so
+// the answers are kept beside the unpacked image, for as long as the code that
+// gives them is the same.
 type answers struct {
 	path string // of the file, "" to keep none
 
@@ -29,7 +34,17 @@ type kept struct {
 	Members    map[string]answer[[]Field]
 	Sizes      map[string]answer[int]
 	Prototypes map[string]answer[prototype]
+
+	// Of a vmlinux: which it was, what its addresses are in the source, and where
+	// its functions begin.
+	Vmlinux string
+	Sources map[string]answer[[]debuginfo.Location]
+	Sites   map[string]answer[sites]
 }
+
+// mostAnswers bounds how many answers of a kind are kept: a lab asks for some dozens,
+// and the addresses in stacks are many over time.
+const mostAnswers = 512
 
 // answer is what was asked for, or that this kernel has no such thing.
 type answer[T any] struct {
@@ -59,24 +74,31 @@ func remember[T any](a *answers, known *map[string]answer[T], question string, f
 	if *known == nil {
 		*known = map[string]answer[T]{}
 	}
-	(*known)[question], a.fresh = answer[T]{is, none}, true
+	if len(*known) < mostAnswers {
+		(*known)[question], a.fresh = answer[T]{is, none}, true
+	}
 	return is, err
 }
 
 // answersSuffix is of the file beside the unpacked image.
-const answersSuffix = ".types"
+const answersSuffix = ".answers"
 
-// The code that gives the answers.
-var (
-	//go:embed types.go
-	typesSource []byte
-	//go:embed spell.go
-	spellSource []byte
-)
+// answering is the code that gives the answers.
+//
+//go:embed types.go spell.go debuginfo/*.go
+var answering embed.FS
 
 // answersMagic begins a file of answers: those of other code are not believed.
 func answersMagic() string {
-	return fmt.Sprintf("lab.kernel-types/1 %08x%08x\n", crc32.ChecksumIEEE(typesSource), crc32.ChecksumIEEE(spellSource))
+	sum := crc32.NewIEEE()
+	_ = fs.WalkDir(answering, ".", func(path string, d fs.DirEntry, err error) error { // in memory: no error
+		if err == nil && !d.IsDir() {
+			text, _ := answering.ReadFile(path)
+			sum.Write(text)
+		}
+		return err
+	})
+	return fmt.Sprintf("lab.kernel-answers/1 %08x\n", sum.Sum32())
 }
 
 // load reads the answers that are kept. What is wrong with the file is no error:
@@ -98,7 +120,7 @@ func (a *answers) load(path string) {
 	}
 }
 
-// Keep writes down what the types of the image were asked since it was opened, so
+// Keep writes down what the types of the image, and its vmlinux, were asked since it was opened, so
 // that the next process to open it finds the answers. It is for images of
 // OpenKept; that nothing can be written is no error.
 func (im *Image) Keep() {
@@ -160,4 +182,35 @@ func (im *Image) prototype(function string) (prototype, error) {
 	p, err := remember(&im.answers, &im.answers.Prototypes, function, func() (prototype, error) { return im.findPrototype(function) })
 	p.Params = slices.Clone(p.Params)
 	return p, err
+}
+
+// sites are where a function begins, and its parameters.
+type sites struct {
+	At     []debuginfo.Site
+	Params []debuginfo.Param
+}
+
+// sites asks the vmlinux where a function begins.
+func (im *Image) sites(name string) (sites, error) {
+	found, err := remember(&im.answers, &im.answers.Sites, name, func() (s sites, err error) {
+		s.At, s.Params, err = im.debug.Sites(name)
+		return s, err
+	})
+	found.At = slices.Clone(found.At)
+	return found, err
+}
+
+// source asks the vmlinux where an address is in the source.
+func (im *Image) source(pc uint64) ([]debuginfo.Location, error) {
+	found, err := remember(&im.answers, &im.answers.Sources, strconv.FormatUint(pc, 16), func() ([]debuginfo.Location, error) { return im.debug.Lookup(pc) })
+	return slices.Clone(found), err
+}
+
+// of forgets what another vmlinux said.
+func (a *answers) of(vmlinux string) {
+	a.lock.Lock()
+	defer a.lock.Unlock()
+	if a.Vmlinux != vmlinux {
+		a.Vmlinux, a.Sources, a.Sites = vmlinux, nil, nil
+	}
 }

@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -67,7 +68,7 @@ func TestAnswers(t *testing.T) {
 				{"empty", write(""), false},
 				{"foreign", write("#!/bin/sh\n"), false},
 				{"only a beginning", write(answersMagic()), false},
-				{"of other code", write("lab.kernel-types/1 0000000000000000\n\x00\x00\x00\x00{}"), false},
+				{"of other code", write("lab.kernel-answers/1 00000000\n\x00\x00\x00\x00{}"), false},
 				{"gone", func() error { return os.Remove(file) }, false},
 			} {
 				if err := tt.do(); err != nil {
@@ -101,5 +102,69 @@ func TestAnswersErrors(t *testing.T) {
 	}
 	if n, err := remember(&a, &a.Sizes, "int", func() (int, error) { return 0, once }); n != 4 || err != nil {
 		t.Errorf("got %d, %v, want what was found before", n, err)
+	}
+}
+
+// No more is kept than is read back in no time.
+func TestAnswersBound(t *testing.T) {
+	var a answers
+	for i := range 2 * mostAnswers {
+		n, err := remember(&a, &a.Sizes, fmt.Sprint(i), func() (int, error) { return i, nil })
+		if n != i || err != nil {
+			t.Fatalf("got %d, %v, want %d", n, err, i)
+		}
+	}
+	if len(a.Sizes) != mostAnswers {
+		t.Errorf("%d are kept, want %d", len(a.Sizes), mostAnswers)
+	}
+}
+
+// What one vmlinux said is not believed of another.
+func TestAnswersOfVmlinux(t *testing.T) {
+	for _, vmlinux := range kerneltest.Vmlinux(t)[:1] {
+		image := filepath.Join(filepath.Dir(vmlinux), "vmlinuz")
+		plain, err := Open(image)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir := t.TempDir()
+		said := func(path string) (any, bool) {
+			im, err := OpenKept(image, plain.SHA256, dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := im.UseDebug(path, dir); err != nil {
+				t.Fatal(err)
+			}
+			known := len(im.answers.Sources) > 0
+			sym, err := im.Symbols.Lookup("kernel_clone")
+			if err != nil {
+				t.Fatal(err)
+			}
+			dup, err := im.sites("dup_task_struct")
+			if err != nil {
+				t.Fatal(err)
+			}
+			all := []any{im.Source(sym.Addr), dup}
+			im.Keep()
+			return all, known
+		}
+		want, known := said(vmlinux)
+		if known {
+			t.Error("there are answers before anything was asked")
+		}
+		for _, again := range []bool{true, false} {
+			if !again { // a file that is not the one that was asked
+				other := filepath.Join(t.TempDir(), "vmlinux")
+				if err := os.Symlink(vmlinux, other); err != nil {
+					t.Fatal(err)
+				}
+				vmlinux = other
+			}
+			got, known := said(vmlinux)
+			if diff := cmp.Diff(want, got); diff != "" || known != again {
+				t.Errorf("the same file: %t, answers: %t, -want +got:\n%s", again, known, diff)
+			}
+		}
 	}
 }

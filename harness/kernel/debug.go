@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
+	"time"
 
 	"kernellab/harness/kernel/debuginfo"
 )
@@ -23,6 +25,11 @@ func (im *Image) UseDebug(path, dir string) error {
 		return err
 	}
 	im.debug = f
+	which := path
+	if info, err := os.Stat(path); err == nil {
+		which = fmt.Sprintf("%s, %d bytes of %s", path, info.Size(), info.ModTime().UTC().Format(time.RFC3339Nano))
+	}
+	im.answers.of(which)
 	return nil
 }
 
@@ -65,7 +72,7 @@ func (im *Image) Source(pc uint64) []debuginfo.Location {
 	if im.debug == nil {
 		return nil
 	}
-	found, err := im.debug.Lookup(im.past(pc))
+	found, err := im.source(im.past(pc))
 	if err != nil {
 		return nil
 	}

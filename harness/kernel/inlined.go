@@ -14,11 +14,12 @@ func (im *Image) inlined(p pointSpec, c candidate, needs Needs) (_ Resolved, why
 	if im.debug == nil || c.Asm || c.Regs || c.StandIn {
 		return Resolved{}, "", nil
 	}
-	sites, params, err := im.debug.Sites(c.Symbol)
+	found, err := im.sites(c.Symbol)
 	if err != nil {
 		return Resolved{}, fmt.Sprintf("the debug information can not tell where %s is: %v", c.Symbol, err), nil
 	}
-	sites = slices.DeleteFunc(sites, func(s debuginfo.Site) bool { return !s.Inlined })
+	params := found.Params
+	sites := slices.DeleteFunc(found.At, func(s debuginfo.Site) bool { return !s.Inlined })
 	switch {
 	case len(sites) == 0:
 		return Resolved{}, "", nil
@@ -85,6 +86,6 @@ func (im *Image) isInlined(name string) bool {
 	if im.debug == nil {
 		return false
 	}
-	sites, _, err := im.debug.Sites(name)
-	return err == nil && slices.ContainsFunc(sites, func(s debuginfo.Site) bool { return s.Inlined })
+	found, err := im.sites(name)
+	return err == nil && slices.ContainsFunc(found.At, func(s debuginfo.Site) bool { return s.Inlined })
 }

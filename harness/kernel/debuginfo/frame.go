@@ -87,7 +87,8 @@ func (f *File) frame(pc uint64) (*frame.FrameDescriptionEntry, error) {
 // needs some dozens.
 func listFrames(section []byte) ([]frameEntry, error) {
 	const common = 0xffffffff // instead of where the common entry is
-	all := []frameEntry{}
+	const usual = 56          // bytes an entry
+	all := make([]frameEntry, 0, len(section)/usual)
 	for off := 0; off < len(section); {
 		rest := section[off:]
 		if len(rest) < 4 || uint64(len(rest)-4) < uint64(le.Uint32(rest)) {
