@@ -4,6 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"kernellab/harness/qemu"
+	"kernellab/harness/rsp"
 )
 
 // GuestError says that the kernel, not the program that ran on it, is at fault:
@@ -16,6 +19,8 @@ type GuestError struct {
 	// Oops is set when the kernel died by itself, which under emulation a second
 	// try may mend.
 	Oops bool
+	// Hung is set when it did not answer any more.
+	Hung bool
 	Err  error
 }
 
@@ -59,6 +64,17 @@ func Console(err error) []string {
 func isOops(err error) bool {
 	var g *GuestError
 	return errors.As(err, &g) && g.Oops
+}
+
+// mayPass reports whether a second try may not fail: the kernel died or hung, or
+// QEMU or its debugger did. A kernel that does not come up in minutes will not.
+func mayPass(err error) bool {
+	var g *GuestError
+	if errors.As(err, &g) {
+		return g.Oops || g.Hung
+	}
+	var ended *qemu.ExitError
+	return errors.As(err, &ended) || errors.Is(err, rsp.ErrClosed) || errors.Is(err, rsp.ErrBroken) || errors.Is(err, rsp.ErrTimeout)
 }
 
 // died picks the line of a dying kernel's console that says why.

@@ -84,14 +84,14 @@ const (
 	ReplayFile  = "qemu.sh"
 )
 
-// Run runs a job. A kernel that died by itself is tried once more, which the
+// Run runs a job. A machine that died by itself is tried once more, which the
 // result's notes say.
 func Run(ctx context.Context, j Job) (*Outcome, error) {
 	if err := errors.Join(probe.Check(j.Image, j.Arch, j.Plan)...); err != nil {
 		return nil, &Error{Op: "find the lab's points", Err: err}
 	}
 	out, err := j.once(ctx)
-	if !isOops(err) || ctx.Err() != nil {
+	if !mayPass(err) || ctx.Err() != nil {
 		return out, err
 	}
 	first := err
@@ -140,7 +140,7 @@ func (j Job) once(ctx context.Context) (_ *Outcome, err error) {
 	}
 	rec.bring = program
 	out, err := rec.run(ctx)
-	if isOops(err) && m.discard != nil {
+	if mayPass(err) && m.discard != nil && ctx.Err() == nil {
 		// It may have come up broken without a word.
 		err = errors.Join(err, m.discard(ctx))
 	}

@@ -320,3 +320,29 @@ func TestCancelLeavesNothing(t *testing.T) {
 		}
 	})
 }
+
+// A machine that fails once is tried again: the mark is the second run's, and the
+// result says so.
+func TestSecondTry(t *testing.T) {
+	eachArch(t, func(t *testing.T, a arch.Arch, k images.Kernel) {
+		j := job(t, a, k, nil)
+		j.Snapshots, j.Keep = store(t), true
+		var vm *qemu.VM
+		tries := 0
+		j.Began = func(_ trace.Header, m *harness.Machine) { vm = m.VM; tries++ }
+		j.Event = func(e trace.Event) {
+			if e.Point == "copy_process" && tries == 1 {
+				syscall.Kill(vm.PID(), syscall.SIGKILL)
+			}
+		}
+		var again error
+		j.Again = func(err error) { again = err }
+		out := pass(t, j)
+		if tries != 2 || again == nil {
+			t.Errorf("%d tries, the first one's error %v, want two and QEMU's end", tries, again)
+		}
+		if notes := strings.Join(out.Result.Notes, "\n"); !strings.Contains(notes, "The first try was thrown away") || !strings.Contains(notes, "signal: killed") {
+			t.Errorf("notes %q, want the first try in them", notes)
+		}
+	})
+}

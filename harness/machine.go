@@ -167,7 +167,7 @@ func (m *Machine) answered(ctx context.Context, exchange func(context.Context) e
 		return err
 	}
 	return &GuestError{
-		What: "hung", Kernel: m.kernel, Console: m.Agent.Tail(tailLines),
+		What: "hung", Hung: true, Kernel: m.kernel, Console: m.Agent.Tail(tailLines),
 		Err: limit.hit("an answer of its agent"),
 	}
 }

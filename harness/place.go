@@ -81,7 +81,11 @@ func (j Job) atFirstStop(ctx context.Context, c qemu.Config, bring []byte, conso
 	m.Agent, stands.proc = guest.Resume(m.VM.Console(), guest.Options{Log: console}, stands.Session)
 	m.stands = stands
 	m.Boot, m.Restored = snap.Boot, time.Since(began)
-	m.discard = func(ctx context.Context) error { return j.Snapshots.Discard(ctx, key) }
+	m.discard = func(ctx context.Context) error { // the one that it was made from may be as bad
+		base := key
+		base.Place = nil
+		return errors.Join(j.Snapshots.Discard(ctx, key), j.Snapshots.Discard(ctx, base))
+	}
 	return m, nil
 }
 

@@ -321,7 +321,7 @@ func (a *app) runOne(ctx context.Context, l labs.Lab, t target, f runFlags, dir 
 		Timeout: f.timeout, BootTimeout: f.timeout, Slowness: a.slowness(f.atOnce), Out: dir,
 		Snapshots: store, Cold: f.cold, Keep: f.submitted == nil,
 		Stage: func(what string) { say("%s", what) },
-		Again: func(err error) { say("%v; this happens to stock kernels under emulation, trying once more", err) },
+		Again: func(err error) { say("%v; trying once more", err) },
 	}
 	if f.submitted != nil {
 		return a.runSubmitted(ctx, f, job, p)
