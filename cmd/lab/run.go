@@ -242,8 +242,10 @@ func (a *app) runKept(ctx context.Context, l labs.Lab, t target, f runFlags, run
 		}
 		result = grade.Failure(rules, t.image.Release, err)
 	}
-	if werr := writeVerdict(dir, grade.NewDocument(result)); werr != nil && f.out != "" {
-		return result, werr
+	if f.out != "" || err != nil { // else the folder is gone in a moment
+		if werr := writeVerdict(dir, grade.NewDocument(result)); werr != nil && f.out != "" {
+			return result, werr
+		}
 	}
 	if f.submitted != nil && f.out != "" {
 		if err := writeFeedback(dir, grade.NewDocument(result), l.Rules(t.arch.Name)); err != nil {
