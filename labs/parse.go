@@ -17,6 +17,7 @@ import (
 	"kernellab/harness/probe"
 	"kernellab/harness/trace"
 	"kernellab/nearest"
+	"kernellab/yamlnode"
 )
 
 // parse reads a lab.yaml, whose name in errors is file, and validates it unless it
@@ -61,9 +62,9 @@ func (r *reader) program(p pair, lab *Lab) {
 		{"output", false, r.list(func(_ int, n ast.Node) { r.output(n, lab) })},
 		{"exit", false, r.number(&lab.Exit, 0, 255)},
 		{"writable", false, r.list(func(i int, n ast.Node) {
-			s, ok := scalar(n)
+			s, ok := yamlnode.Scalar(n)
 			if !ok || s != path.Clean(s) || !strings.HasPrefix(s, "/sys/") {
-				r.bad(line(n), "writable: want the path of a file below /sys, not %q", s)
+				r.bad(yamlnode.Line(n), "writable: want the path of a file below /sys, not %q", s)
 				return
 			}
 			lab.Writable = append(lab.Writable, s)
@@ -88,19 +89,19 @@ func signals() []string {
 
 // output reads a line that the program prints: a text, or a pattern.
 func (r *reader) output(n ast.Node, lab *Lab) {
-	if s, ok := scalar(n); ok && strings.TrimSpace(s) != "" && !strings.Contains(s, "\n") {
+	if s, ok := yamlnode.Scalar(n); ok && strings.TrimSpace(s) != "" && !strings.Contains(s, "\n") {
 		lab.Output = append(lab.Output, s)
 		return
 	}
 	switch n.(type) {
 	case *ast.MappingNode, *ast.MappingValueNode:
 	default:
-		r.bad(line(n), "output: want one line of text, or matches: PATTERN")
+		r.bad(yamlnode.Line(n), "output: want one line of text, or matches: PATTERN")
 		return
 	}
 	var pattern string
 	r.fields(n, "output", []field{{"matches", true, r.text(&pattern)}})
-	r.lines[fmt.Sprintf("program.output.matches[%d]", len(lab.Patterns))] = line(n)
+	r.lines[fmt.Sprintf("program.output.matches[%d]", len(lab.Patterns))] = yamlnode.Line(n)
 	lab.Patterns = append(lab.Patterns, pattern)
 }
 
@@ -111,7 +112,7 @@ func (r *reader) tasks(p pair, lab *Lab) {
 		task := Task{Role: t.key}
 		path := "tasks." + t.key
 		r.lines[path] = t.line
-		if s, ok := scalar(t.value); ok && s != "" {
+		if s, ok := yamlnode.Scalar(t.value); ok && s != "" {
 			task.Means = s
 		} else {
 			r.fields(t.value, "task "+t.key, []field{
@@ -142,7 +143,7 @@ func (r *reader) scored(path string, to *grade.Scored) func(pair) {
 
 func (r *reader) point(i int, n ast.Node, lab *Lab) {
 	path := fmt.Sprintf("points[%d]", i)
-	p := Point{Step: true, Line: line(n)}
+	p := Point{Step: true, Line: yamlnode.Line(n)}
 	required := true
 	r.lines[path] = p.Line
 	r.fields(n, "point", []field{
@@ -223,7 +224,7 @@ func (r *reader) knownPoint(path string, p Point) {
 func (r *reader) check(i int, n ast.Node, lab *Lab) {
 	path := fmt.Sprintf("checks[%d]", i)
 	var c Check
-	r.lines[path] = line(n)
+	r.lines[path] = yamlnode.Line(n)
 	r.fields(n, "check", []field{
 		{"name", true, r.at(path+".name", r.text(&c.Name))},
 		{"at", false, r.at(path+".at", r.text(&c.At))},
@@ -239,7 +240,7 @@ func (r *reader) check(i int, n ast.Node, lab *Lab) {
 	case c.That != nil && c.Expected != nil:
 		r.bad(r.lines[path+".expected"], "expected: a check with \"that\" passes when it is true, and expects nothing else")
 	case c.That == nil && (c.Observed == nil || c.Expected == nil):
-		r.bad(line(n), "check: want \"observed\" and \"expected\", or \"that\"")
+		r.bad(yamlnode.Line(n), "check: want \"observed\" and \"expected\", or \"that\"")
 	}
 	lab.Checks = append(lab.Checks, c)
 }

@@ -9,6 +9,7 @@ import (
 
 	"kernellab/harness/grade"
 	"kernellab/harness/submission"
+	"kernellab/yamlnode"
 )
 
 // Submission is what a student hands in.
@@ -65,9 +66,9 @@ func (r *reader) submission(p pair, lab *Lab) {
 		{"program", false, r.need(&s.Program)},
 		{"languages", false, r.list(func(_ int, n ast.Node) {
 			languages := []string{submission.Go, submission.C}
-			word, _ := scalar(n)
+			word, _ := yamlnode.Scalar(n)
 			if word != submission.Go && word != submission.C {
-				r.bad(line(n), "languages: unknown language %q%s", word, didYouMean(word, languages))
+				r.bad(yamlnode.Line(n), "languages: unknown language %q%s", word, didYouMean(word, languages))
 				return
 			}
 			s.Languages = append(s.Languages, word)
@@ -78,7 +79,7 @@ func (r *reader) submission(p pair, lab *Lab) {
 
 func (r *reader) need(to *submission.Need) func(pair) {
 	return func(p pair) {
-		switch word, _ := scalar(p.value); word {
+		switch word, _ := yamlnode.Scalar(p.value); word {
 		case "required":
 			*to = submission.Required
 		case "optional":
@@ -92,7 +93,7 @@ func (r *reader) need(to *submission.Need) func(pair) {
 func (r *reader) question(i int, n ast.Node, lab *Lab) {
 	path := fmt.Sprintf("questions[%d]", i)
 	var q Question
-	r.lines[path] = line(n)
+	r.lines[path] = yamlnode.Line(n)
 	r.fields(n, "question", []field{
 		{"name", true, r.at(path+".name", r.text(&q.Name))},
 		{"type", true, r.at(path+".type", r.text(&q.Type))},
@@ -119,10 +120,10 @@ func (r *reader) choices(to *[]Named, path string) func(pair) {
 			return
 		}
 		r.list(func(i int, n ast.Node) {
-			r.lines[fmt.Sprintf("%s[%d]", path, i)] = line(n)
-			s, ok := scalar(n)
+			r.lines[fmt.Sprintf("%s[%d]", path, i)] = yamlnode.Line(n)
+			s, ok := yamlnode.Scalar(n)
 			if !ok || strings.TrimSpace(s) == "" || strings.Contains(s, "\n") {
-				r.bad(line(n), "choices: want one line of text")
+				r.bad(yamlnode.Line(n), "choices: want one line of text")
 				return
 			}
 			*to = append(*to, Named{Name: s})
@@ -133,7 +134,7 @@ func (r *reader) choices(to *[]Named, path string) func(pair) {
 // tolerance reads "4" or "5%".
 func (r *reader) tolerance(to *grade.Tolerance) func(pair) {
 	return func(p pair) {
-		s, _ := scalar(p.value)
+		s, _ := yamlnode.Scalar(p.value)
 		text, percent := strings.CutSuffix(s, "%")
 		n, err := strconv.ParseFloat(text, 64)
 		if err != nil || !(n >= 0 && n < 1e18) {

@@ -15,6 +15,7 @@ import (
 	"kernellab/harness/arch"
 	"kernellab/harness/grade"
 	"kernellab/nearest"
+	"kernellab/yamlnode"
 )
 
 // reader reads the nodes of one file and collects what is wrong, so that an
@@ -76,13 +77,6 @@ func didYouMean(word string, known []string) string {
 	return ""
 }
 
-func line(n ast.Node) int {
-	if n == nil || n.GetToken() == nil || n.GetToken().Position == nil {
-		return 0
-	}
-	return n.GetToken().Position.Line
-}
-
 // pair is one entry of a mapping.
 type pair struct {
 	key   string
@@ -92,28 +86,22 @@ type pair struct {
 
 // pairs returns the entries of a mapping in the file's order.
 func (r *reader) pairs(n ast.Node, what string) []pair {
-	var values []*ast.MappingValueNode
-	switch n := n.(type) {
-	case *ast.MappingNode:
-		values = n.Values
-	case *ast.MappingValueNode:
-		values = []*ast.MappingValueNode{n}
-	default:
-		r.bad(line(n), "%s: want names with values", what)
+	all, ok := yamlnode.Pairs(n)
+	if !ok {
+		r.bad(yamlnode.Line(n), "%s: want names with values", what)
 		return nil
 	}
 	var out []pair
-	for _, v := range values {
-		key, ok := scalar(v.Key)
-		if !ok || key == "" {
-			r.bad(line(v), "%s: a name is wanted before the colon", what)
+	for _, p := range all {
+		if !p.Named || p.Key == "" {
+			r.bad(p.Line, "%s: a name is wanted before the colon", what)
 			continue
 		}
-		if slices.ContainsFunc(out, func(p pair) bool { return p.key == key }) {
-			r.bad(line(v.Key), "%s: %q is there twice", what, key)
+		if slices.ContainsFunc(out, func(o pair) bool { return o.key == p.Key }) {
+			r.bad(p.Line, "%s: %q is there twice", what, p.Key)
 			continue
 		}
-		out = append(out, pair{key, line(v.Key), v.Value})
+		out = append(out, pair{p.Key, p.Line, p.Value})
 	}
 	return out
 }
@@ -136,7 +124,7 @@ func (r *reader) fields(n ast.Node, what string, known []field) {
 	}
 	for _, f := range known {
 		if f.needed && !seen[f.name] {
-			r.bad(line(n), "%s: no %q", what, f.name)
+			r.bad(yamlnode.Line(n), "%s: no %q", what, f.name)
 		}
 	}
 }
@@ -148,22 +136,9 @@ type field struct {
 	read   func(pair)
 }
 
-// scalar returns the text of a plain value.
-func scalar(n ast.Node) (string, bool) {
-	switch n := n.(type) {
-	case *ast.StringNode:
-		return n.Value, true
-	case *ast.LiteralNode:
-		return n.Value.Value, true
-	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode:
-		return n.GetToken().Value, true
-	}
-	return "", false
-}
-
 func (r *reader) text(to *string) func(pair) {
 	return func(p pair) {
-		s, ok := scalar(p.value)
+		s, ok := yamlnode.Scalar(p.value)
 		if !ok || s == "" {
 			r.bad(p.line, "%s: want a text", p.key)
 			return
@@ -174,7 +149,7 @@ func (r *reader) text(to *string) func(pair) {
 
 func (r *reader) number(to *int, low, high int) func(pair) {
 	return func(p pair) {
-		s, _ := scalar(p.value)
+		s, _ := yamlnode.Scalar(p.value)
 		n, err := strconv.Atoi(s)
 		if err != nil || n < low || n > high {
 			r.bad(p.line, "%s: want a number from %d to %d, not %q", p.key, low, high, s)
@@ -198,7 +173,7 @@ func (r *reader) truth(to *bool) func(pair) {
 // byArch reads a text, or a text for every architecture.
 func (r *reader) byArch(to *ByArch) func(pair) {
 	return func(p pair) {
-		if s, ok := scalar(p.value); ok && s != "" {
+		if s, ok := yamlnode.Scalar(p.value); ok && s != "" {
 			*to = ByArch{"": s}
 			return
 		}
@@ -258,14 +233,14 @@ func (r *reader) visibility(to *grade.Visibility) func(pair) {
 // texts reads a text, or a list of them.
 func (r *reader) texts(to *[]string) func(pair) {
 	return func(p pair) {
-		if s, ok := scalar(p.value); ok && s != "" {
+		if s, ok := yamlnode.Scalar(p.value); ok && s != "" {
 			*to = []string{s}
 			return
 		}
 		r.list(func(_ int, n ast.Node) {
-			s, ok := scalar(n)
+			s, ok := yamlnode.Scalar(n)
 			if !ok || s == "" {
-				r.bad(line(n), "%s: want a text", p.key)
+				r.bad(yamlnode.Line(n), "%s: want a text", p.key)
 				return
 			}
 			*to = append(*to, s)
@@ -279,7 +254,7 @@ const mostTimes = 1000
 // times reads a number of hits, "3", or a range, "1..3", "1..".
 func (r *reader) times(to **grade.Range) func(pair) {
 	return func(p pair) {
-		s, _ := scalar(p.value)
+		s, _ := yamlnode.Scalar(p.value)
 		from, upTo, isRange := strings.Cut(s, "..")
 		least, err := strconv.Atoi(from)
 		most := least

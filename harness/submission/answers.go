@@ -11,6 +11,7 @@ import (
 	"kernellab/harness/arch"
 	"kernellab/harness/grade"
 	"kernellab/nearest"
+	"kernellab/yamlnode"
 )
 
 // maxProblems bounds what is told of one file.
@@ -71,7 +72,7 @@ func (r *reader) read(data []byte) {
 	}
 	entries, ok := pairs(body)
 	if !ok {
-		r.bad(line(body), "", "want a question's name, a colon and the answer on each line")
+		r.bad(yamlnode.Line(body), "", "want a question's name, a colon and the answer on each line")
 		return
 	}
 	var known []string
@@ -79,9 +80,9 @@ func (r *reader) read(data []byte) {
 		known = append(known, q.Name)
 	}
 	for _, p := range entries {
-		i := slices.Index(known, p.key)
+		i := slices.Index(known, p.Key)
 		if i < 0 {
-			r.bad(p.line, p.key, "no question %q%s", clip(p.key), nearest.Suggest(p.key, known))
+			r.bad(p.Line, p.Key, "no question %q%s", clip(p.Key), nearest.Suggest(p.Key, known))
 			continue
 		}
 		r.answer(r.questions[i], p)
@@ -93,27 +94,27 @@ var release = regexp.MustCompile(`^[0-9]+(\.[0-9]+)*([-+.][A-Za-z0-9.+~-]*)?$`)
 
 // answer reads the answer to a question: one for all, or one for an architecture,
 // or for a kernel of one.
-func (r *reader) answer(q grade.Question, p pair) {
+func (r *reader) answer(q grade.Question, p yamlnode.Pair) {
 	a := grade.Answer{}
-	take := func(key string, p pair) {
-		value, err := value(q, p.value)
+	take := func(key string, p yamlnode.Pair) {
+		value, err := value(q, p.Value)
 		if err != nil {
-			r.bad(p.line, q.Name, "%s: %v", p.key, err)
+			r.bad(p.Line, q.Name, "%s: %v", p.Key, err)
 			value = grade.Invalid(err.Error())
 		}
 		if value != nil {
 			a[key] = value
 		}
 	}
-	if byArch, ok := pairs(p.value); ok {
+	if byArch, ok := pairs(p.Value); ok {
 		for _, v := range byArch {
-			where, kernel, _ := strings.Cut(v.key, " ")
+			where, kernel, _ := strings.Cut(v.Key, " ")
 			if kernel = strings.TrimSpace(kernel); !slices.Contains(arch.Names(), where) {
-				r.bad(v.line, q.Name, "%s: unknown architecture %q%s: answer for %s", q.Name, clip(where), nearest.Suggest(where, arch.Names()), strings.Join(arch.Names(), " and "))
+				r.bad(v.Line, q.Name, "%s: unknown architecture %q%s: answer for %s", q.Name, clip(where), nearest.Suggest(where, arch.Names()), strings.Join(arch.Names(), " and "))
 				continue
 			}
 			if kernel != "" && !release.MatchString(kernel) {
-				r.bad(v.line, q.Name, "%s: no kernel %q: name a series or a version, as in \"%s 6.12\"", q.Name, clip(kernel), where)
+				r.bad(v.Line, q.Name, "%s: no kernel %q: name a series or a version, as in \"%s 6.12\"", q.Name, clip(kernel), where)
 				continue
 			}
 			take(strings.TrimSpace(where+" "+kernel), v)
@@ -129,7 +130,7 @@ func (r *reader) answer(q grade.Question, p pair) {
 // value reads one answer; nil is none given.
 func value(q grade.Question, n ast.Node) (any, error) {
 	list := q.Type == grade.TypeOrder || q.Type == grade.TypeSet
-	if text, ok := scalar(n); ok {
+	if text, ok := yamlnode.Scalar(n); ok {
 		switch {
 		case text == "":
 			return nil, nil
@@ -154,7 +155,7 @@ func value(q grade.Question, n ast.Node) (any, error) {
 func several(q grade.Question, items []ast.Node) (any, error) {
 	names, out := q.Names(), []string{}
 	for _, n := range items {
-		text, ok := scalar(n)
+		text, ok := yamlnode.Scalar(n)
 		if !ok || text == "" {
 			return nil, fmt.Errorf("want a list of words: %s", wanted(q))
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"unicode/utf8"
 
 	"github.com/goccy/go-yaml"
@@ -11,6 +12,8 @@ import (
 	"github.com/goccy/go-yaml/lexer"
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
+
+	"kernellab/yamlnode"
 )
 
 // The limits on a file of answers, which keep reading it cheap whatever it holds:
@@ -90,54 +93,11 @@ func refuse(tokens token.Tokens) (line int, why string) {
 	return 0, ""
 }
 
-// pair is one entry of a mapping.
-type pair struct {
-	key   string
-	line  int
-	value ast.Node
-}
-
-// pairs returns the entries of a mapping in the file's order.
-func pairs(n ast.Node) ([]pair, bool) {
-	var values []*ast.MappingValueNode
-	switch n := n.(type) {
-	case *ast.MappingNode:
-		values = n.Values
-	case *ast.MappingValueNode:
-		values = []*ast.MappingValueNode{n}
-	default:
+// pairs returns the entries of a mapping whose keys are plain.
+func pairs(n ast.Node) ([]yamlnode.Pair, bool) {
+	all, ok := yamlnode.Pairs(n)
+	if !ok || slices.ContainsFunc(all, func(p yamlnode.Pair) bool { return !p.Named }) {
 		return nil, false
 	}
-	var out []pair
-	for _, v := range values {
-		key, ok := scalar(v.Key)
-		if !ok {
-			return nil, false
-		}
-		out = append(out, pair{key, line(v.Key), v.Value})
-	}
-	return out, true
-}
-
-func line(n ast.Node) int {
-	if n == nil || n.GetToken() == nil || n.GetToken().Position == nil {
-		return 0
-	}
-	return n.GetToken().Position.Line
-}
-
-// scalar returns the text of a plain value as the student wrote it; that of no
-// value is "".
-func scalar(n ast.Node) (string, bool) {
-	switch n := n.(type) {
-	case *ast.StringNode:
-		return n.Value, true
-	case *ast.LiteralNode:
-		return n.Value.Value, true
-	case *ast.NullNode:
-		return "", true
-	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.InfinityNode, *ast.NanNode:
-		return n.GetToken().Value, true
-	}
-	return "", false
+	return all, true
 }
