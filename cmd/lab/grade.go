@@ -42,7 +42,8 @@ func (a *app) gradeCommand() *cobra.Command {
 a time, each in a guest of its own.
 
 The folder of --out receives, for each student, verdict.json, feedback.md and the
-evidence (trace.jsonl, console.log, qemu.sh), and for the class grades.csv,
+evidence (trace.jsonl, submission.json, console.log, qemu.sh), from which lab check
+grades again, and for the class grades.csv,
 summary.txt, summary.json and junit.xml.
 
 It may be interrupted: the same command goes on. A submission is graded again
