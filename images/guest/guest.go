@@ -15,7 +15,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
 	"sync"
 
@@ -146,7 +145,7 @@ func (a *Agent) ReadFile(ctx context.Context, path string) ([]byte, error) {
 // memory of a device that the host filled before the machine started: program is
 // what the host put there. An emulated serial line would take seconds.
 func (a *Agent) Put(ctx context.Context, path string, program []byte) error {
-	_, err := a.do(ctx, wire.Request{Op: wire.OpPut, Path: path, Size: len(program), Sum: crc32.ChecksumIEEE(program)}, nil)
+	_, err := a.do(ctx, wire.Request{Op: wire.OpPut, Path: path, Size: len(program), Sum: wire.Sum(program)}, nil)
 	return wrap("put "+path, err)
 }
 

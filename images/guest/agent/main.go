@@ -13,6 +13,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
@@ -154,6 +155,9 @@ func confine() error {
 			return err
 		}
 	}
+	if err := hide(); err != nil {
+		return err
+	}
 	// The root is a tmpfs where the kernel has that, and open to everybody.
 	if err := os.Chmod("/", 0o755); err != nil {
 		return err
@@ -181,6 +185,36 @@ func confine() error {
 		}
 	}
 	return favour()
+}
+
+// programs is where those are that the host may start.
+const programs = "/bin"
+
+// hide keeps the programs of the host's from programs: among them are the labs'
+// own, which do what a student's is asked to. The one that is started is shown.
+func hide() error {
+	list, err := os.ReadDir(programs)
+	if err != nil {
+		return err
+	}
+	for _, e := range list {
+		if !e.Type().IsRegular() {
+			continue
+		}
+		if err := os.Chmod(filepath.Join(programs, e.Name()), 0o700); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// show lets everybody run a program that is to be started.
+func show(program string) error {
+	info, err := os.Lstat(program)
+	if err != nil || filepath.Dir(program) != programs || !info.Mode().IsRegular() {
+		return nil // exec will tell what is wrong with it
+	}
+	return os.Chmod(program, 0o755)
 }
 
 // favour puts the agent's threads before any program's: it has to answer, and to

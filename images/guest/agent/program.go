@@ -39,6 +39,9 @@ func (s *server) start(r wire.Request) (pid int, err error) {
 			return 0, err
 		}
 	}
+	if err := show(r.Path); err != nil {
+		return 0, err
+	}
 	argv := r.Args
 	if len(argv) == 0 {
 		argv = []string{path.Base(r.Path)}
