@@ -26,7 +26,8 @@ func (j Job) TryMoments(ctx context.Context, ram *os.File, moments []time.Durati
 		if err != nil {
 			return nil, err
 		}
-		wrong = append(wrong, j.tryOut(ctx, c, ram, state))
+		_, err = j.tryOut(ctx, c, saved{ram: ram, state: state})
+		wrong = append(wrong, err)
 		if err := m.VM.Cont(ctx); err != nil {
 			return nil, err
 		}

@@ -305,12 +305,14 @@ func (r *recording) run(ctx context.Context) (*Outcome, error) {
 func (j Job) start(ctx context.Context, m *Machine, bring []byte) (proc *guest.Process, err error) {
 	err = m.answered(ctx, func(ctx context.Context) (err error) {
 		path := "/bin/" + j.ProgramName
-		if bring != nil {
+		if bring != nil && !m.landed {
 			if err := m.Agent.Put(ctx, path, bring); err != nil {
 				return err
 			}
 		}
-		proc, err = m.Agent.Start(ctx, guest.Program{Path: path, Args: j.Plan.Argv(j.ProgramName), Writable: j.Plan.Writable})
+		proc, err = m.Agent.Start(ctx, guest.Program{
+			Path: path, Args: j.Plan.Argv(j.ProgramName), Landed: m.landed, Writable: j.Plan.Writable,
+		})
 		return err
 	})
 	return proc, err

@@ -27,6 +27,7 @@ type Machine struct {
 	kernel  string
 	stub    *rsp.Client                 // nil before it is needed
 	known   float64                     // slowness of the host, see Job.Slowness
+	landed  bool                        // its program has been written into it
 	stands  *place                      // where its program stands, nil for a guest that waits for one
 	discard func(context.Context) error // the snapshot it came from, nil for none
 }

@@ -37,7 +37,7 @@ var errStands = errors.New("the program stands at its first stop")
 // for it.
 func (j Job) prepared(ctx context.Context, c qemu.Config, bring []byte, console io.Writer) (*Machine, error) {
 	if j.Snapshots == nil || j.Cold || !j.Keep {
-		return j.machine(ctx, c, console)
+		return j.machine(ctx, c, bring, console)
 	}
 	m, err := j.atFirstStop(ctx, c, bring, console)
 	if err == nil || ctx.Err() != nil {
@@ -47,7 +47,7 @@ func (j Job) prepared(ctx context.Context, c qemu.Config, bring []byte, console 
 	if !errors.Is(err, errNoStop) {
 		j.stage(fmt.Sprintf("starting the program anew: %v", err))
 	}
-	return j.machine(ctx, c, console)
+	return j.machine(ctx, c, bring, console)
 }
 
 // atFirstStop starts the machine in which the program stands at its first stop,
@@ -128,7 +128,7 @@ func (j Job) makePlace(ctx context.Context, c qemu.Config, bring []byte, d *snap
 		return fmt.Errorf("copy the guest's memory: %w", err)
 	}
 	c.Again = true
-	m, err := j.restore(ctx, c, d.RAM, base.State, restoreLimit, d.Console)
+	m, err := j.restore(ctx, c, saved{d.RAM, base.State, landingOf(base.Note)}, bring, restoreLimit, d.Console)
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package harness
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -53,15 +54,15 @@ func (j Job) config() qemu.Config {
 }
 
 // machine starts the job's machine: from a snapshot, which is made when there is
-// none, or by booting it.
-func (j Job) machine(ctx context.Context, c qemu.Config, console io.Writer) (*Machine, error) {
+// none, or by booting it. bring is the program, unless the guest holds it.
+func (j Job) machine(ctx context.Context, c qemu.Config, bring []byte, console io.Writer) (*Machine, error) {
 	if j.Snapshots == nil || j.Cold {
 		j.stage(fmt.Sprintf("booting %s (%s)", j.Image.Release, j.Arch.Name))
 		return j.boot(ctx, func(ctx context.Context) (*Machine, error) {
 			return boot(ctx, c, j.Image.Release, asked(j.BootTimeout, bootLimit, j.slowness()), j.slowness(), console)
 		})
 	}
-	m, err := j.warm(ctx, c, console)
+	m, err := j.warm(ctx, c, bring, console)
 	var guestErr *GuestError
 	if err == nil || ctx.Err() != nil || errors.As(err, &guestErr) {
 		return m, err
@@ -69,7 +70,7 @@ func (j Job) machine(ctx context.Context, c qemu.Config, console io.Writer) (*Ma
 	// Whatever is wrong with the snapshots, the lab can be run without.
 	j.stage(fmt.Sprintf("booting instead of starting from a snapshot: %v", err))
 	j.Cold = true
-	return j.machine(ctx, c, console)
+	return j.machine(ctx, c, bring, console)
 }
 
 // boot counts a boot and how it ended.
@@ -121,7 +122,7 @@ func (m *Machine) unclean(console []string) error {
 }
 
 // warm starts the machine from its snapshot.
-func (j Job) warm(ctx context.Context, c qemu.Config, console io.Writer) (*Machine, error) {
+func (j Job) warm(ctx context.Context, c qemu.Config, bring []byte, console io.Writer) (*Machine, error) {
 	began := time.Now()
 	key, snap, err := j.obtain(ctx, c)
 	if err != nil {
@@ -132,11 +133,12 @@ func (j Job) warm(ctx context.Context, c qemu.Config, console io.Writer) (*Machi
 	if made := time.Since(began); made > snap.Boot {
 		began = time.Now()
 	}
-	m, err := j.restore(ctx, c, snap.RAM, snap.State, tryLimit, console)
+	saved := saved{snap.RAM, snap.State, landingOf(snap.Note)}
+	m, err := j.restore(ctx, c, saved, bring, tryLimit, console)
 	var late *LimitError
 	if errors.As(err, &late) && ctx.Err() == nil {
 		// The same snapshot lived when it was made: the host may be starved.
-		m, err = j.restore(ctx, c, snap.RAM, snap.State, restoreLimit, console)
+		m, err = j.restore(ctx, c, saved, bring, restoreLimit, console)
 	}
 	if err != nil {
 		if ctx.Err() == nil {
@@ -222,12 +224,12 @@ func (j Job) snapshotOnce(ctx context.Context, c qemu.Config, d *snapshot.Draft)
 		return err
 	}
 	defer m.Close()
-	var state []byte
+	saved := saved{ram: d.RAM}
 	for try := range saveTries {
-		if state, err = j.save(ctx, m, settle<<try); err != nil {
+		if saved.state, err = j.save(ctx, m, settle<<try); err != nil {
 			return err
 		}
-		if err = j.tryOut(ctx, c, d.RAM, state); err == nil || ctx.Err() != nil || isOops(err) {
+		if saved.landing, err = j.tryOut(ctx, c, saved); err == nil || ctx.Err() != nil || isOops(err) {
 			break
 		}
 		j.stage(fmt.Sprintf("the snapshot does not live (%v): another", err))
@@ -243,8 +245,11 @@ func (j Job) snapshotOnce(ctx context.Context, c qemu.Config, d *snapshot.Draft)
 		return err
 	}
 	d.Boot = m.Boot
-	if _, err = d.State.Write(state); err == nil {
+	if _, err = d.State.Write(saved.state); err == nil {
 		_, err = d.Console.Write(text.Bytes())
+	}
+	if err == nil {
+		err = json.NewEncoder(d.Note).Encode(saved.landing)
 	}
 	return err
 }
@@ -274,15 +279,27 @@ func (m *Machine) save(ctx context.Context) ([]byte, error) {
 	return state.Bytes(), err
 }
 
-// tryOut restores a snapshot once, to see its agent answer and its clock tick.
-func (j Job) tryOut(ctx context.Context, c qemu.Config, ram *os.File, state []byte) error {
-	m, err := j.restore(ctx, c, ram, state, tryLimit, io.Discard)
+// saved is a guest to be restored.
+type saved struct {
+	ram     *os.File
+	state   []byte
+	landing landing
+}
+
+// tryOut restores a snapshot once, to see its agent answer and its clock tick. It
+// returns where a program can be written to in it.
+func (j Job) tryOut(ctx context.Context, c qemu.Config, s saved) (landing, error) {
+	var l landing
+	m, err := j.restore(ctx, c, s, nil, tryLimit, io.Discard)
 	if err != nil {
-		return err
+		return l, err
 	}
 	defer m.Close()
 	var before, after int
 	err = m.answered(ctx, func(ctx context.Context) (err error) {
+		if l.Pages, err = m.Agent.Landing(ctx); err != nil {
+			return err
+		}
 		if before, err = m.ticks(ctx); err != nil {
 			return err
 		}
@@ -294,12 +311,12 @@ func (j Job) tryOut(ctx context.Context, c qemu.Config, ram *os.File, state []by
 		return nil
 	})
 	if err != nil {
-		return m.Explain(ctx, "try the snapshot", err)
+		return l, m.Explain(ctx, "try the snapshot", err)
 	}
 	if after <= before {
-		return &Error{Op: "try the snapshot", Err: errors.New("the guest's clock does not tick")}
+		return l, &Error{Op: "try the snapshot", Err: errors.New("the guest's clock does not tick")}
 	}
-	return nil
+	return l, nil
 }
 
 // ticks counts the guest's timer interrupts.
@@ -342,16 +359,21 @@ func (j Job) load(ctx context.Context, c qemu.Config, ram *os.File, state []byte
 	return m, nil
 }
 
-// restore starts a machine from a snapshot and opens a session with its agent.
-// The first bytes for the agent are there before the guest runs.
-func (j Job) restore(ctx context.Context, c qemu.Config, ram *os.File, state []byte, usual time.Duration, console io.Writer) (*Machine, error) {
+// restore starts a machine from a snapshot, with the program in it if it is to be
+// brought and there is room, and opens a session with its agent. The first bytes
+// for the agent are there before the guest runs.
+func (j Job) restore(ctx context.Context, c qemu.Config, s saved, bring []byte, usual time.Duration, console io.Writer) (*Machine, error) {
 	limit := stretched(usual, j.slowness())
-	m, err := j.load(ctx, c, ram, state, limit)
+	m, err := j.load(ctx, c, s.ram, s.state, limit)
 	if err != nil {
 		return nil, err
 	}
 	timed, cancel := context.WithTimeout(ctx, limit.of)
 	defer cancel()
+	if m.landed, err = m.land(timed, s.landing, bring); err != nil {
+		m.Close()
+		return nil, &Error{Op: "start from a snapshot", Err: err}
+	}
 	vm := m.VM
 	log := &keeper{log: console}
 	line := &firstWrite{Conn: vm.Console(), written: make(chan struct{})}

@@ -70,6 +70,16 @@ func TestWarmEqualsCold(t *testing.T) {
 				t.Errorf("%s differs -cold +warm:\n%s", name, diff)
 			}
 		}
+		// What is too large to be written into the guest is brought to it.
+		program, err := os.ReadFile(j.Program)
+		if err != nil {
+			t.Fatal(err)
+		}
+		j.Bring, j.Keep, j.Program = true, false, filepath.Join(t.TempDir(), j.ProgramName)
+		if err := os.WriteFile(j.Program, append(program, make([]byte, 5<<20)...), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		pass(t, j)
 		if made, _ := filepath.Glob(filepath.Join(j.Snapshots.Dir, "*", "ram")); len(made) != 2 {
 			t.Errorf("snapshots %v, want one of the guest and one of the program in it", made)
 		}

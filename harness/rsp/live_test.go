@@ -352,3 +352,28 @@ func TestLiveDetachRunning(t *testing.T) {
 		t.Errorf("%q, want %q", got, want)
 	}
 }
+
+// What is written to physical memory is read back, also where a write takes more
+// than one packet and what is beside it stays.
+func TestLiveWritePhysical(t *testing.T) {
+	for _, l := range loops {
+		t.Run(l.arch, func(t *testing.T) {
+			ctx := background(t)
+			c := attach(t, l.boot(t, "-S").conn, rsp.Options{})
+			at := uint64(0x20001)
+			if l.arch == "riscv64" {
+				at = 0x80400001
+			}
+			want := make([]byte, 300_000)
+			for i := range want[1 : len(want)-1] {
+				want[i+1] = byte(i*7 + i>>8)
+			}
+			must(t, c.WritePhysical(ctx, []rsp.Range{{Addr: at + 1, Buf: want[1:5000]}, {Addr: at + 5000, Buf: want[5000 : len(want)-1]}}))
+			got := make([]byte, len(want))
+			must(t, c.ReadMemory(ctx, at, got))
+			if !bytes.Equal(got, want) {
+				t.Error("what was written is not what is read")
+			}
+		})
+	}
+}

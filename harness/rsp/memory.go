@@ -3,6 +3,7 @@ package rsp
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 )
 
@@ -13,7 +14,7 @@ const maxRead = 0x800
 // socket buffer fills: 16 replies are 64 KiB.
 const maxBatch = 16
 
-// A Range is a piece of memory to read: as many bytes as Buf holds.
+// A Range is a piece of memory to read or write: as many bytes as Buf holds.
 type Range struct {
 	Addr uint64
 	Buf  []byte
@@ -76,4 +77,40 @@ func (c *Client) readPieces(ctx context.Context, op string, reqs []*request, pie
 		}
 	}
 	return nil
+}
+
+// maxWrites bounds the M packets written at once.
+const maxWrites = 64
+
+// WritePhysical fills the guest's physical memory, which no page table and no
+// breakpoint stands between (Qqemu.PhyMemMode in QEMU's gdbstub).
+func (c *Client) WritePhysical(ctx context.Context, ranges []Range) error {
+	const op = "write physical memory"
+	if err := c.takeHalted(ctx); err != nil {
+		return opError(op, "", err)
+	}
+	defer c.give()
+	c.cached = nil
+	most := (c.packetSize - len("Mffffffffffffffff,ffff:")) / 2
+	reqs := []*request{ask("Qqemu.PhyMemMode:1")}
+	flush := func() error {
+		err := c.exchange(ctx, reqs...)
+		for i := 0; i < len(reqs) && err == nil; i++ {
+			err = okError(reqs[i].reply)
+		}
+		reqs = reqs[:0]
+		return opError(op, "", err)
+	}
+	var err error
+	for _, r := range ranges {
+		for done := 0; done < len(r.Buf) && err == nil; done += most {
+			piece := r.Buf[done:min(done+most, len(r.Buf))]
+			reqs = append(reqs, ask(fmt.Sprintf("M%x,%x:%x", r.Addr+uint64(done), len(piece), piece)))
+			if len(reqs) == maxWrites {
+				err = flush()
+			}
+		}
+	}
+	reqs = append(reqs, ask("Qqemu.PhyMemMode:0"))
+	return errors.Join(err, flush())
 }

@@ -16,6 +16,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
+	"strings"
 	"sync"
 
 	"kernellab/images/guest/wire"
@@ -140,6 +142,32 @@ func (a *Agent) ReadFile(ctx context.Context, path string) ([]byte, error) {
 	}
 	return b, nil
 }
+
+// Landing returns the physical addresses of the pages, of [PageSize] bytes, that a
+// program can be written to while a copy of the guest stands still, in order; see
+// Program.Landed. There are none where the kernel does not tell.
+func (a *Agent) Landing(ctx context.Context) ([]uint64, error) {
+	text, err := a.ReadFile(ctx, wire.LandingMap)
+	var refused *AgentError
+	if errors.As(err, &refused) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var pages []uint64
+	for line := range strings.Lines(string(text)) {
+		addr, err := strconv.ParseUint(strings.TrimSpace(line), 0, 64)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", wire.LandingMap, err)
+		}
+		pages = append(pages, addr)
+	}
+	return pages, nil
+}
+
+// PageSize is that of the guest's kernel.
+const PageSize = 4096
 
 // Put makes an executable file in the guest of the first bytes of its parcel, the
 // memory of a device that the host filled before the machine started: program is

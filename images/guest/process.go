@@ -20,6 +20,9 @@ type Program struct {
 	// Keep bounds the output that is kept, in bytes: 256 KiB when zero, 4
 	// MiB at most. The rest is counted.
 	Keep int
+	// Landed says that the program is what the host has written where
+	// Agent.Landing tells, not what stands at Path.
+	Landed bool
 	// Writable are files below /sys that the program may write to,
 	// though only root could: a switch of the kernel that a lab is about.
 	Writable []string
@@ -102,7 +105,7 @@ func (a *Agent) Start(ctx context.Context, p Program) (*Process, error) {
 	if env == nil {
 		env = []string{"PATH=/bin:/bbin", "HOME=/tmp"}
 	}
-	r, err := a.do(ctx, wire.Request{Op: wire.OpStart, Path: p.Path, Args: p.Args, Env: env, Keep: p.Keep, Writable: p.Writable}, nil)
+	r, err := a.do(ctx, wire.Request{Op: wire.OpStart, Path: p.Path, Args: p.Args, Env: env, Keep: p.Keep, Landed: p.Landed, Writable: p.Writable}, nil)
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", p.Path, err)
 	}

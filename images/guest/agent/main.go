@@ -77,6 +77,9 @@ func boot() error {
 		Deliver: s.deliver,
 		Tries:   60, // some minutes of the guest's clock, which stands still while it is stopped
 	})
+	if err := makeLanding(); err != nil {
+		return fmt.Errorf("make the landing: %w", err)
+	}
 	go s.reap()
 	// Made now, it is in the snapshot that runs start from: making it is a third
 	// of what a run would have to do before its program begins.

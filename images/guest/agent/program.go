@@ -39,6 +39,11 @@ func (s *server) start(r wire.Request) (pid int, err error) {
 			return 0, err
 		}
 	}
+	if r.Landed {
+		if err := os.Rename(landing, r.Path); err != nil {
+			return 0, err
+		}
+	}
 	if err := show(r.Path); err != nil {
 		return 0, err
 	}

@@ -36,6 +36,8 @@ type Request struct {
 	Keep int      `json:"keep,omitempty"` // start: bytes of output kept
 	Size int      `json:"size,omitempty"` // put: bytes of the parcel
 	Sum  uint32   `json:"sum,omitempty"`  // put: theirs, see [Sum]
+	// Landed says that the host has filled the landing with the program (start).
+	Landed bool `json:"landed,omitempty"`
 	// Writable are files below /sys that everybody may write to from
 	// now on (start).
 	Writable []string `json:"writable,omitempty"`
@@ -81,6 +83,15 @@ const summed = 4 << 10
 func Sum(program []byte) uint32 {
 	return crc32.ChecksumIEEE(program[:min(len(program), summed)])
 }
+
+// The landing is a file of the guest's of LandingSize bytes for a program that the
+// host writes into the memory of a copy of the guest. LandingMap is a file that
+// only root can read, with a line for each of its pages: the physical address, in
+// hexadecimal. A kernel that does not tell has no such file.
+const (
+	LandingSize = 4 << 20
+	LandingMap  = "/landing"
+)
 
 // ErrMessage is returned for a message that cannot be read.
 var ErrMessage = errors.New("malformed message")
