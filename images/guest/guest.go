@@ -284,11 +284,7 @@ func (a *Agent) send(ctx context.Context, r wire.Request) (*call, error) {
 	r.ID, c.id = a.nextID, a.nextID
 	a.calls[c.id] = c
 	a.mu.Unlock()
-	msg, err := wire.Join(r, nil)
-	if err == nil {
-		err = a.cause(ctx, a.link.Send(ctx, msg))
-	}
-	if err != nil {
+	if err := a.cause(ctx, a.link.Send(ctx, wire.Join(&r, nil))); err != nil {
 		a.forget(c)
 		return nil, err
 	}

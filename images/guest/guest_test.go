@@ -46,10 +46,7 @@ func newFake(t *testing.T, answer func(wire.Request) []wire.Reply) (net.Conn, *f
 				if reply.Exit != nil {
 					blob = []byte("outerr")
 				}
-				m, err := wire.Join(reply, blob)
-				if err == nil {
-					err = f.link.Send(context.Background(), m)
-				}
+				err := f.link.Send(context.Background(), wire.Join(&reply, blob))
 				if err != nil && !errors.Is(err, wire.ErrClosed) {
 					t.Errorf("reply: %v", err)
 				}
@@ -314,12 +311,10 @@ func TestSessionGoesOn(t *testing.T) {
 			if r.Op == wire.OpGo {
 				reply.More = true
 			}
-			m, _ := wire.Join(reply, nil)
-			link.Send(context.Background(), m)
+			link.Send(context.Background(), wire.Join(&reply, nil))
 			if r.Op == wire.OpGo {
 				<-end
-				m, _ := wire.Join(wire.Reply{ID: r.ID, Exit: &wire.Exit{Code: 4}}, nil)
-				link.Send(context.Background(), m)
+				link.Send(context.Background(), wire.Join(&wire.Reply{ID: r.ID, Exit: &wire.Exit{Code: 4}}, nil))
 			}
 		}()
 	}})

@@ -102,11 +102,7 @@ func (s *server) run(r wire.Request) error {
 
 func (s *server) send(r wire.Reply, blob []byte) {
 	blob, r.Flate = wire.Pack(blob)
-	msg, err := wire.Join(r, blob)
-	if err == nil {
-		err = s.link.Send(context.Background(), msg)
-	}
-	if err != nil {
+	if err := s.link.Send(context.Background(), wire.Join(&r, blob)); err != nil {
 		select {
 		case s.broken <- err:
 		default:

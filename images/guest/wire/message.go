@@ -3,8 +3,6 @@ package wire
 import (
 	"bytes"
 	"compress/flate"
-	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -27,51 +25,51 @@ const (
 
 // Request is the host's message.
 type Request struct {
-	ID   uint64   `json:"id"`
-	Op   Op       `json:"op"`
-	PID  int      `json:"pid,omitempty"`  // go, wait, kill
-	Path string   `json:"path,omitempty"` // start, read, put
-	Args []string `json:"args,omitempty"` // start: argv, the name included
-	Env  []string `json:"env,omitempty"`  // start
-	Keep int      `json:"keep,omitempty"` // start: bytes of output kept
-	Size int      `json:"size,omitempty"` // put: bytes of the parcel
-	Sum  uint32   `json:"sum,omitempty"`  // put: theirs, see [Sum]
+	ID   uint64
+	Op   Op
+	PID  int      // go, wait, kill
+	Path string   // start, read, put
+	Args []string // start: argv, the name included
+	Env  []string // start
+	Keep int      // start: bytes of output kept
+	Size int      // put: bytes of the parcel
+	Sum  uint32   // put: theirs, see [Sum]
 	// Landed says that the host has filled the landing with the program (start).
-	Landed bool `json:"landed,omitempty"`
+	Landed bool
 	// Writable are files below /sys that everybody may write to from
 	// now on (start).
-	Writable []string `json:"writable,omitempty"`
+	Writable []string
 }
 
 // Reply is the guest's answer to the request of the same ID. Its blob is the
 // output of an ended program, or a piece of a file.
 type Reply struct {
-	ID    uint64 `json:"id"`
-	Error string `json:"error,omitempty"`
-	PID   int    `json:"pid,omitempty"`
-	More  bool   `json:"more,omitempty"`  // another piece follows
-	Flate bool   `json:"flate,omitempty"` // the blob is packed, see [Pack]
-	Exit  *Exit  `json:"exit,omitempty"`
+	ID    uint64
+	Error string
+	PID   int
+	More  bool // another piece follows
+	Flate bool // the blob is packed, see [Pack]
+	Exit  *Exit
 }
 
 // Exit is how a program ended.
 type Exit struct {
-	Code      int     `json:"code"`   // -1 when a signal ended it
-	Signal    int     `json:"signal"` // 0 when it exited
-	Core      bool    `json:"core,omitempty"`
-	ExecError string  `json:"exec_error,omitempty"`
-	UserUS    int64   `json:"user_us"`
-	SystemUS  int64   `json:"system_us"`
-	Dropped   int64   `json:"dropped,omitempty"`  // bytes of output not kept
-	Leftover  int     `json:"leftover,omitempty"` // processes alive when it ended
-	Killed    int     `json:"killed,omitempty"`   // of those, the ones that had to be killed
-	Pieces    []Piece `json:"pieces,omitempty"`   // how the blob divides
+	Code      int // -1 when a signal ended it
+	Signal    int // 0 when it exited
+	Core      bool
+	ExecError string
+	UserUS    int64
+	SystemUS  int64
+	Dropped   int64   // bytes of output not kept
+	Leftover  int     // processes alive when it ended
+	Killed    int     // of those, the ones that had to be killed
+	Pieces    []Piece // how the blob divides
 }
 
 // Piece is a run of output of one stream.
 type Piece struct {
-	Stream int `json:"s"` // 1 standard output, 2 standard error
-	Len    int `json:"n"`
+	Stream int // 1 standard output, 2 standard error
+	Len    int
 }
 
 // summed is how much of a program Sum reads: its header and, of most linkers, what
@@ -95,35 +93,6 @@ const (
 
 // ErrMessage is returned for a message that cannot be read.
 var ErrMessage = errors.New("malformed message")
-
-// Join makes a message from a header and a blob: the header's length in four
-// bytes, big endian, the header in JSON, the blob as it is.
-func Join(header any, blob []byte) ([]byte, error) {
-	h, err := json.Marshal(header)
-	if err != nil {
-		return nil, fmt.Errorf("encode message: %w", err)
-	}
-	msg := make([]byte, 4, 4+len(h)+len(blob))
-	binary.BigEndian.PutUint32(msg, uint32(len(h)))
-	msg = append(msg, h...)
-	return append(msg, blob...), nil
-}
-
-// Split is the reverse of [Join]. The blob is part of msg.
-func Split(msg []byte, header any) (blob []byte, err error) {
-	if len(msg) < 4 {
-		return nil, fmt.Errorf("%w: %d bytes, want at least 4", ErrMessage, len(msg))
-	}
-	n := binary.BigEndian.Uint32(msg)
-	msg = msg[4:]
-	if uint64(n) > uint64(len(msg)) {
-		return nil, fmt.Errorf("%w: header of %d bytes in %d", ErrMessage, n, len(msg))
-	}
-	if err := json.Unmarshal(msg[:n], header); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrMessage, err)
-	}
-	return msg[n:], nil
-}
 
 // packMin is the size from which packing a blob is worth the guest's time: an
 // emulated serial line carries some 300 KB a second.

@@ -162,8 +162,7 @@ func FuzzOpen(f *testing.F) {
 }
 
 func FuzzSplit(f *testing.F) {
-	msg, _ := Join(Reply{ID: 1, Exit: &Exit{Code: 3, Pieces: []Piece{{1, 2}}}}, []byte("ab"))
-	f.Add(msg)
+	f.Add(Join(&Reply{ID: 1, Exit: &Exit{Code: 3, Pieces: []Piece{{1, 2}}}}, []byte("ab")))
 	f.Add([]byte{0, 0, 0, 9, '{'})
 	f.Fuzz(func(t *testing.T, in []byte) {
 		var r Reply
@@ -175,7 +174,49 @@ func FuzzSplit(f *testing.F) {
 			return
 		}
 		Unpack(blob)
+		var again Reply
+		if _, err := Split(Join(&r, blob), &again); err != nil {
+			t.Errorf("%+v does not come back: %v", r, err)
+		}
+		if diff := cmp.Diff(r, again); diff != "" {
+			t.Errorf("-sent +got\n%s", diff)
+		}
 	})
+}
+
+// TestHeaders sends headers with every field set, and with none.
+func TestHeaders(t *testing.T) {
+	requests := []Request{{}, {
+		ID: 1 << 40, Op: OpStart, PID: -1, Path: "/bin/ü\x00", Args: []string{"a", ""}, Env: []string{"A=b"},
+		Keep: 7, Size: 1 << 30, Sum: 1<<32 - 1, Landed: true, Writable: []string{"/sys/x"},
+	}}
+	for _, want := range requests {
+		var got Request
+		blob, err := Split(Join(&want, []byte("blob")), &got)
+		if diff := cmp.Diff(want, got); err != nil || diff != "" || string(blob) != "blob" {
+			t.Errorf("%v, blob %q, -sent +got\n%s", err, blob, diff)
+		}
+	}
+	replies := []Reply{{}, {
+		ID: 2, Error: "no", PID: 83, More: true, Flate: true,
+		Exit: &Exit{Code: -1, Signal: 9, Core: true, ExecError: "e", UserUS: 1, SystemUS: 2, Dropped: 1 << 40, Leftover: 3, Killed: 4, Pieces: []Piece{{1, 5}, {2, 0}}},
+	}}
+	for _, want := range replies {
+		msg := Join(&want, nil)
+		var got Reply
+		if _, err := Split(msg, &got); err != nil {
+			t.Error(err)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("-sent +got\n%s", diff)
+		}
+		for n := range len(msg) - 4 { // its length is right, and it is cut short
+			cut := append([]byte{0, 0, 0, byte(n)}, msg[4:4+n]...)
+			if _, err := Split(cut, new(Reply)); !errors.Is(err, ErrMessage) {
+				t.Errorf("%d of %d bytes: %v, want ErrMessage", n, len(msg)-4, err)
+			}
+		}
+	}
 }
 
 func TestPack(t *testing.T) {
