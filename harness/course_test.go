@@ -1,6 +1,7 @@
 package harness_test
 
 import (
+	"cmp"
 	"errors"
 	"io/fs"
 	"maps"
@@ -41,7 +42,12 @@ func newCourse(t *testing.T, a arch.Arch, k images.Kernel) *course {
 	return &course{a, k, &snapshot.Store{Dir: t.TempDir()}, initrd}
 }
 
-// run runs a lab with a program, which is brought to the booted guest.
+// plenty is the limit of a program that is to end by itself: these tests share the
+// processors with all the others, which no limit knows of.
+const plenty = time.Minute
+
+// run runs a lab with a program, which is brought to the booted guest. A limit of 0
+// is plenty.
 func (c *course) run(t *testing.T, l labs.Lab, program fs.FS, limit time.Duration) *harness.Outcome {
 	t.Helper()
 	cache := &images.Cache{}
@@ -52,7 +58,7 @@ func (c *course) run(t *testing.T, l labs.Lab, program fs.FS, limit time.Duratio
 	out, err := harness.Run(t.Context(), harness.Job{
 		Lab: l.Name, Arch: c.arch, Image: openKernel(t, c.kernel), Kernel: c.kernel.Path, Initrd: c.initrd,
 		Program: binary, ProgramName: l.Name, Plan: l.Plan(c.arch.Name), Rules: l.Rules(c.arch.Name), Out: outDir(t),
-		Bring: true, Snapshots: c.store, Timeout: limit,
+		Bring: true, Snapshots: c.store, Timeout: cmp.Or(limit, plenty),
 	})
 	if err != nil {
 		t.Fatalf("run: %v\n%s", err, strings.Join(harness.Console(err), "\n"))

@@ -25,8 +25,8 @@ const (
 // What a machine's start takes on a host of the usual speed, at most.
 const (
 	usualBoot    = 6 * time.Second
-	usualRestore = 400 * time.Millisecond
-	usualPlace   = 150 * time.Millisecond // where no agent has to answer
+	usualRestore = 250 * time.Millisecond
+	usualPlace   = 100 * time.Millisecond // where no agent has to answer
 )
 
 // maxSlowness bounds by how much limits grow.

@@ -4,7 +4,6 @@ package main
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"time"
@@ -44,15 +43,24 @@ func turn(to string) {
 
 // find says who the parent of the process of that name is.
 func find(name string) string {
-	files, _ := filepath.Glob("/proc/[0-9]*/status")
-	for _, f := range files {
-		status, _ := os.ReadFile(f) // a process may have ended meanwhile
-		if field(status, "Name") == name {
-			parent, _ := os.ReadFile("/proc/" + field(status, "PPid") + "/comm")
-			return "a child of " + strings.TrimSpace(string(parent))
+	processes, _ := os.ReadDir("/proc")
+	for _, p := range processes {
+		// A process may have ended meanwhile, and much of this is no process.
+		if comm(p.Name()) == name {
+			status, _ := os.ReadFile("/proc/" + p.Name() + "/status")
+			return "a child of " + comm(field(status, "PPid"))
 		}
 	}
 	return none
+}
+
+// comm returns the name of a process, "" when there is none.
+func comm(pid string) string {
+	if pid == "" || pid[0] < '0' || pid[0] > '9' {
+		return ""
+	}
+	name, _ := os.ReadFile("/proc/" + pid + "/comm")
+	return strings.TrimSpace(string(name))
 }
 
 // field returns a line of a status file.
