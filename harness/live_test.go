@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -317,6 +318,40 @@ func TestCancelLeavesNothing(t *testing.T) {
 					t.Errorf("QEMU %d is still there after Run returned: %v", vm.PID(), err)
 				}
 			})
+		}
+	})
+}
+
+// Calls that agree in every register are told apart, also where a breakpoint has to
+// be left by a step: of a system call's arguments none is in a register.
+func TestEqualCalls(t *testing.T) {
+	const calls, program = 8, `package main
+
+import "syscall"
+
+func main() {
+	for range 8 {
+		syscall.RawSyscall6(syscall.SYS_CLONE, syscall.CLONE_THREAD, 0, 0, 0, 0, 0) // EINVAL
+	}
+}
+`
+	eachArch(t, func(t *testing.T, a arch.Arch, k images.Kernel) {
+		a.Nops = nil
+		a.QEMU.Append += " randomize_kstack_offset=off"
+		j := job(t, a, k, fstest.MapFS{"main.go": {Data: []byte(program)}})
+		seen := 0
+		j.Event = func(e trace.Event) {
+			for _, arg := range e.Args {
+				if e.Point == "sys_clone" && arg.Name == "clone_flags" && arg.Value == syscall.CLONE_THREAD {
+					seen++
+				}
+			}
+		}
+		if _, err := harness.Run(t.Context(), j); err != nil {
+			t.Fatalf("run: %v\n%s", err, strings.Join(harness.Console(err), "\n"))
+		}
+		if seen != calls {
+			t.Errorf("%d calls seen, want %d", seen, calls)
 		}
 	})
 }

@@ -61,9 +61,9 @@ type driver struct {
 	rounds []*round
 	last   map[string]uint64 // registers at the stop before
 
-	stepped bool // the last breakpoint was left by a step
-	roles   []string
-	tasks   []*condition // of the plan's, in its order
+	cut   bool // an exception cut the step short that was to leave the last breakpoint
+	roles []string
+	tasks []*condition // of the plan's, in its order
 }
 
 // round is one call of the program that the lab is about.
@@ -165,12 +165,13 @@ func (d *driver) next(ctx, waiting context.Context) (rsp.Stop, error) {
 	if err != nil {
 		return rsp.Stop{}, fmt.Errorf("move over the breakpoint at %s: %w", d.where(d.at), err)
 	}
-	d.stepped = d.breaks(d.at) && !moved
-	if d.stepped {
+	d.cut = false
+	if d.breaks(d.at) && !moved {
 		stop, err := d.Stub.Step(ctx, "")
 		if err != nil {
 			return stop, fmt.Errorf("step off the breakpoint at %s: %w", d.where(d.at), err)
 		}
+		d.cut = stop.PC == d.at || !d.sameFunction(stop.PC, d.at)
 		if d.breaks(stop.PC) {
 			return stop, nil
 		}
@@ -183,6 +184,13 @@ func (d *driver) next(ctx, waiting context.Context) (rsp.Stop, error) {
 		return stop, fmt.Errorf("wait for a stop: %w", err)
 	}
 	return stop, nil
+}
+
+// sameFunction reports whether two addresses are in one function of the kernel.
+func (d *driver) sameFunction(a, b uint64) bool {
+	f, _, ok := d.Image.Symbols.At(a)
+	g, _, also := d.Image.Symbols.At(b)
+	return ok && also && f.Addr == g.Addr
 }
 
 // overNop moves the PC past an instruction that does nothing. That is what
@@ -223,10 +231,10 @@ func (d *driver) stopped(ctx context.Context, stop rsp.Stop) error {
 		return &StrayStopError{PC: pc, Signal: stop.Signal, Where: d.where(pc)}
 	}
 	// An exception taken in the step over the breakpoint comes back to it with
-	// every register as it was: this is the same stop. Without a step it is not:
-	// two calls of one task may well agree in every register, as system calls
-	// have their arguments in memory.
-	if d.stepped && maps.Equal(regs, d.last) {
+	// every register as it was: this is the same stop. After a step that ran its
+	// instruction it is not: two calls of one task may well agree in every
+	// register, as system calls have their arguments in memory.
+	if d.cut && maps.Equal(regs, d.last) {
 		return nil
 	}
 	d.last = regs
