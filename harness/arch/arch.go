@@ -145,7 +145,9 @@ var x86_64 = Arch{
 	},
 	Nops: [][]byte{
 		{0x0f, 0x1f, 0x44, 0x00, 0x00}, // nopl 0(%rax,%rax), arch/x86/include/asm/nops.h
+		{0x66, 0x66, 0x66, 0x66, 0x90}, // the same of 5.10 on an AMD K8, which qemu64 is
 		{0xf3, 0x0f, 0x1e, 0xfa},       // endbr64, a nop without indirect branch tracking
+		{0x0f, 0x1f, 0x40, 0xd6},       // nopl -42(%rax): an endbr64 that was sealed
 	},
 	Registers: Registers{
 		PC: "rip", SP: "rsp", Return: "rax",
