@@ -126,7 +126,7 @@ func (s *Symbols) functionStarts() []uint64 {
 func (s *Symbols) findStarts() []uint64 {
 	var starts []uint64
 	for i := range s.Len() {
-		if t := s.types[i]; (t == 't' || t == 'T') && !isPadding(s.name(i)) {
+		if isText(s.types[i]) && !isPadding(s.name(i)) {
 			starts = append(starts, s.addrs[i])
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/go-delve/delve/pkg/dwarf/frame"
+	"github.com/go-delve/delve/pkg/dwarf/regnum"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -50,6 +51,40 @@ func TestFramesOfOneFunction(t *testing.T) {
 		}
 		if tried < 500 {
 			t.Errorf("only %d addresses had an entry", tried)
+		}
+	})
+}
+
+// A function begins with no frame of its own and its return address in ra, weak ones
+// as well: what is known of the function before it must not go on into it.
+func TestFunctionsBeginAnew(t *testing.T) {
+	eachKernel(t, func(t *testing.T, im *Image) {
+		if im.Arch != "riscv64" {
+			return // the others say themselves what their frames are
+		}
+		tried := map[byte]int{}
+		for i := range im.Symbols.Len() {
+			sym := im.Symbols.symbol(i)
+			if sym.Type != 'W' && i%31 != 0 {
+				continue // some of those there are very many of
+			}
+			fde, err := im.frameAt(sym.Addr)
+			if !sym.IsText() || err != nil || fde.CIE.Augmentation != "" {
+				continue
+			}
+			ctx, err := fde.EstablishFrame(sym.Addr)
+			if err != nil {
+				t.Fatalf("%s: %v", sym.Name, err)
+			}
+			if rule, saved := ctx.Regs[regnum.RISCV64_LR]; saved && rule.Rule == frame.RuleUndefined {
+				continue // it has no caller
+			} else if saved || ctx.CFA.Reg != regnum.RISCV64_SP || ctx.CFA.Offset != 0 {
+				t.Errorf("%s (%c): CFA %+v, registers %+v at its first instruction, want sp and none saved", sym.Name, sym.Type, ctx.CFA, ctx.Regs)
+			}
+			tried[sym.Type]++
+		}
+		if tried['W'] < 50 || tried['t'] < 500 || tried['T'] < 500 {
+			t.Errorf("functions tried by letter: %v, want many of each", tried)
 		}
 	})
 }

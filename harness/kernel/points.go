@@ -340,7 +340,7 @@ func stripSuffix(name string) string {
 func (s *Symbols) functions(name string) []Symbol {
 	var found []Symbol
 	for _, sym := range s.Named(name) {
-		if sym.Type == 't' || sym.Type == 'T' {
+		if sym.IsText() {
 			found = append(found, sym)
 		}
 	}
@@ -351,7 +351,7 @@ func (s *Symbols) functions(name string) []Symbol {
 		if !strings.HasPrefix(sym.Name, name+".") {
 			break
 		}
-		if (sym.Type == 't' || sym.Type == 'T') && stripSuffix(sym.Name) == name {
+		if sym.IsText() && stripSuffix(sym.Name) == name {
 			found = append(found, sym)
 		}
 	}

@@ -16,10 +16,11 @@ type Symbol struct {
 	Type byte   // the letter /proc/kallsyms shows: upper case is global
 }
 
-// IsText reports whether the symbol is code.
-func (s Symbol) IsText() bool {
-	return s.Type == 't' || s.Type == 'T' || s.Type == 'w' || s.Type == 'W'
-}
+// IsText reports whether the symbol is code. A weak one is, too: weak data has a
+// letter of its own.
+func (s Symbol) IsText() bool { return isText(s.Type) }
+
+func isText(letter byte) bool { return strings.IndexByte("tTwW", letter) >= 0 }
 
 // Symbols is the kernel's symbol table. It is safe for concurrent use.
 type Symbols struct {

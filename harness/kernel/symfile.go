@@ -124,7 +124,7 @@ func (f *elfFile) symbols() {
 		f.strtab.WriteByte(0)
 		bind, kind := elf.STB_LOCAL, elf.STT_NOTYPE
 		switch t := s.types[i]; {
-		case t == 'T' || t == 't':
+		case isText(t):
 			kind = elf.STT_FUNC
 		case strings.IndexByte("dDbBrRvV", t) >= 0:
 			kind = elf.STT_OBJECT
