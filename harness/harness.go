@@ -370,14 +370,7 @@ func (r *recording) program(ctx context.Context) (trace.Exit, error) {
 	limit := asked(r.Timeout, programLimit, r.m.slowness())
 	timed, cancel := context.WithTimeout(ctx, limit.of)
 	defer cancel()
-	var err error
-	if r.m.stands == nil {
-		err = r.proc.Go(timed)
-	}
-	var exit guest.Exit
-	if err == nil {
-		exit, err = r.proc.Wait(timed)
-	}
+	exit, err := r.proc.Run(timed)
 	if err == nil {
 		return exitEvent(exit), nil
 	}

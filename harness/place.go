@@ -174,10 +174,7 @@ func (j Job) advance(ctx context.Context, m *Machine, bring []byte, note io.Writ
 			return nil
 		},
 		Run: func(ctx context.Context) error {
-			if err := proc.Go(ctx); err != nil {
-				return err
-			}
-			_, err := proc.Wait(ctx)
+			_, err := proc.Run(ctx)
 			return err
 		},
 	})

@@ -29,8 +29,8 @@ func (j Job) Start(ctx context.Context, console io.Writer) (*Machine, error) {
 	return j.prepared(ctx, j.config(), nil, console)
 }
 
-// Begin makes the program's process in the job's machine, unless it has it: it is
-// to be let go, or stands at its first stop.
+// Begin returns the program's process in the job's machine, which is made unless it
+// stands at its first stop there.
 func (j Job) Begin(ctx context.Context, m *Machine) (proc *guest.Process, stands bool, err error) {
 	if m.stands != nil {
 		return m.stands.proc, true, nil

@@ -232,13 +232,8 @@ func (a *app) lookOnce(ctx context.Context, f lookFlags, l labs.Lab, t target, p
 	err = probe.Drive(timed, probe.Config{
 		Stub: stub, Stands: stands, Image: t.image, Arch: t.arch, Plan: job.Plan, TGID: proc.PID,
 		Began: time.Now(), Emit: func(trace.Event) error { return nil },
-		Run: func(ctx context.Context) (err error) {
-			if !stands {
-				err = proc.Go(ctx)
-			}
-			if err == nil {
-				_, err = proc.Wait(ctx)
-			}
+		Run: func(ctx context.Context) error {
+			_, err := proc.Run(ctx)
 			return err
 		},
 		Look: func(ctx context.Context, e trace.Event, v *task.View) (bool, error) {

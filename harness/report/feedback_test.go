@@ -34,7 +34,7 @@ func submissions(t testing.TB) map[string]grade.Document {
 	}
 	never := tracetest.Fork("x86_64")
 	tracetest.Drop(never, tracetest.Points()...)
-	tracetest.SetExit(never, trace.Exit{Code: 1, Output: "fork: function not implemented\n"})
+	tracetest.SetExit(never, trace.Exit{Code: 1, Output: "fork: resource temporarily unavailable\n"})
 	missing := tracetest.Fork("x86_64")
 	tracetest.Drop(missing, "dup_task_struct")
 	value := tracetest.Fork("x86_64")

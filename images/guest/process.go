@@ -112,9 +112,13 @@ func (a *Agent) Start(ctx context.Context, p Program) (*Process, error) {
 	return &Process{PID: r.PID, a: a}, nil
 }
 
-// Go lets the process exec its program, once. The agent answers before it does,
-// so Go returns even if the program's first instruction stops the guest.
+// Go lets the process exec its program, unless it has been let go. The agent
+// answers before it does, so Go returns even if the program's first instruction
+// stops the guest.
 func (p *Process) Go(ctx context.Context) error {
+	if p.ended != nil {
+		return nil
+	}
 	c, err := p.a.send(ctx, wire.Request{Op: wire.OpGo, PID: p.PID})
 	if err != nil {
 		return p.wrap("let go", err)
@@ -165,6 +169,14 @@ func exitOf(r reply, err error) (Exit, error) {
 		return Exit{}, fmt.Errorf("%w: no exit in the reply", wire.ErrMessage)
 	}
 	return exitFrom(*r.Exit, r.blob)
+}
+
+// Run lets the process go and returns how it ended.
+func (p *Process) Run(ctx context.Context) (Exit, error) {
+	if err := p.Go(ctx); err != nil {
+		return Exit{}, err
+	}
+	return p.Wait(ctx)
 }
 
 // Session is what goes on with the run of a program in a copy of its guest. It
