@@ -336,7 +336,7 @@ func main() {
 }
 `
 	eachArch(t, func(t *testing.T, a arch.Arch, k images.Kernel) {
-		a.Nops = nil
+		a.Nops, a.AddPC = nil, arch.AddPC{}
 		a.QEMU.Append += " randomize_kstack_offset=off"
 		j := job(t, a, k, fstest.MapFS{"main.go": {Data: []byte(program)}})
 		seen := 0

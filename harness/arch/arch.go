@@ -8,6 +8,8 @@
 package arch
 
 import (
+	"bytes"
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"strings"
@@ -25,6 +27,8 @@ type Arch struct {
 	// Nops are instructions that do nothing but move the PC on. Most functions
 	// of a kernel begin with one, where ftrace may put a call.
 	Nops [][]byte
+	// AddPC is another that they begin with there.
+	AddPC AddPC
 
 	Registers Registers
 	Syscall   Syscall
@@ -33,6 +37,31 @@ type Arch struct {
 	Switch    Switch
 	Paging    Paging
 	Memory    Memory
+}
+
+// AddPC is an instruction of four bytes that does nothing but set a register to its
+// own address plus the upper 20 bits of its word, which are signed.
+type AddPC struct {
+	Register string // "" where there is none
+	Low      uint32 // the lower 12 bits of its word
+}
+
+// Skip returns the registers that the instruction at pc would change, the PC among
+// them, if it is one of Nops or AddPC; nil for any other.
+func (a Arch) Skip(pc uint64, code []byte) map[string]uint64 {
+	for _, nop := range a.Nops {
+		if bytes.HasPrefix(code, nop) {
+			return map[string]uint64{a.Registers.PC: pc + uint64(len(nop))}
+		}
+	}
+	if a.AddPC.Register == "" || len(code) < 4 {
+		return nil
+	}
+	if word := binary.LittleEndian.Uint32(code); word&0xfff == a.AddPC.Low {
+		upper := int64(int32(word &^ 0xfff))
+		return map[string]uint64{a.Registers.PC: pc + 4, a.AddPC.Register: pc + uint64(upper)}
+	}
+	return nil
 }
 
 // QEMU is how a machine of this architecture is started.
@@ -203,6 +232,7 @@ var riscv64 = Arch{
 		{0x13, 0x00, 0x00, 0x00}, // nop
 		{0x01, 0x00},             // c.nop
 	},
+	AddPC: AddPC{Register: "t0", Low: 0x297}, // auipc t0, of which ftrace makes a call: arch/riscv/kernel/ftrace.c
 	Registers: Registers{
 		PC: "pc", SP: "sp", Return: "a0", Link: "ra",
 		Args: []string{"a0", "a1", "a2", "a3", "a4", "a5", "a6", "a7"},

@@ -1,7 +1,6 @@
 package probe
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -54,10 +53,10 @@ type driver struct {
 	Config
 	reader *task.Reader
 	points []*point
-	armed  map[uint64][]*point // by address, in the plan's order
-	awaits []await             // calls whose return is a point
-	at     uint64              // where the guest stands, 0 before its first stop
-	nops   map[uint64]uint64   // sizes of the nops at points, 0 for other instructions
+	armed  map[uint64][]*point          // by address, in the plan's order
+	awaits []await                      // calls whose return is a point
+	at     uint64                       // where the guest stands, 0 before its first stop
+	skips  map[uint64]map[string]uint64 // see Arch.Skip, by address
 	rounds []*round
 	last   map[string]uint64 // registers at the stop before
 
@@ -121,7 +120,7 @@ func newDriver(c Config) (*driver, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &driver{Config: c, reader: reader, armed: map[uint64][]*point{}, nops: map[uint64]uint64{}, roles: c.Plan.Roles()}
+	d := &driver{Config: c, reader: reader, armed: map[uint64][]*point{}, skips: map[uint64]map[string]uint64{}, roles: c.Plan.Roles()}
 	for _, t := range c.Plan.Tasks {
 		when, err := compileWhen(t.When, c.Plan)
 		if err != nil {
@@ -161,7 +160,7 @@ func (d *driver) next(ctx, waiting context.Context) (rsp.Stop, error) {
 		d.Stands = false
 		return rsp.Stop{Signal: rsp.SignalTrap}, nil
 	}
-	moved, err := d.overNop(ctx)
+	moved, err := d.skip(ctx)
 	if err != nil {
 		return rsp.Stop{}, fmt.Errorf("move over the breakpoint at %s: %w", d.where(d.at), err)
 	}
@@ -193,30 +192,31 @@ func (d *driver) sameFunction(a, b uint64) bool {
 	return ok && also && f.Addr == g.Addr
 }
 
-// overNop moves the PC past an instruction that does nothing. That is what
-// running it would do, but spares a step, at each of which QEMU throws away all
-// code it has translated (gdb_vm_state_change in gdbstub/softmmu.c).
-func (d *driver) overNop(ctx context.Context) (bool, error) {
+// skip does what the instruction at a breakpoint would, if it does next to nothing,
+// and spares a step: at each of those QEMU throws away all code it has translated
+// (gdb_vm_state_change in gdbstub/softmmu.c).
+func (d *driver) skip(ctx context.Context) (bool, error) {
 	if !d.breaks(d.at) {
 		return false, nil
 	}
-	size, known := d.nops[d.at]
+	changed, known := d.skips[d.at]
 	if !known {
 		var code [5]byte
 		if err := d.Stub.ReadMemory(ctx, d.at, code[:]); err != nil {
 			return false, err
 		}
-		for _, nop := range d.Arch.Nops {
-			if bytes.HasPrefix(code[:], nop) {
-				size = uint64(len(nop))
-			}
-		}
-		d.nops[d.at] = size
+		changed = d.Arch.Skip(d.at, code[:])
+		d.skips[d.at] = changed
 	}
-	if size == 0 || d.breaks(d.at+size) {
+	if changed == nil || d.breaks(changed[d.Arch.Registers.PC]) {
 		return false, nil
 	}
-	return true, d.Stub.WriteRegister(ctx, d.Arch.Registers.PC, d.at+size)
+	for name, v := range changed {
+		if err := d.Stub.WriteRegister(ctx, name, v); err != nil {
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 // stopped handles one stop: says whose it is, records it, and arms what follows.

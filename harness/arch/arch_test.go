@@ -1,0 +1,39 @@
+package arch
+
+import (
+	"encoding/hex"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestSkip(t *testing.T) {
+	const pc = 0xffffffff80001000
+	for _, c := range []struct {
+		arch Arch
+		code string
+		want map[string]uint64
+	}{
+		{x86_64, "0f1f440000", map[string]uint64{"rip": pc + 5}},
+		{x86_64, "6666666690", map[string]uint64{"rip": pc + 5}},
+		{x86_64, "f30f1efa0f", map[string]uint64{"rip": pc + 4}},
+		{x86_64, "0f1f40d655", map[string]uint64{"rip": pc + 4}},
+		{x86_64, "5548 89e5 53", nil}, // push %rbp
+		{riscv64, "1300000013", map[string]uint64{"pc": pc + 4}},
+		{riscv64, "0100010001", map[string]uint64{"pc": pc + 2}},
+		// As objdump has them: auipc t0,0xfffe8 and auipc t0,0x1536.
+		{riscv64, "9782feff13", map[string]uint64{"pc": pc + 4, "t0": pc - 0x18000}},
+		{riscv64, "9762530113", map[string]uint64{"pc": pc + 4, "t0": pc + 0x1536000}},
+		{riscv64, "9780feff13", nil}, // auipc ra
+		{riscv64, "1711000013", nil}, // auipc sp
+	} {
+		code, err := hex.DecodeString(strings.ReplaceAll(c.code, " ", ""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(c.want, c.arch.Skip(pc, code)); diff != "" {
+			t.Errorf("%s %s (-want +got):\n%s", c.arch.Name, c.code, diff)
+		}
+	}
+}
