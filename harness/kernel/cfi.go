@@ -41,7 +41,7 @@ const (
 type regRule struct {
 	reg  uint64
 	how  ruleKind
-	base uint64 // for ruleDeref
+	base uint64 // for ruleDeref; for ruleRegister the register
 	off  int64
 }
 
@@ -53,6 +53,7 @@ const (
 	ruleOffset                    // in memory at CFA + off
 	ruleValue                     // CFA + off itself
 	ruleDeref                     // in memory at base + off
+	ruleRegister                  // in another register
 )
 
 // frameRange is a run of rows with one common entry, as DWARF wants them.
@@ -396,6 +397,10 @@ func (w *cfiWriter) rule(r regRule) {
 		w.buf.WriteByte(frame.DW_CFA_val_offset_sf)
 		w.uleb(r.reg)
 		w.sleb(r.off)
+	case ruleRegister:
+		w.buf.WriteByte(frame.DW_CFA_register)
+		w.uleb(r.reg)
+		w.uleb(r.base)
 	case ruleDeref:
 		// DW_CFA_expression: the expression is the register's address.
 		e := derefExpression(r.base, r.off)

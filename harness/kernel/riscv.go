@@ -12,6 +12,7 @@ import (
 func (im *Image) riscvFrames(of span) ([]frameRange, error) {
 	regs, err := im.ptRegs([]savedReg{
 		{"epc", regnum.RISCV64_PC}, {"ra", regnum.RISCV64_LR}, {"sp", regnum.RISCV64_SP}, {"s0", regnum.RISCV64_S0},
+		{"t6", regnum.RISCV64_X31}, // see raCopied
 	})
 	if err != nil {
 		return nil, err
@@ -57,6 +58,9 @@ type riscvState struct {
 	fpOff         int64
 	raSaved, fpIn bool  // ra, s0 are in memory
 	raAt, fpAt    int64 // relative to the CFA
+	// Assembly that calls assembly keeps its return address in t6 (arch/riscv/lib/uaccess.S).
+	raCopied bool
+	raGone   bool // ra holds another address since
 }
 
 func (s riscvState) row(pc uint64) frameRow {
@@ -64,8 +68,11 @@ func (s riscvState) row(pc uint64) frameRow {
 	if s.byFP {
 		r.cfa = cfaRule{reg: regnum.RISCV64_S0, off: s.fpOff}
 	}
-	if s.raSaved {
+	switch {
+	case s.raSaved:
 		r.regs = append(r.regs, regRule{reg: regnum.RISCV64_LR, how: ruleOffset, off: s.raAt})
+	case s.raGone:
+		r.regs = append(r.regs, regRule{reg: regnum.RISCV64_LR, how: ruleRegister, base: regnum.RISCV64_X31})
 	}
 	if s.fpIn {
 		r.regs = append(r.regs, regRule{reg: regnum.RISCV64_S0, how: ruleOffset, off: s.fpAt})
@@ -119,12 +126,18 @@ func (s *riscvState) step(in rvInstr) {
 		}
 	case rvLoadRA:
 		if s.raSaved && in.imm-s.down == s.raAt {
-			s.raSaved = false
+			s.raSaved, s.raCopied = false, false
 		}
 	case rvLoadFP:
 		if s.fpIn && in.imm-s.down == s.fpAt {
 			s.fpIn, s.byFP = false, false
 		}
+	case rvCopyRA:
+		s.raCopied = s.raCopied || !s.raSaved
+	case rvBackRA:
+		s.raGone = false
+	case rvSetRA:
+		s.raGone = s.raCopied && !s.raSaved
 	}
 }
 
@@ -139,7 +152,10 @@ const (
 	rvStoreFP
 	rvLoadRA
 	rvLoadFP
-	rvLeave // an unconditional jump or return
+	rvCopyRA // t6 = ra
+	rvBackRA // ra = t6
+	rvSetRA  // ra = another address
+	rvLeave  // an unconditional jump or return
 )
 
 type rvInstr struct {
@@ -161,7 +177,7 @@ func riscvDecode(b []byte) (rvInstr, int) {
 	rd, rs1, rs2, funct3 := w>>7&31, w>>15&31, w>>20&31, w>>12&7
 	immI := int64(int32(w) >> 20)
 	immS := int64(int32(w)>>25<<5 | int32(rd))
-	const sp, s0, ra = regnum.RISCV64_SP, regnum.RISCV64_S0, regnum.RISCV64_LR
+	const sp, s0, ra, t6 = regnum.RISCV64_SP, regnum.RISCV64_S0, regnum.RISCV64_LR, regnum.RISCV64_X31
 	switch w & 0x7f {
 	case 0x13: // addi
 		if funct3 == 0 {
@@ -172,6 +188,10 @@ func riscvDecode(b []byte) (rvInstr, int) {
 				return rvInstr{rvSetFP, immI}, 4
 			case rd == sp && rs1 == s0:
 				return rvInstr{rvSPFromFP, immI}, 4
+			case rd == t6 && rs1 == ra && immI == 0:
+				return rvInstr{op: rvCopyRA}, 4
+			case rd == ra && rs1 == t6 && immI == 0:
+				return rvInstr{op: rvBackRA}, 4
 			}
 		}
 	case 0x23: // sd
@@ -193,8 +213,15 @@ func riscvDecode(b []byte) (rvInstr, int) {
 			}
 		}
 	case 0x67, 0x6f: // jalr, jal that link nothing
-		if rd == 0 {
+		switch rd {
+		case 0:
 			return rvInstr{op: rvLeave}, 4
+		case ra:
+			return rvInstr{op: rvSetRA}, 4
+		}
+	case 0x17: // auipc
+		if rd == ra {
+			return rvInstr{op: rvSetRA}, 4
 		}
 	}
 	return rvInstr{}, 4
@@ -203,7 +230,7 @@ func riscvDecode(b []byte) (rvInstr, int) {
 func riscvCompressed(h uint32) rvInstr {
 	bit := func(from, to uint) int64 { return int64(h>>from&1) << to }
 	rd, rs2 := h>>7&31, h>>2&31
-	const sp, s0, ra = regnum.RISCV64_SP, regnum.RISCV64_S0, regnum.RISCV64_LR
+	const sp, s0, ra, t6 = regnum.RISCV64_SP, regnum.RISCV64_S0, regnum.RISCV64_LR, regnum.RISCV64_X31
 	switch h & 0xe003 {
 	case 0x0000: // c.addi4spn
 		if h>>2&7 == s0-8 && h != 0 {
@@ -220,9 +247,17 @@ func riscvCompressed(h uint32) rvInstr {
 		}
 	case 0xa001: // c.j
 		return rvInstr{op: rvLeave}
-	case 0x8002: // c.jr
-		if h>>12&1 == 0 && rd != 0 && rs2 == 0 {
+	case 0x8002: // c.jr, c.mv, c.jalr
+		switch link := h>>12&1 == 1; {
+		case rd == 0:
+		case rs2 == 0 && link:
+			return rvInstr{op: rvSetRA}
+		case rs2 == 0:
 			return rvInstr{op: rvLeave}
+		case rd == t6 && rs2 == ra && !link:
+			return rvInstr{op: rvCopyRA}
+		case rd == ra && rs2 == t6 && !link:
+			return rvInstr{op: rvBackRA}
 		}
 	case 0x6002: // c.ldsp
 		imm := int64(h>>5&3)<<3 | bit(12, 5) | int64(h>>2&7)<<6

@@ -166,6 +166,10 @@ func (u *unwinder) value(reg uint64, rule frame.DWRule, cfa uint64) (uint64, boo
 		if v, err = u.reg(reg); err != nil {
 			return 0, false, nil
 		}
+	case frame.RuleRegister:
+		if v, err = u.reg(rule.Reg); err != nil {
+			return 0, false, err
+		}
 	case frame.RuleOffset:
 		v, err = u.read(cfa + uint64(rule.Offset))
 	case frame.RuleValOffset:

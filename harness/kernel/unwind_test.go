@@ -171,6 +171,34 @@ func TestRISCVFrame(t *testing.T) {
 	}
 }
 
+// TestRISCVCopiedRA walks the code of fallback_scalar_usercopy (7.2.13+deb14-riscv64),
+// which keeps its return address in t6.
+func TestRISCVCopiedRA(t *testing.T) {
+	code, err := hex.DecodeString("b70f040073a00f10868f97000000e7802003fe80b70f040073b00f108280")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const start = 0xffffffff80dbe1a8
+	im := imageOf(machines()[1], []frameRange{{start: start, end: start + uint64(len(code)), rows: riscvRows(start, code)}})
+	const sp, ra, t6 = 0xffff8f8000001000, 0xffffffff80a69d60, 0xffffffff8049f638
+	read := func(addr uint64) (uint64, error) { return 0, errors.New("nothing is in memory") }
+	for off, want := range map[uint64]uint64{0: ra, 8: ra, 10: ra, 14: t6, 18: t6, 20: ra, 28: ra} {
+		f := Frame{PC: start + off, Interrupted: true, Regs: map[string]uint64{"sp": sp, "ra": ra, "t6": t6}}
+		if got, ok, err := im.Caller(f, read); err != nil || !ok || got.PC != want {
+			t.Errorf("at +%d: %#x, %v, %v, want %#x", off, got.PC, ok, err, uint64(want))
+		}
+	}
+	// In the function that it calls t6 is kept, where that was interrupted.
+	f := Frame{PC: start + 18, Regs: map[string]uint64{"sp": sp, "t6": t6}}
+	if got, ok, err := im.Caller(f, read); err != nil || !ok || got.PC != t6 {
+		t.Errorf("in its call: %#x, %v, %v, want %#x", got.PC, ok, err, uint64(t6))
+	}
+	delete(f.Regs, "t6")
+	if _, _, err := im.Caller(f, read); err == nil {
+		t.Error("a return address in a register that is not known was found")
+	}
+}
+
 func TestCallerPassesReadErrors(t *testing.T) {
 	rows := []frameRow{orcOld().row(0x100, []byte{8, 0, 0, 0, 5, 0}, nil), {pc: 0x200, unknown: true}}
 	im := imageOf(machines()[0], splitRows(rows, nil))
