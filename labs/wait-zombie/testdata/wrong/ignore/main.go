@@ -22,6 +22,7 @@ func main() {
 	if err != nil {
 		fail("fork", err)
 	}
+	gone(first)
 	fmt.Println("SIGCHLD: the first child has ended.")
 	fmt.Println("Its state before the wait: Z")
 	if _, err := wait(first); err != syscall.ECHILD {
@@ -34,9 +35,7 @@ func main() {
 	if err != nil {
 		fail("fork", err)
 	}
-	for state(second) != "none" {
-		time.Sleep(10 * time.Millisecond)
-	}
+	gone(second)
 	fmt.Println("SIGCHLD: the second child has ended.")
 	fmt.Println("Its state, with no wait: Z")
 }
@@ -56,6 +55,13 @@ func state(pid int) string {
 	_, after, _ := strings.Cut(string(stat), ") ")
 	letter, _, _ := strings.Cut(after, " ")
 	return letter
+}
+
+// gone returns when a child has ended and the kernel has freed it.
+func gone(pid int) {
+	for state(pid) != "none" {
+		time.Sleep(10 * time.Millisecond)
+	}
 }
 
 // exitWith is a child.

@@ -58,12 +58,12 @@ func state(pid int) string {
 	return letter
 }
 
-// exitWith is a child, which lives for a moment.
+// exitWith is a child, which lives for a second.
 //
 //go:nosplit
 //go:norace
 func exitWith(status uintptr) {
-	moment := syscall.Timespec{Nsec: 50_000_000}
+	moment := syscall.Timespec{Sec: 1}
 	syscall.RawSyscall(syscall.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&moment)), 0, 0)
 	for {
 		syscall.RawSyscall(syscall.SYS_EXIT_GROUP, status, 0, 0)
