@@ -13,6 +13,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -46,7 +47,7 @@ func keeper() {
 		}
 	}
 	traced := tracee()
-	time.Sleep(time.Second) // of the guest's clock: the animals settle
+	settle()
 	if traced != nil {
 		traced()
 	}
@@ -123,6 +124,28 @@ func tracee() func() {
 		runtime.LockOSThread()
 		syscall.PtraceAttach(cmd.Process.Pid)
 	}
+}
+
+// settle waits until three looks in a row show no task that runs, but this one: the
+// animals have said that they are in place, and their runtimes' threads take a while
+// to go to sleep. A look takes the guest a tenth of a second.
+func settle() {
+	for quiet, looks := 0, 0; quiet < 3 && looks < 50; looks++ {
+		quiet++
+		if running() {
+			quiet = 0
+		}
+	}
+}
+
+// running reports whether a task of another process than this one runs.
+func running() bool {
+	tasks, _ := filepath.Glob("/proc/[0-9]*/task/[0-9]*/stat")
+	return slices.ContainsFunc(tasks, func(path string) bool {
+		stat, _ := os.ReadFile(path) // a task may be gone
+		_, rest, _ := strings.Cut(string(stat), ") ")
+		return strings.HasPrefix(rest, "R") && !strings.HasPrefix(path, "/proc/1/")
+	})
 }
 
 var held []any // so that the collector closes no file
