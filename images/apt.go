@@ -65,6 +65,9 @@ type apt struct {
 	suites  []suite
 	mirrors mirrors
 	trusted bool
+	// resolves says that apt is asked what packages depend on. It builds its own
+	// form of the indexes then, in memory.
+	resolves bool
 }
 
 // sources tells what the indexes are of.
@@ -74,7 +77,11 @@ func (a apt) sources() string { return fmt.Sprint(a.mirrors, a.suites) }
 // hooks included, but how the host reaches the network is carried over.
 func (a apt) prepare(ctx context.Context) error {
 	if _, err := exec.LookPath("apt-get"); err != nil {
-		return fmt.Errorf("read Debian's repositories: %w; on a host without apt, fetch a kernel elsewhere and run: lab kernels add --image FILE", err)
+		hint := "; on a host without apt, fetch a kernel elsewhere and run: lab kernels add --image FILE"
+		if a.resolves {
+			hint = ""
+		}
+		return fmt.Errorf("read Debian's repositories: %w%s", err, hint)
 	}
 	if _, err := os.Stat(keyring); err != nil && !a.trusted {
 		return fmt.Errorf("read Debian's repositories: %w; install the package debian-archive-keyring", err)
@@ -84,9 +91,16 @@ func (a apt) prepare(ctx context.Context) error {
 			return err
 		}
 	}
+	// We read the indexes ourselves; apt's own form of them takes 200 MB.
+	indexes := [][2]string{{"pkgCacheFile::Generate", "false"}, {"Acquire::GzipIndexes", "true"}, {"Acquire::IndexTargets::deb::Packages::KeepCompressedAs", "xz"}}
+	if a.resolves {
+		// Apt looks packages up in the index all over, which it unpacks again
+		// from its start each time when it is compressed.
+		indexes = [][2]string{{"Dir::Cache::pkgcache", ""}, {"Dir::Cache::srcpkgcache", ""}, {"Acquire::GzipIndexes", "false"}}
+	}
 	var conf, list strings.Builder
 	conf.WriteString(a.network(ctx))
-	for _, kv := range [][2]string{
+	for _, kv := range append(indexes, [][2]string{
 		{"Dir::State", a.dir},
 		{"Dir::State::lists", filepath.Join(a.dir, "lists")},
 		{"Dir::State::status", filepath.Join(a.dir, "status")},
@@ -106,12 +120,8 @@ func (a apt) prepare(ctx context.Context) error {
 		// could not work in them when the owner is root.
 		{"APT::Sandbox::User", "root"},
 		{"Acquire::Languages", "none"},
-		{"Acquire::GzipIndexes", "true"},
-		{"Acquire::IndexTargets::deb::Packages::KeepCompressedAs", "xz"},
 		{"Acquire::Retries", "2"},
-		// We read the indexes ourselves; apt's own form of them takes 200 MB.
-		{"pkgCacheFile::Generate", "false"},
-	} {
+	}...) {
 		fmt.Fprintf(&conf, "%s %q;\n", kv[0], kv[1])
 	}
 	option := "signed-by=" + keyring

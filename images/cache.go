@@ -1,6 +1,7 @@
 // Package images provides what a guest boots: kernels, from Debian's packages
 // or from local files, and an initramfs built with u-root that holds the
-// guest's agent and a lab's program. It keeps both in a cache.
+// guest's agent and a lab's program. It also brings the QEMU that the guest runs
+// in, from Debian's packages. It keeps all of them in a cache.
 //
 // Debian's repositories are read through apt-get, which checks signatures and
 // hashes, with state of our own and without privileges. Programs of the guest
@@ -31,6 +32,7 @@ import (
 // that none does.
 //
 //	kernels/<arch>/<release>/   vmlinuz, kernel.json
+//	qemu/<architecture>/<version>/  lab's own QEMU: bin, lib, share, qemu.json
 //	initramfs/                  archives, by the hash of what they are made from
 //	programs/                   guest programs, likewise
 //	std/                        Go's standard library, compiled for submissions
@@ -56,7 +58,7 @@ type Cache struct {
 
 // parts are the entries of a cache. Nothing else in its folder is touched: the
 // folder is the user's choice.
-var parts = [...]string{"kernels", "initramfs", "programs", "std", "apt", "snapshots", "unpacked", "debuginfo", "failed", "tmp", "locks"}
+var parts = [...]string{"kernels", "qemu", "initramfs", "programs", "std", "apt", "snapshots", "unpacked", "debuginfo", "failed", "tmp", "locks"}
 
 // Progress is told what is being done and how far it has come: done of total,
 // in bytes, or a total of 0 when that is not known. It is called often, from one

@@ -47,6 +47,28 @@ func (r *repository) add(t *testing.T, name, version, depends string, files map[
 	for path, text := range files {
 		write(t, filepath.Join(root, path), text)
 	}
+	return r.build(t, root, name, version, control, change)
+}
+
+// addLink makes a package of one symbolic link.
+func (r *repository) addLink(t *testing.T, name, target, link string) {
+	t.Helper()
+	root := t.TempDir()
+	os.Chmod(root, 0o755)
+	control := fmt.Sprintf("Package: %s\nVersion: 1.0\nArchitecture: amd64\nMaintainer: nobody\nDescription: x\n", name)
+	write(t, filepath.Join(root, "DEBIAN/control"), control)
+	if err := os.MkdirAll(filepath.Dir(filepath.Join(root, link)), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(target, filepath.Join(root, link)); err != nil {
+		t.Fatal(err)
+	}
+	r.build(t, root, name, "1.0", control, nil)
+}
+
+// build packs a folder into a package.
+func (r *repository) build(t *testing.T, root, name, version, control string, change func(stanza string) string) (deb string) {
+	t.Helper()
 	file := "pool/" + name + "_" + version + ".deb"
 	deb = filepath.Join(r.dir, file)
 	os.MkdirAll(filepath.Dir(deb), 0o755)

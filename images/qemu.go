@@ -1,0 +1,263 @@
+package images
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// QEMU is an emulator that machines can be started with: lab's own, which
+// [Cache.QEMU] brings, or another one, which [OtherQEMU] finds.
+type QEMU struct {
+	// Dir is the folder of lab's own, or the folder that the user named; "" for
+	// the programs in PATH.
+	Dir string
+	// Version is QEMU's, "10.0.13". Only lab's own has it: another QEMU has to
+	// be run to know it.
+	Version string
+	// PackageVersion and Suite say where lab's own is from.
+	PackageVersion, Suite string
+
+	loader  string // of lab's own: the file name of its dynamic loader
+	preload string // of lab's own: libraries, with spaces between; see preloads
+	program string // an executable that stands for every program
+}
+
+// Own reports whether q is the QEMU that lab brings.
+func (q QEMU) Own() bool { return q.loader != "" }
+
+// Command returns the words that start the program of that name, such as
+// qemu-system-x86_64. The program's arguments follow them.
+//
+// Lab's own QEMU runs on its own C library, whatever the host's: its loader is
+// started, with the program as an argument (ld.so(8)). All libraries are in one
+// folder, so that each is found at the first attempt.
+func (q QEMU) Command(program string) []string {
+	switch {
+	case q.program != "":
+		return []string{q.program}
+	case q.Dir == "":
+		return []string{program}
+	case !q.Own():
+		return []string{filepath.Join(q.Dir, program)}
+	}
+	return append(q.start(program), "-L", filepath.Join(q.Dir, qemuShare))
+}
+
+// start returns the words that start a program of lab's own.
+func (q QEMU) start(program string) []string {
+	lib := filepath.Join(q.Dir, qemuLib)
+	words := []string{filepath.Join(lib, q.loader), "--inhibit-cache", "--library-path", lib}
+	if q.preload != "" {
+		words = append(words, "--preload", q.preload)
+	}
+	return append(words, filepath.Join(q.Dir, qemuBin, program))
+}
+
+// The folders of lab's own QEMU.
+const (
+	qemuBin   = "bin"
+	qemuLib   = "lib"
+	qemuShare = "share" // firmware
+
+	qemuPart = "qemu" // of the cache
+
+	// QEMURecord is the file name of what is recorded of it.
+	QEMURecord = "qemu.json"
+	qemuSchema = "lab.qemu/1"
+)
+
+// HostQEMU is the choice of the programs in PATH: see [OtherQEMU].
+const HostQEMU = "host"
+
+// OtherQEMU returns the QEMU that the user chose instead of lab's own: the
+// programs in PATH for "host", those of a folder, or an executable. An executable
+// that is named like QEMU's own stands for its architecture, with its neighbours
+// for the others; any other name stands for all.
+func OtherQEMU(choice string) (QEMU, error) {
+	if choice == HostQEMU {
+		return QEMU{}, nil
+	}
+	want := fmt.Sprintf("want %q for the programs in PATH, an executable, or a folder that holds qemu-system-… programs", HostQEMU)
+	info, err := os.Stat(choice)
+	if err != nil {
+		return QEMU{}, fmt.Errorf("no QEMU at %q: %w; %s", choice, errors.Unwrap(err), want)
+	}
+	path, err := filepath.Abs(choice)
+	if err != nil {
+		return QEMU{}, err
+	}
+	if info.IsDir() {
+		if found, _ := filepath.Glob(filepath.Join(escapeGlob(path), "qemu-system-*")); len(found) == 0 {
+			return QEMU{}, fmt.Errorf("the folder %q holds no qemu-system-… program; %s", choice, want)
+		}
+		return QEMU{Dir: path}, nil
+	}
+	if _, err := exec.LookPath(path); err != nil {
+		return QEMU{}, fmt.Errorf("%q is not executable; %s", choice, want)
+	}
+	if strings.HasPrefix(filepath.Base(path), "qemu-system-") {
+		return QEMU{Dir: filepath.Dir(path)}, nil
+	}
+	return QEMU{program: path}, nil
+}
+
+// escapeGlob makes path a pattern that matches itself alone.
+func escapeGlob(path string) string {
+	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(path)
+}
+
+// Major returns the first number of a version of QEMU, 0 when it has none.
+func Major(version string) int {
+	first, _, _ := strings.Cut(version, ".")
+	n, _ := strconv.Atoi(first)
+	return n
+}
+
+// qemuFacts is a qemu.json. It is written last, so a folder that has one is whole.
+type qemuFacts struct {
+	Schema         string           `json:"schema"`
+	Version        string           `json:"version"`
+	PackageVersion string           `json:"package_version"`
+	Suite          string           `json:"suite"`
+	Loader         string           `json:"loader"`
+	Preload        string           `json:"preload,omitempty"`
+	Files          map[string]int64 `json:"files"` // sizes in bytes, by path
+}
+
+// CachedQEMU returns lab's own QEMU, the newest in the cache. It needs no network.
+func (c *Cache) CachedQEMU() (QEMU, bool) {
+	root, err := c.Root()
+	if err != nil {
+		return QEMU{}, false
+	}
+	// A cache may be shared by hosts of several architectures.
+	parent := filepath.Join(root, qemuPart, runtime.GOARCH)
+	list, err := os.ReadDir(parent)
+	if err != nil {
+		return QEMU{}, false
+	}
+	var best QEMU
+	for _, e := range list {
+		q, err := readQEMU(filepath.Join(parent, e.Name()))
+		if err == nil && (!best.Own() || compareVersions(q.PackageVersion, best.PackageVersion) > 0) {
+			best = q
+		}
+	}
+	return best, best.Own()
+}
+
+func readQEMU(dir string) (QEMU, error) {
+	b, err := os.ReadFile(filepath.Join(dir, QEMURecord))
+	if err != nil {
+		return QEMU{}, err
+	}
+	var f qemuFacts
+	if err := json.Unmarshal(b, &f); err != nil {
+		return QEMU{}, err
+	}
+	if f.Schema != qemuSchema || f.Loader == "" || f.Version == "" {
+		return QEMU{}, fmt.Errorf("%s: schema %q, want %q with a version and a loader", QEMURecord, f.Schema, qemuSchema)
+	}
+	for path, size := range f.Files {
+		if err := hasSize(filepath.Join(dir, path), size); err != nil {
+			return QEMU{}, err
+		}
+	}
+	return QEMU{Dir: dir, Version: f.Version, PackageVersion: f.PackageVersion, Suite: f.Suite, loader: f.Loader, preload: f.Preload}, nil
+}
+
+// Bundle returns what a copy of lab's own QEMU needs that has one program only: the
+// files below Dir, and the contents of the record beside them, [QEMURecord].
+func (q QEMU) Bundle(program string) (files []string, record []byte, err error) {
+	b, err := os.ReadFile(filepath.Join(q.Dir, QEMURecord))
+	if err != nil {
+		return nil, nil, err
+	}
+	var f qemuFacts
+	if err := json.Unmarshal(b, &f); err != nil {
+		return nil, nil, err
+	}
+	keep := path.Join(qemuBin, program)
+	if _, ok := f.Files[keep]; !ok {
+		return nil, nil, fmt.Errorf("lab's own QEMU has no program %s", program)
+	}
+	maps.DeleteFunc(f.Files, func(name string, _ int64) bool { return path.Dir(name) == qemuBin && name != keep })
+	record, err = json.MarshalIndent(f, "", "  ")
+	return slices.Sorted(maps.Keys(f.Files)), record, err
+}
+
+// Part returns the folder of lab's own QEMU below the cache's.
+func (q QEMU) Part() string { return path.Join(qemuPart, runtime.GOARCH, filepath.Base(q.Dir)) }
+
+// QEMU returns lab's own QEMU: from the cache, else from Debian.
+func (c *Cache) QEMU(ctx context.Context, p Progress) (QEMU, error) {
+	if q, ok := c.CachedQEMU(); ok {
+		return q, nil
+	}
+	return c.fetchQEMU(ctx, false, p)
+}
+
+// NewestQEMU is QEMU that asks Debian for a newer one even when the cache has one.
+func (c *Cache) NewestQEMU(ctx context.Context, p Progress) (QEMU, error) {
+	return c.fetchQEMU(ctx, true, p)
+}
+
+func (c *Cache) fetchQEMU(ctx context.Context, newest bool, p Progress) (q QEMU, err error) {
+	defer func() {
+		if err != nil && ctx.Err() == nil {
+			err = fmt.Errorf("fetch QEMU: %w; to use another one: --qemu host, or --qemu PATH", err)
+		}
+	}()
+	root, err := c.Root()
+	if err != nil {
+		return QEMU{}, err
+	}
+	if strings.ContainsAny(root, ":;$") { // ld.so(8) would take it for several folders
+		return QEMU{}, fmt.Errorf("the cache's folder %s has one of : ; $ in its name, which a dynamic loader does not take; set LAB_CACHE to another", root)
+	}
+	if err := c.Sweep(); err != nil {
+		return QEMU{}, err
+	}
+	lock, err := c.lock(ctx, "qemu")
+	if err != nil {
+		return QEMU{}, err
+	}
+	defer lock.Close()
+	if q, ok := c.CachedQEMU(); ok && !newest {
+		return q, nil // another process made it meanwhile
+	}
+	work, release, err := c.TempDir(ctx, "qemu")
+	if err != nil {
+		return QEMU{}, err
+	}
+	defer release()
+	q, err = c.makeQEMU(ctx, work, p)
+	if err != nil && diskFull(err) {
+		err = fmt.Errorf("%w%s", err, remedy(err))
+	}
+	return q, err
+}
+
+// write writes the record of a finished folder.
+func (f qemuFacts) write(dir string) error {
+	b, err := json.MarshalIndent(f, "", "  ")
+	if err != nil {
+		return err
+	}
+	return writeFile(filepath.Join(dir, QEMURecord), 0o600, func(w io.Writer) error {
+		_, err := w.Write(append(b, '\n'))
+		return err
+	})
+}
