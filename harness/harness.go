@@ -52,8 +52,8 @@ type Job struct {
 	// Slowness is by how much slower than usual the host is known to be: default
 	// limits grow by it. See MeasureHost.
 	Slowness float64
-	Out      string // folder for trace.jsonl, console.log and qemu.sh
-	QEMU     string // QEMU's executable
+	Out      string   // folder for trace.jsonl, console.log and qemu.sh
+	QEMU     []string // what starts QEMU: see qemu.Config.Command
 	// Snapshots is where the booted guest is kept that runs start from; nil is
 	// to boot for every run. Cold boots in any case, and counts it there.
 	Snapshots *snapshot.Store

@@ -257,8 +257,8 @@ func TestFailuresAreNotTheStudents(t *testing.T) {
 				}
 			}
 		}, false, "signal: killed"},
-		{"QEMU missing", func(_ *testing.T, j *harness.Job) { j.QEMU = "qemu-system-nowhere" }, false, "not installed"},
-		{"QEMU that is none", func(_ *testing.T, j *harness.Job) { j.QEMU = "false" }, false, "false"},
+		{"QEMU missing", func(_ *testing.T, j *harness.Job) { j.QEMU = []string{"qemu-system-nowhere"} }, false, "not installed"},
+		{"QEMU that is none", func(_ *testing.T, j *harness.Job) { j.QEMU = []string{"false"} }, false, "false"},
 		{"a point that does not resolve", func(_ *testing.T, j *harness.Job) {
 			j.Plan.Points = slices.Clone(j.Plan.Points)
 			j.Plan.Points[1].Place = "kernel_klone"

@@ -112,7 +112,7 @@ func TestPlanted(t *testing.T) {
 		return func(context.Context) (harness.Job, error) {
 			return harness.Job{
 				Lab: "fork-new", Arch: a, Image: &kernel.Image{Arch: a.Name, Release: release},
-				Rules: rules, QEMU: binary, BootTimeout: 3 * time.Second,
+				Rules: rules, QEMU: []string{binary}, BootTimeout: 3 * time.Second,
 			}, nil
 		}
 	}

@@ -41,7 +41,7 @@ func (j Job) Begin(ctx context.Context, m *Machine) (proc *guest.Process, stands
 
 // config is the job's machine.
 func (j Job) config() qemu.Config {
-	return qemu.Config{Arch: j.Arch, Kernel: j.Kernel, Initrd: j.Initrd, Binary: j.QEMU}
+	return qemu.Config{Arch: j.Arch, Kernel: j.Kernel, Initrd: j.Initrd, Command: j.QEMU}
 }
 
 // machine starts the job's machine: from a snapshot, which is made when there is
@@ -169,10 +169,13 @@ func (j Job) key(ctx context.Context, c qemu.Config) (k snapshot.Key, err error)
 
 // version returns QEMU's version, asked once for each executable.
 func (j Job) version(ctx context.Context) (string, error) {
-	binary := qemu.Config{Arch: j.Arch, Binary: j.QEMU}.Path()
-	path, err := exec.LookPath(binary)
-	if j.Snapshots == nil || err != nil {
-		return qemu.Version(ctx, binary)
+	command := j.QEMU
+	if len(command) == 0 {
+		command = []string{j.Arch.QEMU.Binary}
 	}
-	return j.Snapshots.Fact(ctx, "version", path, func() (string, error) { return qemu.Version(ctx, path) })
+	path, err := exec.LookPath(command[0])
+	if j.Snapshots == nil || err != nil {
+		return qemu.Version(ctx, command)
+	}
+	return j.Snapshots.Fact(ctx, "version", path, func() (string, error) { return qemu.Version(ctx, command) })
 }

@@ -108,7 +108,7 @@ func (a *app) look(ctx context.Context) []finding {
 		case err == nil:
 			f.Detail = path
 			if strings.HasPrefix(t.binary, "qemu-") {
-				version, err := qemu.Version(ctx, path)
+				version, err := qemu.Version(ctx, []string{path})
 				if err != nil {
 					f.State, version = "missing", err.Error()
 				}

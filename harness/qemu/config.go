@@ -3,6 +3,7 @@ package qemu
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -18,7 +19,9 @@ type Config struct {
 	Append string // more kernel command line, after the harness's own
 	Memory int    // MiB, default 256
 	CPUs   int    // default 1: the order of a lab's stops is only fixed with one
-	Binary string // QEMU's executable, default Arch.QEMU.Binary from PATH
+	// Command starts QEMU: a program, looked up in PATH, and its first arguments,
+	// which Args follow. The default is Arch.QEMU.Binary alone.
+	Command []string
 	// GDBSocket and ConsoleSocket are paths of unix sockets that the gdbstub and
 	// the console listen on, for programs of the user's. The default for each is
 	// an inherited socket pair: see VM.GDB and VM.Console.
@@ -51,12 +54,24 @@ const defaultMemory = 256
 // with Config.RAM, the memory's, then the parcel's.
 const firstFD = 3
 
-// Path returns the executable that Start runs.
-func (c Config) Path() string {
-	if c.Binary != "" {
-		return c.Binary
+// command returns Command or its default.
+func (c Config) command() []string {
+	if len(c.Command) > 0 {
+		return c.Command
 	}
-	return c.Arch.QEMU.Binary
+	return []string{c.Arch.QEMU.Binary}
+}
+
+// Path returns the executable that Start runs.
+func (c Config) Path() string { return c.command()[0] }
+
+// name is how messages call QEMU. The executable of a longer command, such as a
+// dynamic loader, says little.
+func (c Config) name() string {
+	if len(c.Command) > 1 {
+		return c.Arch.QEMU.Binary
+	}
+	return c.Path()
 }
 
 // CommandLine returns the kernel's command line.
@@ -150,7 +165,7 @@ func (c Config) Identity() []string {
 // Replay returns a shell command that runs the same machine by hand: the
 // console on the terminal, the gdbstub on a socket in the current folder.
 func (c Config) Replay() string {
-	words := append([]string{c.Path()}, c.machine("")...)
+	words := slices.Concat(c.command(), c.machine(""))
 	c.Parcel = nil
 	words = append(words, c.parcel(0)...)
 	words = append(words, "-serial", "mon:stdio", "-gdb", "unix:gdb.sock,server=on,wait=off")

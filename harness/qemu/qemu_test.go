@@ -107,16 +107,36 @@ func fake(t *testing.T, script string) Config {
 	if err := os.WriteFile(path, []byte("#!/bin/sh\n"+script), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	return Config{Arch: lookup(t, "x86_64"), Kernel: "vmlinuz", Binary: path}
+	return Config{Arch: lookup(t, "x86_64"), Kernel: "vmlinuz", Command: []string{path}}
+}
+
+// A command may be more than a program: what follows it comes before QEMU's own
+// arguments, and messages name QEMU.
+func TestCommand(t *testing.T) {
+	c := fake(t, `test "$1 $2" = "--library-path it's" || exit 3; echo "$1 $2 $3" >&2; exit 7`+"\n")
+	c.Command = append(c.Command, "--library-path", "it's")
+	vm, err := Start(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer vm.Close()
+	<-vm.Exited()
+	want := &ExitError{Binary: "qemu-system-x86_64", State: "exit status 7", Stderr: "--library-path it's -M"}
+	if diff := cmp.Diff(error(want), vm.Err()); diff != "" {
+		t.Errorf("Err -want +got:\n%s", diff)
+	}
+	if got, want := c.Replay(), c.Command[0]+` --library-path 'it'\''s' -M pc `; !strings.HasPrefix(got, want) {
+		t.Errorf("Replay = %s, want %s first", got, want)
+	}
 }
 
 func TestStartMissing(t *testing.T) {
-	_, err := Start(t.Context(), Config{Arch: lookup(t, "x86_64"), Binary: "qemu-system-none"})
+	_, err := Start(t.Context(), Config{Arch: lookup(t, "x86_64"), Command: []string{"qemu-system-none"}})
 	var missing *MissingError
 	if !errors.As(err, &missing) {
 		t.Fatalf("Start = %v, want a *MissingError", err)
 	}
-	if !strings.Contains(err.Error(), "qemu-system-x86") || !strings.Contains(err.Error(), "lab doctor") {
+	if !strings.Contains(err.Error(), "qemu-system-x86") || !strings.Contains(err.Error(), "lab qemu fetch") {
 		t.Errorf("error %q does not say what to install and how", err)
 	}
 }
@@ -214,11 +234,11 @@ func TestConnections(t *testing.T) {
 
 func TestVersion(t *testing.T) {
 	c := fake(t, "echo 'QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7)'\n")
-	if got, err := Version(t.Context(), c.Binary); err != nil || got != "7.2.22" {
+	if got, err := Version(t.Context(), c.Command); err != nil || got != "7.2.22" {
 		t.Errorf("Version = %q, %v, want 7.2.22", got, err)
 	}
 	c = fake(t, "echo nonsense\n")
-	if _, err := Version(t.Context(), c.Binary); err == nil {
+	if _, err := Version(t.Context(), c.Command); err == nil {
 		t.Error("Version of nonsense gave no error")
 	}
 }

@@ -36,7 +36,7 @@ type MissingError struct {
 }
 
 func (e *MissingError) Error() string {
-	return fmt.Sprintf("%s is not installed: install the package %s (lab doctor --install does it)", e.Binary, e.Package)
+	return fmt.Sprintf("%s is not installed: lab qemu fetch brings lab's own QEMU, which is used without --qemu and LAB_QEMU; or install the package %s", e.Binary, e.Package)
 }
 
 func (e *MissingError) Unwrap() error { return e.Err }
@@ -61,6 +61,7 @@ func (e *ExitError) Clean() bool { return e.State == "exit status 0" && e.Stderr
 // VM is a running machine.
 type VM struct {
 	cmd     *exec.Cmd
+	name    string // in messages
 	gdb     net.Conn
 	console net.Conn
 	stderr  *tail
@@ -83,7 +84,7 @@ func Start(ctx context.Context, c Config) (_ *VM, err error) {
 	if err != nil {
 		return nil, &MissingError{Binary: c.Path(), Package: c.Arch.QEMU.Package, Err: err}
 	}
-	vm := &VM{stderr: &tail{limit: 4096}, done: make(chan struct{}), asked: make(chan struct{})}
+	vm := &VM{name: c.name(), stderr: &tail{limit: 4096}, done: make(chan struct{}), asked: make(chan struct{})}
 	var theirs []*os.File
 	defer func() {
 		for _, f := range theirs {
@@ -122,7 +123,7 @@ func Start(ctx context.Context, c Config) (_ *VM, err error) {
 			more = append(more, f)
 		}
 	}
-	vm.cmd = exec.Command(path, c.Args()...)
+	vm.cmd = exec.Command(path, slices.Concat(c.command()[1:], c.Args())...)
 	vm.cmd.Stderr = vm.stderr
 	vm.cmd.Stdout = vm.stderr
 	vm.cmd.ExtraFiles = slices.Concat(theirs, more)
@@ -132,7 +133,7 @@ func Start(ctx context.Context, c Config) (_ *VM, err error) {
 	started := make(chan error, 1)
 	go vm.run(started)
 	if err := <-started; err != nil {
-		return nil, fmt.Errorf("start %s: %w", path, err)
+		return nil, fmt.Errorf("start %s: %w", vm.name, err)
 	}
 	context.AfterFunc(ctx, func() { vm.Close() })
 	return vm, nil
@@ -196,7 +197,7 @@ func (vm *VM) Err() error {
 		if errors.As(vm.waitErr, &exit) {
 			state = exit.ProcessState.String()
 		}
-		return &ExitError{Binary: vm.cmd.Path, State: state, Stderr: vm.stderr.String()}
+		return &ExitError{Binary: vm.name, State: state, Stderr: vm.stderr.String()}
 	default:
 		return nil
 	}
@@ -293,20 +294,21 @@ func (t *tail) String() string {
 	return strings.TrimSpace(t.buf.String())
 }
 
-// Version returns QEMU's version, "7.2.22".
-func Version(ctx context.Context, binary string) (string, error) {
+// Version returns the version of the QEMU that command starts, "7.2.22".
+func Version(ctx context.Context, command []string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, binary, "--version").Output()
+	words := append(slices.Clone(command), "--version")
+	out, err := exec.CommandContext(ctx, words[0], words[1:]...).Output()
 	if err != nil {
-		return "", fmt.Errorf("%s --version: %w", binary, err)
+		return "", fmt.Errorf("%s: %w", strings.Join(words, " "), err)
 	}
 	// "QEMU emulator version 7.2.22 (Debian …)"
-	words := strings.Fields(string(out))
-	for i, w := range words {
-		if w == "version" && i+1 < len(words) {
-			return words[i+1], nil
+	fields := strings.Fields(string(out))
+	for i, w := range fields {
+		if w == "version" && i+1 < len(fields) {
+			return fields[i+1], nil
 		}
 	}
-	return "", fmt.Errorf("%s --version: no version in %q", binary, out)
+	return "", fmt.Errorf("%s: no version in %q", strings.Join(words, " "), out)
 }
