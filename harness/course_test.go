@@ -21,6 +21,7 @@ import (
 	"kernellab/harness/probe"
 	"kernellab/harness/snapshot"
 	"kernellab/images"
+	"kernellab/images/qemutest"
 	"kernellab/labs"
 )
 
@@ -58,6 +59,7 @@ func (c *course) run(t *testing.T, l labs.Lab, program fs.FS, limit time.Duratio
 	out, err := harness.Run(t.Context(), harness.Job{
 		Lab: l.Name, Arch: c.arch, Image: openKernel(t, c.kernel), Kernel: c.kernel.Path, Initrd: c.initrd,
 		Program: binary, ProgramName: l.Name, Plan: l.Plan(c.arch.Name), Rules: l.Rules(c.arch.Name), Out: outDir(t),
+		QEMU:  qemutest.Command(t, c.arch.Name, c.arch.QEMU.Binary),
 		Bring: true, Snapshots: c.store, Timeout: cmp.Or(limit, plenty),
 	})
 	if err != nil {

@@ -24,6 +24,7 @@ import (
 	"kernellab/harness/qemu"
 	"kernellab/harness/trace"
 	"kernellab/images"
+	"kernellab/images/qemutest"
 	"kernellab/labs"
 	"kernellab/labtest"
 )
@@ -35,7 +36,7 @@ import (
 func kernels(t *testing.T, a arch.Arch) []images.Kernel {
 	t.Helper()
 	labtest.Long(t)
-	labtest.Programs(t, a.Name, a.QEMU.Binary)
+	qemutest.Command(t, a.Name, a.QEMU.Binary)
 	cache := &images.Cache{}
 	all, err := cache.Kernels(a.Name)
 	if err != nil {
@@ -142,7 +143,7 @@ func job(t *testing.T, a arch.Arch, k images.Kernel, program fs.FS) harness.Job 
 	return harness.Job{
 		Lab: l.Name, Arch: a, Image: openKernel(t, k), Kernel: k.Path, Initrd: initrd,
 		Program: binary, ProgramName: l.Name, Plan: l.Plan(a.Name), Rules: l.Rules(a.Name), Out: outDir(t),
-		Bring: program != nil,
+		Bring: program != nil, QEMU: qemutest.Command(t, a.Name, a.QEMU.Binary),
 	}
 }
 
@@ -210,7 +211,7 @@ func TestSymbolsAgreeWithGuest(t *testing.T) {
 // boot starts the machine of a job.
 func boot(t *testing.T, j harness.Job) *harness.Machine {
 	t.Helper()
-	m, err := harness.Boot(t.Context(), qemu.Config{Arch: j.Arch, Kernel: j.Kernel, Initrd: j.Initrd}, j.Image.Release, 0, nil)
+	m, err := harness.Boot(t.Context(), qemu.Config{Arch: j.Arch, Kernel: j.Kernel, Initrd: j.Initrd, Command: j.QEMU}, j.Image.Release, 0, nil)
 	if err != nil {
 		t.Fatalf("boot: %v\n%s", err, strings.Join(harness.Console(err), "\n"))
 	}

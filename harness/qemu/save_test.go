@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -16,6 +15,7 @@ import (
 	"kernellab/harness/arch"
 	"kernellab/harness/qemu"
 	"kernellab/images"
+	"kernellab/images/qemutest"
 )
 
 // The guest of these tests is a kernel from the cache without an initramfs: it
@@ -30,9 +30,6 @@ func cachedKernel(t *testing.T, a arch.Arch) string {
 	if slices.Contains(strings.Split(os.Getenv("LAB_REQUIRE"), ","), a.Name) {
 		lacking = t.Fatalf
 	}
-	if _, err := exec.LookPath(a.QEMU.Binary); err != nil {
-		lacking("%s is not installed", a.QEMU.Binary)
-	}
 	all, err := (&images.Cache{}).Kernels(a.Name)
 	if err != nil || len(all) == 0 {
 		lacking("the cache holds no kernel for %s (%v): lab kernels fetch brings one", a.Name, err)
@@ -45,7 +42,7 @@ func cachedKernel(t *testing.T, a arch.Arch) string {
 func TestSaveAndRestore(t *testing.T) {
 	for _, a := range arch.All() {
 		t.Run(a.Name, func(t *testing.T) {
-			c := qemu.Config{Arch: a, Kernel: cachedKernel(t, a), Append: "panic=0 loglevel=7"}
+			c := qemu.Config{Arch: a, Kernel: cachedKernel(t, a), Command: qemutest.Command(t, a.Name, a.QEMU.Binary), Append: "panic=0 loglevel=7"}
 			var state bytes.Buffer
 			ram := save(t, c, &state)
 			before := digest(t, ram)
@@ -67,7 +64,7 @@ func TestSaveAndRestore(t *testing.T) {
 func TestRestoreRefuses(t *testing.T) {
 	for _, a := range arch.All() {
 		t.Run(a.Name, func(t *testing.T) {
-			c := qemu.Config{Arch: a, Kernel: cachedKernel(t, a), Append: "panic=0 loglevel=7"}
+			c := qemu.Config{Arch: a, Kernel: cachedKernel(t, a), Command: qemutest.Command(t, a.Name, a.QEMU.Binary), Append: "panic=0 loglevel=7"}
 			var state bytes.Buffer
 			ram := save(t, c, &state)
 			small := c

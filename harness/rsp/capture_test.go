@@ -22,9 +22,9 @@ import (
 
 // The captures are recorded with, for example,
 //
-//	go test -run TestCapture/qemu-7.2-x86_64 -record -kernel vmlinuz
+//	go test -run TestCapture/qemu-10.0-x86_64 -record -kernel vmlinuz
 //
-// from the QEMU that LAB_QEMU_X86_64 names, or the one on the path.
+// from lab's own QEMU, or the one that LAB_QEMU names.
 var (
 	record = flag.Bool("record", false, "record testdata/*.txtar from a real QEMU and -kernel")
 	update = flag.Bool("update", false, "rewrite what the captures are expected to give")
@@ -177,8 +177,8 @@ func recordCapture(t *testing.T) {
 		t.Fatal("-record needs -kernel FILE")
 	}
 	for arch, tt := range tours {
-		path := qemuPath(t, arch)
-		version, err := exec.Command(path, "--version").Output()
+		words := append(qemuCommand(t, arch), "--version")
+		version, err := exec.Command(words[0], words[1:]...).Output()
 		must(t, err)
 		first, _, _ := strings.Cut(string(version), "\n")
 		var major, minor int

@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -18,7 +17,7 @@ import (
 
 	"kernellab/harness/rsp"
 	"kernellab/harness/rsp/rsptest"
-	"kernellab/labtest"
+	"kernellab/images/qemutest"
 )
 
 // A loop is a firmware of three instructions in a loop, which counts in one
@@ -85,19 +84,11 @@ func riscvLoop() loop {
 	}
 }
 
-// qemuPath finds QEMU, or skips the test, or fails it where LAB_REQUIRE names
-// the architecture. LAB_QEMU_X86_64 and LAB_QEMU_RISCV64 name another binary.
-func qemuPath(t testing.TB, arch string) string {
+// qemuCommand finds QEMU. Without it the test is skipped, or fails where LAB_REQUIRE
+// names the architecture.
+func qemuCommand(t testing.TB, arch string) []string {
 	t.Helper()
-	name := os.Getenv("LAB_QEMU_" + strings.ToUpper(arch))
-	if name == "" {
-		name = "qemu-system-" + arch
-	}
-	path, err := exec.LookPath(name)
-	if err != nil {
-		labtest.Lacking(t, arch, fmt.Sprintf("there is no QEMU for it: %v", err))
-	}
-	return path
+	return qemutest.Command(t, arch, "qemu-system-"+arch)
 }
 
 // A guest is a QEMU whose stub talks to conn.
@@ -133,7 +124,7 @@ func (g *guest) status(t testing.TB) string {
 // which prints the command line if it failed.
 func boot(t testing.TB, arch string, args ...string) *guest {
 	t.Helper()
-	path := qemuPath(t, arch)
+	words := qemuCommand(t, arch)
 	g := &guest{}
 	conn, stub := inherited(t)
 	monitor, theirs := inherited(t)
@@ -142,12 +133,12 @@ func boot(t testing.TB, arch string, args ...string) *guest {
 	defer stub.Close() // QEMU has the only other copy: its end is our EOF
 	defer theirs.Close()
 	ctx, cancel := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(ctx, path, append([]string{
+	cmd := exec.CommandContext(ctx, words[0], slices.Concat(words[1:], []string{
 		"-display", "none", "-nodefaults", "-no-reboot",
 		"-chardev", "socket,id=gdb0,fd=3", "-gdb", "chardev:gdb0",
 		"-chardev", "socket,id=monitor,fd=4", "-mon", "chardev=monitor",
 		"-chardev", "socket,id=qmp,fd=5", "-mon", "chardev=qmp,mode=control",
-	}, args...)...)
+	}, args)...)
 	cmd.ExtraFiles = []*os.File{stub, theirs, qmpTheirs}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }

@@ -14,6 +14,7 @@ import (
 	"kernellab/harness/rsp"
 	"kernellab/harness/task"
 	"kernellab/images"
+	"kernellab/images/qemutest"
 	"kernellab/labtest"
 )
 
@@ -22,7 +23,7 @@ func eachKernel(t *testing.T, test func(t *testing.T, z *zoo)) {
 	labtest.Long(t)
 	for _, a := range arch.All() {
 		t.Run(a.Name, func(t *testing.T) {
-			labtest.Programs(t, a.Name, a.QEMU.Binary)
+			qemutest.Command(t, a.Name, a.QEMU.Binary)
 			all, err := (&images.Cache{}).Kernels(a.Name)
 			if err != nil {
 				t.Fatal(err)
@@ -69,7 +70,7 @@ func (z *zoo) start(t *testing.T, appended string) []string {
 	const tries = 3
 	for try := 1; ; try++ {
 		z.vm, err = qemu.Start(t.Context(), qemu.Config{
-			Arch: z.arch, Kernel: z.path, Initrd: initrd, Append: strings.TrimSpace("rdinit=/bin/zoo " + appended),
+			Command: qemutest.Command(t, z.arch.Name, z.arch.QEMU.Binary), Arch: z.arch, Kernel: z.path, Initrd: initrd, Append: strings.TrimSpace("rdinit=/bin/zoo " + appended),
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -21,6 +21,7 @@ import (
 
 	"kernellab/images"
 	"kernellab/images/guest"
+	"kernellab/images/qemutest"
 	"kernellab/labtest"
 )
 
@@ -64,9 +65,7 @@ func kernels(t *testing.T, arch string) map[string]string {
 func boot(t *testing.T, arch, kernel, initrd, cmdline string) (*exec.Cmd, net.Conn) {
 	t.Helper()
 	args := slices.Clone(machines[arch])
-	if _, err := exec.LookPath(args[0]); err != nil {
-		labtest.Lacking(t, arch, fmt.Sprintf("%v; install QEMU", err))
-	}
+	args = append(qemutest.Command(t, arch, args[0]), args[1:]...)
 	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
