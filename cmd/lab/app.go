@@ -46,6 +46,10 @@ type app struct {
 	styled         *report.Style // of standard output, when stdout goes there by a detour
 
 	host func() harness.Host // measured once
+
+	qemuChoice string    // --qemu
+	qemuNamed  bool      // --qemu was given
+	resolved   *resolved // what it and LAB_QEMU come to
 }
 
 // usageError is a mistake of the caller.
@@ -57,7 +61,7 @@ func (e usageError) Unwrap() error { return e.error }
 
 // run is the whole program: it returns the exit code.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, cache: &images.Cache{}, host: sync.OnceValue(harness.MeasureHost)}
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, cache: &images.Cache{}, resolved: &resolved{}, host: sync.OnceValue(harness.MeasureHost)}
 	a.cache.Warn = func(text string) { fmt.Fprintf(stderr, "lab: warning: %s\n", text) }
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
@@ -121,14 +125,17 @@ Exit codes: 0 passed · 1 failed · 2 wrong usage · 3 could not grade`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
 			a.entered = true
-			_, err := a.cache.Root()
-			return err
+			if _, err := a.cache.Root(); err != nil {
+				return err
+			}
+			return a.checkQEMU(cmd)
 		},
 	}
+	a.qemuFlag(root)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return flagError(cmd, err) })
 	root.AddCommand(
 		a.runCommand(), a.gradeCommand(), a.exportCommand(), a.initCommand(), a.newCommand(), a.matrixCommand(), a.checkCommand(), a.listCommand(), a.showCommand(),
-		a.debugCommand(), a.shellCommand(), a.kernelsCommand(), a.doctorCommand(), a.cleanCommand(),
+		a.debugCommand(), a.shellCommand(), a.kernelsCommand(), a.qemuCommand(), a.doctorCommand(), a.cleanCommand(),
 	)
 	root.AddCommand(a.lookCommands()...)
 	return root

@@ -22,6 +22,7 @@ import (
 	"kernellab/harness/snapshot"
 	"kernellab/harness/trace"
 	"kernellab/images"
+	"kernellab/images/qemutest"
 	"kernellab/labs"
 )
 
@@ -38,6 +39,7 @@ type bench struct {
 	store   *snapshot.Store
 	binary  string
 	digest  string // of the kernel's image
+	qemu    []string
 }
 
 func eachBench(b *testing.B, run func(b *testing.B, s *bench)) {
@@ -48,9 +50,7 @@ func eachBench(b *testing.B, run func(b *testing.B, s *bench)) {
 			if err != nil {
 				b.Skip(err)
 			}
-			if _, err := exec.LookPath(m.QEMU.Binary); err != nil {
-				b.Skip(err)
-			}
+			s.qemu = qemutest.Command(b, m.Name, m.QEMU.Binary)
 			p := newProgress(io.Discard)
 			must := func(err error) {
 				if err != nil {
@@ -92,7 +92,7 @@ func (s *bench) job() harness.Job {
 	return harness.Job{
 		Lab: s.lab.Name, Arch: a, Image: s.target.image, Kernel: s.target.path, Initrd: s.initrd,
 		Program: s.program, ProgramName: s.lab.Name, Plan: s.lab.Plan(a.Name), Rules: s.lab.Rules(a.Name),
-		Snapshots: s.store, Keep: true,
+		Snapshots: s.store, Keep: true, QEMU: s.qemu,
 	}
 }
 

@@ -68,7 +68,11 @@ func (a *app) bootTargets(ctx context.Context, arch string, kernels []string, p 
 
 // countTarget boots one kernel n times.
 func (a *app) countTarget(ctx context.Context, n int, t target, initrd string, store *snapshot.Store, p *progress) error {
-	job := harness.Job{Arch: t.arch, Image: t.image, Kernel: t.path, Initrd: initrd, Snapshots: store, Slowness: a.slowness(min(harness.Room(), n))}
+	emu, err := a.emulator(ctx, p.Report)
+	if err != nil {
+		return err
+	}
+	job := harness.Job{QEMU: emu.command(t.arch), Arch: t.arch, Image: t.image, Kernel: t.path, Initrd: initrd, Snapshots: store, Slowness: a.slowness(min(harness.Room(), n))}
 	name := fmt.Sprintf("%s (%s)", t.image.Release, t.arch.Name)
 	p.Say("booting %s %d times", name, n)
 	ctx, cancel := context.WithCancelCause(ctx)

@@ -74,8 +74,12 @@ func (a *app) debug(ctx context.Context, l labs.Lab, machine, spec, vmlinux stri
 		return err
 	}
 	defer release()
+	emu, err := a.emulator(ctx, p.Report)
+	if err != nil {
+		return err
+	}
 	config := qemu.Config{
-		Arch: t.arch, Kernel: t.path, Initrd: initrd, Append: shellMode, Halted: true,
+		Command: emu.command(t.arch), Arch: t.arch, Kernel: t.path, Initrd: initrd, Append: shellMode, Halted: true,
 		GDBSocket: filepath.Join(dir, "gdb.sock"), ConsoleSocket: filepath.Join(dir, "console.sock"),
 	}
 	session, err := writeSession(dir, l, t, config.GDBSocket)

@@ -17,7 +17,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"kernellab/harness/arch"
-	"kernellab/harness/qemu"
 	"kernellab/harness/snapshot"
 	"kernellab/images"
 	"kernellab/images/sandbox"
@@ -40,16 +39,13 @@ type tool struct {
 }
 
 func tools() []tool {
-	var list []tool
-	for _, m := range arch.All() {
-		list = append(list, tool{name: "QEMU for " + m.Name, binary: m.QEMU.Binary, packages: m.QEMU.Package, needed: "every run on " + m.Name})
+	return []tool{
+		{name: "Go", binary: "go", packages: "golang-go", needed: "building guest programs and the initramfs"},
+		{name: "apt-get", binary: "apt-get", needed: "fetching QEMU and kernels (local ones need only --qemu and --kernel FILE)", optional: true},
+		{name: "dpkg-deb", binary: "dpkg-deb", packages: "dpkg", needed: "unpacking fetched QEMU and kernels", optional: true},
+		{name: "gdb-multiarch", binary: "gdb-multiarch", packages: "gdb-multiarch", needed: "lab debug", optional: true},
+		{name: "bubblewrap", binary: "bwrap", packages: "bubblewrap", needed: "hiding the host from the compilation of submissions", optional: true},
 	}
-	return append(list,
-		tool{name: "Go", binary: "go", packages: "golang-go", needed: "building guest programs and the initramfs"},
-		tool{name: "apt-get", binary: "apt-get", needed: "fetching kernels (a local one needs only --kernel FILE)", optional: true},
-		tool{name: "dpkg-deb", binary: "dpkg-deb", packages: "dpkg", needed: "unpacking fetched kernels", optional: true},
-		tool{name: "gdb-multiarch", binary: "gdb-multiarch", packages: "gdb-multiarch", needed: "lab debug", optional: true},
-	)
 }
 
 // keyring holds the keys that Debian's indexes are signed with.
@@ -93,27 +89,20 @@ it was booted here: a stock kernel may die by itself under emulation.
 	cmd.Flags().IntVar(&boots, "boots", 0, "boot kernels `N` times each and count how many come up")
 	cmd.Flags().StringArrayVar(&kernels, "kernel", nil, "kernel to boot: series, version or image file; may be repeated (default: all in the cache)")
 	cmd.RegisterFlagCompletionFunc("kernel", a.kernelCompletion)
-	cmd.Flags().BoolVar(&install, "install", false, "install what is missing with apt-get (with sudo when not root)")
+	cmd.Flags().BoolVar(&install, "install", false, "fetch lab's own QEMU, and install what else is missing with apt-get (with sudo when not root)")
 	textOrJSON(cmd, &format)
 	return cmd
 }
 
 // look examines the host.
 func (a *app) look(ctx context.Context) []finding {
-	var found []finding
+	found := a.qemuFindings(ctx)
 	for _, t := range tools() {
 		f := finding{Name: t.name, State: "ok", Needed: t.needed, Packages: t.packages}
 		path, err := exec.LookPath(t.binary)
 		switch {
 		case err == nil:
 			f.Detail = path
-			if strings.HasPrefix(t.binary, "qemu-") {
-				version, err := qemu.Version(ctx, []string{path})
-				if err != nil {
-					f.State, version = "missing", err.Error()
-				}
-				f.Detail += " " + version
-			}
 		case t.optional:
 			f.State, f.Detail = "optional", "not installed"
 		default:
@@ -122,7 +111,7 @@ func (a *app) look(ctx context.Context) []finding {
 		found = append(found, f)
 	}
 	found = append(found, submissionFindings(ctx)...)
-	found = append(found, fileFinding("Debian's keys", keyring, "debian-archive-keyring", "checking fetched kernels"))
+	found = append(found, fileFinding("Debian's keys", keyring, "debian-archive-keyring", "checking fetched QEMU and kernels"))
 	for i := range found {
 		if f := &found[i]; f.State != "ok" && f.Packages != "" {
 			f.Mend = strings.Join(append(privileged(), "apt-get", "install", "--no-install-recommends", f.Packages), " ")
@@ -265,8 +254,22 @@ func privileged() []string {
 	return []string{"sudo"}
 }
 
-// install brings every package that look finds missing, the optional ones too.
+// install brings every package that look finds missing, the optional ones too, and
+// lab's own QEMU, which may need some of them to be fetched.
 func (a *app) install(ctx context.Context) error {
+	if err := a.installPackages(ctx); err != nil {
+		return err
+	}
+	if _, other, err := a.otherEmulator(); err != nil || other {
+		return err
+	}
+	p := newProgress(a.stderr)
+	defer p.Done()
+	_, err := a.cache.QEMU(ctx, p.Report)
+	return err
+}
+
+func (a *app) installPackages(ctx context.Context) error {
 	var packages []string
 	for _, f := range a.look(ctx) {
 		if f.State != "ok" && f.Packages != "" {
@@ -274,7 +277,7 @@ func (a *app) install(ctx context.Context) error {
 		}
 	}
 	if len(packages) == 0 {
-		fmt.Fprintln(a.stderr, "lab: nothing to install")
+		fmt.Fprintln(a.stderr, "lab: no packages to install")
 		return nil
 	}
 	slices.Sort(packages)

@@ -58,8 +58,8 @@ func (a *app) exportCommand() *cobra.Command {
 		Use:   "gradescope LAB",
 		Short: "Make the archive of a Gradescope autograder",
 		Long: `gradescope writes the archive that an instructor uploads as an autograder: scripts,
-this program, the kernel, the guest's files, and the Go toolchain that submissions
-are compiled with. Building the autograder's image needs the network for
+this program, the kernel, QEMU, the guest's files, and the Go toolchain that
+submissions are compiled with. Building the autograder's image needs the network for
 distribution packages alone; grading needs none.
 
 What could not be graded has no score, which Gradescope reports as an autograder
@@ -134,8 +134,15 @@ func (a *app) exportGradescope(ctx context.Context, l labs.Lab, f exportFlags) e
 	if err != nil {
 		return err
 	}
+	q, err := a.cache.QEMU(ctx, p.Report)
+	if err != nil {
+		return err
+	}
 	p.Done()
 	z := &bundle{}
+	if err := z.qemu(q, machine); err != nil {
+		return err
+	}
 	z.kernel(k)
 	z.files("cache/initramfs", made.Initrd, base)
 	for _, program := range made.Programs {
@@ -204,10 +211,24 @@ func (z *bundle) kernel(k images.Kernel) {
 	}
 }
 
+// qemu adds lab's own QEMU, with the program of the machine's alone.
+func (z *bundle) qemu(q images.QEMU, m arch.Arch) error {
+	files, record, err := q.Bundle(m.QEMU.Binary)
+	if err != nil {
+		return fmt.Errorf("bundle QEMU: %w", err)
+	}
+	dir := path.Join("cache", q.Part())
+	for _, name := range files {
+		z.files(path.Join(dir, path.Dir(name)), filepath.Join(q.Dir, name))
+	}
+	z.text(path.Join(dir, images.QEMURecord), 0o600, record)
+	return nil
+}
+
 // scripts adds what Gradescope calls, and the results of what does not come to an
 // end.
 func (z *bundle) scripts(l labs.Lab, m arch.Arch, k images.Kernel, show report.Gradescope) error {
-	packages := []string{m.QEMU.Package, "bubblewrap", "util-linux"}
+	packages := []string{"bubblewrap", "util-linux"}
 	if languages := l.Submission.Languages; len(languages) == 0 || slices.Contains(languages, submission.C) {
 		_, compiler := images.CCompiler(m.GOARCH)
 		packages = append(packages, compiler)
@@ -342,7 +363,7 @@ func (z *bundle) write(to string) (int64, error) {
 	defer os.Remove(f.Name())
 	w := zip.NewWriter(f)
 	w.RegisterCompressor(zip.Deflate, func(to io.Writer) (io.WriteCloser, error) {
-		return flate.NewWriter(to, flate.BestSpeed)
+		return flate.NewWriter(to, flate.DefaultCompression)
 	})
 	slices.SortFunc(z.entries, func(x, y bundled) int { return strings.Compare(x.name, y.name) })
 	for _, e := range z.entries {

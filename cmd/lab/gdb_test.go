@@ -17,6 +17,7 @@ import (
 	"kernellab/harness/qemu"
 	"kernellab/images"
 	"kernellab/images/guest"
+	"kernellab/images/qemutest"
 	"kernellab/labtest"
 )
 
@@ -25,7 +26,8 @@ func onKernel(t *testing.T, binaries []string, test func(t *testing.T, a *app, t
 	for _, m := range arch.All() {
 		t.Run(m.Name, func(t *testing.T) {
 			labtest.Long(t)
-			labtest.Programs(t, m.Name, append(binaries, m.QEMU.Binary)...)
+			labtest.Programs(t, m.Name, binaries...)
+			qemutest.Command(t, m.Name, m.QEMU.Binary)
 			a := &app{stdin: strings.NewReader(""), stdout: os.Stdout, stderr: os.Stderr, cache: &images.Cache{}}
 			k, err := a.cache.Find(m.Name, images.DefaultSpec(m.Name))
 			if err != nil {
@@ -59,7 +61,7 @@ func TestGDBScriptAgreesWithRun(t *testing.T) {
 			t.Fatal(err)
 		}
 		out, err := harness.Run(t.Context(), harness.Job{
-			Lab: l.Name, Arch: tg.arch, Image: tg.image, Kernel: tg.path, Initrd: initrd,
+			QEMU: qemutest.Command(t, tg.arch.Name, tg.arch.QEMU.Binary), Lab: l.Name, Arch: tg.arch, Image: tg.image, Kernel: tg.path, Initrd: initrd,
 			Program: program, ProgramName: l.Name, Plan: l.Plan(tg.arch.Name), Rules: l.Rules(tg.arch.Name),
 		})
 		if err != nil {
@@ -101,7 +103,7 @@ func gdbSession(t testing.TB, tg target, initrd, program, session, socket string
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
-	m, err := harness.Boot(ctx, qemu.Config{Arch: tg.arch, Kernel: tg.path, Initrd: initrd, GDBSocket: socket}, tg.image.Release, 0, nil)
+	m, err := harness.Boot(ctx, qemu.Config{Command: qemutest.Command(t, tg.arch.Name, tg.arch.QEMU.Binary), Arch: tg.arch, Kernel: tg.path, Initrd: initrd, GDBSocket: socket}, tg.image.Release, 0, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,6 +19,7 @@ import (
 	"kernellab/harness/grade"
 	"kernellab/harness/kernel"
 	"kernellab/images"
+	"kernellab/images/qemutest"
 	"kernellab/images/sandbox"
 	"kernellab/labtest"
 )
@@ -128,7 +129,7 @@ func TestHostile(t *testing.T) {
 func hostileKernel(t testing.TB, m arch.Arch) *kernel.Image {
 	t.Helper()
 	labtest.Long(t)
-	labtest.Programs(t, m.Name, m.QEMU.Binary)
+	qemutest.Command(t, m.Name, m.QEMU.Binary)
 	if path, packages := images.CCompiler(m.GOARCH); path == "" {
 		labtest.Lacking(t, m.Name, "no C compiler for it: install "+packages)
 	}

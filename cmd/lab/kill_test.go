@@ -15,6 +15,7 @@ import (
 
 	"kernellab/harness/arch"
 	"kernellab/images"
+	"kernellab/images/qemutest"
 )
 
 // A run killed at any moment, while it boots, saves, restores or drives, leaves
@@ -76,15 +77,13 @@ func borrowedCache(t *testing.T, a arch.Arch) string {
 	if err != nil || len(all) == 0 {
 		lacking("the cache holds no kernel for %s (%v): lab kernels fetch brings one", a.Name, err)
 	}
-	if _, err := exec.LookPath(a.QEMU.Binary); err != nil {
-		lacking("%s is not installed", a.QEMU.Binary)
-	}
+	qemutest.Command(t, a.Name, a.QEMU.Binary)
 	root, err := real.Root()
 	if err != nil {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	for _, part := range []string{"kernels", "initramfs", "programs", "std"} {
+	for _, part := range []string{"kernels", "qemu", "initramfs", "programs", "std"} {
 		from, err := real.Path(part)
 		if err == nil {
 			err = os.Symlink(from, filepath.Join(dir, part))

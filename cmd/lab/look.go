@@ -182,8 +182,12 @@ func (a *app) lookOnce(ctx context.Context, f lookFlags, l labs.Lab, t target, p
 	if err != nil {
 		return err
 	}
+	emu, err := a.emulator(ctx, p.Report)
+	if err != nil {
+		return err
+	}
 	job := harness.Job{
-		Arch: t.arch, Image: t.image, Kernel: t.path, Initrd: initrd, Snapshots: store, Cold: f.cold,
+		QEMU: emu.command(t.arch), Arch: t.arch, Image: t.image, Kernel: t.path, Initrd: initrd, Snapshots: store, Cold: f.cold,
 		Program: program, ProgramName: l.Name,
 		Stage: func(what string) { p.Say("%s", what) },
 	}

@@ -13,6 +13,7 @@ import (
 	"kernellab/harness/task"
 	"kernellab/harness/trace"
 	"kernellab/images"
+	"kernellab/images/qemutest"
 	"kernellab/labtest"
 )
 
@@ -57,7 +58,7 @@ func TestLook(t *testing.T) {
 	labtest.Long(t)
 	for _, a := range arch.All() {
 		t.Run(a.Name, func(t *testing.T) {
-			labtest.Programs(t, a.Name, a.QEMU.Binary)
+			qemutest.Command(t, a.Name, a.QEMU.Binary)
 			if k, err := (&images.Cache{}).Kernels(a.Name); err != nil || len(k) == 0 {
 				labtest.Lacking(t, a.Name, "the cache holds no kernel for "+a.Name+": lab kernels fetch brings one")
 			}

@@ -27,6 +27,7 @@ type marker struct {
 	lab      labs.Lab
 	targets  []*markTarget
 	store    *snapshot.Store
+	emulator emulator
 	compiler *images.Compiler
 	tool     string // hash of this program, which the labs are part of
 	timeout  time.Duration
@@ -52,6 +53,10 @@ func (a *app) newMarker(ctx context.Context, l labs.Lab, targets []target, f gra
 	if m.store, err = a.snapshots(p); err != nil {
 		return nil, err
 	}
+	if m.emulator, err = a.emulator(ctx, p.Report); err != nil {
+		return nil, err
+	}
+	a.warnOlder(ctx, m.emulator, targets)
 	m.store.Warn = func(text string) { m.say("%s", text) }
 	m.say = p.Say
 	if m.compiler, err = a.cache.Compiler(ctx); err != nil {
@@ -167,7 +172,7 @@ func (m *marker) feedback(s class.Student, doc grade.Document) string {
 func (m *marker) job(t *markTarget, out string, stage func(string)) harness.Job {
 	return harness.Job{
 		Lab: m.lab.Name, Arch: t.arch, Image: t.image, Kernel: t.path, Initrd: t.initrd,
-		Program: t.program, ProgramName: m.lab.Name, Plan: m.lab.Plan(t.arch.Name), Rules: m.lab.Rules(t.arch.Name),
+		QEMU: m.emulator.command(t.arch), Program: t.program, ProgramName: m.lab.Name, Plan: m.lab.Plan(t.arch.Name), Rules: m.lab.Rules(t.arch.Name),
 		Timeout: m.timeout, BootTimeout: m.timeout, Slowness: m.app.slowness(m.jobs), Out: out, Snapshots: m.store, Cold: m.cold, Stage: stage,
 	}
 }

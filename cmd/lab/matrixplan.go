@@ -217,13 +217,28 @@ func (a *app) pending(r *matrixRun, f matrixFlags, store *snapshot.Store) harnes
 			if r.dir, r.keep, err = a.outDir(ctx, f.out, name, several); err != nil {
 				return harness.Job{}, err
 			}
+			emu, err := a.emulator(ctx, changes(stage))
+			if err != nil {
+				return harness.Job{}, err
+			}
 			return harness.Job{
-				Lab: r.lab.Name, Arch: r.target.arch, Image: image, Kernel: r.target.path, Initrd: r.guest.initrd,
+				QEMU: emu.command(r.target.arch), Lab: r.lab.Name, Arch: r.target.arch, Image: image, Kernel: r.target.path, Initrd: r.guest.initrd,
 				Program: r.guest.program, ProgramName: r.lab.Name, Plan: r.lab.Plan(r.target.arch.Name), Rules: rules,
 				Timeout: f.timeout, BootTimeout: f.timeout, Slowness: a.slowness(max(f.jobs, 1)), Out: r.dir, Stage: stage, Snapshots: store, Cold: f.cold,
 				Again: func(err error) { stage(fmt.Sprintf("once more, because %v", err)) },
 			}, nil
 		},
+	}
+}
+
+// changes tells stage what is being done, once for each thing.
+func changes(stage func(string)) images.Progress {
+	last := ""
+	return func(what string, _, _ int64) {
+		if what != last {
+			last = what
+			stage(what)
+		}
 	}
 }
 

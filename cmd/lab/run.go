@@ -130,8 +130,16 @@ func (a *app) run(ctx context.Context, l labs.Lab, f runFlags) error {
 	if err == nil {
 		err = a.useVmlinux(targets, f.vmlinux)
 	}
+	var emu emulator
+	if err == nil {
+		emu, err = a.emulator(ctx, p.Report)
+		p.Done()
+	}
 	if err != nil {
 		return errors.Join(err, a.ungraded(l, f.format, err))
+	}
+	if f.submitted != nil {
+		a.warnOlder(ctx, emu, targets)
 	}
 	results, err := a.runEach(ctx, l, targets, f, p)
 	if err != nil {
@@ -315,13 +323,17 @@ func (a *app) runOne(ctx context.Context, l labs.Lab, t target, f runFlags, dir 
 	if err != nil {
 		return grade.Result{}, err
 	}
+	emu, err := a.emulator(ctx, p.Report)
+	if err != nil {
+		return grade.Result{}, err
+	}
 	rules := l.Rules(t.arch.Name)
 	go rules.Validate() // to have its expressions compiled before a guest waits for them
 	job := harness.Job{
 		Lab: l.Name, Arch: t.arch, Image: t.image, Kernel: t.path, Initrd: initrd,
 		Program: program, ProgramName: l.Name, Plan: l.Plan(t.arch.Name), Rules: rules,
 		Timeout: f.timeout, BootTimeout: f.timeout, Slowness: a.slowness(f.atOnce), Out: dir,
-		Snapshots: store, Cold: f.cold, Keep: f.submitted == nil,
+		Snapshots: store, Cold: f.cold, Keep: f.submitted == nil, QEMU: emu.command(t.arch),
 		Stage: func(what string) { say("%s", what) },
 		Again: func(err error) { say("%v; trying once more", err) },
 	}

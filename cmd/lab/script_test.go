@@ -24,6 +24,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("LAB_CACHE", env.WorkDir+"/cache")
 			env.Setenv("NO_COLOR", "1")
+			env.Setenv("LAB_QEMU", "")
 			lab, err := exec.LookPath("lab") // for scripts that change PATH
 			if err != nil {
 				return err

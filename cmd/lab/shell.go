@@ -60,7 +60,11 @@ func (a *app) shell(ctx context.Context, machine, spec string) error {
 	if err != nil {
 		return err
 	}
-	vm, err := qemu.Start(ctx, qemu.Config{Arch: t.arch, Kernel: t.path, Initrd: initrd, Append: shellMode})
+	emu, err := a.emulator(ctx, p.Report)
+	if err != nil {
+		return err
+	}
+	vm, err := qemu.Start(ctx, qemu.Config{Command: emu.command(t.arch), Arch: t.arch, Kernel: t.path, Initrd: initrd, Append: shellMode})
 	if err != nil {
 		return err
 	}

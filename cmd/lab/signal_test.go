@@ -119,7 +119,7 @@ func copyCache(t *testing.T, from *images.Cache) *images.Cache {
 		t.Fatal(err)
 	}
 	to := &images.Cache{Dir: filepath.Join(t.TempDir(), "cache")}
-	for _, part := range []string{"initramfs", "programs"} {
+	for _, part := range []string{"qemu", "initramfs", "programs"} {
 		if err := os.CopyFS(filepath.Join(to.Dir, part), os.DirFS(filepath.Join(root, part))); err != nil {
 			t.Fatal(err)
 		}

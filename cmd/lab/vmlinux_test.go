@@ -20,6 +20,7 @@ import (
 	"kernellab/harness/arch"
 	"kernellab/harness/trace"
 	"kernellab/images"
+	"kernellab/images/qemutest"
 	"kernellab/labtest"
 )
 
@@ -39,7 +40,8 @@ func withVmlinux(t *testing.T, test func(t *testing.T, a *app, k images.Kernel, 
 			}
 			found++
 			t.Run(m.Name+"/"+k.Version, func(t *testing.T) {
-				labtest.Programs(t, m.Name, debugger, m.QEMU.Binary)
+				labtest.Programs(t, m.Name, debugger)
+				qemutest.Command(t, m.Name, m.QEMU.Binary)
 				test(t, a, k, m)
 			})
 		}
