@@ -19,7 +19,8 @@ build:
 	@echo "building $(LAB)"
 	@$(GO) build -trimpath -o $(LAB) ./cmd/lab
 
-# QEMU, gdb and the like, through apt-get, with sudo when not root.
+# lab's own QEMU, into the cache, and gdb, bubblewrap and compilers, through apt-get,
+# with sudo when not root.
 tools: build
 	$(LAB) doctor --install
 
