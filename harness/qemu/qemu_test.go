@@ -5,10 +5,12 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+	"weak"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -206,6 +208,40 @@ func TestContextEnds(t *testing.T) {
 	case <-vm.Exited():
 	case <-time.After(10 * time.Second):
 		t.Fatal("the process outlived its context")
+	}
+}
+
+// A context outlives the machines that were started with it, and must not keep
+// them in memory.
+func TestContextForgetsEndedMachine(t *testing.T) {
+	for name, script := range map[string]string{
+		"closed":          "exec sleep 60\n",
+		"ended by itself": "exit 0\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			vm, err := Start(ctx, fake(t, script))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if name == "closed" {
+				vm.Close()
+			} else {
+				<-vm.Exited()
+			}
+			machine := weak.Make(vm)
+			vm = nil
+			hang := time.After(time.Minute)
+			for machine.Value() != nil { // the goroutines of the machine may be about to return
+				runtime.GC()
+				select {
+				case <-hang:
+					t.Fatal("the machine has ended and is still reachable from its context")
+				default:
+				}
+			}
+		})
 	}
 }
 

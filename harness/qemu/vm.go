@@ -131,25 +131,27 @@ func Start(ctx context.Context, c Config) (_ *VM, err error) {
 	vm.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 
 	started := make(chan error, 1)
-	go vm.run(started)
+	go vm.run(ctx, started)
 	if err := <-started; err != nil {
 		return nil, fmt.Errorf("start %s: %w", vm.name, err)
 	}
-	context.AfterFunc(ctx, func() { vm.Close() })
 	return vm, nil
 }
 
-// run starts the process and waits for it on a thread of its own: the parent
-// death signal is sent when the thread that made the child ends, so that thread
-// must live as long as the child.
-func (vm *VM) run(started chan<- error) {
+// run starts the process, closes the machine when ctx ends, and waits for the
+// process. It does so on a thread of its own: the parent death signal is sent
+// when the thread that made the child ends, so that thread must exist as long as
+// the child.
+func (vm *VM) run(ctx context.Context, started chan<- error) {
 	runtime.LockOSThread()
 	err := vm.cmd.Start()
 	started <- err
 	if err != nil {
 		return
 	}
+	stop := context.AfterFunc(ctx, func() { vm.Close() })
 	vm.waitErr = vm.cmd.Wait()
+	stop() // or ctx would refer to the machine for as long as ctx exists
 	close(vm.done)
 }
 
