@@ -24,7 +24,7 @@ func scripted(t *testing.T, o rsp.Options, script string) (*rsp.Client, *rsptest
 }
 
 // soon is an end for contexts that are meant to end during a call.
-func soon(t *testing.T) context.Context {
+func soon(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
 	t.Cleanup(cancel)
 	return ctx

@@ -160,28 +160,38 @@ func TestLiveFault(t *testing.T) {
 	must(t, c.ReadMemory(ctx, 0x80000000, make([]byte, 8)))
 }
 
+// runAndInterrupt lets the guest run and interrupts it, with a Wait given up in
+// between, as often as it takes until the guest has made another pass: a starved
+// host may not run it at all in one. It returns the stop and the passes.
+func runAndInterrupt(t testing.TB, ctx context.Context, c *rsp.Client, l loop, before uint64) (rsp.Stop, uint64) {
+	t.Helper()
+	for {
+		must(t, c.Resume(ctx))
+		if _, err := c.Wait(soon(t)); !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatalf("Wait: %v, want the context's error", err)
+		}
+		stop, err := c.Interrupt(ctx)
+		must(t, err)
+		regs, err := c.Registers(ctx)
+		must(t, err)
+		passes := regs[l.counters[0]]
+		if passes != before { // of 32 bits on x86_64, so it may have wrapped
+			return stop, passes
+		}
+	}
+}
+
 func TestLiveInterrupt(t *testing.T) {
 	for _, l := range loops {
 		t.Run(l.arch, func(t *testing.T) {
 			ctx := background(t)
 			c := attach(t, l.boot(t, "-S").conn, rsp.Options{})
-			var last uint64
+			var passes uint64
 			for range 10 {
-				must(t, c.Resume(ctx))
-				short, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
-				_, err := c.Wait(short)
-				cancel()
-				if !errors.Is(err, context.DeadlineExceeded) {
-					t.Fatalf("Wait: %v, want the context's error", err)
-				}
-				stop, err := c.Interrupt(ctx)
-				must(t, err)
-				regs, err := c.Registers(ctx)
-				must(t, err)
-				if n := regs[l.counters[0]]; stop.Signal != rsp.SignalInterrupt || n <= last {
-					t.Fatalf("%+v after %d passes, %d before", stop, n, last)
-				} else {
-					last = n & 0x0fffffff
+				var stop rsp.Stop
+				stop, passes = runAndInterrupt(t, ctx, c, l, passes)
+				if stop.Signal != rsp.SignalInterrupt {
+					t.Fatalf("%+v, want an interrupt", stop)
 				}
 			}
 			if _, err := c.Interrupt(ctx); !errors.Is(err, rsp.ErrNotRunning) {
