@@ -55,8 +55,7 @@ type Client struct {
 	detached    bool
 
 	halts   Halts
-	counted bool   // stops is what the machine's counter shows
-	stops   uint64 // or will show when the run has ended
+	counted bool // halts has counted every stop of the halted guest
 }
 
 // New attaches to the stub at the other end of conn, which it takes over and

@@ -43,6 +43,9 @@ type request struct {
 	starts *run
 	// asksStop is set for ?, whose answer looks like a stop.
 	asksStop bool
+	// sent, when set, runs in the caller's goroutine when the request has been
+	// written, and not at all when ctx ended before that.
+	sent func()
 	// settle, when set, learns of the answer even if the caller has given up
 	// by then. It runs in the reading goroutine, before done is closed: the
 	// next call waits for that, so it may touch what belongs to a turn.
@@ -59,9 +62,10 @@ func ask(payload string) *request { return &request{payload: payload} }
 
 // A run is one stretch of the guest running.
 type run struct {
-	thread string        // the one thread that runs, or empty for all
-	quiet  bool          // with nobody attached
-	over   chan struct{} // closed when reply or err is set
+	thread  string        // the one thread that runs, or empty for all
+	quiet   bool          // with nobody attached
+	counted bool          // quiet, and over because Halts counted its last stop
+	over    chan struct{} // closed when reply or err is set
 
 	reply Stop  // what the stub said
 	err   error // or why it refused to resume
@@ -164,6 +168,11 @@ func (l *link) exchange(ctx context.Context, reqs ...*request) error {
 			return ctx.Err()
 		}
 		return l.writeFailed(n, len(out), err)
+	}
+	for _, r := range reqs {
+		if r.sent != nil {
+			r.sent()
+		}
 	}
 	return l.await(ctx, limit, reqs)
 }

@@ -2,6 +2,8 @@ package rsp
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"strings"
 )
 
@@ -41,24 +43,27 @@ func (c *Client) quiet() bool {
 // stopsInQuiet is how many stops QMP reports for a quiet run.
 const stopsInQuiet = 2
 
-// startQuietly is start, and what goes in front of it, for a quiet run.
+// startQuietly is start, and what goes in front of it, for a quiet run. It changes
+// nothing of the client's view of the stub, as ctx may end before anything is sent.
 func (c *Client) startQuietly(ctx context.Context) (reqs []*request, err error) {
 	if !c.counted {
 		if err := c.halts.Settle(ctx); err != nil {
 			return nil, err
 		}
-		c.stops, _ = c.halts.Stops()
 		c.counted = true
 	}
-	for addr := range c.breakpoints {
-		c.breakpoints[addr] = false
+	before, _ := c.halts.Stops()
+	reqs = append(reqs, c.detachment())
+	for _, addr := range slices.Sorted(maps.Keys(c.breakpoints)) {
+		reqs = append(reqs, c.planting(addr))
 	}
-	reqs = append(append(reqs, c.detachment()), c.plantings()...)
 	resume := c.start("")
 	resume.payload = "c"
 	resume.starts.quiet = true
-	c.stops += stopsInQuiet
-	go c.awaitHalt(resume.starts, c.stops)
+	resume.sent = func() {
+		c.counted = false // until the run has ended with the stop that awaitHalt waits for
+		go c.awaitHalt(resume.starts, before+stopsInQuiet)
+	}
 	return append(reqs, resume), nil
 }
 
@@ -80,7 +85,11 @@ func (c *Client) Park(ctx context.Context) error {
 	}
 	before, again := c.halts.Stops()
 	d := c.detachment()
-	d.settle = func(reply []byte) { c.detached = c.detached || okError(reply) == nil }
+	removed := d.settle
+	d.settle = func(reply []byte) {
+		removed(reply)
+		c.detached = c.detached || okError(reply) == nil
+	}
 	if err := c.exchange(ctx, d); err != nil {
 		return opError(op, d.payload, err)
 	}
@@ -105,6 +114,13 @@ func (c *Client) detachment() *request {
 	process, _, _ := strings.Cut(c.selected, ".")
 	d := ask("D;" + strings.TrimPrefix(process, "p"))
 	d.after = "++"
+	d.settle = func(reply []byte) {
+		if okError(reply) == nil {
+			for addr := range c.breakpoints {
+				c.breakpoints[addr] = false
+			}
+		}
+	}
 	return d
 }
 
@@ -126,7 +142,7 @@ func (c *Client) awaitHalt(r *run, n uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !r.isOver() {
-		r.reply = Stop{Signal: SignalTrap}
+		r.reply, r.counted = Stop{Signal: SignalTrap}, true
 		close(r.over)
 	}
 }

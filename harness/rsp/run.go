@@ -230,6 +230,7 @@ func (c *Client) finish(ctx context.Context, op string, r *run) error {
 		}
 	}
 	r.stop = at
+	c.counted = r.counted
 	c.claim(r)
 	return nil
 }
