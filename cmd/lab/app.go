@@ -75,7 +75,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	case err == nil:
 		return a.code
 	case ctx.Err() != nil:
-		fmt.Fprintln(stderr, "lab: interrupted; nothing was left behind")
+		fmt.Fprintf(stderr, "lab: interrupted; %s\n", remains(err))
 		return exitError
 	}
 	var usage usageError

@@ -154,15 +154,20 @@ func (a *app) grade(ctx context.Context, l labs.Lab, f gradeFlags) error {
 	}
 	p.Done()
 	graded, err := a.gradeClass(ctx, m, class.Run{Lab: l.Name, Out: f.out, Students: students, Shard: shard, AtOnce: m.jobs, Again: f.again})
-	var stopped *class.InterruptedError
-	if errors.As(err, &stopped) {
-		fmt.Fprintf(a.stderr, "lab: %v\n", stopped)
-	}
 	if err != nil {
 		return err
 	}
 	a.code = graded.ExitCode()
 	return report.WriteClass(a.stdout, f.format, graded, a.style())
+}
+
+// remains says what an interrupted command has left on the disk, by its error.
+func remains(err error) string {
+	var stopped *class.InterruptedError
+	if errors.As(err, &stopped) {
+		return stopped.Error()
+	}
+	return "nothing was left behind"
 }
 
 // students lists the submissions in a folder.

@@ -95,6 +95,44 @@ func TestSignalsLeaveNothing(t *testing.T) {
 	})
 }
 
+// An interrupted class says what is kept, and does not say that nothing is.
+func TestInterruptedGrade(t *testing.T) {
+	lab, err := exec.LookPath("lab")
+	if err != nil {
+		t.Fatal(err)
+	}
+	onKernel(t, nil, func(t *testing.T, a *app, tg target) {
+		dir := t.TempDir()
+		answers := honestAnswers(t, tg.image)
+		writeFiles(t, filepath.Join(dir, "first"), map[string]string{"prog.go": readFile(t, "../../labs/fork-new/main.go"), "answers.yaml": answers})
+		writeFiles(t, filepath.Join(dir, "second"), map[string]string{
+			"prog.c": readFile(t, "../../labs/fork-new/testdata/hostile/endless-loop/prog.c"), "answers.yaml": answers,
+		})
+		out := &waiter{mark: "lab: [1/2] first: ", seen: make(chan struct{})}
+		cmd := exec.Command(lab, "grade", "fork-new", "--kernel", tg.path, "--arch", tg.arch.Name, "--submissions", dir, "--out", filepath.Join(t.TempDir(), "graded"),
+			"--jobs", "1", "--timeout", "1h") // so that the second is not graded before the signal comes
+		cmd.Stdout, cmd.Stderr = out, out
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan error, 1)
+		go func() { ended <- cmd.Wait() }()
+		select {
+		case <-out.seen:
+			cmd.Process.Signal(syscall.SIGINT)
+			<-ended
+		case <-ended:
+		}
+		if code := cmd.ProcessState.ExitCode(); code != exitError {
+			t.Errorf("exit code %d, want %d:\n%s", code, exitError, out)
+		}
+		want := "lab: interrupted; 1 of 2 submissions are graded and kept: the same command goes on from there\n"
+		if got := out.String(); !strings.HasSuffix(got, "\n"+want) || strings.Count(got, "kept") != 1 || strings.Contains(got, "left behind") {
+			t.Errorf("the output is to end with one line, %q:\n%s", want, got)
+		}
+	})
+}
+
 // leftBehind is what lies in the cache's folder of temporary files.
 func leftBehind(t *testing.T, cache *images.Cache) []string {
 	t.Helper()
