@@ -22,3 +22,11 @@ func (a *app) cleanCommand() *cobra.Command {
 		},
 	}
 }
+
+// sweep removes what killed processes left in the cache. A command needs none of
+// that gone, so an error is a warning.
+func (a *app) sweep() {
+	if err := a.cache.Sweep(); err != nil {
+		fmt.Fprintf(a.stderr, "lab: warning: %v: check its permissions and the disk; lab goes on\n", err)
+	}
+}

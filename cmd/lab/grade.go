@@ -143,7 +143,7 @@ func (a *app) grade(ctx context.Context, l labs.Lab, f gradeFlags) error {
 	students = shard.Select(students)
 	p := newProgress(a.stderr)
 	defer p.Done()
-	a.cache.Sweep()
+	a.sweep()
 	targets, err := a.targets(ctx, f.arch, f.kernels, a.cache.Fetch, p)
 	if err != nil {
 		return err

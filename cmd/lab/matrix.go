@@ -108,7 +108,7 @@ func (a *app) matrix(ctx context.Context, names []string, f matrixFlags) error {
 	}
 	p := newProgress(a.stderr)
 	defer p.Done()
-	a.cache.Sweep()
+	a.sweep()
 	runs, err := a.planMatrix(ctx, chosen, f, p)
 	if err != nil {
 		return err
