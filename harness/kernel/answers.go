@@ -2,11 +2,9 @@ package kernel
 
 import (
 	"bytes"
-	"embed"
 	"encoding/json"
 	"fmt"
 	"hash/crc32"
-	"io/fs"
 	"os"
 	"slices"
 	"strconv"
@@ -18,8 +16,7 @@ import (
 // answers are what the types of an image were asked and said, and its vmlinux if it
 // has one. Runs ask the same few dozen questions, and reading the types of a whole
 // kernel for them would be the longest thing that a run does before its guest: so
-// the answers are kept beside the unpacked image, for as long as the code that
-// gives them is the same.
+// the answers are kept beside the unpacked image, for the program that gave them.
 type answers struct {
 	path string // of the file, "" to keep none
 
@@ -83,22 +80,12 @@ func remember[T any](a *answers, known *map[string]answer[T], question string, f
 // answersSuffix is of the file beside the unpacked image.
 const answersSuffix = ".answers"
 
-// answering is the code that gives the answers.
-//
-//go:embed types.go spell.go debuginfo/*.go
-var answering embed.FS
-
-// answersMagic begins a file of answers: those of other code are not believed.
-func answersMagic() string {
-	sum := crc32.NewIEEE()
-	_ = fs.WalkDir(answering, ".", func(path string, d fs.DirEntry, err error) error { // in memory: no error
-		if err == nil && !d.IsDir() {
-			text, _ := answering.ReadFile(path)
-			sum.Write(text)
-		}
-		return err
-	})
-	return fmt.Sprintf("lab.kernel-answers/1 %08x\n", sum.Sum32())
+// answersHeader begins a file of answers. It names the program that wrote them, as
+// another version of the code may answer differently: its own, debuginfo's, or that
+// of a library.
+func answersHeader() (string, error) {
+	id, err := executable()
+	return fmt.Sprintf("lab.kernel-answers/2 %s\n", id), err
 }
 
 // load reads the answers that are kept. What is wrong with the file is no error:
@@ -109,9 +96,9 @@ func (a *answers) load(path string) {
 	if err != nil {
 		return
 	}
-	magic := answersMagic()
-	body, ok := bytes.CutPrefix(data, []byte(magic))
-	if !ok || len(body) < 4 || le.Uint32(body) != crc32.ChecksumIEEE(body[4:]) {
+	header, err := answersHeader()
+	body, ok := bytes.CutPrefix(data, []byte(header))
+	if err != nil || !ok || len(body) < 4 || le.Uint32(body) != crc32.ChecksumIEEE(body[4:]) {
 		return
 	}
 	var k kept
@@ -130,11 +117,15 @@ func (im *Image) Keep() {
 	if a.path == "" || !a.fresh {
 		return
 	}
+	header, err := answersHeader()
+	if err != nil {
+		return
+	}
 	body, err := json.Marshal(a.kept)
 	if err != nil {
 		return
 	}
-	data := le.AppendUint32([]byte(answersMagic()), crc32.ChecksumIEEE(body))
+	data := le.AppendUint32([]byte(header), crc32.ChecksumIEEE(body))
 	a.fresh = keep(a.path, append(data, body...)) != nil
 }
 

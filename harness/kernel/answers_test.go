@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -39,6 +40,19 @@ func asked(im *Image) map[string]any {
 	return out
 }
 
+// written puts another header before the answers that are in the file, which are
+// whole.
+func written(file, header string) func() error {
+	return func() error {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		_, body, _ := bytes.Cut(data, []byte("\n"))
+		return os.WriteFile(file, append([]byte(header), body...), 0o600)
+	}
+}
+
 // What was asked once is answered from the file, alike; what is wrong with the file
 // is noticed, and the types are asked again.
 func TestAnswers(t *testing.T) {
@@ -50,6 +64,10 @@ func TestAnswers(t *testing.T) {
 				t.Fatal(err)
 			}
 			want := asked(plain)
+			header, err := answersHeader()
+			if err != nil {
+				t.Fatal(err)
+			}
 			dir := t.TempDir()
 			file := filepath.Join(dir, plain.SHA256+answersSuffix)
 			write := func(data string) func() error {
@@ -67,8 +85,9 @@ func TestAnswers(t *testing.T) {
 				{"cut short", func() error { return os.Truncate(file, 900) }, false},
 				{"empty", write(""), false},
 				{"foreign", write("#!/bin/sh\n"), false},
-				{"only a beginning", write(answersMagic()), false},
-				{"of other code", write("lab.kernel-answers/1 00000000\n\x00\x00\x00\x00{}"), false},
+				{"only a beginning", write(header), false},
+				{"of another program", written(file, "lab.kernel-answers/2 other\n"), false},
+				{"of the first format", written(file, "lab.kernel-answers/1 00000000\n"), false},
 				{"gone", func() error { return os.Remove(file) }, false},
 			} {
 				if err := tt.do(); err != nil {

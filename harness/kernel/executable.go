@@ -1,0 +1,65 @@
+package kernel
+
+import (
+	"debug/elf"
+	"fmt"
+	"io/fs"
+	"os"
+	"sync"
+	"syscall"
+)
+
+// executable identifies the running program, which never changes. /proc/self/exe is
+// the file that was started, also when another has taken its place since.
+var executable = sync.OnceValues(func() (string, error) { return identify("/proc/self/exe") })
+
+// identify identifies the content of a program by its Go build ID, which is a hash
+// of all that was linked into it, so that no program has to be read whole (Go's
+// cmd/go/internal/work/buildid.go). One that was linked without it is identified by
+// what changes whenever the file is written.
+func identify(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", fmt.Errorf("identify the program: %w", err)
+	}
+	defer f.Close()
+	if id := goBuildID(f); id != "" {
+		return id, nil
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return "", fmt.Errorf("identify the program: %w", err)
+	}
+	return stampOf(info)
+}
+
+func stampOf(info fs.FileInfo) (string, error) {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return "", fmt.Errorf("identify the program: the system says nothing of %s", info.Name())
+	}
+	return fmt.Sprintf("%d:%d:%d:%d:%d", st.Dev, st.Ino, st.Size, st.Mtim.Nano(), st.Ctim.Nano()), nil
+}
+
+// goBuildID returns the Go build ID of an ELF file, "" when it has none: a note
+// whose name is Go and whose type is 4 (Go's cmd/internal/buildid/note.go).
+func goBuildID(f *os.File) string {
+	const header, name, kind = 12, "Go\x00\x00", 4
+	file, err := elf.NewFile(f)
+	if err != nil {
+		return ""
+	}
+	section := file.Section(".note.go.buildid")
+	if section == nil || section.Size > 4096 {
+		return ""
+	}
+	note, err := section.Data()
+	if err != nil || len(note) < header+len(name) || le.Uint32(note[8:]) != kind || string(note[header:header+len(name)]) != name {
+		return ""
+	}
+	id := note[header+len(name):]
+	if size := le.Uint32(note[4:]); uint64(size) <= uint64(len(id)) {
+		return string(id[:size])
+	}
+	return ""
+}
