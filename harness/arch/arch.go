@@ -1,7 +1,11 @@
 // Package arch holds what differs between the architectures a lab runs on, as
 // data: how QEMU starts one, what its registers are called in the gdbstub's
 // target description, where a system call's arguments lie, and how the running
-// task is found. Nothing outside this package asks which architecture it is.
+// task is found.
+//
+// Other packages take such a fact from an Arch instead of comparing its name. Two
+// look at the name: harness/kernel, for how code is read and unwound, and images, for
+// where kernels and compilers come from.
 //
 // Facts about calling conventions follow the System V psABI of each
 // architecture; facts about the kernel cite the file they come from.
@@ -95,8 +99,9 @@ type Registers struct {
 // Syscall says where a system call's arguments are in struct pt_regs, for the
 // entries that take only that (ARCH_HAS_SYSCALL_WRAPPER).
 type Syscall struct {
-	Args []string          // members of struct pt_regs, first argument first
-	User map[string]string // role → member of struct pt_regs: "pc", "sp", "ret"
+	Prefix string            // of the entry's symbol, in front of sys_NAME
+	Args   []string          // members of struct pt_regs, first argument first
+	User   map[string]string // role → member of struct pt_regs: "pc", "sp", "ret"
 }
 
 // Current says how the running task's address is found at a stop.
@@ -188,8 +193,9 @@ var x86_64 = Arch{
 	},
 	Syscall: Syscall{
 		// arch/x86/include/asm/syscall_wrapper.h, SC_X86_64_REGS_TO_ARGS
-		Args: []string{"di", "si", "dx", "r10", "r8", "r9"},
-		User: map[string]string{"pc": "ip", "sp": "sp", "ret": "ax"},
+		Prefix: "__x64_",
+		Args:   []string{"di", "si", "dx", "r10", "r8", "r9"},
+		User:   map[string]string{"pc": "ip", "sp": "sp", "ret": "ax"},
 	},
 	Current: Current{
 		// arch/x86/include/asm/current.h: current_task until 6.1, the first
@@ -243,8 +249,9 @@ var riscv64 = Arch{
 	},
 	Syscall: Syscall{
 		// arch/riscv/include/asm/syscall_wrapper.h, SC_RISCV_REGS_TO_ARGS
-		Args: []string{"orig_a0", "a1", "a2", "a3", "a4", "a5", "a6"},
-		User: map[string]string{"pc": "epc", "sp": "sp", "ret": "a0"},
+		Prefix: "__riscv_",
+		Args:   []string{"orig_a0", "a1", "a2", "a3", "a4", "a5", "a6"},
+		User:   map[string]string{"pc": "epc", "sp": "sp", "ret": "a0"},
 	},
 	Current: Current{
 		// arch/riscv/include/asm/current.h; arch/riscv/kernel/entry.S swaps

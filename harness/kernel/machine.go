@@ -11,10 +11,11 @@ import (
 	"kernellab/harness/kernel/debuginfo"
 )
 
-// machine is what this package has to know about an architecture, as data.
+// machine is what only this package has to know about an architecture: how its code
+// is read and unwound. What others need too is in package arch.
 // Register numbers are DWARF's.
 type machine struct {
-	name       string
+	name       string // arch.Arch.Name
 	elf        elf.Machine
 	elfFlags   uint32
 	codeAlign  uint64 // instructions start at multiples of this
@@ -23,9 +24,6 @@ type machine struct {
 	nops    [][]byte
 	frames  func(*Image, span) ([]frameRange, error)
 	regName func(uint64) string // gdb's name of a register
-	// syscallArgs are the members of struct pt_regs that hold a system call's
-	// arguments, in order.
-	syscallArgs []string
 	// endsInCall reports whether the last instruction of a few bytes of code is
 	// a call, as far as can be told backwards.
 	endsInCall func(code []byte) bool
@@ -36,21 +34,19 @@ func machines() []machine {
 		{
 			name: "x86_64", elf: elf.EM_X86_64, codeAlign: 1,
 			sp: regnum.AMD64_Rsp, fp: regnum.AMD64_Rbp, ra: regnum.AMD64_Rip,
-			frames:      (*Image).orcFrames,
-			regName:     func(n uint64) string { return strings.ToLower(regnum.AMD64ToName(n)) },
-			syscallArgs: []string{"di", "si", "dx", "r10", "r8", "r9"},
-			endsInCall:  x86EndsInCall,
+			frames:     (*Image).orcFrames,
+			regName:    func(n uint64) string { return strings.ToLower(regnum.AMD64ToName(n)) },
+			endsInCall: x86EndsInCall,
 		},
 		{
 			// EF_RISCV_RVC | EF_RISCV_FLOAT_ABI_DOUBLE: what gdb needs to
 			// choose the right instruction set for a kernel without sections.
 			name: "riscv64", elf: elf.EM_RISCV, elfFlags: 0x5, codeAlign: 2,
 			sp: regnum.RISCV64_SP, fp: regnum.RISCV64_S0, ra: regnum.RISCV64_LR,
-			nops:        [][]byte{{0x01, 0x00}, {0x13, 0x00, 0x00, 0x00}}, // c.nop, nop
-			frames:      (*Image).riscvFrames,
-			regName:     riscvRegName,
-			syscallArgs: []string{"orig_a0", "a1", "a2", "a3", "a4", "a5"},
-			endsInCall:  riscvEndsInCall,
+			nops:       [][]byte{{0x01, 0x00}, {0x13, 0x00, 0x00, 0x00}}, // c.nop, nop
+			frames:     (*Image).riscvFrames,
+			regName:    riscvRegName,
+			endsInCall: riscvEndsInCall,
 		},
 	}
 }

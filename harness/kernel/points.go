@@ -12,6 +12,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 
+	"kernellab/harness/arch"
 	"kernellab/nearest"
 )
 
@@ -76,7 +77,7 @@ func parsePoints(data []byte) ([]pointSpec, error) {
 		}
 		seen[p.Point] = true
 		for _, c := range p.Candidates {
-			known := c.Arch == "" || slices.ContainsFunc(machines(), func(m machine) bool { return m.name == c.Arch })
+			known := c.Arch == "" || slices.Contains(arch.Names(), c.Arch)
 			if c.Symbol == "" || !known {
 				return nil, fmt.Errorf("points.yaml: point %s: candidate %q needs a symbol and, if any, a known arch, not %q", p.Point, c.Symbol, c.Arch)
 			}
@@ -214,11 +215,11 @@ func unlisted(point string) pointSpec {
 		return p
 	}
 	p.Syscall = call
-	p.Candidates = []candidate{
-		{Symbol: "__x64_" + point, Arch: "x86_64", Regs: true},
-		{Symbol: "__riscv_" + point, Arch: "riscv64", Regs: true},
-		{Symbol: "__se_" + point}, {Symbol: point},
+	p.Candidates = nil
+	for _, a := range arch.All() {
+		p.Candidates = append(p.Candidates, candidate{Symbol: a.Syscall.Prefix + point, Arch: a.Name, Regs: true})
 	}
+	p.Candidates = append(p.Candidates, candidate{Symbol: "__se_" + point}, candidate{Symbol: point})
 	return p
 }
 
@@ -247,8 +248,12 @@ func (im *Image) resolved(p pointSpec, c candidate, sym Symbol, tried []string) 
 		return Resolved{}, fmt.Errorf("point %s: %w", p.Point, err)
 	}
 	if r.Syscall {
-		n := min(len(r.Params), len(im.machine.syscallArgs))
-		r.Regs = im.machine.syscallArgs[:n:n]
+		a, err := arch.Lookup(im.Arch)
+		if err != nil {
+			return Resolved{}, fmt.Errorf("point %s: %w", p.Point, err)
+		}
+		n := min(len(r.Params), len(a.Syscall.Args))
+		r.Regs = a.Syscall.Args[:n:n]
 	}
 	return r, nil
 }
