@@ -121,7 +121,7 @@ func ParseShard(s string) (Shard, error) {
 	return sh, nil
 }
 
-// Of returns the shard's students, every N-th: shards of the same list are
+// Select returns the shard's students, every N-th: shards of the same list are
 // disjoint and together the whole.
 func (s Shard) Select(students []Student) []Student {
 	if s.Of == 0 {

@@ -210,7 +210,7 @@ func (vm *VM) Err() error {
 func (vm *VM) Close() error {
 	vm.closing.Do(func() {
 		close(vm.asked)
-		if vm.incoming { // what it wrote, nobody else sees: there is nothing to put in order
+		if vm.incoming { // Save has written what is to be kept of it: QEMU has nothing to put in order
 			vm.signal(syscall.SIGKILL)
 			<-vm.done
 		}
