@@ -253,6 +253,7 @@ const helper = "SNAPSHOT_TEST_HELPER"
 func TestMadeOnceByMany(t *testing.T) {
 	if dir := os.Getenv(helper); dir != "" {
 		s := &Store{Dir: dir}
+		begin(t, dir)
 		snap := obtain(t, s, key("a"), slow(dir))
 		if string(snap.State) != "devices of a" {
 			t.Errorf("state %q", snap.State)
@@ -262,7 +263,7 @@ func TestMadeOnceByMany(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "snapshots")
 	var wg sync.WaitGroup
 	var failed atomic.Int32
-	for range 4 {
+	for range contenders / 2 {
 		wg.Go(func() {
 			cmd := exec.Command(os.Args[0], "-test.run=^TestMadeOnceByMany$")
 			cmd.Env = append(os.Environ(), helper+"="+dir)
@@ -273,6 +274,7 @@ func TestMadeOnceByMany(t *testing.T) {
 		})
 		wg.Go(func() {
 			s := &Store{Dir: dir}
+			begin(t, dir)
 			if snap, err := s.Obtain(t.Context(), key("a"), ramSize, slow(dir)); err != nil {
 				t.Error(err)
 			} else {
@@ -287,6 +289,22 @@ func TestMadeOnceByMany(t *testing.T) {
 	}
 }
 
+// contenders is how many want the snapshot of TestMadeOnceByMany: half of them are
+// processes, half are goroutines.
+const contenders = 8
+
+// begin notes that another contender is about to ask for the snapshot.
+func begin(t *testing.T, dir string) {
+	f, err := os.CreateTemp(filepath.Dir(dir), "begun-")
+	if err == nil {
+		err = f.Close()
+	}
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// slow makes the snapshot when all contenders have begun.
 func slow(dir string) func(context.Context, *Draft) error {
 	return func(ctx context.Context, d *Draft) error {
 		f, err := os.OpenFile(dir+".made", os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
@@ -295,8 +313,22 @@ func slow(dir string) func(context.Context, *Draft) error {
 		}
 		defer f.Close()
 		fmt.Fprint(f, "x")
-		<-time.After(100 * time.Millisecond)
-		return fill("a")(ctx, d)
+		tick, hang := time.NewTicker(10*time.Millisecond), time.After(5*time.Minute)
+		defer tick.Stop()
+		for {
+			begun, err := filepath.Glob(filepath.Join(filepath.Dir(dir), "begun-*"))
+			if err != nil {
+				return err
+			}
+			if len(begun) == contenders {
+				return fill("a")(ctx, d)
+			}
+			select {
+			case <-tick.C:
+			case <-hang:
+				return fmt.Errorf("%d of %d have begun", len(begun), contenders)
+			}
+		}
 	}
 }
 
