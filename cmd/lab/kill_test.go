@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -17,6 +18,33 @@ import (
 	"kernellab/images"
 	"kernellab/images/qemutest"
 )
+
+// moment is when a run is killed.
+type moment struct {
+	name string
+	come func(pid int, out *waiter) bool
+}
+
+// moments are those of runs that follow each other with one cache, which holds no
+// snapshot before the first.
+func moments(cache string) []moment {
+	machine := func(pid int, incoming bool) bool {
+		return slices.ContainsFunc(children(pid), func(c child) bool {
+			return strings.Contains(c.line, "qemu-system") && strings.Contains(c.line, " -incoming ") == incoming
+		})
+	}
+	return []moment{
+		{"starts", func(int, *waiter) bool { return true }},
+		{"boots", func(pid int, _ *waiter) bool { return machine(pid, false) }},
+		{"tries its snapshot", func(pid int, _ *waiter) bool { return machine(pid, true) }},
+		{"has a snapshot", func(int, *waiter) bool {
+			found, _ := filepath.Glob(filepath.Join(cache, "snapshots/*/manifest.json"))
+			return slices.ContainsFunc(found, func(path string) bool { return filepath.Ext(filepath.Dir(path)) == "" })
+		}},
+		{"restores", func(pid int, _ *waiter) bool { return machine(pid, true) }},
+		{"drives", func(_ int, out *waiter) bool { return strings.Contains(out.String(), "copy_thread") }},
+	}
+}
 
 // A run killed at any moment, while it boots, saves, restores or drives, leaves
 // the next one working, no QEMU, and nothing in the cache that is not swept.
@@ -31,23 +59,38 @@ func TestKilledRuns(t *testing.T) {
 	for _, a := range arch.All() {
 		t.Run(a.Name, func(t *testing.T) {
 			cache := borrowedCache(t, a)
-			run := func() *exec.Cmd {
-				cmd := exec.Command(lab, "run", "fork-new", "--arch", a.Name, "--format", "json")
+			run := func(format string) *exec.Cmd {
+				cmd := exec.Command(lab, "run", "fork-new", "--arch", a.Name, "--format", format)
 				cmd.Env = append(os.Environ(), "LAB_CACHE="+cache)
 				cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 				return cmd
 			}
-			for _, after := range []time.Duration{200, 900, 2500, 4000, 5500} {
-				cmd := run()
+			for _, m := range moments(cache) {
+				cmd := run("text")
+				out := &waiter{seen: make(chan struct{})}
+				cmd.Stdout, cmd.Stderr = out, out
 				if err := cmd.Start(); err != nil {
 					t.Fatal(err)
 				}
-				timer := time.AfterFunc(after*time.Millisecond, func() { cmd.Process.Kill() })
-				cmd.Wait()
-				timer.Stop()
-				emptied(t, cache)
+				ended := make(chan error, 1)
+				go func() { ended <- cmd.Wait() }()
+				tick := time.NewTicker(5 * time.Millisecond)
+				for going := true; going && !m.come(cmd.Process.Pid, out); {
+					select {
+					case err := <-ended:
+						t.Errorf("lab ended before it %s: %v\n%s", m.name, err, out)
+						ended <- err
+						going = false
+					case <-tick.C:
+					}
+				}
+				tick.Stop()
+				machines := children(cmd.Process.Pid)
+				cmd.Process.Kill()
+				<-ended
+				emptied(t, cache, machines)
 			}
-			cmd := run()
+			cmd := run("json")
 			var stdout, stderr bytes.Buffer
 			cmd.Stdout, cmd.Stderr = &stdout, &stderr
 			if err := cmd.Run(); err != nil {
@@ -100,22 +143,59 @@ func borrowedCache(t *testing.T, a arch.Arch) string {
 	return dir
 }
 
-// emptied waits until no QEMU maps memory or runs a kernel of the cache any more.
-func emptied(t *testing.T, cache string) {
+// emptied waits until the machines of a killed run are gone, and whatever else was
+// started with a path of the cache.
+func emptied(t *testing.T, cache string, machines []child) {
 	t.Helper()
-	deadline := time.After(10 * time.Second)
-	for tick := time.NewTicker(20 * time.Millisecond); ; {
+	tick, hang := time.NewTicker(20*time.Millisecond), time.After(3*time.Minute)
+	defer tick.Stop()
+	for {
 		left := users(cache)
+		for _, m := range machines {
+			if commandLine(m.pid) == m.line {
+				left = append(left, fmt.Sprintf("%d %s", m.pid, m.line))
+			}
+		}
 		if len(left) == 0 {
-			tick.Stop()
 			return
 		}
 		select {
 		case <-tick.C:
-		case <-deadline:
+		case <-hang:
 			t.Fatalf("still running: %v", left)
 		}
 	}
+}
+
+// child is a process that another has started, with its words.
+type child struct {
+	pid  int
+	line string
+}
+
+// children lists the processes that a process has started and that run a program.
+func children(pid int) []child {
+	var found []child
+	lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	for _, list := range lists {
+		text, _ := os.ReadFile(list) // of a thread that has ended since: its children are another's
+		for word := range strings.FieldsSeq(string(text)) {
+			pid, err := strconv.Atoi(word)
+			if err != nil {
+				continue
+			}
+			if line := commandLine(pid); line != "" {
+				found = append(found, child{pid, line})
+			}
+		}
+	}
+	return found
+}
+
+// commandLine returns the words of a process, "" when it has ended.
+func commandLine(pid int) string {
+	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	return string(bytes.ReplaceAll(b, []byte{0}, []byte{' '}))
 }
 
 // users lists the processes that were started with a path under dir.
