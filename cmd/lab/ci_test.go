@@ -2,15 +2,18 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/goccy/go-yaml"
+	"github.com/google/go-cmp/cmp"
 
 	"kernellab/harness/class"
 )
@@ -148,35 +151,31 @@ func events(on any) int {
 	return 0
 }
 
-func TestGitHubExamples(t *testing.T) {
-	for _, file := range []string{"github-actions.yml", "grade-github-actions.yml", "grade-classroom.yml"} {
-		t.Run(file, func(t *testing.T) {
-			var w workflow
-			readStrict(t, file, &w)
-			if events(w.On) == 0 || len(w.Jobs) == 0 {
-				t.Fatal("no trigger or no job")
-			}
-			var scripts ciScripts
-			for name, job := range w.Jobs {
-				matrix := job.Strategy.Matrix.Include
-				if len(matrix) == 0 {
-					matrix = []map[string]string{nil} // a job by itself
-				}
-				if job.RunsOn == "" || len(job.Steps) == 0 || job.Needs != "" && len(w.Jobs[job.Needs].Steps) == 0 {
-					t.Errorf("job %s: no runner, no steps, or it needs what there is not", name)
-				}
-				for i, s := range job.Steps {
-					if (s.Uses == "") == (s.Run == "") {
-						t.Errorf("job %s: step %d has to have one of uses and run", name, i+1)
-					}
-					for _, values := range matrix {
-						scripts = append(scripts, fill(t, s.Run, regexp.MustCompile(`\$\{\{ *matrix\.(\w+) *\}\}`), values))
-					}
-				}
-			}
-			checkScripts(t, scripts)
-		})
+func githubExample(t *testing.T, file string) {
+	var w workflow
+	readStrict(t, file, &w)
+	if events(w.On) == 0 || len(w.Jobs) == 0 {
+		t.Fatal("no trigger or no job")
 	}
+	var scripts ciScripts
+	for name, job := range w.Jobs {
+		matrix := job.Strategy.Matrix.Include
+		if len(matrix) == 0 {
+			matrix = []map[string]string{nil} // a job by itself
+		}
+		if job.RunsOn == "" || len(job.Steps) == 0 || job.Needs != "" && len(w.Jobs[job.Needs].Steps) == 0 {
+			t.Errorf("job %s: no runner, no steps, or it needs what there is not", name)
+		}
+		for i, s := range job.Steps {
+			if (s.Uses == "") == (s.Run == "") {
+				t.Errorf("job %s: step %d has to have one of uses and run", name, i+1)
+			}
+			for _, values := range matrix {
+				scripts = append(scripts, fill(t, s.Run, regexp.MustCompile(`\$\{\{ *matrix\.(\w+) *\}\}`), values))
+			}
+		}
+	}
+	checkScripts(t, scripts)
 }
 
 // The shards of a matrix are the whole class: as many as the calls say.
@@ -196,41 +195,37 @@ func TestGitHubShards(t *testing.T) {
 	}
 }
 
-func TestGitLabExamples(t *testing.T) {
-	for _, file := range []string{"gitlab-ci.yml", "grade-gitlab-ci.yml"} {
-		t.Run(file, func(t *testing.T) {
-			var p pipeline
-			readStrict(t, file, &p)
-			var scripts ciScripts
-			reports := 0
-			for name, job := range p {
-				if job.Image == "" || len(job.Script) == 0 {
-					t.Errorf("job %s: no image or no script", name)
-				}
-				if job.Artifacts.Reports["junit"] != "" {
-					reports++
-				}
-				matrix := job.Parallel.Matrix
-				if len(matrix) == 0 {
-					matrix = []map[string]string{nil}
-				}
-				for _, values := range matrix {
-					for _, line := range append(job.Before, job.Script...) {
-						scripts = append(scripts, fill(t, line, regexp.MustCompile(`\$([A-Z_]+)\b`), values))
-					}
-				}
+func gitlabExample(t *testing.T, file string) {
+	var p pipeline
+	readStrict(t, file, &p)
+	var scripts ciScripts
+	reports := 0
+	for name, job := range p {
+		if job.Image == "" || len(job.Script) == 0 {
+			t.Errorf("job %s: no image or no script", name)
+		}
+		if job.Artifacts.Reports["junit"] != "" {
+			reports++
+		}
+		matrix := job.Parallel.Matrix
+		if len(matrix) == 0 {
+			matrix = []map[string]string{nil}
+		}
+		for _, values := range matrix {
+			for _, line := range append(job.Before, job.Script...) {
+				scripts = append(scripts, fill(t, line, regexp.MustCompile(`\$([A-Z_]+)\b`), values))
 			}
-			if reports != 1 {
-				t.Errorf("%d jobs have a JUnit report, want 1", reports)
-			}
-			checkScripts(t, scripts)
-		})
+		}
 	}
+	if reports != 1 {
+		t.Errorf("%d jobs have a JUnit report, want 1", reports)
+	}
+	checkScripts(t, scripts)
 }
 
-func TestKubernetesExample(t *testing.T) {
+func kubernetesExample(t *testing.T, file string) {
 	var j indexedJob
-	readStrict(t, "grade-kubernetes.yml", &j)
+	readStrict(t, file, &j)
 	pod := j.Spec.Template.Spec
 	if j.APIVersion != "batch/v1" || j.Kind != "Job" || j.Spec.CompletionMode != "Indexed" || pod.RestartPolicy != "Never" || len(pod.Containers) != 1 {
 		t.Errorf("not an Indexed Job of one container: %+v", j)
@@ -242,43 +237,67 @@ func TestKubernetesExample(t *testing.T) {
 	checkScripts(t, ciScripts{strings.ReplaceAll(script, "$((JOB_COMPLETION_INDEX + 1))", "1")})
 }
 
-func TestShellExamples(t *testing.T) {
-	for _, file := range []string{"grade-slurm.sh", "gradescope.sh"} {
-		text, err := os.ReadFile(filepath.Join("../../docs/ci", file))
-		if err != nil {
-			t.Fatal(err)
-		}
-		var code []string
-		for line := range strings.Lines(string(text)) {
-			if !strings.HasPrefix(line, "#") {
-				code = append(code, line)
-			}
-		}
-		checkScripts(t, ciScripts{strings.NewReplacer("$SLURM_ARRAY_TASK_ID", "1", "$SLURM_ARRAY_TASK_COUNT", "10", "$SLURM_CPUS_PER_TASK", "2").Replace(strings.Join(code, ""))})
+func shellExample(t *testing.T, file string) {
+	text, err := os.ReadFile(filepath.Join("../../docs/ci", file))
+	if err != nil {
+		t.Fatal(err)
 	}
+	var code []string
+	for line := range strings.Lines(string(text)) {
+		if !strings.HasPrefix(line, "#") {
+			code = append(code, line)
+		}
+	}
+	checkScripts(t, ciScripts{strings.NewReplacer("$SLURM_ARRAY_TASK_ID", "1", "$SLURM_ARRAY_TASK_COUNT", "10", "$SLURM_CPUS_PER_TASK", "2").Replace(strings.Join(code, ""))})
 }
 
-// Every example is tested, and in the list of docs/ci.
-func TestEveryExampleIsListed(t *testing.T) {
-	readme, err := os.ReadFile("../../docs/ci/README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	tests, err := os.ReadFile("ci_test.go")
-	if err != nil {
-		t.Fatal(err)
+// Every file in docs/ci is an example with a test of its format, and is in the list
+// there. The list has no other.
+func TestExamples(t *testing.T) {
+	tests := map[string]func(*testing.T, string){
+		"github-actions.yml":       githubExample,
+		"grade-github-actions.yml": githubExample,
+		"grade-classroom.yml":      githubExample,
+		"gitlab-ci.yml":            gitlabExample,
+		"grade-gitlab-ci.yml":      gitlabExample,
+		"grade-kubernetes.yml":     kubernetesExample,
+		"grade-slurm.sh":           shellExample,
+		"gradescope.sh":            shellExample,
 	}
 	files, err := os.ReadDir("../../docs/ci")
 	if err != nil {
 		t.Fatal(err)
 	}
+	var names []string
 	for _, f := range files {
 		if f.Name() == "README.md" {
 			continue
 		}
-		if !strings.Contains(string(readme), "`"+f.Name()+"`") || !strings.Contains(string(tests), `"`+f.Name()+`"`) {
-			t.Errorf("%s is not tested, or not in the list", f.Name())
+		names = append(names, f.Name())
+		t.Run(f.Name(), func(t *testing.T) {
+			test, ok := tests[f.Name()]
+			if !ok {
+				t.Fatal("the example has no test: add one to the table")
+			}
+			test(t, f.Name())
+		})
+	}
+	if diff := cmp.Diff(slices.Sorted(maps.Keys(tests)), names); diff != "" {
+		t.Errorf("files of docs/ci, -tested +there:\n%s", diff)
+	}
+	var listed []string
+	for line := range strings.Lines(readFile(t, "../../docs/ci/README.md")) {
+		cells := strings.Split(line, "|")
+		if len(cells) < 3 { // no row of the table
+			continue
 		}
+		for _, m := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(cells[1], -1) {
+			listed = append(listed, m[1])
+		}
+	}
+	slices.Sort(listed)
+	if diff := cmp.Diff(names, listed); diff != "" {
+		t.Errorf("the list of docs/ci/README.md, -files +listed:\n%s", diff)
 	}
 }
 

@@ -168,7 +168,7 @@ func copyCache(t *testing.T, from *images.Cache) *images.Cache {
 // noProcess waits until no process has the word in its command line.
 func noProcess(t *testing.T, word string) {
 	t.Helper()
-	deadline := time.After(10 * time.Second)
+	deadline := time.After(10 * time.Minute)
 	for tick := time.NewTicker(50 * time.Millisecond); ; {
 		left := processes(word)
 		if len(left) == 0 {
