@@ -19,6 +19,7 @@ import (
 
 	"kernellab/harness/arch"
 	"kernellab/labs"
+	"kernellab/labtest"
 )
 
 var update = flag.Bool("update", false, "rewrite the scripts in gdbscripts")
@@ -88,14 +89,12 @@ func TestGDBScripts(t *testing.T) {
 // TestGDBScriptInGDB has gdb read every script against kernels that only consist
 // of symbols.
 func TestGDBScriptInGDB(t *testing.T) {
-	gdb, err := exec.LookPath("gdb-multiarch")
-	if err != nil {
-		t.Skip("no gdb-multiarch: install the package of that name")
-	}
+	const gdb = "gdb-multiarch"
 	machines := map[string]elf.Machine{"x86_64": elf.EM_X86_64, "riscv64": elf.EM_RISCV}
 	for _, l := range all(t) {
 		for _, a := range arch.Names() {
 			t.Run(l.Name+"/"+a, func(t *testing.T) {
+				labtest.Programs(t, a, gdb)
 				script, err := filepath.Abs(filepath.Join("..", "gdbscripts", l.Name+"."+a+".gdb"))
 				if err != nil {
 					t.Fatal(err)

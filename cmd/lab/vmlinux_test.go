@@ -24,7 +24,9 @@ import (
 	"kernellab/labtest"
 )
 
-// withVmlinux runs a subtest on each cached kernel that has its vmlinux.
+// withVmlinux runs a subtest on each cached kernel that has its vmlinux. It skips
+// where none has, also under LAB_REQUIRE: the package has 300 MB, and nothing brings it
+// unasked.
 func withVmlinux(t *testing.T, test func(t *testing.T, a *app, k images.Kernel, m arch.Arch)) {
 	labtest.Long(t)
 	found := 0
@@ -47,7 +49,7 @@ func withVmlinux(t *testing.T, test func(t *testing.T, a *app, k images.Kernel, 
 		}
 	}
 	if found == 0 {
-		t.Skip("no kernel of the cache has its vmlinux: `lab kernels fetch --debug` brings it, 300 MB")
+		t.Skip("no kernel of the cache has its vmlinux, which LAB_REQUIRE does not ask for: `lab kernels fetch --debug` brings it, 300 MB")
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/ulikunitz/xz/lzma"
 
 	"kernellab/harness/kernel/kerneltest"
+	"kernellab/labtest"
 )
 
 // bzImage wraps a compressed payload the way the x86 build does.
@@ -103,7 +104,7 @@ func TestUnpack(t *testing.T) {
 func TestUnpackXZFilter(t *testing.T) {
 	tool, err := exec.LookPath("xz")
 	if err != nil {
-		t.Skip("xz is not installed")
+		labtest.Lacking(t, "x86_64", "xz is not installed: install the package xz-utils")
 	}
 	code := smallImage()
 	if self, err := exec.LookPath("git"); err == nil {

@@ -125,12 +125,12 @@ func TestKernelLines(t *testing.T) {
 func program(t testing.TB, flags ...string) string {
 	t.Helper()
 	if _, err := exec.LookPath("gcc"); err != nil {
-		t.Skip("gcc is not installed")
+		labtest.Lacking(t, "x86_64", "gcc is not installed: install the package of that name")
 	}
 	out := filepath.Join(t.TempDir(), "calls")
 	args := append([]string{"-g", "-O2", "-fno-pie", "-no-pie", "-fno-asynchronous-unwind-tables", "-Wl,--build-id", "-o", out}, flags...)
 	if text, err := exec.Command("gcc", append(args, "testdata/calls.c")...).CombinedOutput(); err != nil {
-		t.Skipf("gcc: %v: %s", err, text)
+		t.Fatalf("gcc: %v: %s", err, text)
 	}
 	return out
 }
