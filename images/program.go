@@ -21,7 +21,7 @@ const (
 	programFormat = "program 1"
 	programModule = "module program\n\ngo 1.26\n"
 
-	// Limits on the sources of a program, which may be a stranger's.
+	// Limits on the sources of a program, a lab's own or a submission's.
 	maxSources    = 64
 	maxSourceSize = 1 << 20
 )
@@ -100,7 +100,7 @@ func (c *Cache) buildProgram(ctx context.Context, goarch, name string, src fs.FS
 	}
 	p.report(fmt.Sprintf("compiling %s for %s", name, goarch), 0, 0)
 	bin := filepath.Join(work, "program")
-	// Nothing is fetched for a stranger's import.
+	// Nothing is fetched: a lab's program imports the standard library only.
 	if err := tool.buildIn(ctx, mod, ".", bin, goarch, "GOPROXY=off"); err != nil {
 		var ce *commandError
 		var exit *exec.ExitError
