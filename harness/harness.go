@@ -3,242 +3,394 @@
 //
 // Whose fault a failure is shows in its type. A program that does not do what
 // the lab asks gives a verdict of fail and no error; a kernel that does not boot
-// or dies gives a *GuestError; a harness that could not do its work gives an
-// *Error. Neither is ever reported as another.
+// or dies gives a *machine.GuestError; a harness that could not do its work gives
+// a *machine.Error. Neither is ever reported as another.
 package harness
 
 import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"time"
 
 	"golang.org/x/sys/unix"
 
-	"kernellab/harness/arch"
 	"kernellab/harness/grade"
-	"kernellab/harness/kernel"
+	"kernellab/harness/machine"
 	"kernellab/harness/probe"
-	"kernellab/harness/qemu"
-	"kernellab/harness/snapshot"
 	"kernellab/harness/trace"
 	"kernellab/images/guest"
 )
 
-// Job is one run of a lab. Timeout, Out, QEMU and the observers may be zero.
+// Job is one run of a lab.
 type Job struct {
-	Lab    string
-	Arch   arch.Arch
-	Image  *kernel.Image
-	Kernel string // image file for QEMU
-	Initrd string // initramfs that holds the agent and the program
-	// Program is the executable that was put into the initramfs, on the host; it
-	// runs as /bin/NAME with NAME its name in the guest.
+	Lab     string
+	Machine machine.Spec
+	// Program is the executable on the host, which runs as /bin/ProgramName.
 	Program     string
 	ProgramName string
-	// Bring says that the program is not in the initramfs and is to be brought
-	// to the guest when it is up. It takes the place of one of its name there.
-	Bring bool
-	Plan  probe.Plan
-	Rules grade.Rules
+	Plan        probe.Plan
+	Rules       grade.Rules
+	// Limit is what the program may take of the guest's time, default ten seconds.
+	Limit time.Duration
 
-	Timeout     time.Duration // limit of the program, default ten seconds
-	BootTimeout time.Duration // limit of the boot, default three minutes
-	// Slowness is by how much slower than usual the host is known to be: default
-	// limits grow by it. See MeasureHost.
-	Slowness float64
-	Out      string   // folder for trace.jsonl, console.log and qemu.sh
-	QEMU     []string // what starts QEMU: see qemu.Config.Command
-	// Snapshots is where the booted guest is kept that runs start from; nil is
-	// to boot for every run. Cold boots in any case, and counts it there.
-	Snapshots *snapshot.Store
-	Cold      bool
-	// Keep says that the program will be run again: a snapshot is kept of the
+	Out string // folder for what the run leaves: see files.go; "" leaves nothing
+	// Again says that the program will be run again: a snapshot is kept of the
 	// guest in which it stands at its first stop.
-	Keep bool
+	Again bool
 
-	Stage func(string)                 // what is being done now
-	Began func(trace.Header, *Machine) // the program is about to run
-	Event func(trace.Event)            // a stop was recorded
-	Again func(err error)              // the first try died by itself
+	Began func(trace.Header, *machine.Machine) // the program is about to run
+	Event func(trace.Event)                    // a stop was recorded
+	Retry func(err error)                      // something from outside ended the first try
 }
 
 // Outcome is what a run gave.
 type Outcome struct {
 	Trace  *trace.Trace
 	Result grade.Result
-	Boot   time.Duration
-	Drive  time.Duration // from the program's release to its end
-	Trips  uint64        // exchanges with the gdbstub
+	Times  Times
+	Trips  uint64 // exchanges with the gdbstub
 }
 
-// The files that Run leaves in Job.Out.
-const (
-	TraceFile   = "trace.jsonl"
-	ConsoleFile = "console.log"
-	ReplayFile  = "qemu.sh"
-)
+// Times are how long a run took by the host's clock.
+type Times struct {
+	Began    time.Time     `json:"began"`
+	Boot     time.Duration `json:"boot_ns"`     // of the machine, or of the one it was saved from
+	Restored time.Duration `json:"restored_ns"` // start from a snapshot; 0 for a machine that booted
+	Drive    time.Duration `json:"drive_ns"`    // from the program's release to its end
+	Total    time.Duration `json:"total_ns"`
+}
 
-// Run runs a job. A machine that died by itself is tried once more, which the
+// Run runs a job. What something from outside ended is tried once more, which the
 // result's notes say.
 func Run(ctx context.Context, j Job) (*Outcome, error) {
-	if err := errors.Join(probe.Check(j.Image, j.Arch, j.Plan)...); err != nil {
-		return nil, &Error{Op: "find the lab's points", Err: err}
+	if err := errors.Join(probe.Check(j.Machine.Image, j.Machine.Arch, j.Plan)...); err != nil {
+		return nil, &machine.Error{Op: "find the lab's points", Err: err}
 	}
 	out, err := j.once(ctx)
-	if !mayPass(err) || ctx.Err() != nil {
+	if !machine.Retryable(err) || ctx.Err() != nil {
 		return out, err
 	}
 	first := err
-	if j.Again != nil {
-		j.Again(first)
+	if j.Retry != nil {
+		j.Retry(first)
 	}
 	if out, err = j.once(ctx); err != nil {
 		return nil, fmt.Errorf("%w (tried twice)", err)
 	}
-	out.Result.Notes = append(out.Result.Notes, fmt.Sprintf("The first try was thrown away: %v.", first))
+	out.Result.AddNote(fmt.Sprintf("The first try was thrown away: %v.", first))
 	return out, nil
 }
 
 // once is one try.
-func (j Job) once(ctx context.Context) (_ *Outcome, err error) {
-	config := j.config()
-	program, err := j.parcel(&config)
-	if err != nil {
+func (j Job) once(ctx context.Context) (*Outcome, error) {
+	r := &recording{Job: j, times: Times{Began: time.Now()}}
+	if err := r.prepare(ctx); err != nil {
 		return nil, err
 	}
-	if config.Parcel != nil {
-		defer config.Parcel.Close()
-	}
-	console, err := j.open(ConsoleFile)
+	console, err := j.create(ConsoleFile)
 	if err != nil {
 		return nil, err
 	}
 	defer console.Close()
-	if err := j.replay(config); err != nil {
-		return nil, err
-	}
-	began := time.Now()
-	m, err := j.prepared(ctx, config, program, console)
-	if err != nil {
-		return nil, err
-	}
-	defer m.Close()
-	file, err := j.open(TraceFile)
+	file, err := j.create(TraceFile)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
-	rec, err := j.record(ctx, m, file, began)
-	if err != nil {
+	if r.file, err = trace.NewWriter(file, r.trace.Header); err != nil {
+		return nil, &machine.Error{Op: "write the trace", Err: err}
+	}
+	if err := r.start(ctx, console); err != nil {
 		return nil, err
 	}
-	rec.bring = program
-	out, err := rec.run(ctx)
-	if mayPass(err) && m.discard != nil && ctx.Err() == nil {
+	defer r.m.Close()
+	if j.Began != nil {
+		j.Began(r.trace.Header, r.m)
+	}
+	out, err := r.run(ctx)
+	if machine.Retryable(err) && ctx.Err() == nil {
 		// It may have come up broken without a word.
-		err = errors.Join(err, m.discard(ctx))
+		err = errors.Join(err, r.m.Discard(ctx))
 	}
 	if cerr := file.Close(); err == nil && cerr != nil {
-		err = &Error{Op: "write " + TraceFile, Err: cerr}
+		err = &machine.Error{Op: "write " + TraceFile, Err: cerr}
+	}
+	if err == nil {
+		err = j.writeTimes(out.Times)
 	}
 	return out, err
 }
 
-func (j Job) stage(s string) {
-	if j.Stage != nil {
-		j.Stage(s)
-	}
+// Opened is a run of a job whose program stands at its first stop that is part of
+// the lab, or has ended without one.
+type Opened struct {
+	Machine *machine.Machine
+	Process *guest.Process
+	// Ended says that the program has ended, or stopped the guest too often.
+	Ended   bool
+	flooded bool
+
+	before []trace.Event // asides on the way
+	base   int64         // guest time when the process was made
 }
 
-// nowhere is a file of a run that leaves none.
-type nowhere struct{ io.Writer }
-
-func (nowhere) Close() error { return nil }
-
-// open creates a file of the run in Out.
-func (j Job) open(name string) (io.WriteCloser, error) {
-	if j.Out == "" {
-		return nowhere{io.Discard}, nil
+// Open starts the job's machine and takes the program to its first stop: from the
+// snapshot of that, or by running it there in a machine that is moved then, so that
+// what comes is the same in both. The console's text goes to console.
+func (j Job) Open(ctx context.Context, console io.Writer) (*Opened, error) {
+	if j.Again {
+		o, err := j.openFromSnapshot(ctx, console)
+		if err == nil || ctx.Err() != nil {
+			return o, err
+		}
+		if !errors.Is(err, errEnded) && !errors.Is(err, machine.ErrNoPlace) && j.Machine.Stage != nil {
+			j.Machine.Stage(fmt.Sprintf("starting the program anew: %v", err)) // whatever is wrong with its snapshot
+		}
 	}
-	f, err := os.Create(filepath.Join(j.Out, name))
+	m, err := j.Machine.StartMovable(ctx, console)
 	if err != nil {
-		return nil, &Error{Op: "write " + name, Err: err}
+		return nil, err
 	}
-	return f, nil
+	o, err := j.reach(ctx, m)
+	if err != nil {
+		m.Close()
+		return nil, err
+	}
+	if o.Ended {
+		return o, nil
+	}
+	if o.Machine, err = m.Move(ctx); err != nil {
+		return nil, err
+	}
+	o.Process = o.Machine.Agent.Resumed(o.Process.PID)
+	return o, nil
 }
 
-// replay writes down how the machine was started.
-func (j Job) replay(c qemu.Config) error {
-	if j.Out == "" {
+// begin brings the program to the machine, makes its process and asks the agent to
+// let it go.
+func (j Job) begin(ctx context.Context, o *Opened) error {
+	program, err := os.ReadFile(j.Program)
+	if err != nil {
+		return &machine.Error{Op: "read the program", Err: err}
+	}
+	o.Process, err = o.Machine.Agent.Start(ctx, guest.Program{
+		Path: "/bin/" + j.ProgramName, Binary: program, Args: j.argv(), Writable: j.Plan.Writable,
+	})
+	if err != nil {
+		return err
+	}
+	if o.base, err = o.Machine.Clock(ctx); err != nil {
+		return err
+	}
+	return o.Process.Release(ctx, j.limit())
+}
+
+func (j Job) argv() []string { return j.Plan.Argv(j.ProgramName) }
+
+func (j Job) limit() time.Duration {
+	if j.Limit > 0 {
+		return j.Limit
+	}
+	return guest.DefaultLimit
+}
+
+// Drive drives an opened run to the program's end, or to where look ends it.
+func (j Job) Drive(ctx context.Context, o *Opened, emit func(trace.Event) error, look probe.Look) error {
+	for _, e := range o.before {
+		if err := emit(e); err != nil {
+			return err
+		}
+	}
+	if o.Ended {
 		return nil
 	}
-	text := fmt.Sprintf("#!/bin/sh\n# The machine of this run: %s %q\n# The same by hand, the console on this terminal, the gdbstub on ./gdb.sock:\n%s\n",
-		c.Path(), c.Args(), c.Replay())
-	if err := os.WriteFile(filepath.Join(j.Out, ReplayFile), []byte(text), 0o755); err != nil {
-		return &Error{Op: "write " + ReplayFile, Err: err}
-	}
-	return nil
+	return j.drive(ctx, o, true, emit, look)
 }
 
-// recording is a try whose machine is up.
+// drive drives a program on from its first stop, or to it.
+func (j Job) drive(ctx context.Context, o *Opened, stands bool, emit func(trace.Event) error, look probe.Look) error {
+	c := probe.Config{
+		Guest: o.Machine.Debugger(), Stands: stands, Before: o.before, Image: j.Machine.Image, Arch: j.Machine.Arch, Plan: j.Plan,
+		TGID: o.Process.PID, End: o.Machine.Mark, Look: look,
+		Emit: func(e trace.Event) error {
+			e.Time -= o.base
+			return emit(e)
+		},
+	}
+	return o.Machine.Guard(ctx, "the run", func(ctx context.Context) error { return probe.Drive(ctx, c) })
+}
+
+// place is where a program stands in the snapshot of its first stop: its note.
+type place struct {
+	PID    int
+	Base   int64
+	Events []trace.Event // asides on the way there
+}
+
+// errStands ends the drive to a program's first stop, errEnded says that it has none.
+var (
+	errStands = errors.New("the program stands at its first stop")
+	errEnded  = errors.New("the program ended without a stop")
+)
+
+// openFromSnapshot opens the run from the snapshot of the program's first stop. Most
+// of what a run takes is code that is new to QEMU each time: the agent's, exec's, the
+// start of the program's runtime, which every run of it passes in the same way.
+func (j Job) openFromSnapshot(ctx context.Context, console io.Writer) (*Opened, error) {
+	key, err := j.placeKey(ctx)
+	if err != nil {
+		return nil, err
+	}
+	reach := func(ctx context.Context, m *machine.Machine) ([]byte, error) {
+		o, err := j.reach(ctx, m)
+		if err != nil {
+			return nil, err
+		}
+		if o.Ended {
+			return nil, errEnded
+		}
+		return json.Marshal(place{o.Process.PID, o.base, o.before})
+	}
+	m, note, err := j.Machine.StartAt(ctx, machine.Place{Key: key, Reach: reach}, console)
+	if err != nil {
+		return nil, err
+	}
+	var at place
+	if err := json.Unmarshal(note, &at); err != nil {
+		m.Close()
+		return nil, errors.Join(&machine.Error{Op: "read the snapshot's note", Err: err}, m.Discard(ctx))
+	}
+	return &Opened{Machine: m, Process: m.Agent.Resumed(at.PID), before: at.Events, base: at.Base}, nil
+}
+
+// reach runs the program to its first stop, in a guest whose agent waits.
+func (j Job) reach(ctx context.Context, m *machine.Machine) (*Opened, error) {
+	o := &Opened{Machine: m}
+	if err := j.begin(ctx, o); err != nil {
+		return nil, m.Explain(ctx, "make the process of "+j.ProgramName, err)
+	}
+	watched, cancel := m.Watch(ctx)
+	defer cancel()
+	var before []trace.Event
+	err := j.drive(watched, o, false, func(e trace.Event) error {
+		switch {
+		case e.Aside == "":
+			return errStands
+		case len(before) >= maxEvents:
+			return probe.ErrFlood
+		}
+		before = append(before, e)
+		return nil
+	}, nil)
+	o.before = before
+	switch {
+	case err == nil:
+		o.Ended = true
+	case errors.Is(err, probe.ErrFlood):
+		o.Ended, o.flooded = true, true
+	case !errors.Is(err, errStands):
+		if cause := context.Cause(watched); cause != nil && ctx.Err() == nil {
+			err = cause
+		}
+		return nil, m.Explain(ctx, "run "+j.ProgramName+" to its first stop", err)
+	}
+	return o, nil
+}
+
+// placeKey names the place by the program, what it is started with, and where its
+// first stop may be.
+func (j Job) placeKey(ctx context.Context) ([]string, error) {
+	program, err := j.digest(ctx, j.Program)
+	if err != nil {
+		return nil, err
+	}
+	plan, err := j.planDigest()
+	if err != nil {
+		return nil, err
+	}
+	return []string{j.ProgramName, program, plan, j.limit().String()}, nil
+}
+
+// planDigest is the SHA-256 of the plan and of its points in the kernel, in hex.
+func (j Job) planDigest() (string, error) {
+	points, err := probe.Resolve(j.Machine.Image, j.Plan)
+	if err != nil {
+		return "", err
+	}
+	plan, err := json.Marshal([]any{j.Plan, points})
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(plan)
+	return hex.EncodeToString(sum[:]), nil
+}
+
+// digest returns the SHA-256 of a file, in hex.
+func (j Job) digest(ctx context.Context, path string) (string, error) {
+	if j.Machine.Snapshots != nil {
+		return j.Machine.Snapshots.Digest(ctx, path)
+	}
+	return fileSum(path)
+}
+
+// recording is a try.
 type recording struct {
 	Job
-	m     *Machine
-	began time.Time
+	*Opened
+	m     *machine.Machine
 	trace trace.Trace
 	file  *trace.Writer
-	proc  *guest.Process
-	bring []byte // the program, when the guest does not have it yet
-	// stretched is by how much the limit that the program hit had been stretched.
-	stretched float64
-	out       Outcome
+	times Times
+	out   Outcome
 }
 
-// record writes the header.
-func (j Job) record(ctx context.Context, m *Machine, w io.Writer, began time.Time) (*recording, error) {
-	h, err := j.header(ctx, began)
+// prepare makes the trace's header and writes down how the machine is started.
+func (r *recording) prepare(ctx context.Context) error {
+	h, err := r.header(ctx)
 	if err != nil {
-		return nil, &Error{Op: "describe the run", Err: err}
+		return &machine.Error{Op: "describe the run", Err: err}
 	}
-	r := &recording{Job: j, m: m, began: began, trace: trace.Trace{Header: h}}
-	if r.file, err = trace.NewWriter(w, h); err != nil {
-		return nil, &Error{Op: "write the trace", Err: err}
-	}
-	if j.Began != nil {
-		j.Began(h, m)
-	}
-	return r, nil
+	r.trace.Header = h
+	return r.writeReplay()
 }
 
-func (j Job) header(ctx context.Context, began time.Time) (trace.Header, error) {
+func (j Job) header(ctx context.Context) (trace.Header, error) {
+	s := j.Machine
 	h := trace.Header{
-		Schema: trace.Schema, Lab: j.Lab, Arch: j.Arch.Name,
-		Kernel:  trace.Kernel{Release: j.Image.Release, Banner: j.Image.Banner, SHA256: j.Image.SHA256},
-		Program: trace.Program{Name: j.ProgramName},
-		Sizes:   map[string]int{}, SwitchFrame: j.Arch.Stack.SwitchFrame,
-		Roles: j.Arch.Registers.Roles(), Started: began.UTC(),
+		Schema: trace.Schema, Lab: j.Lab, Arch: s.Arch.Name,
+		Kernel:  trace.Kernel{Release: s.Image.Release, Banner: s.Image.Banner, SHA256: s.Image.SHA256},
+		Machine: trace.Machine{Seed: s.Seed, CPUs: max(s.CPUs, 1), Args: s.Config().Identity()},
+		Program: trace.Program{Name: j.ProgramName, Args: j.Plan.Args, Limit: j.limit()},
+		Sizes:   map[string]int{}, SwitchFrame: s.Arch.Stack.SwitchFrame,
+		Roles: s.Arch.Registers.Roles(),
 	}
 	var err error
-	if h.QEMU, err = j.version(ctx); err != nil {
+	if h.Machine.QEMU, err = s.Version(ctx); err != nil {
+		return h, err
+	}
+	if h.Machine.Initramfs, err = j.digest(ctx, s.Initrd); err != nil {
 		return h, err
 	}
 	if h.Program.SHA256, err = j.digest(ctx, j.Program); err != nil {
 		return h, err
 	}
-	if h.Points, err = probe.Header(j.Image, j.Plan); err != nil {
+	if h.Plan, err = j.planDigest(); err != nil {
 		return h, err
 	}
-	if h.Sizes["pt_regs"], err = j.Image.SizeOf("pt_regs"); err != nil {
+	if h.Points, err = probe.Header(s.Image, j.Plan); err != nil {
 		return h, err
 	}
-	for _, name := range j.Arch.Stack.Top {
-		if size, err := j.Image.SizeOf(name); err == nil {
+	if h.Sizes["pt_regs"], err = s.Image.SizeOf("pt_regs"); err != nil {
+		return h, err
+	}
+	for _, name := range s.Arch.Stack.Top {
+		if size, err := s.Image.SizeOf(name); err == nil {
 			h.Sizes["stack_top"] = size
 			break
 		}
@@ -246,30 +398,24 @@ func (j Job) header(ctx context.Context, began time.Time) (trace.Header, error) 
 	return h, nil
 }
 
-// digest returns the SHA-256 of a file.
-func (j Job) digest(ctx context.Context, path string) (string, error) {
-	if j.Snapshots != nil {
-		return j.Snapshots.Digest(ctx, path)
+// start gets the machine.
+func (r *recording) start(ctx context.Context, console io.Writer) (err error) {
+	if r.Opened, err = r.Open(ctx, console); err != nil {
+		return err
 	}
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return "", err
-	}
-	sum := sha256.Sum256(data)
-	return hex.EncodeToString(sum[:]), nil
+	r.m = r.Opened.Machine
+	r.times.Boot, r.times.Restored = r.m.Boot, r.m.Restored
+	return nil
 }
 
 // maxEvents is how many events a run may have. A lab has some dozens; a program
 // that forks without end would have them without end.
 const maxEvents = 2000
 
-// errFlood ends a run with too many stops, which is its program's fault.
-var errFlood = errors.New("the program went through the lab's points too often")
-
 // emit records an event.
 func (r *recording) emit(e trace.Event) error {
 	if e.Kind == trace.KindStop && len(r.trace.Events) >= maxEvents {
-		return errFlood
+		return probe.ErrFlood
 	}
 	e.Seq = len(r.trace.Events) + 1
 	r.trace.Events = append(r.trace.Events, e)
@@ -284,118 +430,71 @@ func (r *recording) emit(e trace.Event) error {
 
 // run drives the program and grades what was seen.
 func (r *recording) run(ctx context.Context) (*Outcome, error) {
-	watched, cancel := r.m.watch(ctx)
+	watched, cancel := r.m.Watch(ctx)
 	defer cancel()
-	if err := r.drive(watched); err != nil {
+	if err := r.record(watched); err != nil {
+		if cause := context.Cause(watched); cause != nil && ctx.Err() == nil {
+			err = cause
+		}
 		return nil, r.m.Explain(ctx, "run "+r.Lab, err)
 	}
+	r.out.Trips = r.m.Stub.RoundTrips()
+	cancel()
 	go r.m.Close() // takes some milliseconds, in which the trace is graded
-	if err := r.emit(trace.Event{Kind: trace.KindEnd, Elapsed: time.Since(r.began)}); err != nil {
-		return nil, &Error{Op: "run " + r.Lab, Err: err}
-	}
-	r.out.Trace, r.out.Boot = &r.trace, r.m.Boot
+	r.out.Trace = &r.trace
 	r.out.Result = grade.Grade(&r.trace, r.Rules)
-	if r.stretched > 1 {
-		r.out.Result.AddNote(fmt.Sprintf("The time limit of the program had been stretched %.1f times, because this host is slow.", r.stretched))
-	}
+	r.times.Total = time.Since(r.times.Began)
+	r.out.Times = r.times
 	return &r.out, nil
 }
 
-// start makes the program's process in a machine, having brought it there if need be.
-func (j Job) start(ctx context.Context, m *Machine, bring []byte) (proc *guest.Process, err error) {
-	err = m.answered(ctx, func(ctx context.Context) (err error) {
-		path := "/bin/" + j.ProgramName
-		if bring != nil && !m.landed {
-			if err := m.Agent.Put(ctx, path, bring); err != nil {
-				return err
-			}
-		}
-		proc, err = m.Agent.Start(ctx, guest.Program{
-			Path: path, Args: j.Plan.Argv(j.ProgramName), Landed: m.landed, Writable: j.Plan.Writable,
-		})
-		return err
-	})
-	return proc, err
-}
-
-// drive makes the program's process, attaches to the stub and lets it run.
-func (r *recording) drive(ctx context.Context) error {
-	var err error
-	var before []trace.Event // those that the guest had before it was saved
-	if stands := r.m.stands; stands != nil {
-		r.proc, before = stands.proc, stands.Events
-	} else if r.proc, err = r.start(ctx, r.m, r.bring); err != nil {
-		return fmt.Errorf("make the program's process: %w", err)
-	}
+// record drives the program to its end and records that.
+func (r *recording) record(ctx context.Context) error {
+	began := time.Now()
 	if err := r.emit(trace.Event{
-		Kind: trace.KindProgram, Elapsed: time.Since(r.began),
-		Task: &trace.Task{PID: r.proc.PID, TGID: r.proc.PID, Comm: r.ProgramName},
+		Kind: trace.KindProgram,
+		Task: &trace.Task{PID: r.Process.PID, TGID: r.Process.PID, Comm: r.ProgramName},
 	}); err != nil {
 		return err
 	}
-	for _, e := range before {
-		e.Elapsed = time.Since(r.began)
-		if err := r.emit(e); err != nil {
-			return err
-		}
+	err := r.Job.Drive(ctx, r.Opened, r.emit, nil)
+	if err == nil && r.flooded {
+		err = probe.ErrFlood
 	}
-	stub, err := r.m.Stub(ctx)
-	if err != nil {
-		return err
-	}
-	began := time.Now()
+	r.times.Drive = time.Since(began)
 	var exit trace.Exit
-	err = probe.Drive(ctx, probe.Config{
-		Stub: stub, Stands: r.m.stands != nil, Image: r.Image, Arch: r.Arch, Plan: r.Plan, TGID: r.proc.PID,
-		Emit: r.emit, Began: r.began,
-		Run: func(ctx context.Context) (err error) {
-			exit, err = r.program(ctx)
-			return err
-		},
-	})
-	r.out.Trips, r.out.Drive = stub.RoundTrips(), time.Since(began)
-	if errors.Is(err, errFlood) {
+	switch {
+	case errors.Is(err, probe.ErrFlood):
 		// The machine is thrown away, and the program with it.
-		exit, err = trace.Exit{Code: -1, Stops: len(r.trace.Events) - 1}, nil
-	}
-	if err != nil {
+		exit = trace.Exit{Code: -1, Stops: len(r.trace.Events) - 1}
+	case err != nil:
 		return err
-	}
-	return r.emit(trace.Event{Kind: trace.KindExit, Elapsed: time.Since(r.began), Exit: &exit})
-}
-
-// program lets the program begin and waits for its end. One that takes too long
-// is killed: if the guest can do that, the program is at fault, else the guest.
-func (r *recording) program(ctx context.Context) (trace.Exit, error) {
-	limit := asked(r.Timeout, programLimit, r.m.slowness())
-	timed, cancel := context.WithTimeout(ctx, limit.of)
-	defer cancel()
-	exit, err := r.proc.Run(timed)
-	if err == nil {
-		return exitEvent(exit), nil
-	}
-	if ctx.Err() != nil || !errors.Is(timed.Err(), context.DeadlineExceeded) {
-		return trace.Exit{}, err
-	}
-	err = r.m.answered(ctx, func(ctx context.Context) (err error) {
-		if err = r.proc.Kill(ctx); err == nil {
-			exit, err = r.proc.Wait(ctx)
+	default:
+		e, err := r.Process.Exit(ctx)
+		if err != nil {
+			return err
 		}
-		return err
-	})
-	if err != nil {
-		return trace.Exit{}, fmt.Errorf("kill %s, which took more than %s: %w", r.ProgramName, limit.of, err)
+		exit = r.exit(e)
 	}
-	killed := exitEvent(exit)
-	killed.TimedOut, killed.Limit = true, limit.of
-	r.stretched = limit.slowness
-	return killed, nil
+	now, err := r.m.Clock(ctx)
+	if err != nil {
+		return err
+	}
+	now -= r.base
+	if err := r.emit(trace.Event{Kind: trace.KindExit, Time: now, Exit: &exit}); err != nil {
+		return err
+	}
+	return r.emit(trace.Event{Kind: trace.KindEnd, Time: now})
 }
 
-// exitEvent turns the agent's account of a program's end into the trace's.
-func exitEvent(e guest.Exit) trace.Exit {
+// exit turns the agent's account of a program's end into the trace's.
+func (j Job) exit(e guest.Exit) trace.Exit {
 	out := trace.Exit{
 		Code: e.Code, Output: string(e.Merged()), Dropped: e.Dropped, Leftover: e.Leftover,
+		TimedOut: e.TimedOut, Stuck: e.Stuck,
+	}
+	if e.TimedOut {
+		out.Limit = j.limit()
 	}
 	if e.Signal != 0 {
 		out.Signal = unix.SignalName(e.Signal)

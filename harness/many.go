@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/go-multierror"
 
 	"kernellab/harness/grade"
+	"kernellab/harness/machine"
 	"kernellab/harness/trace"
 )
 
@@ -129,7 +130,7 @@ func (m Many) one(ctx context.Context, i int, p Pending) (f Finished) {
 	rules, kernel := p.Rules, p.Kernel
 	defer func() {
 		if v := recover(); v != nil {
-			f.Err = &Error{Op: "run the lab", Err: fmt.Errorf("the harness panicked, which is a mistake in it: %v\n%s", v, debug.Stack())}
+			f.Err = &machine.Error{Op: "run the lab", Err: fmt.Errorf("the harness panicked, which is a mistake in it: %v\n%s", v, debug.Stack())}
 		}
 		f.Took = time.Since(began)
 		if f.Err != nil {
@@ -151,11 +152,11 @@ func (m Many) one(ctx context.Context, i int, p Pending) (f Finished) {
 		return f
 	}
 	rules = job.Rules
-	if job.Image != nil {
-		kernel = job.Image.Release
+	if job.Machine.Image != nil {
+		kernel = job.Machine.Image.Release
 	}
-	if job.Stage == nil {
-		job.Stage = stage
+	if job.Machine.Stage == nil {
+		job.Machine.Stage = stage
 	}
 	do := m.Do
 	if do == nil {

@@ -2,13 +2,15 @@ package harness
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"os"
 	"slices"
 
 	"kernellab/harness/grade"
+	"kernellab/harness/machine"
 	"kernellab/harness/submission"
 	"kernellab/harness/trace"
+	"kernellab/images/guest"
 )
 
 // Submitted is a run of what a student handed in: of the student's program, and
@@ -46,8 +48,8 @@ func (s Submitted) Run(ctx context.Context) (*Outcome, error) {
 	for _, p := range s.Submission.Problems {
 		graded.Findings = append(graded.Findings, grade.Finding{Kind: grade.FindSubmission, Message: p.Error()})
 	}
-	if s.Own.Image != nil {
-		graded.Kernel = s.Own.Image.Release
+	if s.Own.Machine.Image != nil {
+		graded.Kernel = s.Own.Machine.Image.Release
 	}
 	out := &Outcome{}
 	if program := s.Submission.Program; program != nil {
@@ -95,13 +97,16 @@ func (s Submitted) program(ctx context.Context, p submission.Program, rules grad
 	if said != "" {
 		return nil, &grade.Finding{Kind: grade.FindCompile, Message: p.File + " does not compile", Text: said}, nil
 	}
-	job := s.Own
-	job.Program, job.Bring, job.Rules = path, true, rules
-	out, err := Run(ctx, job)
-	var large *TooLargeError
-	if errors.As(err, &large) {
-		return nil, &grade.Finding{Kind: grade.FindCompile, Message: large.Error()}, nil
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, nil, &machine.Error{Op: "read the program", Err: err}
 	}
+	if info.Size() > guest.MaxProgram {
+		return nil, &grade.Finding{Kind: grade.FindCompile, Message: fmt.Sprintf("%s is a program of %d bytes, over the limit of %d", s.Own.ProgramName, info.Size(), guest.MaxProgram)}, nil
+	}
+	job := s.Own
+	job.Program, job.Again, job.Rules = path, false, rules
+	out, err := Run(ctx, job)
 	return out, nil, err
 }
 

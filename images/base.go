@@ -28,7 +28,7 @@ import (
 // name the u-root that the commands come from, with the versions of the
 // project's own go.mod.
 //
-//go:embed guest/agent/*.go guest/wire/*.go uroot/go.mod.txt uroot/go.sum.txt
+//go:embed guest/agent/*.go guest/mailbox/*.go uroot/go.mod.txt uroot/go.sum.txt
 var agentSources embed.FS
 
 const (

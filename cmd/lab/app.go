@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 
 	"github.com/charmbracelet/lipgloss"
@@ -20,8 +19,8 @@ import (
 	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
-	"kernellab/harness"
 	"kernellab/harness/arch"
+	"kernellab/harness/machine"
 	"kernellab/harness/report"
 	"kernellab/images"
 	"kernellab/labs"
@@ -45,8 +44,6 @@ type app struct {
 	entered        bool          // a command began: errors before that are the caller's usage
 	styled         *report.Style // of standard output, when stdout goes there by a detour
 
-	host func() harness.Host // measured once
-
 	qemuChoice string    // --qemu
 	qemuNamed  bool      // --qemu was given
 	resolved   *resolved // what it and LAB_QEMU come to
@@ -61,7 +58,7 @@ func (e usageError) Unwrap() error { return e.error }
 
 // run is the whole program: it returns the exit code.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, cache: &images.Cache{}, resolved: &resolved{}, host: sync.OnceValue(harness.MeasureHost)}
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, cache: &images.Cache{}, resolved: &resolved{}}
 	a.cache.Warn = func(text string) { fmt.Fprintf(stderr, "lab: warning: %s\n", text) }
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
@@ -87,19 +84,11 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	return exitError
 }
 
-// slowness is by how much the host is slower than usual for one of atOnce runs.
-func (a *app) slowness(atOnce int) float64 {
-	if a.host == nil {
-		return harness.MeasureHost().Slowness(atOnce)
-	}
-	return a.host().Slowness(atOnce)
-}
-
 // explain prints an error that is not the caller's, with the end of the guest's
 // console when it has one.
 func (a *app) explain(err error) {
 	fmt.Fprintf(a.stderr, "lab: %v\n", err)
-	if lines := harness.Console(err); len(lines) > 0 {
+	if lines := machine.Console(err); len(lines) > 0 {
 		fmt.Fprintln(a.stderr, "  the guest's console ended with:")
 		for _, line := range lines {
 			fmt.Fprintf(a.stderr, "  | %s\n", line)

@@ -7,7 +7,6 @@ import (
 	"sync/atomic"
 
 	"kernellab/harness"
-	"kernellab/harness/snapshot"
 	"kernellab/images"
 )
 
@@ -20,16 +19,12 @@ func (a *app) countBoots(ctx context.Context, n int, arch string, kernels []stri
 	if err != nil {
 		return err
 	}
-	store, err := a.snapshots(p)
-	if err != nil {
-		return err
-	}
 	for _, t := range targets {
 		base, err := a.cache.Base(ctx, t.arch.GOARCH, p.Report)
 		if err != nil {
 			return err
 		}
-		if err := a.countTarget(ctx, n, t, base, store, p); err != nil {
+		if err := a.countTarget(ctx, n, t, base, p); err != nil {
 			return err
 		}
 	}
@@ -67,12 +62,12 @@ func (a *app) bootTargets(ctx context.Context, arch string, kernels []string, p 
 }
 
 // countTarget boots one kernel n times.
-func (a *app) countTarget(ctx context.Context, n int, t target, initrd string, store *snapshot.Store, p *progress) error {
-	emu, err := a.emulator(ctx, p.Report)
+func (a *app) countTarget(ctx context.Context, n int, t target, initrd string, p *progress) error {
+	spec, err := a.spec(ctx, t, initrd, machineFlags{cold: true}, p)
 	if err != nil {
 		return err
 	}
-	job := harness.Job{QEMU: emu.command(t.arch), Arch: t.arch, Image: t.image, Kernel: t.path, Initrd: initrd, Snapshots: store, Slowness: a.slowness(min(harness.Room(), n))}
+	spec.Stage = nil
 	name := fmt.Sprintf("%s (%s)", t.image.Release, t.arch.Name)
 	p.Say("booting %s %d times", name, n)
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -82,8 +77,14 @@ func (a *app) countTarget(ctx context.Context, n int, t target, initrd string, s
 	var workers sync.WaitGroup
 	for range min(harness.Room(), n) {
 		workers.Go(func() {
-			for left.Add(-1) >= 0 && ctx.Err() == nil {
-				clean, err := job.TryBoot(ctx)
+			for ctx.Err() == nil {
+				seed := left.Add(-1)
+				if seed < 0 {
+					return
+				}
+				boot := spec
+				boot.Seed = uint32(seed) // the same machine would boot in the same way each time
+				clean, err := boot.TryBoot(ctx)
 				if err != nil {
 					cancel(fmt.Errorf("boot %s: %w", name, err))
 					return
@@ -92,7 +93,7 @@ func (a *app) countTarget(ctx context.Context, n int, t target, initrd string, s
 					died.Add(1)
 				}
 				if count := done.Add(1); count%10 == 0 || count == int64(n) {
-					p.Say("%s: %d of %d booted, %d of them died of their own", name, count, n, died.Load())
+					p.Say("%s: %d of %d booted, %d of them crashed", name, count, n, died.Load())
 				}
 			}
 		})

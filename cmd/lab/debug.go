@@ -52,7 +52,7 @@ func (a *app) debug(ctx context.Context, l labs.Lab, machine, spec, vmlinux stri
 	if _, err := exec.LookPath(debugger); err != nil && !noGDB {
 		return fmt.Errorf("%s is not installed: lab doctor --install installs it, --no-gdb does without", debugger)
 	}
-	a.cache.Sweep()
+	a.sweep()
 	targets, err := a.targets(ctx, machine, []string{spec}, a.cache.Fetch, p)
 	if err != nil {
 		return err
@@ -79,7 +79,7 @@ func (a *app) debug(ctx context.Context, l labs.Lab, machine, spec, vmlinux stri
 		return err
 	}
 	config := qemu.Config{
-		Command: emu.command(t.arch), Arch: t.arch, Kernel: t.path, Initrd: initrd, Append: shellMode, Halted: true,
+		Command: emu.command(t.arch), Arch: t.arch, Kernel: t.path, Initrd: initrd, Append: shellMode, Halted: true, Seed: defaultSeed, Interactive: true,
 		GDBSocket: filepath.Join(dir, "gdb.sock"), ConsoleSocket: filepath.Join(dir, "console.sock"),
 	}
 	session, err := writeSession(dir, l, t, config.GDBSocket)

@@ -7,7 +7,6 @@ import (
 	"os"
 	"strings"
 	"sync/atomic"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -26,10 +25,9 @@ type gradeFlags struct {
 	out         string
 	jobs        int
 	shard       string
-	timeout     time.Duration
 	format      string
 	again       bool
-	cold        bool
+	machineFlags
 }
 
 func (a *app) gradeCommand() *cobra.Command {
@@ -67,6 +65,9 @@ graded.`,
 			if err != nil {
 				return err
 			}
+			if err := f.machineFlags.check(cmd); err != nil {
+				return err
+			}
 			return a.grade(cmd.Context(), lab, f)
 		},
 	})
@@ -77,8 +78,7 @@ graded.`,
 	fl.StringVar(&f.out, "out", "", "folder for the results")
 	fl.IntVar(&f.jobs, "jobs", 0, "submissions at a time (default: as many as processors and memory allow)")
 	fl.StringVar(&f.shard, "shard", "", "grade the I-th of N parts of the class: I/N")
-	fl.DurationVar(&f.timeout, "timeout", 0, "limit of the boot and of the program, each (default: by the host's speed)")
-	fl.BoolVar(&f.cold, "cold", false, "boot the kernel for each submission instead of starting from the snapshot of a booted guest")
+	f.machineFlags.add(cmd)
 	fl.BoolVar(&f.again, "again", false, "grade also what was graded before")
 	classFormatFlag(cmd, &f.format)
 	cmd.RegisterFlagCompletionFunc("kernel", a.kernelCompletion)
@@ -106,8 +106,6 @@ func (f gradeFlags) check(l labs.Lab) (class.Shard, error) {
 		return shard, usagef("lab grade needs a folder for the results: --out DIR")
 	case f.jobs < 0:
 		return shard, usagef("--jobs %d: want 1 or more, or 0 for as many as processors and memory allow", f.jobs)
-	case f.timeout < 0:
-		return shard, usagef("--timeout %s: want a positive time", f.timeout)
 	}
 	if err := report.CheckClassFormat(f.format); err != nil {
 		return shard, usageError{err}

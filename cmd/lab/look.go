@@ -12,14 +12,13 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"kernellab/harness"
 	"kernellab/harness/kernel"
+	"kernellab/harness/machine"
 	"kernellab/harness/probe"
 	"kernellab/harness/rsp"
 	"kernellab/harness/task"
 	"kernellab/harness/task/listing"
 	"kernellab/harness/trace"
-	"kernellab/images/guest"
 	"kernellab/labs"
 )
 
@@ -30,9 +29,9 @@ type lookFlags struct {
 	lab, at      string
 	format       string
 	threads      bool
-	cold         bool
-	exact        bool // stop where the run of the lab does, though the function at the point begins elsewhere
-	step         int  // the stop to look at, counted from 1 without asides; 0 is the first at the point
+	machineFlags
+	exact bool // stop where the run of the lab does, though the function at the point begins elsewhere
+	step  int  // the stop to look at, counted from 1 without asides; 0 is the first at the point
 }
 
 // sight is a stopped guest to look at.
@@ -77,6 +76,9 @@ point of a lab: then the running task is the lab's own.`
 		if f.at != "" && f.lab == "" {
 			return usagef("--at needs --lab: whose point is %s?", f.at)
 		}
+		if err := f.machineFlags.check(cmd); err != nil {
+			return err
+		}
 		do, err := prepare(args, f)
 		if err != nil {
 			return err
@@ -89,6 +91,7 @@ point of a lab: then the running task is the lab's own.`
 	vmlinuxFlag(cmd, &f.vmlinux)
 	fl.StringVar(&f.lab, "lab", "", "stop in a run of this lab")
 	fl.StringVar(&f.at, "at", "", "stop at this point of the lab (default its first)")
+	f.machineFlags.add(cmd)
 	textOrJSON(cmd, &f.format)
 	if name == "ps" || name == "tree" {
 		fl.BoolVarP(&f.threads, "threads", "t", name == "tree", "threads too")
@@ -115,8 +118,7 @@ func pointNames(p probe.Plan) []string {
 	return names
 }
 
-// lookAt stops a guest and does what the command is for. A kernel that dies by
-// itself is started once more.
+// lookAt stops a guest and does what the command is for.
 func (a *app) lookAt(ctx context.Context, f lookFlags, do look) error {
 	p := newProgress(a.stderr)
 	defer p.Done()
@@ -144,19 +146,7 @@ func (a *app) lookAt(ctx context.Context, f lookFlags, do look) error {
 	}
 	t := targets[0]
 	defer t.image.Keep()
-	program, initrd, err := a.guestFiles(ctx, l, t.arch, p)
-	if err != nil {
-		return err
-	}
-	for again := true; ; again = false {
-		err := a.lookOnce(ctx, f, l, t, program, initrd, p, do)
-		var died *harness.GuestError
-		if again && errors.As(err, &died) && died.Oops {
-			p.Say("%v; this happens to stock kernels under emulation, trying once more", err)
-			continue
-		}
-		return err
-	}
+	return a.lookOnce(ctx, f, l, t, p, do)
 }
 
 // plan is what is driven to the stop. Where nobody reads arguments the stop is at
@@ -177,87 +167,54 @@ func (f lookFlags) plan(l labs.Lab, t target, p *progress) (plan probe.Plan, exa
 // lookLimit bounds the time for the reading of the guest.
 const lookLimit = 2 * time.Minute
 
-func (a *app) lookOnce(ctx context.Context, f lookFlags, l labs.Lab, t target, program, initrd string, p *progress, do look) error {
-	store, err := a.snapshots(p)
+func (a *app) lookOnce(ctx context.Context, f lookFlags, l labs.Lab, t target, p *progress, do look) error {
+	job, err := a.job(ctx, l, t, f.machineFlags, p)
 	if err != nil {
 		return err
-	}
-	emu, err := a.emulator(ctx, p.Report)
-	if err != nil {
-		return err
-	}
-	job := harness.Job{
-		QEMU: emu.command(t.arch), Arch: t.arch, Image: t.image, Kernel: t.path, Initrd: initrd, Snapshots: store, Cold: f.cold,
-		Program: program, ProgramName: l.Name,
-		Stage: func(what string) { p.Say("%s", what) },
-	}
-	if f.at != "" {
-		job.Plan, job.Keep = f.plan(l, t, p)
-	}
-	m, err := job.Start(ctx, io.Discard)
-	if err != nil {
-		return err
-	}
-	defer m.Close()
-	timed, cancel := context.WithTimeout(ctx, lookLimit)
-	defer cancel()
-	var proc *guest.Process
-	stands := false
-	if f.at != "" {
-		if proc, stands, err = job.Begin(timed, m); err != nil {
-			return m.Explain(ctx, "start "+l.Name, err)
-		}
-	}
-	stub, err := m.Stub(timed)
-	if err != nil {
-		return m.Explain(ctx, "halt the guest", err)
 	}
 	s := &sight{lookFlags: f, image: t.image}
-	show := func() error {
-		p.Done()
-		doc, text, err := do(timed, s)
+	if f.at == "" {
+		m, err := job.Machine.Start(ctx, io.Discard)
 		if err != nil {
 			return err
 		}
-		if f.format == "json" {
-			enc := json.NewEncoder(a.stdout)
-			enc.SetIndent("", "  ")
-			return enc.Encode(doc)
-		}
-		return text()
-	}
-	if f.at == "" {
-		if err := s.here(timed, stub, t); err != nil {
+		defer m.Close()
+		timed, cancel := context.WithTimeout(ctx, lookLimit)
+		defer cancel()
+		if err := s.here(timed, m.Stub, t); err != nil {
 			return m.Explain(ctx, "look at the guest", err)
 		}
-		return seen(ctx, m, show())
+		return seen(ctx, m, a.show(timed, f, s, p, do))
 	}
+	job.Plan, job.Again = f.plan(l, t, p)
+	o, err := job.Open(ctx, io.Discard)
+	if err != nil {
+		return err
+	}
+	m := o.Machine
+	defer m.Close()
+	watched, unwatch := m.Watch(ctx)
+	defer unwatch()
+	timed, cancel := context.WithTimeout(watched, lookLimit)
+	defer cancel()
 	reached, steps := false, 0
-	err = probe.Drive(timed, probe.Config{
-		Stub: stub, Stands: stands, Image: t.image, Arch: t.arch, Plan: job.Plan, TGID: proc.PID,
-		Began: time.Now(), Emit: func(trace.Event) error { return nil },
-		Run: func(ctx context.Context) error {
-			_, err := proc.Run(ctx)
-			return err
-		},
-		Look: func(ctx context.Context, e trace.Event, v *task.View) (bool, error) {
-			if e.Aside == "" {
-				steps++
-			}
-			if f.step > 0 && (e.Aside != "" || steps < f.step) || e.Point != f.at && f.step == 0 {
-				return false, nil
-			}
-			if e.Point != f.at {
-				return false, fmt.Errorf("stop %d of this run is at %s, it was at %s before: run it again", steps, e.Point, f.at)
-			}
-			regs, err := stub.Registers(ctx)
-			if err != nil {
-				return false, err
-			}
-			s.view, s.regs, s.current, s.event = v, regs, uint64(e.Task.Address), e
-			reached = true
-			return true, show()
-		},
+	err = job.Drive(timed, o, func(trace.Event) error { return nil }, func(ctx context.Context, e trace.Event, v *task.View) (bool, error) {
+		if e.Aside == "" {
+			steps++
+		}
+		if f.step > 0 && (e.Aside != "" || steps < f.step) || e.Point != f.at && f.step == 0 {
+			return false, nil
+		}
+		if e.Point != f.at {
+			return false, fmt.Errorf("stop %d of this run is at %s, it was at %s before: run it again", steps, e.Point, f.at)
+		}
+		regs, err := m.Stub.Registers(ctx)
+		if err != nil {
+			return false, err
+		}
+		s.view, s.regs, s.current, s.event = v, regs, uint64(e.Task.Address), e
+		reached = true
+		return true, a.show(ctx, f, s, p, do)
 	})
 	if err == nil && !reached {
 		return fmt.Errorf("%s ended without coming to %s", l.Name, f.at)
@@ -265,8 +222,23 @@ func (a *app) lookOnce(ctx context.Context, f lookFlags, l labs.Lab, t target, p
 	return seen(ctx, m, err)
 }
 
+// show does what the command is for and prints what it found.
+func (a *app) show(ctx context.Context, f lookFlags, s *sight, p *progress, do look) error {
+	p.Done()
+	doc, text, err := do(ctx, s)
+	if err != nil {
+		return err
+	}
+	if f.format == "json" {
+		enc := json.NewEncoder(a.stdout)
+		enc.SetIndent("", "  ")
+		return enc.Encode(doc)
+	}
+	return text()
+}
+
 // seen finds whose fault err is; a pid that is not there is the caller's.
-func seen(ctx context.Context, m *harness.Machine, err error) error {
+func seen(ctx context.Context, m *machine.Machine, err error) error {
 	var missing *task.NoTaskError
 	if errors.As(err, &missing) {
 		return usageError{missing}

@@ -7,11 +7,11 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"time"
 
 	"kernellab/harness"
 	"kernellab/harness/class"
 	"kernellab/harness/grade"
+	"kernellab/harness/machine"
 	"kernellab/harness/report"
 	"kernellab/harness/snapshot"
 	"kernellab/harness/submission"
@@ -27,20 +27,18 @@ type marker struct {
 	lab      labs.Lab
 	targets  []*markTarget
 	store    *snapshot.Store
-	emulator emulator
 	compiler *images.Compiler
 	tool     string // hash of this program, which the labs are part of
-	timeout  time.Duration
+	flags    machineFlags
 	jobs     int // submissions at a time
-	cold     bool
 	say      func(format string, args ...any)
 }
 
 // markTarget is a kernel with what its guests need.
 type markTarget struct {
 	target
-	digest          string // of the kernel
-	program, initrd string // the lab's own
+	digest string      // of the kernel
+	own    harness.Job // the lab's own program's
 
 	mu        sync.Mutex
 	reference *trace.Trace // a run of the lab's own program
@@ -48,15 +46,16 @@ type markTarget struct {
 
 // newMarker prepares the kernels.
 func (a *app) newMarker(ctx context.Context, l labs.Lab, targets []target, f gradeFlags, p *progress) (*marker, error) {
-	m := &marker{app: a, lab: l, timeout: f.timeout, jobs: f.atOnce(), cold: f.cold}
+	m := &marker{app: a, lab: l, flags: f.machineFlags, jobs: f.atOnce()}
 	var err error
 	if m.store, err = a.snapshots(p); err != nil {
 		return nil, err
 	}
-	if m.emulator, err = a.emulator(ctx, p.Report); err != nil {
+	e, err := a.emulator(ctx, p.Report)
+	if err != nil {
 		return nil, err
 	}
-	a.warnOlder(ctx, m.emulator, targets)
+	a.warnOlder(ctx, e, targets)
 	m.store.Warn = func(text string) { m.say("%s", text) }
 	m.say = p.Say
 	if m.compiler, err = a.cache.Compiler(ctx); err != nil {
@@ -71,9 +70,10 @@ func (a *app) newMarker(ctx context.Context, l labs.Lab, targets []target, f gra
 	}
 	for _, t := range targets {
 		mt := &markTarget{target: t, digest: t.image.SHA256}
-		if mt.program, mt.initrd, err = a.guestFiles(ctx, l, t.arch, p); err != nil {
+		if mt.own, err = a.job(ctx, l, t, f.machineFlags, p); err != nil {
 			return nil, err
 		}
+		mt.own.Machine.Snapshots = m.store
 		m.targets = append(m.targets, mt)
 	}
 	return m, nil
@@ -108,8 +108,8 @@ func (m *marker) identify(ctx context.Context, s class.Student) (class.Identity,
 		return class.Identity{}, err
 	}
 	id := class.Identity{Submission: read.Hash, Tool: m.tool}
-	if m.timeout > 0 {
-		id.Limits = m.timeout.String()
+	if m.flags.limit > 0 {
+		id.Limits = m.flags.limit.String()
 	}
 	for _, t := range m.targets {
 		id.Kernels = append(id.Kernels, fmt.Sprintf("%s %s %s", t.arch.Name, t.image.Release, t.digest))
@@ -149,7 +149,7 @@ func (m *marker) grade(ctx context.Context, s class.Student, dir string, stage f
 // leave keeps with the evidence why there is no verdict.
 func leave(dir string, err error) {
 	text := err.Error() + "\n"
-	for _, line := range harness.Console(err) {
+	for _, line := range machine.Console(err) {
 		text += "| " + line + "\n"
 	}
 	os.WriteFile(filepath.Join(dir, "error.txt"), []byte(text), 0o644) // the verdict says it too
@@ -170,11 +170,9 @@ func (m *marker) feedback(s class.Student, doc grade.Document) string {
 
 // job is the run of the lab's own program on a kernel.
 func (m *marker) job(t *markTarget, out string, stage func(string)) harness.Job {
-	return harness.Job{
-		Lab: m.lab.Name, Arch: t.arch, Image: t.image, Kernel: t.path, Initrd: t.initrd,
-		QEMU: m.emulator.command(t.arch), Program: t.program, ProgramName: m.lab.Name, Plan: m.lab.Plan(t.arch.Name), Rules: m.lab.Rules(t.arch.Name),
-		Timeout: m.timeout, BootTimeout: m.timeout, Slowness: m.app.slowness(m.jobs), Out: out, Snapshots: m.store, Cold: m.cold, Stage: stage,
-	}
+	j := t.own
+	j.Again, j.Out, j.Machine.Stage = false, out, stage
+	return j
 }
 
 // rules are what a submission is judged by, for one that could not be.

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -16,19 +15,17 @@ import (
 	"kernellab/harness/grade"
 	"kernellab/harness/regress"
 	"kernellab/harness/report"
-	"kernellab/harness/snapshot"
 	"kernellab/labs"
 )
 
 // matrixFlags are the flags of lab matrix.
 type matrixFlags struct {
-	arch     string
-	kernels  []string
-	format   string
-	out      string
-	timeout  time.Duration
-	jobs     int
-	cold     bool
+	arch    string
+	kernels []string
+	format  string
+	out     string
+	jobs    int
+	machineFlags
 	baseline string
 	update   bool
 	strict   bool
@@ -56,7 +53,12 @@ with --strict every change does.`,
 		Example: "  lab matrix --kernel 6.1 --kernel 6.12 --kernel 7.2\n" +
 			"  lab matrix fork-new --baseline labs/baseline.json --format markdown\n" +
 			"  lab matrix --baseline labs/baseline.json --update-baseline",
-		RunE: func(cmd *cobra.Command, args []string) error { return a.matrix(cmd.Context(), args, f) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := f.machineFlags.check(cmd); err != nil {
+				return err
+			}
+			return a.matrix(cmd.Context(), args, f)
+		},
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return labNames(), cobra.ShellCompDirectiveNoFileComp
 		},
@@ -66,8 +68,7 @@ with --strict every change does.`,
 	fl.StringArrayVar(&f.kernels, "kernel", nil, "kernel: series, version or image file; may be repeated (default: all in the cache)")
 	fl.StringVar(&f.format, "format", "text", "output: "+strings.Join(report.MatrixFormats(), ", "))
 	fl.StringVar(&f.out, "out", "", "folder for the traces, consoles, verdicts and QEMU command lines, a folder a run")
-	fl.DurationVar(&f.timeout, "timeout", 0, "limit of the boot and of the program, each (default: by the host's speed)")
-	fl.BoolVar(&f.cold, "cold", false, "boot the kernels instead of starting from snapshots of booted guests")
+	f.machineFlags.add(cmd)
 	fl.IntVar(&f.jobs, "jobs", 0, "runs at a time (default: as many as processors and memory allow)")
 	fl.StringVar(&f.baseline, "baseline", "", "file to compare with")
 	fl.BoolVar(&f.update, "update-baseline", false, "record what each kernel showed in the file of --baseline")
@@ -113,12 +114,7 @@ func (a *app) matrix(ctx context.Context, names []string, f matrixFlags) error {
 	if err != nil {
 		return err
 	}
-	store, err := a.snapshots(p)
-	if err != nil {
-		return err
-	}
-	p.Done()
-	finished, err := a.runMatrix(ctx, runs, f, store)
+	finished, err := a.runMatrix(ctx, runs, f, p)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -165,13 +161,12 @@ func chooseLabs(names []string) ([]labs.Lab, error) {
 }
 
 // runMatrix runs what was planned.
-func (a *app) runMatrix(ctx context.Context, runs []*matrixRun, f matrixFlags, store *snapshot.Store) ([]harness.Finished, error) {
+func (a *app) runMatrix(ctx context.Context, runs []*matrixRun, f matrixFlags, p *progress) ([]harness.Finished, error) {
 	b := newBoard(a.stderr, len(runs))
 	defer b.close()
-	store.Warn = func(text string) { b.say("%s", text) }
 	var jobs []harness.Pending
 	for _, r := range runs {
-		jobs = append(jobs, a.pending(r, f, store))
+		jobs = append(jobs, a.pending(r, f, p))
 	}
 	return harness.Many{
 		AtOnce: f.jobs,

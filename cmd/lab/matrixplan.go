@@ -13,7 +13,6 @@ import (
 	"kernellab/harness/grade"
 	"kernellab/harness/kernel"
 	"kernellab/harness/regress"
-	"kernellab/harness/snapshot"
 	"kernellab/images"
 	"kernellab/labs"
 )
@@ -28,17 +27,10 @@ type matrixTarget struct {
 	err     error
 }
 
-// guestSide is what a lab needs beside the kernel.
-type guestSide struct {
-	program, initrd string
-	err             error
-}
-
 // matrixRun is one lab on one kernel.
 type matrixRun struct {
 	lab    labs.Lab
 	target matrixTarget
-	guest  guestSide
 	image  *kernel.Image // nil before the run began
 
 	dir  string            // of its files, "" before it began
@@ -59,20 +51,16 @@ func (a *app) planMatrix(ctx context.Context, chosen []labs.Lab, f matrixFlags, 
 	if err != nil {
 		return nil, err
 	}
-	guests := map[string]guestSide{}
 	var runs []*matrixRun
 	for _, t := range targets {
 		for _, l := range chosen {
-			key := l.Name + " " + t.arch.Name
-			g, ok := guests[key]
-			if !ok && t.err == nil {
-				g.program, g.initrd, g.err = a.guestFiles(ctx, l, t.arch, p)
-				if ctx.Err() != nil {
-					return nil, ctx.Err()
-				}
-				guests[key] = g
+			if t.err == nil { // built before the runs begin; what is wrong with it is the run's error
+				a.guestFiles(ctx, l, t.arch, p)
 			}
-			runs = append(runs, &matrixRun{lab: l, target: t, guest: g})
+			if ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
+			runs = append(runs, &matrixRun{lab: l, target: t})
 		}
 	}
 	return runs, nil
@@ -198,13 +186,13 @@ func (a *app) cachedOrDefault(ctx context.Context, machines []arch.Arch, p *prog
 }
 
 // pending makes the job of a run.
-func (a *app) pending(r *matrixRun, f matrixFlags, store *snapshot.Store) harness.Pending {
+func (a *app) pending(r *matrixRun, f matrixFlags, p *progress) harness.Pending {
 	rules := r.lab.Rules(r.target.arch.Name)
 	return harness.Pending{
 		Rules: rules, Kernel: r.target.release,
 		Prepare: func(ctx context.Context, stage func(string)) (harness.Job, error) {
-			if err := errors.Join(r.target.err, r.guest.err); err != nil {
-				return harness.Job{}, err
+			if r.target.err != nil {
+				return harness.Job{}, r.target.err
 			}
 			stage("reading the kernel")
 			image, err := a.openKernel(r.target.path, r.target.digest)
@@ -217,28 +205,14 @@ func (a *app) pending(r *matrixRun, f matrixFlags, store *snapshot.Store) harnes
 			if r.dir, r.keep, err = a.outDir(ctx, f.out, name, several); err != nil {
 				return harness.Job{}, err
 			}
-			emu, err := a.emulator(ctx, changes(stage))
+			job, err := a.job(ctx, r.lab, target{arch: r.target.arch, path: r.target.path, image: image}, f.machineFlags, p)
 			if err != nil {
-				return harness.Job{}, err
+				return job, err
 			}
-			return harness.Job{
-				QEMU: emu.command(r.target.arch), Lab: r.lab.Name, Arch: r.target.arch, Image: image, Kernel: r.target.path, Initrd: r.guest.initrd,
-				Program: r.guest.program, ProgramName: r.lab.Name, Plan: r.lab.Plan(r.target.arch.Name), Rules: rules,
-				Timeout: f.timeout, BootTimeout: f.timeout, Slowness: a.slowness(max(f.jobs, 1)), Out: r.dir, Stage: stage, Snapshots: store, Cold: f.cold,
-				Again: func(err error) { stage(fmt.Sprintf("once more, because %v", err)) },
-			}, nil
+			job.Again, job.Out, job.Machine.Stage, job.Machine.Snapshots.Warn = false, r.dir, stage, stage
+			job.Retry = func(err error) { stage(fmt.Sprintf("once more, because %v", err)) }
+			return job, nil
 		},
-	}
-}
-
-// changes tells stage what is being done, once for each thing.
-func changes(stage func(string)) images.Progress {
-	last := ""
-	return func(what string, _, _ int64) {
-		if what != last {
-			last = what
-			stage(what)
-		}
 	}
 }
 

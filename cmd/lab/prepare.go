@@ -188,9 +188,8 @@ func vmlinuxFlag(cmd *cobra.Command, value *string) {
 	cmd.Flags().StringVar(value, "vmlinux", "", "the kernel's vmlinux with debug information, for source lines and variables (default the cache's: lab kernels fetch --debug)")
 }
 
-// guestFiles returns the lab's program for the machine and the initramfs, which
-// holds the programs of all labs: so one snapshot of a kernel serves them all.
-// What they are made from is in this executable, so while it and the go command
+// guestFiles returns the lab's program for the machine and the initramfs that every
+// guest of its architecture boots. What they are made from is in this executable, so while it and the go command
 // are the same, so are they.
 func (a *app) guestFiles(ctx context.Context, l labs.Lab, m arch.Arch, p *progress) (program, initrd string, err error) {
 	store, err := a.snapshots(p)
@@ -241,8 +240,7 @@ func (g guestSet) exists(lab string) bool {
 	return err1 == nil && err2 == nil
 }
 
-// buildGuest builds the programs of all labs, and of more, and the initramfs with
-// them.
+// buildGuest builds the programs of all labs, and of more, and the initramfs.
 func (a *app) buildGuest(ctx context.Context, m arch.Arch, p *progress, more ...labs.Lab) (guestSet, error) {
 	all, err := labs.All()
 	if err != nil {
@@ -255,7 +253,7 @@ func (a *app) buildGuest(ctx context.Context, m arch.Arch, p *progress, more ...
 			return guestSet{}, fmt.Errorf("build the program of %s: %w", l.Name, err)
 		}
 	}
-	made.Initrd, err = a.cache.Initramfs(ctx, m.GOARCH, made.Programs, p.Report)
+	made.Initrd, err = a.cache.Base(ctx, m.GOARCH, p.Report)
 	p.Done()
 	if err != nil {
 		return guestSet{}, fmt.Errorf("build the initramfs for %s: %w", m.Name, err)

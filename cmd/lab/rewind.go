@@ -43,9 +43,8 @@ func checkBack(l labs.Lab, f runFlags) error {
 }
 
 // goBack stops once more at a stop of a run that is over: the guest is restored
-// from the same snapshot and runs forward to it. With one vCPU and the same
-// state it takes the same path.
-func (a *app) goBack(ctx context.Context, l labs.Lab, t target, f runFlags, program, initrd string, tr *trace.Trace, p *progress) error {
+// from the same snapshot and runs forward to it. It takes the same path.
+func (a *app) goBack(ctx context.Context, l labs.Lab, t target, f runFlags, tr *trace.Trace, p *progress) error {
 	began := time.Now()
 	var stops []trace.Event
 	for _, e := range tr.Events {
@@ -60,8 +59,8 @@ func (a *app) goBack(ctx context.Context, l labs.Lab, t target, f runFlags, prog
 	if i < 0 || i >= len(stops) {
 		return usagef("the run has %d stops, none of them is --at %q or --rewind %d", len(stops), f.at, f.rewind)
 	}
-	look := lookFlags{arch: t.arch.Name, lab: l.Name, at: stops[i].Point, step: i + 1, format: "text", cold: f.cold, exact: f.at == ""}
-	return a.lookOnce(ctx, look, l, t, program, initrd, p, func(ctx context.Context, s *sight) (any, func() error, error) {
+	look := lookFlags{arch: t.arch.Name, lab: l.Name, at: stops[i].Point, step: i + 1, format: "text", machineFlags: f.machineFlags, exact: f.at == ""}
+	return a.lookOnce(ctx, look, l, t, p, func(ctx context.Context, s *sight) (any, func() error, error) {
 		info, err := s.view.Inspect(ctx, s.current, s.regs)
 		if err != nil {
 			return nil, nil, err

@@ -8,13 +8,13 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"kernellab/harness"
 	"kernellab/harness/arch"
 	"kernellab/harness/grade"
+	"kernellab/harness/machine"
 	"kernellab/harness/report"
 	"kernellab/harness/submission"
 	"kernellab/harness/trace"
@@ -30,8 +30,7 @@ type runFlags struct {
 	format  string
 	show    report.Gradescope
 	out     string
-	timeout time.Duration
-	cold    bool
+	machineFlags
 	verbose bool
 	jobs    int
 	atOnce  int    // of how many runs this is one
@@ -75,7 +74,7 @@ answers are graded; lab init begins a submission.`,
 			if f.jobs < 0 {
 				return usagef("--jobs %d: want 1 or more, or 0 for as many as processors and memory allow", f.jobs)
 			}
-			if err := errors.Join(checkBack(lab, f), checkShow(lab, f.show)); err != nil {
+			if err := errors.Join(f.machineFlags.check(cmd), checkBack(lab, f), checkShow(lab, f.show)); err != nil {
 				return err
 			}
 			if cmd.Flags().Changed("submission") {
@@ -97,8 +96,7 @@ answers are graded; lab init begins a submission.`,
 	formatFlag(cmd, &f.format)
 	gradescopeFlags(cmd, &f.show)
 	fl.StringVar(&f.out, "out", "", "folder for the trace, console, verdict and QEMU command line of each run")
-	fl.DurationVar(&f.timeout, "timeout", 0, "limit of the boot and of the program, each (default: by the host's speed)")
-	fl.BoolVar(&f.cold, "cold", false, "boot the kernel instead of starting from the snapshot of a booted guest")
+	f.machineFlags.add(cmd)
 	fl.StringVar(&f.at, "at", "", "when the run is over, stop in it again at this point and show all there is")
 	fl.IntVar(&f.rewind, "rewind", 0, "the same at the stop that is `N` from the end: 1 is the last")
 	fl.StringVar(&f.submission, "submission", "", "grade what a student handed in: a folder or an archive with prog.go or prog.c and answers.yaml")
@@ -125,7 +123,7 @@ func checkFormat(format string) error {
 func (a *app) run(ctx context.Context, l labs.Lab, f runFlags) error {
 	p := newProgress(a.stderr)
 	defer p.Done()
-	a.cache.Sweep()
+	a.sweep()
 	targets, err := a.targets(ctx, f.arch, f.kernels, a.cache.Fetch, p)
 	if err == nil {
 		err = a.useVmlinux(targets, f.vmlinux)
@@ -315,28 +313,14 @@ func writeVerdict(dir string, doc grade.Document) error {
 // runOne prepares and runs the lab on one kernel.
 func (a *app) runOne(ctx context.Context, l labs.Lab, t target, f runFlags, dir string, p *progress) (grade.Result, error) {
 	say := func(format string, args ...any) { p.Say("%s%s", f.who, fmt.Sprintf(format, args...)) }
-	store, err := a.snapshots(p)
+	job, err := a.job(ctx, l, t, f.machineFlags, p)
 	if err != nil {
 		return grade.Result{}, err
 	}
-	program, initrd, err := a.guestFiles(ctx, l, t.arch, p)
-	if err != nil {
-		return grade.Result{}, err
-	}
-	emu, err := a.emulator(ctx, p.Report)
-	if err != nil {
-		return grade.Result{}, err
-	}
-	rules := l.Rules(t.arch.Name)
-	go rules.Validate() // to have its expressions compiled before a guest waits for them
-	job := harness.Job{
-		Lab: l.Name, Arch: t.arch, Image: t.image, Kernel: t.path, Initrd: initrd,
-		Program: program, ProgramName: l.Name, Plan: l.Plan(t.arch.Name), Rules: rules,
-		Timeout: f.timeout, BootTimeout: f.timeout, Slowness: a.slowness(f.atOnce), Out: dir,
-		Snapshots: store, Cold: f.cold, Keep: f.submitted == nil, QEMU: emu.command(t.arch),
-		Stage: func(what string) { say("%s", what) },
-		Again: func(err error) { say("%v; trying once more", err) },
-	}
+	go job.Rules.Validate() // to have its expressions compiled before a guest waits for them
+	job.Out = dir
+	job.Machine.Stage = func(what string) { say("%s", what) }
+	job.Retry = func(err error) { say("%v; trying once more", err) }
 	if f.submitted != nil {
 		return a.runSubmitted(ctx, f, job, p)
 	}
@@ -349,11 +333,11 @@ func (a *app) runOne(ctx context.Context, l labs.Lab, t target, f runFlags, dir 
 	}
 	var written error // standard output may be gone: the run ends all the same
 	show := func(err error) { written = errors.Join(written, err) }
-	live := report.NewLive(a.stdout, rules, a.style())
+	live := report.NewLive(a.stdout, job.Rules, a.style())
 	if f.verbose {
 		live.Verbose()
 	}
-	job.Began = func(h trace.Header, m *harness.Machine) {
+	job.Began = func(h trace.Header, m *machine.Machine) {
 		if m.Restored > 0 {
 			say("started from a snapshot in %.2f s", m.Restored.Seconds())
 		} else {
@@ -376,10 +360,10 @@ func (a *app) runOne(ctx context.Context, l labs.Lab, t target, f runFlags, dir 
 		return out.Result, fmt.Errorf("write the report: %w", written)
 	}
 	if f.verbose {
-		say("%d exchanges with the gdbstub, %.2f s from the program's release to its end", out.Trips, out.Drive.Seconds())
+		say("%d exchanges with the gdbstub, %.2f s from the program's release to its end", out.Trips, out.Times.Drive.Seconds())
 	}
 	if f.back() {
-		if err := a.goBack(ctx, l, t, f, program, initrd, out.Trace, p); err != nil {
+		if err := a.goBack(ctx, l, t, f, out.Trace, p); err != nil {
 			a.explain(fmt.Errorf("go back in %s: %w", l.Name, err)) // the verdict stands
 		}
 	}

@@ -45,7 +45,15 @@ func (a *app) shellCommand() *cobra.Command {
 // shellInitramfs holds the program of every lab of the course, and of more.
 func (a *app) shellInitramfs(ctx context.Context, m arch.Arch, p *progress, more ...labs.Lab) (string, error) {
 	made, err := a.buildGuest(ctx, m, p, more...)
-	return made.Initrd, err
+	if err != nil {
+		return "", err
+	}
+	initrd, err := a.cache.Initramfs(ctx, m.GOARCH, made.Programs, p.Report)
+	p.Done()
+	if err != nil {
+		return "", fmt.Errorf("build the initramfs for %s: %w", m.Name, err)
+	}
+	return initrd, nil
 }
 
 func (a *app) shell(ctx context.Context, machine, spec string) error {
@@ -70,7 +78,7 @@ func (a *app) shell(ctx context.Context, machine, spec string) error {
 	}
 	defer vm.Close()
 	p.Say("booting %s (%s); Ctrl-A x leaves", t.image.Release, t.arch.Name)
-	err = a.relay(ctx, vm.Console())
+	err = a.relay(ctx, vm.Console().(net.Conn))
 	if err == nil {
 		err = vm.Err()
 	}

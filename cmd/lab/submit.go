@@ -11,6 +11,7 @@ import (
 
 	"kernellab/harness"
 	"kernellab/harness/grade"
+	"kernellab/harness/machine"
 	"kernellab/harness/report"
 	"kernellab/harness/submission"
 	"kernellab/harness/trace"
@@ -44,7 +45,7 @@ func (a *app) submitted(s *submission.Submission, own harness.Job, compiler func
 			if err != nil {
 				return "", "", err
 			}
-			path, err = c.Build(ctx, own.Arch.GOARCH, own.ProgramName, program.FS(), p)
+			path, err = c.Build(ctx, own.Machine.Arch.GOARCH, own.ProgramName, program.FS(), p)
 			var ce *images.CompileError
 			if errors.As(err, &ce) {
 				return "", ce.Text, nil
@@ -76,7 +77,7 @@ func (a *app) runSubmitted(ctx context.Context, f runFlags, job harness.Job, p *
 	began := false
 	var written error
 	show := func(err error) { written = errors.Join(written, err) }
-	s.Own.Began = func(h trace.Header, _ *harness.Machine) {
+	s.Own.Began = func(h trace.Header, _ *machine.Machine) {
 		began = true
 		show(live.Kernel(h))
 	}

@@ -80,10 +80,21 @@ type QEMU struct {
 	// KernelROM: -kernel adds an option ROM to the machine (QEMU's
 	// hw/i386/x86.c, linuxboot), so a restored machine needs it too.
 	KernelROM bool
+	// Shift says how long an instruction takes by the guest's clock: 2^Shift ns.
+	Shift int
+	// Clock is a clock of the machine's that is in its physical memory.
+	Clock Clock
 	// Timer is the control and status register with the time of the next timer
 	// interrupt, if a restored machine has to be told it anew: QEMU carries its
 	// value over but does not set its own timer by it. 0 is for none.
 	Timer int
+}
+
+// Clock is a counter of 64 bits in a machine's physical memory, which to read changes
+// nothing for the guest.
+type Clock struct {
+	Addr uint64
+	Tick int // ns that a count takes
 }
 
 // Registers names registers by what they do, in the words of the gdbstub's
@@ -176,6 +187,9 @@ var x86_64 = Arch{
 	QEMU: QEMU{
 		Binary: "qemu-system-x86_64", Package: "qemu-system-x86",
 		Machine: "pc", CPU: "qemu64", Console: "ttyS0", KernelROM: true,
+		Shift: 3,
+		// The main counter of the HPET (QEMU's hw/timer/hpet.c).
+		Clock: Clock{Addr: 0xfed000f0, Tick: 10},
 	},
 	Nops: [][]byte{
 		{0x0f, 0x1f, 0x44, 0x00, 0x00}, // nopl 0(%rax,%rax), arch/x86/include/asm/nops.h
@@ -232,6 +246,9 @@ var riscv64 = Arch{
 	QEMU: QEMU{
 		Binary: "qemu-system-riscv64", Package: "qemu-system-misc",
 		Machine: "virt", CPU: "rv64", Console: "ttyS0",
+		Shift: 3,
+		// TIME_LOW and TIME_HIGH of the real-time clock (QEMU's hw/rtc/goldfish_rtc.c).
+		Clock: Clock{Addr: 0x101000, Tick: 1},
 		Timer: 0x14d, // stimecmp, the Sstc extension; target/riscv/time_helper.c
 	},
 	Nops: [][]byte{

@@ -37,7 +37,7 @@ func grade(t *trace.Trace, reference *view, r Rules, handed []Finding) Result {
 	}
 	res.Notes = append(res.Notes, r.notes...)
 	res.Unseen = r.unseen((&view{trace: t}).symbolOf)
-	res.Kernel, res.QEMU = t.Header.Kernel.Release, t.Header.QEMU
+	res.Kernel, res.QEMU = t.Header.Kernel.Release, t.Header.Machine.QEMU
 	if t.Header.Arch != "" {
 		res.Arch = t.Header.Arch
 	}

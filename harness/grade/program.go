@@ -26,7 +26,7 @@ func (g *grader) ending() string {
 	case x.TimedOut:
 		limit := x.Limit
 		if limit == 0 {
-			limit = g.exit.Elapsed
+			limit = time.Duration(g.exit.Time)
 		}
 		return "did not end within " + roughly(limit)
 	case x.Signal != "":

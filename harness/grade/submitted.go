@@ -44,7 +44,7 @@ func GradeSubmission(s Submitted) Result {
 	res.Unseen = rules.unseen(func(string) string { return "" })
 	if s.Reference != nil {
 		h := s.Reference.Header
-		res.Kernel, res.QEMU, res.Arch = h.Kernel.Release, h.QEMU, h.Arch
+		res.Kernel, res.QEMU, res.Arch = h.Kernel.Release, h.Machine.QEMU, h.Arch
 	}
 	if lost != nil {
 		return res.errorf("the lab's own program, which the answers are compared with: %v", lost)

@@ -173,7 +173,7 @@ func (v *view) end() int { return len(v.trace.Events) + 1 }
 
 func (v *view) duration() time.Duration {
 	if n := len(v.trace.Events); n > 0 {
-		return v.trace.Events[n-1].Elapsed
+		return time.Duration(v.trace.Events[n-1].Time)
 	}
 	return 0
 }

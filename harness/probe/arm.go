@@ -9,7 +9,10 @@ import (
 )
 
 // breaks reports whether the guest stops at an address.
-func (d *driver) breaks(addr uint64) bool {
+func (d *driver) breaks(addr uint64) bool { return addr == d.End || d.watches(addr) }
+
+// watches reports whether an address is a point's, or the return of a call.
+func (d *driver) watches(addr uint64) bool {
 	return len(d.armed[addr]) > 0 || slices.ContainsFunc(d.awaits, func(w await) bool { return w.addr == addr })
 }
 
@@ -19,7 +22,7 @@ func (d *driver) arm(ctx context.Context, p *point) error {
 		return nil
 	}
 	if !d.breaks(p.Addr) {
-		if err := d.Stub.Insert(ctx, p.Addr); err != nil {
+		if err := d.Guest.Insert(ctx, p.Addr); err != nil {
 			return fmt.Errorf("break at %s (%s): %w", p.Name, p.Symbol, err)
 		}
 	}
@@ -59,7 +62,7 @@ func (d *driver) clear(ctx context.Context, addr uint64, name string) error {
 	if d.breaks(addr) {
 		return nil
 	}
-	if err := d.Stub.Remove(ctx, addr); err != nil {
+	if err := d.Guest.Remove(ctx, addr); err != nil {
 		return fmt.Errorf("remove the breakpoint at %s (%s): %w", name, d.where(addr), err)
 	}
 	return nil
@@ -160,7 +163,7 @@ func (d *driver) await(ctx context.Context, p *point, rd *round, s *scope, event
 			w.sp += 8
 		}
 		if !d.breaks(w.addr) {
-			if err := d.Stub.Insert(ctx, w.addr); err != nil {
+			if err := d.Guest.Insert(ctx, w.addr); err != nil {
 				return fmt.Errorf("break at the return of %s: %w", p.Symbol, err)
 			}
 		}

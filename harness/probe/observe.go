@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"time"
 
 	"kernellab/harness/kernel"
 	"kernellab/harness/rsp"
@@ -17,8 +16,12 @@ import (
 // task and the registers. The scope it returns is what reads see.
 func (d *driver) observe(ctx context.Context, regs map[string]uint64, stop rsp.Stop) (*scope, trace.Event, error) {
 	event := trace.Event{
-		Kind: trace.KindStop, Elapsed: time.Since(d.Began),
-		CPU: cpu(stop.Thread), Registers: map[string]trace.Word{},
+		Kind: trace.KindStop,
+		CPU:  cpu(stop.Thread), Registers: map[string]trace.Word{},
+	}
+	var err error
+	if event.Time, err = d.Guest.Clock(ctx); err != nil {
+		return nil, event, err
 	}
 	current, err := d.reader.Current(ctx, regs)
 	if err != nil {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"time"
 
 	"kernellab/harness/arch"
 	"kernellab/harness/kernel"
@@ -26,39 +25,61 @@ func (e *StrayStopError) Error() string {
 	return fmt.Sprintf("the guest stopped at %#x (%s, signal %d), which is no point of the lab", e.PC, e.Where, e.Signal)
 }
 
-// Config is what Drive needs. All fields but Look are needed.
+// Guest is the stopped guest that a program is driven in: a *machine.Machine.
+type Guest interface {
+	task.Machine
+	Registers(ctx context.Context) (rsp.Registers, error)
+	Insert(ctx context.Context, addr uint64) error
+	Remove(ctx context.Context, addr uint64) error
+	// Resume lets the guest run, Wait returns where it stops, Step runs one
+	// instruction.
+	Resume(ctx context.Context) error
+	Wait(ctx context.Context) (rsp.Stop, error)
+	Step(ctx context.Context, thread string) (rsp.Stop, error)
+	// Leave moves the guest on over the breakpoint at pc if that does next to
+	// nothing, and not to another one, and reports whether it did.
+	Leave(ctx context.Context, pc uint64, breaks func(addr uint64) bool) (bool, error)
+	// Clock returns the guest's time in ns.
+	Clock(ctx context.Context) (int64, error)
+}
+
+// Config is what Drive needs. All fields but Stands, Before and Look are needed.
 type Config struct {
-	Stub *rsp.Client // halted, no breakpoints
-	// Stands says that the guest is halted at the lab's first stop already.
+	Guest Guest // stopped, with no breakpoints but at the points and at End
+	// Stands says that the guest is stopped at the lab's first stop already, and
+	// Before has the events on the way there.
 	Stands bool
+	Before []trace.Event
 	Image  *kernel.Image
 	Arch   arch.Arch
 	Plan   Plan
-	// TGID is the process id of the lab's program, which has not begun yet.
+	// TGID is the process id of the lab's program, which begins when the guest goes
+	// on, or which has come to its first stop.
 	TGID int
-	// Run lets the program begin and returns when it has ended. It is called in
-	// a goroutine of its own, with the guest about to run.
-	Run func(ctx context.Context) error
+	// End is where the guest's first process stops when the program has ended.
+	End uint64
 	// Emit takes each event as it happens.
 	Emit func(trace.Event) error
 	// Look is called at each stop that is part of the lab, after Emit, with the
-	// guest stopped: true ends the drive there. nil drives to the program's end.
-	Look func(ctx context.Context, e trace.Event, v *task.View) (stop bool, err error)
-	// Began is when the run began, from which events are timed.
-	Began time.Time
+	// guest stopped. nil drives to the program's end.
+	Look Look
 }
+
+// Look looks at the guest at a stop that has just been recorded; stop ends the drive
+// there.
+type Look func(ctx context.Context, e trace.Event, v *task.View) (stop bool, err error)
 
 // driver is one run. It belongs to the goroutine of Drive.
 type driver struct {
 	Config
 	reader *task.Reader
 	points []*point
-	armed  map[uint64][]*point          // by address, in the plan's order
-	awaits []await                      // calls whose return is a point
-	at     uint64                       // where the guest stands, 0 before its first stop
-	skips  map[uint64]map[string]uint64 // see Arch.Skip, by address
+	armed  map[uint64][]*point // by address, in the plan's order
+	awaits []await             // calls whose return is a point
+	at     uint64              // where the guest stands
 	rounds []*round
 	last   map[string]uint64 // registers at the stop before
+	stray  int               // stops at End of other processes than the first
 
 	cut   bool // an exception cut the step short that was to leave the last breakpoint
 	roles []string
@@ -73,12 +94,21 @@ type round struct {
 	count  map[string]int         // stops by point
 }
 
-// Drive runs the program to its end, stopping at the plan's points. When it
-// returns the guest is in no defined state: halted, or running with breakpoints.
+// ErrFlood says that a program stopped the guest too often, which is its own fault.
+var ErrFlood = errors.New("the program stopped the guest too often")
+
+// maxStray is how often a program may come by at End. None has a reason to.
+const maxStray = 1000
+
+// Drive runs the program to its end, stopping at the plan's points. It returns with
+// the guest stopped: at End, or where Look or an error ended the drive.
 func Drive(ctx context.Context, c Config) error {
 	d, err := newDriver(c)
 	if err != nil {
 		return err
+	}
+	if err := d.Guest.Insert(ctx, d.End); err != nil {
+		return fmt.Errorf("break at the program's end: %w", err)
 	}
 	for _, p := range d.points {
 		if p.Entry {
@@ -87,32 +117,36 @@ func Drive(ctx context.Context, c Config) error {
 			}
 		}
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	ended := make(chan error, 1)
-	waiting, stopWaiting := context.WithCancel(ctx)
-	defer stopWaiting()
-	go func() {
-		ended <- c.Run(ctx)
-		stopWaiting()
-	}()
-	err = d.serve(ctx, waiting)
-	if waiting.Err() != nil && ctx.Err() == nil {
-		return <-ended // the program ended, which broke the wait for a stop
+	if !d.Stands {
+		regs, err := d.Guest.Registers(ctx)
+		if err != nil {
+			return err
+		}
+		d.at = regs[d.Arch.Registers.PC]
 	}
-	cancel()
-	<-ended
-	if errors.Is(err, errSeen) {
-		return nil
+	for {
+		stop, err := d.next(ctx)
+		if err != nil {
+			return err
+		}
+		err = d.stopped(ctx, stop)
+		if errors.Is(err, errEnded) || errors.Is(err, errSeen) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
 	}
-	return err
 }
+
+// errEnded ends a drive at the program's end.
+var errEnded = errors.New("the program has ended")
 
 // errSeen ends a drive at the stop that was looked for.
 var errSeen = errors.New("the stop was reached")
 
 func newDriver(c Config) (*driver, error) {
-	reader, err := task.NewReader(c.Stub, c.Image, c.Arch)
+	reader, err := task.NewReader(c.Guest, c.Image, c.Arch)
 	if err != nil {
 		return nil, err
 	}
@@ -120,7 +154,10 @@ func newDriver(c Config) (*driver, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &driver{Config: c, reader: reader, armed: map[uint64][]*point{}, skips: map[uint64]map[string]uint64{}, roles: c.Plan.Roles()}
+	for _, e := range c.Before {
+		reader.Knows(e.Fields)
+	}
+	d := &driver{Config: c, reader: reader, armed: map[uint64][]*point{}, roles: c.Plan.Roles()}
 	for _, t := range c.Plan.Tasks {
 		when, err := compileWhen(t.When, c.Plan)
 		if err != nil {
@@ -138,35 +175,25 @@ func newDriver(c Config) (*driver, error) {
 	return d, nil
 }
 
-// serve lets the guest run from stop to stop until an error or waiting is done.
-func (d *driver) serve(ctx, waiting context.Context) error {
-	for {
-		stop, err := d.next(ctx, waiting)
-		if err != nil {
-			return err
-		}
-		if err := d.stopped(ctx, stop); err != nil {
-			return err
-		}
-	}
-}
-
 // next lets the guest run to its next stop. It leaves a breakpoint by a step that
 // is checked to lead away: QEMU may end a step that has run no instruction, as
 // when it polls the interrupt controller of x86 (cpu_handle_interrupt in
 // accel/tcg/cpu-exec.c), and the same call would be counted twice.
-func (d *driver) next(ctx, waiting context.Context) (rsp.Stop, error) {
+func (d *driver) next(ctx context.Context) (rsp.Stop, error) {
 	if d.Stands {
 		d.Stands = false
 		return rsp.Stop{Signal: rsp.SignalTrap}, nil
 	}
-	moved, err := d.skip(ctx)
-	if err != nil {
-		return rsp.Stop{}, fmt.Errorf("move over the breakpoint at %s: %w", d.where(d.at), err)
+	moved := true
+	if d.breaks(d.at) {
+		var err error
+		if moved, err = d.Guest.Leave(ctx, d.at, d.breaks); err != nil {
+			return rsp.Stop{}, fmt.Errorf("move over the breakpoint at %s: %w", d.where(d.at), err)
+		}
 	}
 	d.cut = false
-	if d.breaks(d.at) && !moved {
-		stop, err := d.Stub.Step(ctx, "")
+	if !moved {
+		stop, err := d.Guest.Step(ctx, "")
 		if err != nil {
 			return stop, fmt.Errorf("step off the breakpoint at %s: %w", d.where(d.at), err)
 		}
@@ -175,10 +202,10 @@ func (d *driver) next(ctx, waiting context.Context) (rsp.Stop, error) {
 			return stop, nil
 		}
 	}
-	if err := d.Stub.Resume(ctx); err != nil {
+	if err := d.Guest.Resume(ctx); err != nil {
 		return rsp.Stop{}, fmt.Errorf("resume the guest: %w", err)
 	}
-	stop, err := d.Stub.Wait(waiting)
+	stop, err := d.Guest.Wait(ctx)
 	if err != nil {
 		return stop, fmt.Errorf("wait for a stop: %w", err)
 	}
@@ -192,36 +219,9 @@ func (d *driver) sameFunction(a, b uint64) bool {
 	return ok && also && f.Addr == g.Addr
 }
 
-// skip does what the instruction at a breakpoint would, if it does next to nothing,
-// and spares a step: at each of those QEMU throws away all code it has translated
-// (gdb_vm_state_change in gdbstub/softmmu.c).
-func (d *driver) skip(ctx context.Context) (bool, error) {
-	if !d.breaks(d.at) {
-		return false, nil
-	}
-	changed, known := d.skips[d.at]
-	if !known {
-		var code [5]byte
-		if err := d.Stub.ReadMemory(ctx, d.at, code[:]); err != nil {
-			return false, err
-		}
-		changed = d.Arch.Skip(d.at, code[:])
-		d.skips[d.at] = changed
-	}
-	if changed == nil || d.breaks(changed[d.Arch.Registers.PC]) {
-		return false, nil
-	}
-	for name, v := range changed {
-		if err := d.Stub.WriteRegister(ctx, name, v); err != nil {
-			return false, err
-		}
-	}
-	return true, nil
-}
-
 // stopped handles one stop: says whose it is, records it, and arms what follows.
 func (d *driver) stopped(ctx context.Context, stop rsp.Stop) error {
-	regs, err := d.Stub.Registers(ctx)
+	regs, err := d.Guest.Registers(ctx)
 	if err != nil {
 		return fmt.Errorf("read registers: %w", err)
 	}
@@ -238,6 +238,14 @@ func (d *driver) stopped(ctx context.Context, stop rsp.Stop) error {
 		return nil
 	}
 	d.last = regs
+	if pc == d.End {
+		if err := d.ended(ctx, regs); err != nil {
+			return err
+		}
+	}
+	if !d.watches(pc) {
+		return nil
+	}
 	s, event, err := d.observe(ctx, regs, stop)
 	if err != nil {
 		return fmt.Errorf("at %s: %w", d.where(pc), err)
@@ -266,6 +274,26 @@ func (d *driver) stopped(ctx context.Context, stop rsp.Stop) error {
 		event.Aside, event.Round = aside, 0
 		event.Fields = d.reader.TakeFields()
 		return d.Emit(event)
+	}
+	return nil
+}
+
+// ended tells whether a stop at End is the program's end.
+func (d *driver) ended(ctx context.Context, regs map[string]uint64) error {
+	current, err := d.reader.Current(ctx, regs)
+	if err != nil {
+		return fmt.Errorf("find the running task: %w", err)
+	}
+	t, err := d.reader.Task(ctx, current)
+	if err != nil {
+		return err
+	}
+	const first = 1
+	if t.TGID == first {
+		return errEnded
+	}
+	if d.stray++; d.stray > maxStray {
+		return ErrFlood
 	}
 	return nil
 }

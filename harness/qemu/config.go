@@ -22,6 +22,12 @@ type Config struct {
 	// Command starts QEMU: a program, looked up in PATH, and its first arguments,
 	// which Args follow. The default is Arch.QEMU.Binary alone.
 	Command []string
+	// Seed is what the machine's random numbers are made from. Another one is
+	// another machine, as repeatable as this.
+	Seed uint32
+	// Interactive makes the guest's time follow the host's while it is idle, for a
+	// person who types: an idle guest would otherwise take a whole processor.
+	Interactive bool
 	// GDBSocket and ConsoleSocket are paths of unix sockets that the gdbstub and
 	// the console listen on, for programs of the user's. The default for each is
 	// an inherited socket pair: see VM.GDB and VM.Console.
@@ -36,22 +42,14 @@ type Config struct {
 	// and Cont, and maps RAM copy-on-write. With Again it maps RAM shared, so
 	// that it can be saved again: its memory is then what the file becomes.
 	Incoming, Again bool
-	// Parcel is a file of ParcelSize bytes that the guest's root finds as the
-	// memory of a PCI device, copy-on-write: a program for a guest that has
-	// booted already. The default is an empty one.
-	Parcel *os.File
 }
-
-// ParcelSize is the size of Config.Parcel in bytes, which is the same for every
-// machine because snapshots depend on it.
-const ParcelSize = 16 << 20
 
 // defaultMemory is enough for every kernel and lab of the course, in MiB.
 const defaultMemory = 256
 
 // firstFD is the number in QEMU of the first descriptor it inherits, where
 // exec.Cmd.ExtraFiles start: the console's, the gdbstub's, the monitor's and,
-// with Config.RAM, the memory's, then the parcel's.
+// with Config.RAM, the memory's.
 const firstFD = 3
 
 // command returns Command or its default.
@@ -100,15 +98,18 @@ func (c Config) Args() []string {
 		fd++
 		return fmt.Sprintf("socket,id=%s,fd=%d", id, fd-1)
 	}
-	args := append(c.machine(c.memory()),
-		"-chardev", chardev("console", c.ConsoleSocket), "-serial", "chardev:console",
+	console := []string{"-chardev", chardev("console", c.ConsoleSocket)}
+	if c.output() {
+		// A socket takes some 280 bytes that nobody has read, each with its own
+		// overhead; then the serial port's timing would be the reader's.
+		console = []string{"-add-fd", fmt.Sprintf("set=%d,fd=%d", consoleSet, firstFD), "-chardev", fmt.Sprintf("file,id=console,path=/dev/fdset/%d,append=on", consoleSet)}
+	}
+	args := slices.Concat(c.machine(c.memory()), console, []string{"-serial", "chardev:console",
 		"-chardev", chardev("gdb", c.GDBSocket), "-gdb", "chardev:gdb",
-		"-chardev", chardev("qmp", ""), "-mon", "chardev=qmp,mode=control")
+		"-chardev", chardev("qmp", ""), "-mon", "chardev=qmp,mode=control"})
 	if c.RAM != nil {
 		args = append(args, "-object", c.backend(fd))
-		fd++
 	}
-	args = append(args, c.parcel(fd)...)
 	if c.Incoming {
 		args = append(args, "-incoming", "defer")
 	}
@@ -117,6 +118,12 @@ func (c Config) Args() []string {
 	}
 	return args
 }
+
+// output reports whether the console is read only, through a pipe.
+func (c Config) output() bool { return !c.Interactive && c.ConsoleSocket == "" }
+
+// consoleSet is the number of the set of descriptors that the console's pipe is in.
+const consoleSet = 1
 
 // memory is what -M says of the guest's memory.
 func (c Config) memory() string {
@@ -131,21 +138,6 @@ func (c Config) backend(fd int) string {
 	return fmt.Sprintf("memory-backend-file,id=ram,size=%dM,mem-path=/proc/self/fd/%d,share=%s", or(c.Memory, defaultMemory), fd, onOff(!c.Incoming || c.Again))
 }
 
-// parcel is the device that Config.Parcel is the memory of, in the file of
-// descriptor fd. It is shared in a machine to be saved, which makes Save leave it
-// out, and never in a restored one, where QEMU would want it at the address that
-// the guest has not given it yet (QEMU's migration/ram.c). master=on lets a machine
-// with it be saved (hw/misc/ivshmem.c).
-func (c Config) parcel(fd int) []string {
-	object := fmt.Sprintf("memory-backend-ram,id=parcel,size=%dM,share=%s", ParcelSize>>20, onOff(!c.Incoming))
-	if c.Parcel != nil {
-		object = fmt.Sprintf("memory-backend-file,id=parcel,size=%dM,mem-path=/proc/self/fd/%d,share=off", ParcelSize>>20, fd)
-	}
-	return []string{"-object", object, "-device", parcelDevice}
-}
-
-const parcelDevice = "ivshmem-plain,memdev=parcel,master=on"
-
 // Size returns the guest's memory in bytes, which a new file for Config.RAM has
 // to have.
 func (c Config) Size() int64 { return int64(or(c.Memory, defaultMemory)) << 20 }
@@ -159,15 +151,13 @@ func (c Config) Identity() []string {
 	if c.Initrd != "" {
 		c.Initrd = "initrd"
 	}
-	return append(c.machine(",memory-backend=ram"), "-device", fmt.Sprintf("%s,size=%dM", parcelDevice, ParcelSize>>20))
+	return c.machine(",memory-backend=ram")
 }
 
 // Replay returns a shell command that runs the same machine by hand: the
 // console on the terminal, the gdbstub on a socket in the current folder.
 func (c Config) Replay() string {
 	words := slices.Concat(c.command(), c.machine(""))
-	c.Parcel = nil
-	words = append(words, c.parcel(0)...)
 	words = append(words, "-serial", "mon:stdio", "-gdb", "unix:gdb.sock,server=on,wait=off")
 	for i, w := range words {
 		words[i] = quote(w)
@@ -184,6 +174,7 @@ func (c Config) machine(memory string) []string {
 		// No default devices, no configuration of the user's, no network.
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
 	}
+	args = append(args, c.time()...)
 	// What a restored machine booted from is in its memory.
 	if !c.Incoming || q.KernelROM {
 		args = append(args, "-kernel", c.Kernel, "-append", c.CommandLine())
@@ -192,6 +183,40 @@ func (c Config) machine(memory string) []string {
 		args = append(args, "-initrd", c.Initrd)
 	}
 	return append(args, q.Devices...)
+}
+
+// epoch is the date at which a guest's real-time clock starts.
+const epoch = "2026-01-01T00:00:00"
+
+// ClockStep is the most that a guest's clock moves on while a debugger has stopped
+// the guest, in microseconds of the guest's time.
+//
+// A vCPU that stops for the debugger counts as idle until QEMU has stopped the
+// machine, and an idle machine's clock jumps to the next timer that is armed
+// (icount_start_warp_timer in accel/tcg/icount-common.c): milliseconds as a rule,
+// and without end where the guest has armed none. A network filter's timer, which
+// has nothing to filter, is always armed. A shorter step costs time: with 100 the
+// course ran a quarter slower on x86_64.
+const ClockStep = 1000
+
+// clockFilter is the name of the object whose timer bounds the clock's steps.
+const clockFilter = "clock"
+
+// time makes the guest's time pass with its instructions, 2^Shift ns each, and
+// with nothing else, and makes its random numbers repeat (QEMU's
+// docs/devel/tcg-icount.rst and its options -rtc and -seed). An idle guest's clock
+// skips to its next timer.
+func (c Config) time() []string {
+	sleep := onOff(c.Interactive)
+	args := []string{
+		"-icount", fmt.Sprintf("shift=%d,sleep=%s", c.Arch.QEMU.Shift, sleep),
+		"-rtc", "base=" + epoch + ",clock=vm", "-seed", strconv.FormatUint(uint64(c.Seed), 10),
+	}
+	if c.Interactive {
+		return args
+	}
+	return append(args, "-netdev", "hubport,id=unused,hubid=0",
+		"-object", fmt.Sprintf("filter-buffer,id=%s,netdev=unused,queue=all,interval=%d", clockFilter, ClockStep))
 }
 
 func onOff(on bool) string {

@@ -81,6 +81,21 @@ func (vm *VM) Cont(ctx context.Context) error {
 	return nil
 }
 
+// Align starts the timer anew that bounds the steps of the guest's clock (see
+// ClockStep): the next step ends ClockStep after the guest's present time. A
+// restored machine's timer stands elsewhere than that of the machine it was saved
+// from, and both have to be aligned for the two to go the same way. The machine is
+// stopped.
+func (vm *VM) Align(ctx context.Context) error {
+	set := func(status string) command {
+		return command{Execute: "qom-set", Arguments: map[string]string{"path": "/objects/" + clockFilter, "property": "status", "value": status}}
+	}
+	if err := vm.monitor.run(ctx, []command{set("off"), set("on")}, nil, false); err != nil {
+		return vm.because("align the machine's clock", err)
+	}
+	return nil
+}
+
 // carry runs a migration over a socket whose other end is handed to copy.
 func (vm *VM) carry(ctx context.Context, name string, copy func(net.Conn) error) error {
 	ours, theirs, err := socketPair()

@@ -12,6 +12,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -21,10 +22,15 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // grace is how long QEMU may take to end after SIGTERM.
 const grace = 2 * time.Second
+
+// versionLimit ends a program that does not say its version.
+const versionLimit = 30 * time.Second
 
 // settling is how long QEMU's end may take to be seen after its sockets broke.
 const settling = 500 * time.Millisecond
@@ -64,6 +70,7 @@ type VM struct {
 	name    string // in messages
 	gdb     net.Conn
 	console net.Conn
+	output  *os.File // what the guest writes to its console, when it is read only
 	stderr  *tail
 
 	monitor  *monitor
@@ -102,7 +109,13 @@ func Start(ctx context.Context, c Config) (_ *VM, err error) {
 		return err
 	}
 	// In the order of Args.
-	if c.ConsoleSocket == "" {
+	switch {
+	case c.output():
+		var file *os.File
+		if vm.output, file, err = outputPipe(); err == nil {
+			theirs = append(theirs, file)
+		}
+	case c.ConsoleSocket == "":
 		err = pair(&vm.console)
 	}
 	if c.GDBSocket == "" && err == nil {
@@ -118,10 +131,8 @@ func Start(ctx context.Context, c Config) (_ *VM, err error) {
 	vm.monitor, vm.inFile, vm.incoming = newMonitor(qmp.(*net.UnixConn)), c.RAM != nil, c.Incoming
 	vm.shared = vm.inFile && (!c.Incoming || c.Again)
 	var more []*os.File // the caller's, which it closes
-	for _, f := range []*os.File{c.RAM, c.Parcel} {
-		if f != nil {
-			more = append(more, f)
-		}
+	if c.RAM != nil {
+		more = append(more, c.RAM)
 	}
 	vm.cmd = exec.Command(path, slices.Concat(c.command()[1:], c.Args())...)
 	vm.cmd.Stderr = vm.stderr
@@ -158,9 +169,18 @@ func (vm *VM) run(ctx context.Context, started chan<- error) {
 // GDB returns the connection to the gdbstub, nil when Config.GDBSocket is set.
 func (vm *VM) GDB() net.Conn { return vm.gdb }
 
-// Console returns the connection to the first serial port, nil when
-// Config.ConsoleSocket is set. Whoever holds it must read all the time: an undrained console blocks the guest.
-func (vm *VM) Console() net.Conn { return vm.console }
+// Console returns the first serial port, nil when Config.ConsoleSocket is set. With
+// Config.Interactive it is a net.Conn, else it can only be read. Whoever has it must
+// read all the time: an undrained console holds the guest up.
+func (vm *VM) Console() io.Reader {
+	switch {
+	case vm.output != nil:
+		return vm.output
+	case vm.console != nil:
+		return vm.console
+	}
+	return nil
+}
 
 // Stops returns how often the machine has been stopped so far, and a channel that
 // is closed when it is again. See Settle.
@@ -199,10 +219,22 @@ func (vm *VM) Err() error {
 		if errors.As(vm.waitErr, &exit) {
 			state = exit.ProcessState.String()
 		}
-		return &ExitError{Binary: vm.name, State: state, Stderr: vm.stderr.String()}
+		return &ExitError{Binary: vm.name, State: state, Stderr: words(vm.stderr.String())}
 	default:
 		return nil
 	}
+}
+
+// words are what QEMU said for itself, without its warnings that nothing is on the
+// other side of the network which bounds the clock's steps: see ClockStep.
+func words(stderr string) string {
+	var kept []string
+	for line := range strings.Lines(stderr) {
+		if !strings.Contains(line, "has no peer") {
+			kept = append(kept, line)
+		}
+	}
+	return strings.TrimSpace(strings.Join(kept, ""))
 }
 
 // Close ends the machine and waits until its process is gone. It may be called
@@ -253,6 +285,19 @@ func (vm *VM) closeConns() {
 			c.Close()
 		}
 	}
+	if vm.output != nil {
+		vm.output.Close()
+	}
+}
+
+// outputPipe returns both ends of a pipe that holds more than a guest prints before
+// somebody reads it, a megabyte if the system lets it.
+func outputPipe() (ours, theirs *os.File, err error) {
+	if ours, theirs, err = os.Pipe(); err != nil {
+		return nil, nil, fmt.Errorf("pipe: %w", err)
+	}
+	unix.FcntlInt(theirs.Fd(), unix.F_SETPIPE_SZ, 1<<20) // what it has is enough for a boot
+	return ours, theirs, nil
 }
 
 // socketPair returns both ends of a stream: ours as a connection with
@@ -296,12 +341,14 @@ func (t *tail) String() string {
 	return strings.TrimSpace(t.buf.String())
 }
 
-// Version returns the version of the QEMU that command starts, "7.2.22".
+// Version returns the version of the QEMU that command starts, "10.0.13".
 func Version(ctx context.Context, command []string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, versionLimit)
 	defer cancel()
 	words := append(slices.Clone(command), "--version")
-	out, err := exec.CommandContext(ctx, words[0], words[1:]...).Output()
+	cmd := exec.CommandContext(ctx, words[0], words[1:]...)
+	cmd.WaitDelay = grace
+	out, err := cmd.Output()
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", strings.Join(words, " "), err)
 	}

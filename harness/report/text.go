@@ -59,7 +59,7 @@ func (l *Live) Kernel(h trace.Header) error {
 	l.follower = grade.NewFollower(h, l.rules)
 	l.veil = grade.NewVeil(l.rules, h)
 	l.steps = 0
-	l.page.heading(l.rules.Lab, l.rules.Title, h.Arch, h.Kernel.Release, h.QEMU)
+	l.page.heading(l.rules.Lab, l.rules.Title, h.Arch, h.Kernel.Release, h.Machine.QEMU)
 	return l.page.err
 }
 

@@ -77,7 +77,7 @@ func (c *Client) Park(ctx context.Context) error {
 		return opError(op, "", err)
 	}
 	defer c.give()
-	if !c.quiet() {
+	if c.halts == nil || !strings.Contains(c.selected, ".") {
 		return opError(op, "", ErrUnsupported)
 	}
 	if err := c.halts.Settle(ctx); err != nil {

@@ -159,6 +159,14 @@ func (r *Reader) Saw(path string, f kernel.Field) {
 	r.fields[path] = trace.Field{Offset: f.Offset, Size: f.Size, Type: f.Type}
 }
 
+// Knows notes that members have been read, by their paths: they are no longer new.
+func (r *Reader) Knows(fields map[string]trace.Field) {
+	for path := range fields {
+		r.known[path] = true
+		delete(r.fields, path)
+	}
+}
+
 // TakeFields returns the members read since it was last called and never before.
 func (r *Reader) TakeFields() map[string]trace.Field {
 	taken := r.fields

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -20,8 +19,9 @@ func sample() *trace.Trace {
 		Header: trace.Header{
 			Schema: trace.Schema, Lab: "fork-new", Arch: "x86_64",
 			Kernel:  trace.Kernel{Release: "6.1.0-50-cloud-amd64", Banner: "Linux version 6.1.0-50-cloud-amd64", SHA256: strings.Repeat("ab", 32)},
-			Program: trace.Program{Name: "fork-new", SHA256: strings.Repeat("cd", 32)},
-			QEMU:    "7.2.22",
+			Program: trace.Program{Name: "fork-new", SHA256: strings.Repeat("cd", 32), Args: []string{"-v"}, Limit: 1e10},
+			Machine: trace.Machine{QEMU: "10.0.13", Seed: 2, CPUs: 1, Args: []string{"-M", "pc"}, Initramfs: strings.Repeat("ef", 32)},
+			Plan:    strings.Repeat("01", 32),
 			Points: []trace.Point{
 				{Point: "sys_clone", Symbol: "__x64_sys_clone", Address: 0xffffffff81095fd0, Why: "the first candidate that the kernel has", Source: "kernel/fork.c:2970"},
 				{Point: "dup_task_struct", Symbol: "dup_task_struct", Address: 0xffffffff81096f72, Why: "it is inlined", Inlined: "copy_process", Source: "kernel/fork.c:991"},
@@ -29,12 +29,11 @@ func sample() *trace.Trace {
 			Sizes:       map[string]int{"pt_regs": 168, "stack_top": 168},
 			SwitchFrame: 0x38,
 			Roles:       map[string]string{"pc": "rip", "sp": "rsp", "ret": "rax"},
-			Started:     time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
 		},
 		Events: []trace.Event{
-			{Seq: 1, Kind: trace.KindProgram, Elapsed: 1e6, Task: task},
+			{Seq: 1, Kind: trace.KindProgram, Time: 1e6, Task: task},
 			{
-				Seq: 2, Kind: trace.KindStop, Elapsed: 2e6, Point: "sys_clone", Symbol: "__x64_sys_clone",
+				Seq: 2, Kind: trace.KindStop, Time: 2e6, Point: "sys_clone", Symbol: "__x64_sys_clone",
 				Address: 0xffffffff81095fd0, Task: task, Role: "parent", Round: 1,
 				Registers: map[string]trace.Word{"rip": 0xffffffff81095fd0, "rsp": 0xffffc9000020ff40},
 				Args:      []trace.Arg{{Name: "clone_flags", Type: "unsigned long", Value: 17}},
@@ -55,9 +54,9 @@ func sample() *trace.Trace {
 				}},
 				Fields: map[string]trace.Field{"task_struct.pid": {Offset: 1256, Size: 4, Type: "pid_t"}},
 			},
-			{Seq: 3, Kind: trace.KindStop, Elapsed: 3e6, Point: "sys_clone", Symbol: "__x64_sys_clone", Aside: "another task", CPU: 1},
-			{Seq: 4, Kind: trace.KindExit, Elapsed: 4e6, Exit: &trace.Exit{Code: 1, Signal: "SIGSEGV", TimedOut: true, Limit: 3e9, Output: "This is Child Process!\n", Dropped: 3, Leftover: 1}},
-			{Seq: 5, Kind: trace.KindEnd, Elapsed: 5e6},
+			{Seq: 3, Kind: trace.KindStop, Time: 3e6, Point: "sys_clone", Symbol: "__x64_sys_clone", Aside: "another task", CPU: 1},
+			{Seq: 4, Kind: trace.KindExit, Time: 4e6, Exit: &trace.Exit{Code: 1, Signal: "SIGSEGV", TimedOut: true, Stuck: true, Limit: 3e9, Output: "This is Child Process!\n", Dropped: 3, Leftover: 1}},
+			{Seq: 5, Kind: trace.KindEnd, Time: 5e6},
 		},
 	}
 }

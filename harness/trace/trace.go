@@ -1,7 +1,10 @@
 // Package trace is the evidence of a run: what was seen at every stop of the
 // guest, and on what kernel, image and lab. A trace is a JSON Lines document,
-// schema lab.trace/1: a header line, one line an event, and an end line without
+// schema lab.trace/2: a header line, one line an event, and an end line without
 // which the trace is incomplete and can not be graded as a pass.
+//
+// A trace has nothing of the host in it. It is a function of what its header names:
+// the same kernel, machine, program and plan give the same bytes everywhere.
 //
 // The package only writes and reads traces. It judges nothing.
 package trace
@@ -14,7 +17,7 @@ import (
 )
 
 // Schema names the document and its version.
-const Schema = "lab.trace/1"
+const Schema = "lab.trace/2"
 
 // Word is an address or register: 64 bits, in JSON a string "0x…", because a
 // JSON number can not hold it in every reader.
@@ -42,8 +45,10 @@ type Header struct {
 	Arch    string  `json:"arch"`
 	Kernel  Kernel  `json:"kernel"`
 	Program Program `json:"program"`
-	QEMU    string  `json:"qemu"` // QEMU's version
-	Points  []Point `json:"points"`
+	Machine Machine `json:"machine"`
+	// Plan is the SHA-256, in hex, of what was to be stopped at and read.
+	Plan   string  `json:"plan"`
+	Points []Point `json:"points"`
 	// Sizes are sizes of kernel types, in bytes, by type name; "stack_top" is
 	// the type at the top of a user task's kernel stack, whatever its name.
 	Sizes map[string]int `json:"sizes,omitempty"`
@@ -52,8 +57,18 @@ type Header struct {
 	SwitchFrame int `json:"switch_frame"`
 	// Roles are the registers that do a thing on this architecture, by role:
 	// "pc", "sp", "ret" and, where there is one, "link".
-	Roles   map[string]string `json:"roles"`
-	Started time.Time         `json:"started"`
+	Roles map[string]string `json:"roles"`
+}
+
+// Machine identifies the machine that the kernel ran on.
+type Machine struct {
+	QEMU string `json:"qemu"` // QEMU's version, "10.0.13"
+	Seed uint32 `json:"seed"` // of its random numbers
+	CPUs int    `json:"cpus"`
+	// Args are QEMU's arguments that the guest depends on, without names of files.
+	Args []string `json:"args"`
+	// Initramfs is the SHA-256 of the initramfs, in hex.
+	Initramfs string `json:"initramfs"`
 }
 
 // Kernel identifies the kernel that ran.
@@ -65,8 +80,11 @@ type Kernel struct {
 
 // Program identifies the program that ran in the guest.
 type Program struct {
-	Name   string `json:"name"`
-	SHA256 string `json:"sha256"` // of its executable
+	Name   string   `json:"name"`
+	SHA256 string   `json:"sha256"` // of its executable
+	Args   []string `json:"args,omitempty"`
+	// Limit is what it may take of the guest's time, in ns.
+	Limit time.Duration `json:"limit_ns"`
 }
 
 // Point is a point of the lab as this kernel resolved it.
@@ -100,8 +118,9 @@ const (
 type Event struct {
 	Seq  int    `json:"seq"` // from 1, without gaps
 	Kind string `json:"kind"`
-	// Elapsed is host time since the run began.
-	Elapsed time.Duration `json:"elapsed_ns"`
+	// Time is the guest's time since the program's process was made, in ns. A stop
+	// moves the guest's clock on by up to a millisecond.
+	Time int64 `json:"time_ns"`
 
 	// Of a stop:
 	Point   string `json:"point,omitempty"`
@@ -172,8 +191,10 @@ type Field struct {
 type Exit struct {
 	Code   int    `json:"code"`             // exit status when not killed
 	Signal string `json:"signal,omitempty"` // "SIGSEGV" when killed
-	// TimedOut says that the program was killed because it took longer than Limit.
+	// TimedOut says that the program was killed because it took longer than Limit, by
+	// the guest's clock; Stuck that it could not be killed.
 	TimedOut bool          `json:"timed_out,omitempty"`
+	Stuck    bool          `json:"stuck,omitempty"`
 	Limit    time.Duration `json:"limit_ns,omitempty"`
 	// Stops is set when the run was ended after so many stops, for the program went
 	// through the lab's points without end. Nothing else is known of it then.

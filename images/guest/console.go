@@ -32,8 +32,9 @@ func (e *PanicError) Error() string {
 	return "kernel panic: " + afterStamp(e.Lines[0])
 }
 
-// watcher keeps the last console lines and looks for a broken kernel in them.
-type watcher struct {
+// Console reads a guest's serial console: it keeps the last lines and looks for a
+// broken kernel in them. Its methods may be called by any number of goroutines.
+type Console struct {
 	log      io.Writer
 	panicked chan struct{}
 	done     chan struct{} // nothing more is to come, or nothing good
@@ -46,12 +47,31 @@ type watcher struct {
 	ended  bool
 }
 
-func newWatcher(log io.Writer) *watcher {
-	return &watcher{log: log, panicked: make(chan struct{}), done: make(chan struct{})}
+// ReadConsole reads a console until its end, in a goroutine of its own: one that
+// nobody reads would block the guest. log, which may be nil, is handed all of the
+// text; it must not block for long.
+func ReadConsole(console io.Reader, log io.Writer) *Console {
+	c := newConsole(log)
+	go func() {
+		io.Copy(c, console) // whatever ends it, the console has ended
+		c.end()
+	}()
+	return c
 }
 
-// write takes console text, from one goroutine.
-func (w *watcher) write(p []byte) {
+func newConsole(log io.Writer) *Console {
+	return &Console{log: log, panicked: make(chan struct{}), done: make(chan struct{})}
+}
+
+// Panicked is closed when the kernel reported on the console that it is broken.
+func (w *Console) Panicked() <-chan struct{} { return w.panicked }
+
+// Done is closed when the console has ended, or the kernel is broken and has said
+// why.
+func (w *Console) Done() <-chan struct{} { return w.done }
+
+// Write takes console text, from one goroutine.
+func (w *Console) Write(p []byte) (int, error) {
 	if w.log != nil {
 		w.log.Write(p) // a log that fails is no reason to stop the guest
 	}
@@ -68,10 +88,11 @@ func (w *watcher) write(p []byte) {
 			w.line = append(w.line, c)
 		}
 	}
+	return len(p), nil
 }
 
 // take is called with mu held.
-func (w *watcher) take(line string) {
+func (w *Console) take(line string) {
 	if len(w.tail) == tailLines {
 		copy(w.tail, w.tail[1:])
 		w.tail = w.tail[:tailLines-1]
@@ -94,7 +115,7 @@ func (w *watcher) take(line string) {
 }
 
 // end is called when the console has ended, or a panic has been told.
-func (w *watcher) end() {
+func (w *Console) end() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if len(w.line) > 0 {
@@ -106,14 +127,15 @@ func (w *watcher) end() {
 }
 
 // finish is called with mu held.
-func (w *watcher) finish() {
+func (w *Console) finish() {
 	if !w.ended {
 		w.ended = true
 		close(w.done)
 	}
 }
 
-func (w *watcher) panic() *PanicError {
+// Panic returns the kernel's report that it is broken, nil while there is none.
+func (w *Console) Panic() *PanicError {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if !w.signed {
@@ -122,7 +144,8 @@ func (w *watcher) panic() *PanicError {
 	return &PanicError{Lines: append([]string(nil), w.dead...)}
 }
 
-func (w *watcher) last(n int) []string {
+// Tail returns the last n lines of the text, oldest first.
+func (w *Console) Tail(n int) []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	lines := w.tail

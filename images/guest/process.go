@@ -1,18 +1,29 @@
 package guest
 
 import (
+	"bytes"
 	"context"
 	"fmt"
-	"io"
+	"path"
 	"syscall"
 	"time"
 
-	"kernellab/images/guest/wire"
+	"kernellab/images/guest/mailbox"
 )
+
+// MaxProgram is the size of the largest program that is brought to a guest, in
+// bytes: its files are in its memory.
+const MaxProgram = 16 << 20
+
+// DefaultLimit is what a program may take of the guest's time.
+const DefaultLimit = 10 * time.Second
 
 // Program is what to run.
 type Program struct {
 	Path string
+	// Binary is the program's executable, which is brought to Path in the guest;
+	// nil for one that the guest has there.
+	Binary []byte
 	// Args is the whole argument vector; nil means the base name of Path.
 	Args []string
 	// Env replaces the environment PATH=/bin:/bbin, HOME=/tmp.
@@ -20,9 +31,6 @@ type Program struct {
 	// Keep bounds the output that is kept, in bytes: 256 KiB when zero, 4
 	// MiB at most. The rest is counted.
 	Keep int
-	// Landed says that the program is what the host has written where
-	// Agent.Landing tells, not what stands at Path.
-	Landed bool
 	// Writable are files below /sys that the program may write to,
 	// though only root could: a switch of the kernel that a lab is about.
 	Writable []string
@@ -33,11 +41,7 @@ type Process struct {
 	// PID is the process's number in the guest. It has it before its exec.
 	PID int
 
-	a     *Agent
-	call  uint64        // that let it go
-	ended chan struct{} // nil before Go, closed with exit and err set
-	exit  Exit
-	err   error
+	a *Agent
 }
 
 // Exit is how a program ended.
@@ -54,6 +58,9 @@ type Exit struct {
 	// Leftover counts the processes that were alive when the program ended,
 	// Killed those of them that did not end by themselves soon after.
 	Leftover, Killed int
+	// TimedOut says that the program was killed at its limit, Stuck that it had not
+	// ended some time after that.
+	TimedOut, Stuck bool
 }
 
 // Stream tells standard output from standard error.
@@ -105,119 +112,106 @@ func (a *Agent) Start(ctx context.Context, p Program) (*Process, error) {
 	if env == nil {
 		env = []string{"PATH=/bin:/bbin", "HOME=/tmp"}
 	}
-	r, err := a.do(ctx, wire.Request{Op: wire.OpStart, Path: p.Path, Args: p.Args, Env: env, Keep: p.Keep, Landed: p.Landed, Writable: p.Writable}, nil)
+	landed, err := a.bring(ctx, p.Path, p.Binary)
+	var r mailbox.Reply
+	if err == nil {
+		r, _, err = a.do(ctx, mailbox.Request{Op: mailbox.OpStart, Path: p.Path, Args: p.Args, Env: env, Keep: p.Keep, Landed: landed, Writable: p.Writable})
+	}
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", p.Path, err)
 	}
 	return &Process{PID: r.PID, a: a}, nil
 }
 
-// Go lets the process exec its program, unless it has been let go. The agent
-// answers before it does, so Go returns even if the program's first instruction
-// stops the guest.
-func (p *Process) Go(ctx context.Context) error {
-	if p.ended != nil {
+// bring writes a program into the guest's memory, to the pages of a file that it
+// has for that, and reports whether that file is the program. What is larger than
+// the file is brought in parts.
+func (a *Agent) bring(ctx context.Context, to string, program []byte) (landed bool, err error) {
+	if len(program) > MaxProgram {
+		return false, fmt.Errorf("%w: %s has %d bytes, at most %d can be brought", ErrTooLarge, path.Base(to), len(program), MaxProgram)
+	}
+	room := len(a.Landing) * mailbox.PageSize
+	if len(program) <= room {
+		return program != nil, a.land(ctx, program, false)
+	}
+	for len(program) > 0 {
+		part := program[:min(len(program), room)]
+		program = program[len(part):]
+		if err := a.land(ctx, part, true); err != nil {
+			return false, err
+		}
+		if _, _, err := a.do(ctx, mailbox.Request{Op: mailbox.OpStore, Path: to, Size: len(part)}); err != nil {
+			return false, err
+		}
+	}
+	return false, nil
+}
+
+// land fills the landing, which is all zeros unless it was used before.
+func (a *Agent) land(ctx context.Context, program []byte, used bool) error {
+	var zero [mailbox.PageSize]byte
+	var filled []Piece
+	for _, p := range pieces(a.Landing, program) {
+		if used || !bytes.Equal(p.Buf, zero[:len(p.Buf)]) {
+			filled = append(filled, p)
+		}
+	}
+	if len(filled) == 0 {
 		return nil
 	}
-	c, err := p.a.send(ctx, wire.Request{Op: wire.OpGo, PID: p.PID})
-	if err != nil {
-		return p.wrap("let go", err)
+	if err := a.memory.WritePhysical(ctx, filled); err != nil {
+		return fmt.Errorf("write the program into the guest: %w", err)
 	}
-	r, err := p.a.next(ctx, c)
-	if err == nil && !r.More {
-		err = fmt.Errorf("%w: the agent tells of an end only", wire.ErrMessage)
-	}
-	if err != nil {
-		p.a.forget(c)
-		return p.wrap("let go", err)
-	}
-	p.await(c)
 	return nil
 }
 
-// await takes in how a program ends that was let go by a call, without another
-// request: at a stop of the program nothing is on its way to the guest.
-func (p *Process) await(c *call) {
-	p.ended, p.call = make(chan struct{}), c.id
-	go func() { // ends with the session
-		defer close(p.ended)
-		defer p.a.forget(c)
-		r, err := p.a.next(context.Background(), c)
-		p.exit, p.err = exitOf(r, err)
-	}()
+// Release asks the agent to let the process exec its program once the guest goes
+// on. The agent's next mark is the program's end, for which [Process.Exit] is.
+// limit is what the program may take of the guest's time before it is killed, 0 for
+// DefaultLimit.
+func (p *Process) Release(ctx context.Context, limit time.Duration) error {
+	if limit <= 0 {
+		limit = DefaultLimit
+	}
+	return p.wrap("let go", p.a.put(ctx, mailbox.Request{Op: mailbox.OpRun, PID: p.PID, Limit: int64(limit)}))
 }
 
-// Wait returns how the program ended, once it has. Output and processes that it
-// left behind have a quarter of a second of the guest's time to end. Wait may be
-// called again, by any number of goroutines, after Go has returned.
-func (p *Process) Wait(ctx context.Context) (Exit, error) {
-	if p.ended == nil { // killed before it was let go
-		e, err := exitOf(p.a.do(ctx, wire.Request{Op: wire.OpWait, PID: p.PID}, nil))
-		return e, p.wrap("wait for", err)
+// Exit returns how the program ended, in a guest that stands at the mark that its
+// agent makes then. Output and processes that the program left behind have had a
+// quarter of a second of the guest's time to end.
+func (p *Process) Exit(ctx context.Context) (Exit, error) {
+	r, blob, err := p.a.answer(ctx)
+	if err == nil && r.Exit == nil {
+		err = fmt.Errorf("%w: no exit in the reply", mailbox.ErrMessage)
 	}
-	if err := p.a.until(ctx, p.ended); err != nil {
+	if err != nil {
 		return Exit{}, p.wrap("wait for", err)
 	}
-	return p.exit, p.wrap("wait for", p.err)
-}
-
-func exitOf(r reply, err error) (Exit, error) {
-	if err != nil {
-		return Exit{}, err
-	}
-	if r.Exit == nil {
-		return Exit{}, fmt.Errorf("%w: no exit in the reply", wire.ErrMessage)
-	}
-	return exitFrom(*r.Exit, r.blob)
+	return exitFrom(*r.Exit, blob)
 }
 
 // Run lets the process go and returns how it ended.
-func (p *Process) Run(ctx context.Context) (Exit, error) {
-	if err := p.Go(ctx); err != nil {
+func (p *Process) Run(ctx context.Context, limit time.Duration) (Exit, error) {
+	if err := p.Release(ctx, limit); err != nil {
 		return Exit{}, err
 	}
-	return p.Wait(ctx)
+	if err := p.a.resume(ctx); err != nil {
+		return Exit{}, p.wrap("wait for", err)
+	}
+	return p.Exit(ctx)
 }
 
-// Session is what goes on with the run of a program in a copy of its guest. It
-// holds the session's key.
-type Session struct {
-	Link wire.Session
-	Call uint64 // that let the program go
-	PID  int
-}
-
-// Session returns what [Resume] needs in a copy of the guest, made while it is
-// stopped between Go and the program's end.
-func (p *Process) Session() Session {
-	return Session{Link: p.a.link.Session(), Call: p.call, PID: p.PID}
-}
-
-// Resume goes on with a session in a copy of its guest, which need not run yet.
-func Resume(console io.ReadWriter, o Options, s Session) (*Agent, *Process) {
-	c := newCall()
-	c.id = s.Call
-	a := attach(console, o, &s.Link, map[uint64]*call{c.id: c})
-	a.mu.Lock()
-	a.nextID = max(a.nextID, s.Call)
-	a.mu.Unlock()
-	p := &Process{PID: s.PID, a: a}
-	p.await(c)
-	return a, p
-}
-
-// Kill ends the program and all that it started, and returns when they are
-// gone. Killing a program that has ended is no error.
-func (p *Process) Kill(ctx context.Context) error {
-	_, err := p.a.do(ctx, wire.Request{Op: wire.OpKill, PID: p.PID}, nil)
-	return p.wrap("kill", err)
-}
+// Resumed returns a process of a copy of the guest that had it.
+func (a *Agent) Resumed(pid int) *Process { return &Process{PID: pid, a: a} }
 
 func (p *Process) wrap(op string, err error) error {
-	return wrap(fmt.Sprintf("%s process %d", op, p.PID), err)
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s process %d: %w", op, p.PID, err)
 }
 
-func exitFrom(w wire.Exit, blob []byte) (Exit, error) {
+func exitFrom(w mailbox.Exit, blob []byte) (Exit, error) {
 	e := Exit{
 		Code:       w.Code,
 		Signal:     syscall.Signal(w.Signal),
@@ -228,10 +222,12 @@ func exitFrom(w wire.Exit, blob []byte) (Exit, error) {
 		Dropped:    w.Dropped,
 		Leftover:   w.Leftover,
 		Killed:     w.Killed,
+		TimedOut:   w.TimedOut,
+		Stuck:      w.Stuck,
 	}
 	for _, p := range w.Pieces {
 		if p.Len < 0 || p.Len > len(blob) {
-			return Exit{}, fmt.Errorf("%w: piece of %d bytes in %d of output", wire.ErrMessage, p.Len, len(blob))
+			return Exit{}, fmt.Errorf("%w: piece of %d bytes in %d of output", mailbox.ErrMessage, p.Len, len(blob))
 		}
 		e.Output = append(e.Output, Chunk{Stream: Stream(p.Stream), Data: blob[:p.Len:p.Len]})
 		blob = blob[p.Len:]

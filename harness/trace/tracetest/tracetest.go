@@ -91,11 +91,11 @@ func (m machine) header() trace.Header {
 			Release: m.release, Banner: "Linux version " + m.release + " (debian-kernel@lists.debian.org)",
 			SHA256: strings.Repeat("5a", 32),
 		},
-		Program: trace.Program{Name: "fork-new", SHA256: strings.Repeat("c3", 32)},
-		QEMU:    "7.2.22",
+		Program: trace.Program{Name: "fork-new", SHA256: strings.Repeat("c3", 32), Limit: 10 * time.Second},
+		Machine: trace.Machine{QEMU: "10.0.13", Seed: 1, CPUs: 1, Args: []string{"-M", "pc"}, Initramfs: strings.Repeat("7b", 32)},
+		Plan:    strings.Repeat("1d", 32),
 		Sizes:   map[string]int{"pt_regs": m.user, "stack_top": m.user}, SwitchFrame: m.frame,
-		Roles:   m.roles,
-		Started: time.Date(2026, 3, 2, 9, 30, 0, 0, time.UTC),
+		Roles: m.roles,
 	}
 	for i, p := range Points() {
 		h.Points = append(h.Points, trace.Point{
@@ -166,7 +166,7 @@ func (m machine) stop(i int) trace.Event {
 func Renumber(t *trace.Trace) {
 	for i := range t.Events {
 		t.Events[i].Seq = i + 1
-		t.Events[i].Elapsed = time.Duration(i+1) * 20 * time.Millisecond
+		t.Events[i].Time = int64(i+1) * int64(20*time.Millisecond)
 	}
 }
 

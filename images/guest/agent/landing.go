@@ -1,75 +1,80 @@
 package main
 
 import (
-	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
-	"strings"
 	"syscall"
-	"unsafe"
 
-	"kernellab/images/guest/wire"
+	"kernellab/images/guest/mailbox"
 )
 
-// A guest that is saved has a file whose pages the host can find in the guest's
-// memory and fill with a program before the copy runs: the guest then brings
-// itself no program, which would be the longest thing that it does.
-
-// landing is the file, made once. wire.LandingMap tells where its pages lie.
+// landing is a file whose pages the host fills with a program while the guest
+// stands still. The guest then need not bring itself a program, which would be the
+// longest thing that it does.
 const landing = programs + "/.landing"
 
-const pageSize = 4096
+// makeLanding makes the file and returns the physical addresses of its pages.
+func makeLanding() ([]uint64, error) {
+	f, err := os.OpenFile(landing, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o700)
+	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(f.Truncate(mailbox.LandingSize), f.Close()); err != nil {
+		return nil, err
+	}
+	// What is mapped for writing cannot be executed.
+	if f, err = os.Open(landing); err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	m, err := syscall.Mmap(int(f.Fd()), 0, mailbox.LandingSize, syscall.PROT_READ, syscall.MAP_SHARED)
+	if err != nil {
+		return nil, fmt.Errorf("map %s: %w", landing, err)
+	}
+	// The mapping stays, and with it the lock on the pages.
+	pages, err := pin(m)
+	if err != nil {
+		return nil, fmt.Errorf("find the pages of %s: %w", landing, err)
+	}
+	return pages, nil
+}
 
-// makeLanding makes the file and its map. A kernel that does not tell where memory
-// lies has none.
-func makeLanding() error {
-	f, err := os.OpenFile(landing, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o700)
+// store appends what lies in the landing to an executable file. It copies in user
+// mode: write(2) takes an emulated riscv64 ten times as long, for which QEMU
+// forgets all translated addresses whenever the kernel reaches for a user's memory
+// (write_mstatus in target/riscv/csr.c, for SUM).
+func store(path string, size int) error {
+	if size <= 0 || size > mailbox.LandingSize {
+		return fmt.Errorf("store %d bytes, want 1 to %d", size, mailbox.LandingSize)
+	}
+	from, err := os.Open(landing)
 	if err != nil {
 		return err
 	}
-	defer f.Close()
-	if err := f.Truncate(wire.LandingSize); err != nil {
-		return err
-	}
-	m, err := syscall.Mmap(int(f.Fd()), 0, wire.LandingSize, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_SHARED)
+	defer from.Close()
+	source, err := syscall.Mmap(int(from.Fd()), 0, size, syscall.PROT_READ, syscall.MAP_SHARED)
 	if err != nil {
 		return fmt.Errorf("map %s: %w", landing, err)
 	}
-	defer syscall.Munmap(m)
-	for i := 0; i < len(m); i += pageSize {
-		m[i] = 0 // which gives it a page
-	}
-	frames, err := frames(m)
+	defer syscall.Munmap(source)
+	to, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o755)
 	if err != nil {
-		return os.Remove(landing)
+		return err
 	}
-	var text strings.Builder
-	for _, frame := range frames {
-		fmt.Fprintf(&text, "%#x\n", frame*pageSize)
-	}
-	return os.WriteFile(wire.LandingMap, []byte(text.String()), 0o600)
-}
-
-// frames returns the numbers of the page frames of a mapping (the kernel's
-// Documentation/admin-guide/mm/pagemap.rst).
-func frames(m []byte) ([]uint64, error) {
-	const present, number = 1 << 63, 1<<55 - 1
-	f, err := os.Open("/proc/self/pagemap")
+	defer to.Close()
+	info, err := to.Stat()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	defer f.Close()
-	entries := make([]byte, len(m)/pageSize*8)
-	if _, err := f.ReadAt(entries, int64(uintptr(unsafe.Pointer(&m[0]))/pageSize*8)); err != nil {
-		return nil, err
+	old := info.Size()
+	if err := to.Truncate(old + int64(size)); err != nil {
+		return err
 	}
-	var all []uint64
-	for ; len(entries) > 0; entries = entries[8:] {
-		e := binary.NativeEndian.Uint64(entries)
-		if e&present == 0 || e&number == 0 {
-			return nil, fmt.Errorf("page %d of %s: the kernel does not tell where it is", len(all), landing)
-		}
-		all = append(all, e&number)
+	m, err := syscall.Mmap(int(to.Fd()), 0, int(old)+size, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_SHARED)
+	if err != nil {
+		return fmt.Errorf("map %s: %w", path, err)
 	}
-	return all, nil
+	copy(m[old:], source)
+	return syscall.Munmap(m)
 }

@@ -1,16 +1,14 @@
-// Command agent is the first process of a guest. It sets the machine up, meets
-// the host on the console and runs programs for it as an ordinary user, each
-// held before its exec until the host lets it go.
+// Command agent is the first process of a guest. It sets the machine up and runs
+// programs for the host as an ordinary user, each held before its exec until the
+// host lets it go. They meet in a mailbox: see package mailbox.
 //
 // The kernel starts it as /init. With lab.mode=shell on the kernel's command
 // line it runs u-root's shell on the console; with anything else it serves the
 // host. It knows the standard library only,
-// so that it starts fast under an emulated processor: see package wire for
-// what it speaks.
+// so that it starts fast under an emulated processor.
 package main
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -19,17 +17,14 @@ import (
 	"strings"
 	"sync"
 	"syscall"
-	"time"
 	"unsafe"
 
-	"kernellab/images/guest/wire"
+	"kernellab/images/guest/mailbox"
 )
 
 const (
 	uid = 1000 // programs run as this user and group
 	cwd = "/tmp"
-
-	helloEvery = 250 * time.Millisecond
 )
 
 func main() {
@@ -64,37 +59,24 @@ func boot() error {
 	if err := confine(); err != nil {
 		return err
 	}
-	console, err := openRaw("/dev/console")
+	makeThreads()
+	post, err := openMailbox()
 	if err != nil {
 		return err
 	}
-	makeThreads()
-	s := newServer()
-	s.parcel = openParcel()
-	s.link = wire.NewLink(console, wire.Config{
-		Side:    wire.Guest,
-		Text:    func([]byte) {}, // noise before the first frame
-		Deliver: s.deliver,
-		Tries:   60, // some minutes of the guest's clock, which stands still while it is stopped
-	})
-	if err := makeLanding(); err != nil {
+	pages, err := makeLanding()
+	if err != nil {
 		return fmt.Errorf("make the landing: %w", err)
 	}
+	s := newServer(post)
 	go s.reap()
 	// Made now, it is in the snapshot that runs start from: making it is a third
 	// of what a run would have to do before its program begins.
 	if s.spare, err = s.hold(); err != nil {
 		return err
 	}
-	if err := s.link.Greet(context.Background(), helloEvery); err != nil {
-		return err
-	}
-	select {
-	case <-s.link.Done():
-		return s.link.Err()
-	case err := <-s.broken:
-		return err
-	}
+	runtime.LockOSThread()
+	return s.serve(mailbox.Reply{Landing: pages})
 }
 
 // makeThreads has Go's runtime make the threads that serving will want, which
@@ -180,6 +162,8 @@ func confine() error {
 		// A debugger in the guest can set the processor's debug registers,
 		// and with a watchpoint and a step at once it hangs QEMU 7.2.
 		"/proc/sys/kernel/yama/ptrace_scope": "2",
+		// The mailbox and the landing stay where they are.
+		"/proc/sys/vm/compact_unevictable_allowed": "0",
 		// Memory that no process's end frees, in pages.
 		"/proc/sys/kernel/shmall": "4096",
 	} {
@@ -237,28 +221,6 @@ func favour() error {
 		}
 	}
 	return nil
-}
-
-// openRaw opens a terminal for bytes as they are: no echo, no signals, no
-// translation of line ends.
-func openRaw(path string) (*os.File, error) {
-	fd, err := syscall.Open(path, syscall.O_RDWR|syscall.O_NOCTTY|syscall.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", path, err)
-	}
-	var t syscall.Termios
-	if err := ioctl(fd, syscall.TCGETS, &t); err != nil {
-		return nil, fmt.Errorf("read the settings of %s: %w", path, err)
-	}
-	t.Iflag = 0
-	t.Oflag = 0
-	t.Lflag = 0
-	t.Cflag |= syscall.CS8 | syscall.CREAD | syscall.CLOCAL
-	t.Cc[syscall.VMIN], t.Cc[syscall.VTIME] = 1, 0
-	if err := ioctl(fd, syscall.TCSETS, &t); err != nil {
-		return nil, fmt.Errorf("make %s raw: %w", path, err)
-	}
-	return os.NewFile(uintptr(fd), path), nil
 }
 
 func ioctl(fd int, request uintptr, t *syscall.Termios) error {

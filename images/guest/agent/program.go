@@ -11,7 +11,7 @@ import (
 	"time"
 	"unsafe"
 
-	"kernellab/images/guest/wire"
+	"kernellab/images/guest/mailbox"
 )
 
 // program is one process made for the host, and what it left.
@@ -22,7 +22,7 @@ type program struct {
 	status *os.File
 	out    *output
 	ended  chan struct{} // closed with exit set
-	exit   wire.Exit
+	exit   mailbox.Exit
 
 	// Under the server's lock.
 	released bool
@@ -33,7 +33,7 @@ type program struct {
 }
 
 // start gives a held process its program.
-func (s *server) start(r wire.Request) (pid int, err error) {
+func (s *server) start(r mailbox.Request) (pid int, err error) {
 	for _, file := range r.Writable {
 		if err := grant(file); err != nil {
 			return 0, err
@@ -149,63 +149,33 @@ func grant(file string) error {
 	return nil
 }
 
-func (s *server) find(pid int) (*program, error) {
+// release returns a program that was not let go before, and what lets it go.
+func (s *server) release(pid int) (*program, func(), error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p := s.programs[pid]
-	if p == nil {
-		return nil, fmt.Errorf("no program with pid %d", pid)
-	}
-	return p, nil
-}
-
-func (s *server) release(pid int) (func(), error) {
-	p, err := s.find(pid)
-	if err != nil {
-		return nil, err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if p.released {
-		return nil, fmt.Errorf("program %d was let go before", pid)
+	switch {
+	case p == nil:
+		return nil, nil, fmt.Errorf("no program with pid %d", pid)
+	case p.released:
+		return nil, nil, fmt.Errorf("program %d was let go before", pid)
 	}
 	p.released = true
-	return func() {
+	return p, func() {
 		p.gate.Write(p.order) // a process killed meanwhile does not mind
 		p.gate.Close()
 	}, nil
 }
 
-func (s *server) wait(pid int) (*wire.Exit, []byte, error) {
-	p, err := s.find(pid)
-	if err != nil {
-		return nil, nil, err
-	}
-	<-p.ended
-	p.out.mu.Lock()
-	defer p.out.mu.Unlock()
-	return &p.exit, p.out.data, nil
-}
-
-func (s *server) kill(pid int) error {
-	p, err := s.find(pid)
-	if err != nil {
-		return err
-	}
-	select {
-	case <-p.ended:
-		return nil
-	default:
-	}
+// kill ends a program and all that it started.
+func (s *server) kill(p *program) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	if !p.over {
-		syscall.Kill(-pid, syscall.SIGKILL)
-		syscall.Kill(pid, syscall.SIGKILL)
+		syscall.Kill(-p.pid, syscall.SIGKILL)
+		syscall.Kill(p.pid, syscall.SIGKILL)
 		s.killAll(p)
 	}
-	s.mu.Unlock()
-	<-p.ended // finish sees to the rest of its processes
-	return nil
 }
 
 // finish waits for a program and for what it left behind.
@@ -231,7 +201,6 @@ func (s *server) finish(p *program) {
 		e.Killed = s.sweep(p)
 	}
 	p.out.end()
-	e.Pieces, e.Dropped = p.out.pieces, p.out.dropped
 	s.mu.Lock()
 	if !p.released {
 		p.released = true
@@ -369,7 +338,7 @@ type output struct {
 	files   []*os.File
 	mu      sync.Mutex
 	data    []byte
-	pieces  []wire.Piece
+	pieces  []mailbox.Piece
 	dropped int64
 }
 
@@ -412,7 +381,7 @@ func (o *output) add(stream int, p []byte) {
 	if same {
 		o.pieces[last].Len += n
 	} else {
-		o.pieces = append(o.pieces, wire.Piece{Stream: stream, Len: n})
+		o.pieces = append(o.pieces, mailbox.Piece{Stream: stream, Len: n})
 	}
 }
 

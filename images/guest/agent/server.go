@@ -1,16 +1,14 @@
 package main
 
 import (
-	"context"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"sync"
 	"syscall"
 	"time"
 
-	"kernellab/images/guest/wire"
+	"kernellab/images/guest/mailbox"
 )
 
 const (
@@ -20,20 +18,19 @@ const (
 	keepMax     = 4 << 20
 	piecesMax   = 8192
 
-	// readPiece is one message of a file's content.
-	readPiece = 512 << 10
-
 	// grace is what processes left over by a program have to end by
 	// themselves, and its output to arrive.
 	grace = 250 * time.Millisecond
+
+	// patience is how long a killed program may take to end. One that takes
+	// longer cannot be killed, or its guest is too busy.
+	patience = 20 * time.Second
 )
 
-// server answers the host's requests, each in a goroutine of its own.
+// server answers the host's requests, one after the other.
 type server struct {
-	link   *wire.Link
-	broken chan error
-	parcel parcel
-	order  *order // where a held process reads its order to
+	post  *post
+	order *order // where a held process reads its order to
 
 	mu       sync.Mutex
 	spare    *program // made before the first request, nil once it is taken
@@ -41,95 +38,100 @@ type server struct {
 	reaped   chan struct{} // closed and replaced whenever a process was reaped
 }
 
-func newServer() *server {
+func newServer(p *post) *server {
 	return &server{
-		broken:   make(chan error, 1),
+		post:     p,
 		order:    new(order),
 		programs: map[int]*program{},
 		reaped:   make(chan struct{}),
 	}
 }
 
-func (s *server) deliver(msg []byte) {
-	var r wire.Request
-	if _, err := wire.Split(msg, &r); err != nil {
-		return // the host's program is broken; it will notice by itself
+// serve says hello and answers requests. It returns when the mailbox is broken.
+func (s *server) serve(hello mailbox.Reply) error {
+	reply, blob := hello, []byte(nil)
+	for {
+		r, err := s.send(reply, blob)
+		if err != nil {
+			return err
+		}
+		reply, blob = s.answer(r)
 	}
-	go s.handle(r)
 }
 
-func (s *server) handle(r wire.Request) {
-	reply := wire.Reply{ID: r.ID}
-	var blob []byte
-	err := error(nil)
-	switch r.Op {
-	case wire.OpPing:
-	case wire.OpStart:
-		reply.PID, err = s.start(r)
-	case wire.OpGo:
-		err = s.run(r)
-		if err == nil {
-			reply.Exit, blob, err = s.wait(r.PID)
+// send hands a reply to the host, in as many pieces as its blob needs, and returns
+// the next request.
+func (s *server) send(reply mailbox.Reply, blob []byte) (mailbox.Request, error) {
+	for len(blob) > mailbox.MaxBlob {
+		piece := mailbox.Reply{More: true}
+		r, err := s.post.exchange(&piece, blob[:mailbox.MaxBlob])
+		if err != nil || r.Op != mailbox.OpNext {
+			return r, err
 		}
-	case wire.OpWait:
-		reply.Exit, blob, err = s.wait(r.PID)
-	case wire.OpKill:
-		err = s.kill(r.PID)
-	case wire.OpRead:
-		err = s.read(r)
-	case wire.OpPut:
-		err = s.parcel.put(r)
+		blob = blob[mailbox.MaxBlob:]
+	}
+	return s.post.exchange(&reply, blob)
+}
+
+// answer does what a request asks for.
+func (s *server) answer(r mailbox.Request) (reply mailbox.Reply, blob []byte) {
+	var err error
+	switch r.Op {
+	case mailbox.OpStart:
+		reply.PID, err = s.start(r)
+	case mailbox.OpRun:
+		reply.Exit, blob, err = s.run(r)
+	case mailbox.OpRead:
+		blob, err = os.ReadFile(r.Path)
+	case mailbox.OpStore:
+		err = store(r.Path, r.Size)
 	default:
 		err = fmt.Errorf("unknown request %q", r.Op)
 	}
 	if err != nil {
 		reply.Error = err.Error()
 	}
-	s.send(reply, blob)
+	return reply, blob
 }
 
-// run lets a program go once the host knows that it will be, so that a stop on its
-// first instruction leaves nothing unanswered.
-func (s *server) run(r wire.Request) error {
-	release, err := s.release(r.PID)
+// run lets a program go and returns how it ended. One that takes too long is
+// killed.
+func (s *server) run(r mailbox.Request) (*mailbox.Exit, []byte, error) {
+	p, release, err := s.release(r.PID)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	s.send(wire.Reply{ID: r.ID, More: true}, nil)
+	limit := time.NewTimer(time.Duration(r.Limit))
+	defer limit.Stop()
 	release()
-	return nil
+	stuck := false
+	select {
+	case <-p.ended:
+		return s.exit(p, false, false)
+	case <-limit.C:
+	}
+	s.kill(p)
+	patience := time.NewTimer(patience)
+	defer patience.Stop()
+	select {
+	case <-p.ended: // finish sees to the rest of its processes
+	case <-patience.C:
+		stuck = true
+	}
+	return s.exit(p, true, stuck)
 }
 
-func (s *server) send(r wire.Reply, blob []byte) {
-	blob, r.Flate = wire.Pack(blob)
-	if err := s.link.Send(context.Background(), wire.Join(&r, blob)); err != nil {
-		select {
-		case s.broken <- err:
-		default:
-		}
+// exit is what there is to say of a program's end.
+func (s *server) exit(p *program, timedOut, stuck bool) (*mailbox.Exit, []byte, error) {
+	p.out.mu.Lock()
+	defer p.out.mu.Unlock()
+	e := mailbox.Exit{Code: -1}
+	if !stuck {
+		e = p.exit
 	}
-}
-
-func (s *server) read(r wire.Request) error {
-	f, err := os.Open(r.Path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	buf := make([]byte, readPiece)
-	for {
-		n, err := io.ReadFull(f, buf)
-		if n > 0 {
-			s.send(wire.Reply{ID: r.ID, More: true}, buf[:n])
-		}
-		switch err {
-		case nil:
-		case io.EOF, io.ErrUnexpectedEOF:
-			return nil
-		default:
-			return err
-		}
-	}
+	e.TimedOut, e.Stuck = timedOut, stuck
+	e.Pieces, e.Dropped = p.out.pieces, p.out.dropped
+	return &e, p.out.data, nil
 }
 
 // reap collects every process that ends: the first process inherits orphans.

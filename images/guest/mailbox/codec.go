@@ -1,4 +1,4 @@
-package wire
+package mailbox
 
 import (
 	"encoding/binary"
@@ -21,7 +21,6 @@ type codec struct {
 }
 
 func (r *Request) fields(c *codec) {
-	number(c, &r.ID)
 	text(c, &r.Op)
 	number(c, &r.PID)
 	text(c, &r.Path)
@@ -29,17 +28,16 @@ func (r *Request) fields(c *codec) {
 	texts(c, &r.Env)
 	number(c, &r.Keep)
 	number(c, &r.Size)
-	number(c, &r.Sum)
 	flag(c, &r.Landed)
 	texts(c, &r.Writable)
+	number(c, &r.Limit)
 }
 
 func (r *Reply) fields(c *codec) {
-	number(c, &r.ID)
 	text(c, &r.Error)
 	number(c, &r.PID)
 	flag(c, &r.More)
-	flag(c, &r.Flate)
+	list(c, &r.Landing, func(page *uint64) { number(c, page) })
 	ended := r.Exit != nil
 	flag(c, &ended)
 	if !ended {
@@ -58,6 +56,8 @@ func (r *Reply) fields(c *codec) {
 	number(c, &e.Dropped)
 	number(c, &e.Leftover)
 	number(c, &e.Killed)
+	flag(c, &e.TimedOut)
+	flag(c, &e.Stuck)
 	list(c, &e.Pieces, func(p *Piece) {
 		number(c, &p.Stream)
 		number(c, &p.Len)

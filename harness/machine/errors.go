@@ -1,13 +1,17 @@
-package harness
+package machine
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"strings"
+	"time"
 
 	"kernellab/harness/qemu"
 	"kernellab/harness/rsp"
 )
+
+// tailLines is how many of the console's last lines an error shows.
+const tailLines = 12
 
 // GuestError says that the kernel, not the program that ran on it, is at fault:
 // it did not boot, it panicked, it hung. The run can not be graded.
@@ -16,8 +20,7 @@ type GuestError struct {
 	What    string
 	Kernel  string
 	Console []string // the last lines
-	// Oops is set when the kernel died by itself, which under emulation a second
-	// try may mend.
+	// Oops is set when the kernel died.
 	Oops bool
 	// Hung is set when it did not answer any more.
 	Hung bool
@@ -47,6 +50,16 @@ func (e *Error) Error() string { return e.Op + ": " + e.Err.Error() }
 
 func (e *Error) Unwrap() error { return e.Err }
 
+// LimitError says which limit of the host's time was hit.
+type LimitError struct {
+	What  string
+	Limit time.Duration
+}
+
+func (e *LimitError) Error() string {
+	return fmt.Sprintf("%s took more than %s", e.What, e.Limit)
+}
+
 // Console returns the last lines of the guest's console that err carries.
 func Console(err error) []string {
 	var g *GuestError
@@ -60,31 +73,28 @@ func Console(err error) []string {
 	return nil
 }
 
-// isOops reports whether the kernel died by itself.
-func isOops(err error) bool {
+// Died reports whether err is that the kernel died.
+func Died(err error) bool {
 	var g *GuestError
 	return errors.As(err, &g) && g.Oops
 }
 
-// mayPass reports whether a second try may not fail: the kernel died or hung, or
-// QEMU or its debugger did. A kernel that does not come up in minutes will not.
-func mayPass(err error) bool {
+// Retryable reports whether what failed may go well the next time, because
+// something from outside ended it: QEMU, its debugger, or the host's time. What a
+// guest does by itself it does again.
+func Retryable(err error) bool {
 	var g *GuestError
 	if errors.As(err, &g) {
-		return g.Oops || g.Hung
+		return g.Hung
 	}
 	var ended *qemu.ExitError
 	return errors.As(err, &ended) || errors.Is(err, rsp.ErrClosed) || errors.Is(err, rsp.ErrBroken) || errors.Is(err, rsp.ErrTimeout)
 }
 
-// died picks the line of a dying kernel's console that says why.
-func died(lines []string) string {
-	for _, mark := range []string{"Kernel panic", "Oops", "BUG:", "general protection fault", "double fault", "Unable to handle"} {
-		for _, line := range lines {
-			if i := strings.Index(line, mark); i >= 0 {
-				return strings.TrimSpace(line[i:])
-			}
-		}
+// limited is the error of a step that ctx, which timed is made from, did not end.
+func limited(ctx, timed context.Context, what string, limit time.Duration, err error) error {
+	if ctx.Err() == nil && errors.Is(timed.Err(), context.DeadlineExceeded) {
+		return &LimitError{What: what, Limit: limit}
 	}
-	return ""
+	return err
 }

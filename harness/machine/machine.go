@@ -1,0 +1,356 @@
+// Package machine gets a machine that is ready for a lab: a guest whose agent is
+// up, from a snapshot or by booting, and optionally one in which a program has come
+// to a certain place.
+//
+// A machine's time is its own. It passes with the guest's instructions, and nothing
+// reaches the guest while it runs: requests to its agent are put into its memory
+// while it stands still. So whatever is done with a machine is a function of its
+// [Spec] and of what it is asked to do, wherever and however often it is done: from
+// either kind of snapshot or from reset.
+//
+// Whose fault a failure is shows in its type: a kernel that does not boot, dies or
+// hangs is a *GuestError, and whatever keeps the machine from being had an *Error.
+package machine
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"kernellab/harness/arch"
+	"kernellab/harness/kernel"
+	"kernellab/harness/qemu"
+	"kernellab/harness/rsp"
+	"kernellab/harness/task"
+	"kernellab/images/guest"
+	"kernellab/images/guest/mailbox"
+)
+
+// attribution is how long QEMU's end may take to be seen after its socket broke.
+const attribution = 2 * time.Second
+
+// Machine is a guest that stands still, with a debugger attached. One goroutine
+// uses it; Close may be called from any.
+type Machine struct {
+	VM    VM
+	Stub  *rsp.Client
+	Agent *guest.Agent
+	// Mark is the address at which the agent hands over its messages.
+	Mark uint64
+
+	Boot     time.Duration // host time from QEMU's start to the agent's first mark, here or where it was saved
+	Restored time.Duration // host time that starting from a snapshot took, 0 for a machine that booted
+
+	arch    arch.Arch
+	image   *kernel.Image
+	reader  *task.Reader
+	console *guest.Console
+	guard   time.Duration
+	skips   map[uint64]map[string]uint64      // see Leave
+	discard []func(ctx context.Context) error // the snapshots it came from
+
+	// Of a machine that can be moved, else zero:
+	spec Spec
+	ram  *os.File // its memory, which no other machine has
+	log  io.Writer
+}
+
+// VM is the emulated machine: a *qemu.VM.
+type VM interface {
+	rsp.Halts
+	PID() int
+	Exited() <-chan struct{}
+	Err() error
+	Close() error
+	Align(ctx context.Context) error
+}
+
+// Close ends the machine. It may be called more than once.
+func (m *Machine) Close() {
+	if m.Stub != nil {
+		m.Stub.Close()
+	}
+	m.VM.Close()
+	if m.ram != nil {
+		m.ram.Close()
+	}
+}
+
+// Panicked is closed when the kernel has reported that it is broken.
+func (m *Machine) Panicked() <-chan struct{} { return m.console.Panicked() }
+
+// Clock returns the guest's time in ns, on a clock of the guest's hardware that
+// starts when the guest boots or sets it.
+func (m *Machine) Clock(ctx context.Context) (int64, error) {
+	var b [8]byte
+	if err := m.Stub.ReadPhysical(ctx, []rsp.Range{{Addr: m.arch.QEMU.Clock.Addr, Buf: b[:]}}); err != nil {
+		return 0, fmt.Errorf("read the guest's clock: %w", err)
+	}
+	return int64(binary.LittleEndian.Uint64(b[:])) * int64(m.arch.QEMU.Clock.Tick), nil
+}
+
+// Align makes the machine go on in the same way as a copy of it that is restored
+// here: it sets the guest's timer, starts the timer anew that bounds the steps of the
+// guest's clock, and empties the vCPUs' translation buffers. What is in those decides when a page walk
+// sets the accessed and dirty bits in a page table.
+func (m *Machine) Align(ctx context.Context) error {
+	if err := m.setTimer(ctx); err != nil {
+		return err
+	}
+	if err := m.VM.Align(ctx); err != nil {
+		return err
+	}
+	return m.Stub.FlushTLB(ctx)
+}
+
+// setTimer sets the guest's timer, which the state of a restored machine does not
+// bring: see arch.QEMU.
+func (m *Machine) setTimer(ctx context.Context) error {
+	csr := m.arch.QEMU.Timer
+	if csr == 0 {
+		return nil
+	}
+	if _, _, err := m.Stub.RewriteCSR(ctx, csr); err != nil {
+		return fmt.Errorf("set the guest's timer: %w", err)
+	}
+	return nil
+}
+
+// Leave moves the guest on over the breakpoint that it stands at, if that does next
+// to nothing, and reports whether it did. It spares a step, at which QEMU throws away
+// all code that it has translated (gdb_vm_state_change in gdbstub/system.c).
+func (m *Machine) Leave(ctx context.Context, pc uint64, breaks func(addr uint64) bool) (bool, error) {
+	changed, known := m.skips[pc]
+	if !known {
+		var code [5]byte
+		if err := m.Stub.ReadMemory(ctx, pc, code[:]); err != nil {
+			return false, err
+		}
+		changed = m.arch.Skip(pc, code[:])
+		m.skips[pc] = changed
+	}
+	if changed == nil || breaks(changed[m.arch.Registers.PC]) {
+		return false, nil
+	}
+	for name, v := range changed {
+		if err := m.Stub.WriteRegister(ctx, name, v); err != nil {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// Debugger is a machine as a lab's driver uses it.
+type Debugger struct {
+	*rsp.Client
+	m *Machine
+}
+
+// Debugger returns the machine as a lab's driver uses it.
+func (m *Machine) Debugger() Debugger { return Debugger{m.Stub, m} }
+
+// Leave is [Machine.Leave].
+func (d Debugger) Leave(ctx context.Context, pc uint64, breaks func(addr uint64) bool) (bool, error) {
+	return d.m.Leave(ctx, pc, breaks)
+}
+
+// Clock is [Machine.Clock].
+func (d Debugger) Clock(ctx context.Context) (int64, error) { return d.m.Clock(ctx) }
+
+// toMark lets the guest run to the next mark of its agent.
+func (m *Machine) toMark(ctx context.Context) error {
+	if err := m.Stub.Insert(ctx, m.Mark); err != nil {
+		return fmt.Errorf("break at the agent's mark: %w", err)
+	}
+	regs, err := m.Stub.Registers(ctx)
+	if err != nil {
+		return err
+	}
+	at := regs[m.arch.Registers.PC]
+	for {
+		if at == m.Mark {
+			if _, err := m.Leave(ctx, at, func(addr uint64) bool { return addr == m.Mark }); err != nil {
+				return fmt.Errorf("move on from the agent's mark: %w", err)
+			}
+		}
+		if err := m.Stub.Resume(ctx); err != nil {
+			return fmt.Errorf("resume the guest: %w", err)
+		}
+		stop, err := m.Stub.Wait(ctx)
+		if err != nil {
+			return fmt.Errorf("wait for the agent: %w", err)
+		}
+		if at = stop.PC; at != m.Mark {
+			return fmt.Errorf("wait for the agent: the guest stopped at %#x, and nobody asked it to", at)
+		}
+		ours, err := m.agents(ctx)
+		if err != nil {
+			return fmt.Errorf("tell the agent's mark: %w", err)
+		}
+		if ours {
+			return nil
+		}
+	}
+}
+
+// agentPID is the agent's process: it is the first.
+const agentPID = 1
+
+// agents reports whether the task that runs is the agent.
+func (m *Machine) agents(ctx context.Context) (bool, error) {
+	regs, err := m.Stub.Registers(ctx)
+	if err != nil {
+		return false, err
+	}
+	current, err := m.reader.Current(ctx, regs)
+	if err != nil {
+		return false, err
+	}
+	t, err := m.reader.Task(ctx, current)
+	return t.TGID == agentPID, err
+}
+
+// greet makes the acquaintance of an agent that stands at its first mark.
+func (m *Machine) greet(ctx context.Context, mark kernel.Resolved) error {
+	regs, err := m.Stub.Registers(ctx)
+	if err != nil {
+		return err
+	}
+	directory := regs[m.arch.Registers.Args[0]]
+	if mark.Syscall {
+		args, err := m.reader.SyscallArgs(ctx, directory, 1)
+		if err != nil {
+			return err
+		}
+		directory = args[0]
+	}
+	m.Agent, err = guest.Greet(ctx, memory{m.Stub}, m.resume, directory)
+	return err
+}
+
+// resume is the agent's [guest.Resume]. A guest that does not come back in time
+// hangs.
+func (m *Machine) resume(ctx context.Context) error {
+	watched, cancel := m.Watch(ctx)
+	defer cancel()
+	return m.Guard(watched, "an answer of its agent", m.toMark)
+}
+
+// memory is the guest's physical memory.
+type memory struct{ stub *rsp.Client }
+
+func (m memory) ReadPhysical(ctx context.Context, pieces []guest.Piece) error {
+	return m.stub.ReadPhysical(ctx, ranges(pieces))
+}
+
+func (m memory) WritePhysical(ctx context.Context, pieces []guest.Piece) error {
+	return m.stub.WritePhysical(ctx, ranges(pieces))
+}
+
+func ranges(pieces []guest.Piece) []rsp.Range {
+	all := make([]rsp.Range, len(pieces))
+	for i, p := range pieces {
+		all[i] = rsp.Range{Addr: p.Addr, Buf: p.Buf}
+	}
+	return all
+}
+
+// DefaultGuard is how long, by the host's clock, a machine may take to boot, to come
+// back from a snapshot, or to do what it was asked. A guest's own limits are of its
+// own clock and are hit long before; this one ends a QEMU that hangs, on a host
+// twenty times slower than usual too.
+const DefaultGuard = 5 * time.Minute
+
+// Guard ends do when it takes so long that the guest, or QEMU, must hang.
+func (m *Machine) Guard(ctx context.Context, what string, do func(context.Context) error) error {
+	timed, cancel := context.WithTimeout(ctx, m.guard)
+	defer cancel()
+	err := do(timed)
+	if err == nil || ctx.Err() != nil || !errors.Is(timed.Err(), context.DeadlineExceeded) {
+		return err
+	}
+	return &GuestError{
+		What: "hung", Hung: true, Kernel: m.image.Release, Console: m.console.Tail(tailLines),
+		Err: &LimitError{What: what, Limit: m.guard},
+	}
+}
+
+// Watch ends ctx with the cause when the machine dies.
+func (m *Machine) Watch(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	go func() {
+		select {
+		case <-ctx.Done():
+		case <-m.VM.Exited():
+			if err := m.VM.Err(); err != nil {
+				cancel(fmt.Errorf("the machine is gone: %w", err))
+			}
+		case <-m.console.Panicked():
+			<-m.console.Done() // it is still saying why
+			cancel(m.console.Panic())
+		}
+	}()
+	return ctx, func() { cancel(nil) }
+}
+
+// Explain finds whose fault err is, with what the console and QEMU say of it.
+func (m *Machine) Explain(ctx context.Context, op string, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	var known *GuestError
+	if errors.As(err, &known) {
+		return err
+	}
+	if m.console.Panic() != nil {
+		return m.oops()
+	}
+	// A broken socket is often the first sign of QEMU's end.
+	timer := time.NewTimer(attribution)
+	defer timer.Stop()
+	select {
+	case <-m.VM.Exited():
+	case <-timer.C:
+	}
+	if gone := m.VM.Err(); gone != nil {
+		<-m.console.Done() // which ended with QEMU
+		var exit *qemu.ExitError
+		switch {
+		case m.console.Panic() != nil:
+			return m.oops()
+		case errors.As(gone, &exit) && exit.Clean():
+			// With -no-reboot a triple fault or any reset ends QEMU in order.
+			return &GuestError{What: "reset the machine", Kernel: m.image.Release, Console: m.console.Tail(tailLines), Oops: true}
+		}
+		err = gone
+	}
+	return &Error{Op: op, Console: m.console.Tail(tailLines), Err: err}
+}
+
+// oops is the error of a kernel that has said that it is broken.
+func (m *Machine) oops() error {
+	return &GuestError{What: "panicked", Kernel: m.image.Release, Console: m.console.Tail(tailLines), Oops: true, Err: m.console.Panic()}
+}
+
+// Discard removes the snapshots that the machine came from, which may have come up
+// broken without a word.
+func (m *Machine) Discard(ctx context.Context) error {
+	var errs []error
+	for _, remove := range m.discard {
+		errs = append(errs, remove(ctx))
+	}
+	return errors.Join(errs...)
+}
+
+// markPoint is where the agent hands over its messages in a kernel.
+func markPoint(image *kernel.Image) (kernel.Resolved, error) {
+	mark, err := image.Resolve(mailbox.Mark)
+	if err != nil {
+		return mark, &Error{Op: "find the place where the guest's agent reports", Err: err}
+	}
+	return mark, nil
+}

@@ -1,0 +1,110 @@
+package machine
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os/exec"
+	"time"
+
+	"kernellab/harness/arch"
+	"kernellab/harness/kernel"
+	"kernellab/harness/qemu"
+	"kernellab/harness/snapshot"
+)
+
+// Spec describes a machine. The zero value of what is not needed is the documented
+// default.
+type Spec struct {
+	Arch   arch.Arch
+	Image  *kernel.Image
+	Kernel string // image file for QEMU
+	Initrd string // initramfs that holds the agent
+
+	QEMU []string // what starts QEMU, see qemu.Config.Command
+	Seed uint32   // of the machine's random numbers
+	CPUs int      // default 1
+
+	// Snapshots is where booted guests are kept; nil is to boot every time. Cold
+	// boots in any case, and counts it there.
+	Snapshots *snapshot.Store
+	Cold      bool
+	// Guard ends what hangs, by the host's clock; default DefaultGuard.
+	Guard time.Duration
+
+	Stage func(string) // takes what is being done now; may be nil
+
+	// start starts a machine, qemu.Start unless a test has another.
+	start func(context.Context, qemu.Config) (emulator, error)
+}
+
+// emulator is a machine that can be talked to, saved and restored: a *qemu.VM.
+type emulator interface {
+	VM
+	connections
+	Save(ctx context.Context, w io.Writer) error
+	Restore(ctx context.Context, state io.Reader) error
+}
+
+// Config is the machine's as QEMU has to be told.
+func (s Spec) Config() qemu.Config {
+	return qemu.Config{Arch: s.Arch, Kernel: s.Kernel, Initrd: s.Initrd, Command: s.QEMU, Seed: s.Seed, CPUs: s.CPUs}
+}
+
+func (s Spec) stage(format string, args ...any) {
+	if s.Stage != nil {
+		s.Stage(fmt.Sprintf(format, args...))
+	}
+}
+
+func (s Spec) guard() time.Duration {
+	if s.Guard > 0 {
+		return s.Guard
+	}
+	return DefaultGuard
+}
+
+// command is what starts QEMU.
+func (s Spec) command() []string {
+	if len(s.QEMU) > 0 {
+		return s.QEMU
+	}
+	return []string{s.Arch.QEMU.Binary}
+}
+
+// Version returns QEMU's version, asked once for each executable where there are
+// snapshots.
+func (s Spec) Version(ctx context.Context) (string, error) {
+	command := s.command()
+	path, err := exec.LookPath(command[0])
+	if s.Snapshots == nil || err != nil {
+		return qemu.Version(ctx, command)
+	}
+	if len(command) > 1 { // a loader: what it loads has the version
+		path = executable(command)
+	}
+	return s.Snapshots.Fact(ctx, "version", path, func() (string, error) { return qemu.Version(ctx, command) })
+}
+
+// executable is QEMU's program in a command.
+func executable(command []string) string {
+	for _, word := range command[1:] {
+		if path, err := exec.LookPath(word); err == nil {
+			return path
+		}
+	}
+	return command[0]
+}
+
+// key names the machine by everything that its snapshot depends on.
+func (s Spec) key(ctx context.Context) (k snapshot.Key, err error) {
+	k.Machine, k.Kernel = s.Config().Identity(), s.Image.SHA256
+	if k.Initrd, err = s.Snapshots.Digest(ctx, s.Initrd); err != nil {
+		return k, err
+	}
+	if k.Binary, err = snapshot.Identity(executable(s.command())); err != nil {
+		return k, err
+	}
+	k.QEMU, err = s.Version(ctx)
+	return k, err
+}

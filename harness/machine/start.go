@@ -1,0 +1,462 @@
+package machine
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"kernellab/harness/qemu"
+	"kernellab/harness/rsp"
+	"kernellab/harness/snapshot"
+	"kernellab/harness/task"
+	"kernellab/images/guest"
+)
+
+// Start returns a machine whose agent waits for its first request: from a snapshot,
+// which is made when there is none, or by booting. The boot's text and the console's
+// go to console.
+func (s Spec) Start(ctx context.Context, console io.Writer) (*Machine, error) {
+	if s.Snapshots == nil || s.Cold {
+		s.stage("booting %s (%s)", s.Image.Release, s.Arch.Name)
+		return s.boot(ctx, s.Config(), console)
+	}
+	m, err := s.warm(ctx, console)
+	var guestErr *GuestError
+	if err == nil || ctx.Err() != nil || errors.As(err, &guestErr) {
+		return m, err
+	}
+	// Whatever is wrong with the snapshots, the machine can be booted.
+	s.stage("booting instead of starting from a snapshot: %v", err)
+	s.Cold = true
+	return s.Start(ctx, console)
+}
+
+// StartMovable is Start for a machine that Move can move, whose memory is its own.
+func (s Spec) StartMovable(ctx context.Context, console io.Writer) (*Machine, error) {
+	if s.Snapshots == nil || s.Cold {
+		s.stage("booting %s (%s)", s.Image.Release, s.Arch.Name)
+		return s.bootMovable(ctx, console)
+	}
+	m, err := s.warmMovable(ctx, console)
+	var guestErr *GuestError
+	if err == nil || ctx.Err() != nil || errors.As(err, &guestErr) {
+		return m, err
+	}
+	s.stage("booting instead of starting from a snapshot: %v", err)
+	return s.bootMovable(ctx, console)
+}
+
+// bootMovable boots the machine and moves it once, as those from a snapshot have been.
+func (s Spec) bootMovable(ctx context.Context, console io.Writer) (*Machine, error) {
+	c := s.Config()
+	var err error
+	if c.RAM, err = newRAM(c.Size()); err != nil {
+		return nil, err
+	}
+	m, err := s.boot(ctx, c, console)
+	if err != nil {
+		c.RAM.Close()
+		return nil, err
+	}
+	m.spec, m.ram, m.log = s, c.RAM, console
+	return m.Move(ctx)
+}
+
+// warmMovable starts the machine from a copy of the booted guest's snapshot.
+func (s Spec) warmMovable(ctx context.Context, console io.Writer) (*Machine, error) {
+	key, snap, err := s.obtain(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer snap.Close()
+	var agent agentNote
+	if err := json.Unmarshal(snap.Note, &agent); err != nil {
+		return nil, errors.Join(&Error{Op: "read the snapshot's note", Err: err}, s.Snapshots.Discard(ctx, key))
+	}
+	began := time.Now()
+	c := s.Config()
+	if c.RAM, err = newRAM(c.Size()); err != nil {
+		return nil, err
+	}
+	if err := snapshot.Copy(c.RAM, snap.RAM); err != nil {
+		c.RAM.Close()
+		return nil, &Error{Op: "copy the guest's memory", Err: err}
+	}
+	c.Incoming, c.Again = true, true
+	console.Write(snap.Console) // a log that fails is no reason to end a run
+	m, err := s.restore(ctx, c, snap.State, agent, console)
+	if err != nil {
+		c.RAM.Close()
+		return nil, errors.Join(err, s.Snapshots.Discard(ctx, key))
+	}
+	m.spec, m.ram, m.log = s, c.RAM, console
+	m.Boot, m.Restored = snap.Boot, time.Since(began)
+	m.discard = append(m.discard, func(ctx context.Context) error { return s.Snapshots.Discard(ctx, key) })
+	return m, nil
+}
+
+// newRAM makes a file for a guest's memory that is in nobody's file system.
+func newRAM(size int64) (*os.File, error) {
+	fd, err := unix.MemfdCreate("guest", unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, &Error{Op: "make room for the guest's memory", Err: err}
+	}
+	f := os.NewFile(uintptr(fd), "guest")
+	if err := f.Truncate(size); err != nil {
+		f.Close()
+		return nil, &Error{Op: "make room for the guest's memory", Err: err}
+	}
+	return f, nil
+}
+
+// Move ends the machine's QEMU and goes on with the guest in a new one, where it
+// stands, as copies of it go on that are made from a snapshot. What QEMU has cached of
+// the guest, such as the size and content of its translation buffers, is not in a
+// snapshot, and a guest can notice it: a write may go through an old translation of a
+// page that a fork is about to protect. Whoever is to go the same way as a copy has to
+// begin like one. m is closed.
+func (m *Machine) Move(ctx context.Context) (*Machine, error) {
+	var state bytes.Buffer
+	if err := m.save(ctx, &state); err != nil {
+		m.Close()
+		return nil, err
+	}
+	ram := m.ram
+	m.ram = nil // the new one's
+	m.Close()
+	c := m.spec.Config()
+	c.RAM, c.Incoming, c.Again = ram, true, true
+	moved, err := m.spec.restore(ctx, c, state.Bytes(), noteOf(m.Agent), m.log)
+	if err != nil {
+		ram.Close()
+		return nil, err
+	}
+	moved.spec, moved.ram, moved.log = m.spec, ram, m.log
+	moved.Boot, moved.Restored, moved.discard = m.Boot, m.Restored, m.discard
+	return moved, nil
+}
+
+// Place is a point on a program's way from which many runs of it start.
+type Place struct {
+	// Key is everything that the way depends on beside the machine.
+	Key []string
+	// Reach goes there, from a guest whose agent waits for its first request, and
+	// returns what has to be known to go on. The machine then is in the state that
+	// going on begins with.
+	Reach func(ctx context.Context, m *Machine) (note []byte, err error)
+}
+
+// StartAt returns a machine at a place, from a snapshot, which is made when there is
+// none. ErrNoPlace says that nothing is kept, or that the machine cannot be saved
+// there: the way there has to be gone each time.
+func (s Spec) StartAt(ctx context.Context, p Place, console io.Writer) (m *Machine, note []byte, err error) {
+	if s.Snapshots == nil || s.Cold {
+		return nil, nil, ErrNoPlace
+	}
+	key, err := s.key(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	base := key
+	key.Place = p.Key
+	snap, err := s.Snapshots.Obtain(ctx, key, s.Config().Size(), func(ctx context.Context, d *snapshot.Draft) error {
+		return s.savePlace(ctx, p, d)
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	defer snap.Close()
+	var kept placeNote
+	if err := json.Unmarshal(snap.Note, &kept); err != nil {
+		return nil, nil, errors.Join(&Error{Op: "read the snapshot's note", Err: err}, s.Snapshots.Discard(ctx, key))
+	}
+	if m, err = s.restored(ctx, key, snap, kept.Agent, console); err != nil {
+		return nil, nil, err
+	}
+	// The snapshot that it was made from may be as bad.
+	m.discard = append(m.discard, func(ctx context.Context) error { return s.Snapshots.Discard(ctx, base) })
+	return m, kept.Note, nil
+}
+
+// ErrNoPlace says that a machine cannot be started at a place.
+var ErrNoPlace = errors.New("there is no snapshot of that place")
+
+// agentNote is what of an agent its guest's copies have in common: a snapshot's note.
+type agentNote struct {
+	Mailbox, Landing []uint64
+}
+
+type placeNote struct {
+	Agent agentNote
+	Note  []byte
+}
+
+func noteOf(a *guest.Agent) agentNote { return agentNote{a.Mailbox, a.Landing} }
+
+// warm starts the machine from the snapshot of its booted guest.
+func (s Spec) warm(ctx context.Context, console io.Writer) (*Machine, error) {
+	key, snap, err := s.obtain(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer snap.Close()
+	var agent agentNote
+	if err := json.Unmarshal(snap.Note, &agent); err != nil {
+		return nil, errors.Join(&Error{Op: "read the snapshot's note", Err: err}, s.Snapshots.Discard(ctx, key))
+	}
+	return s.restored(ctx, key, snap, agent, console)
+}
+
+// obtain opens the snapshot of the booted guest, which is made when there is none.
+func (s Spec) obtain(ctx context.Context) (snapshot.Key, *snapshot.Snapshot, error) {
+	key, err := s.key(ctx)
+	if err != nil {
+		return key, nil, err
+	}
+	snap, err := s.Snapshots.Obtain(ctx, key, s.Config().Size(), func(ctx context.Context, d *snapshot.Draft) error {
+		return s.saveBooted(ctx, d)
+	})
+	return key, snap, err
+}
+
+// restored starts a machine from an open snapshot, which is discarded when that
+// cannot be done.
+func (s Spec) restored(ctx context.Context, key snapshot.Key, snap *snapshot.Snapshot, agent agentNote, console io.Writer) (*Machine, error) {
+	console.Write(snap.Console) // a log that fails is no reason to end a run
+	c := s.Config()
+	c.RAM, c.Incoming = snap.RAM, true
+	began := time.Now()
+	m, err := s.restore(ctx, c, snap.State, agent, console)
+	if err != nil {
+		if ctx.Err() == nil {
+			err = errors.Join(err, s.Snapshots.Discard(ctx, key))
+		}
+		return nil, err
+	}
+	m.Boot, m.Restored = snap.Boot, time.Since(began)
+	m.discard = append(m.discard, func(ctx context.Context) error { return s.Snapshots.Discard(ctx, key) })
+	return m, nil
+}
+
+// saveBooted boots the machine and saves it where its agent waits.
+func (s Spec) saveBooted(ctx context.Context, d *snapshot.Draft) error {
+	s.stage("booting %s (%s) once, for a snapshot", s.Image.Release, s.Arch.Name)
+	c := s.Config()
+	c.RAM = d.RAM
+	m, err := s.boot(ctx, c, d.Console)
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	d.Boot = m.Boot
+	if err := json.NewEncoder(d.Note).Encode(noteOf(m.Agent)); err != nil {
+		return err
+	}
+	return m.save(ctx, d.State)
+}
+
+// savePlace goes to a place in a copy of the booted guest and saves the guest there.
+func (s Spec) savePlace(ctx context.Context, p Place, d *snapshot.Draft) error {
+	_, base, err := s.obtain(ctx)
+	if err != nil {
+		return err
+	}
+	defer base.Close()
+	s.stage("running to the first stop once, for a snapshot")
+	if err := snapshot.Copy(d.RAM, base.RAM); err != nil {
+		return fmt.Errorf("copy the guest's memory: %w", err)
+	}
+	var agent agentNote
+	if err := json.Unmarshal(base.Note, &agent); err != nil {
+		return err
+	}
+	c := s.Config()
+	c.RAM, c.Incoming, c.Again = d.RAM, true, true
+	if _, err := d.Console.Write(base.Console); err != nil {
+		return err
+	}
+	m, err := s.restore(ctx, c, base.State, agent, d.Console)
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	note, err := p.Reach(ctx, m)
+	if err != nil {
+		return err
+	}
+	d.Boot = base.Boot
+	if err := json.NewEncoder(d.Note).Encode(placeNote{Agent: agent, Note: note}); err != nil {
+		return err
+	}
+	return m.save(ctx, d.State)
+}
+
+// save writes the state of the machine's devices and leaves its memory in its file.
+// The machine can only be closed then.
+func (m *Machine) save(ctx context.Context, state io.Writer) error {
+	vm, ok := m.VM.(emulator)
+	if !ok {
+		return ErrNoPlace
+	}
+	err := m.Guard(ctx, "saving the machine", func(ctx context.Context) error {
+		if err := m.Stub.Park(ctx); err != nil {
+			return err
+		}
+		return vm.Save(ctx, state)
+	})
+	if err != nil {
+		return m.Explain(ctx, "make a snapshot", err)
+	}
+	return nil
+}
+
+// connections are a machine's.
+type connections interface {
+	GDB() net.Conn
+	Console() io.Reader
+}
+
+// launch starts QEMU, with the machine halted, and attaches to it.
+func (s Spec) launch(ctx context.Context, c qemu.Config, console io.Writer) (_ *Machine, vm emulator, err error) {
+	mark, err := markPoint(s.Image)
+	if err != nil {
+		return nil, nil, err
+	}
+	start := s.start
+	if start == nil {
+		start = func(ctx context.Context, c qemu.Config) (emulator, error) { return qemu.Start(ctx, c) }
+	}
+	if vm, err = start(ctx, c); err != nil {
+		return nil, nil, &Error{Op: "start the machine", Err: err}
+	}
+	m := &Machine{
+		VM: vm, Mark: mark.Addr, arch: s.Arch, image: s.Image, guard: s.guard(), skips: map[uint64]map[string]uint64{},
+		console: guest.ReadConsole(vm.Console(), console),
+	}
+	return m, vm, nil
+}
+
+// attach attaches the debugger.
+func (m *Machine) attach(ctx context.Context, conn net.Conn) (err error) {
+	if m.Stub, err = rsp.New(ctx, conn, rsp.Options{Halts: m.VM, Timeout: m.guard}); err != nil {
+		return fmt.Errorf("attach to the gdbstub: %w", err)
+	}
+	m.reader, err = task.NewReader(m.Stub, m.image, m.arch)
+	return err
+}
+
+// boot boots a machine, to its agent's first mark.
+func (s Spec) boot(ctx context.Context, c qemu.Config, console io.Writer) (_ *Machine, err error) {
+	mark, err := markPoint(s.Image)
+	if err != nil {
+		return nil, err
+	}
+	began := time.Now()
+	c.Halted = true
+	m, vm, err := s.launch(ctx, c, console)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		s.count(ctx, err)
+		if err != nil {
+			m.Close()
+		}
+	}()
+	watched, cancel := m.Watch(ctx)
+	defer cancel()
+	timed, stop := context.WithTimeout(watched, m.guard)
+	defer stop()
+	if err = m.attach(timed, vm.GDB()); err == nil {
+		err = m.toMark(timed)
+	}
+	if err == nil {
+		err = m.greet(timed, mark)
+	}
+	if err == nil {
+		err = m.Align(timed)
+	}
+	switch {
+	case err == nil && m.console.Panic() != nil:
+		// It came up all the same, but not clean.
+		return nil, &GuestError{What: "did not come up clean", Kernel: s.Image.Release, Console: m.console.Tail(tailLines), Oops: true, Err: m.console.Panic()}
+	case err == nil:
+		m.Boot = time.Since(began)
+		return m, nil
+	case watched.Err() == nil && timed.Err() != nil:
+		return nil, &GuestError{What: "did not come up", Kernel: s.Image.Release, Console: m.console.Tail(tailLines), Err: &LimitError{What: "the boot", Limit: m.guard}}
+	case ctx.Err() == nil && watched.Err() != nil:
+		err = context.Cause(watched)
+	}
+	return nil, m.Explain(ctx, "boot", err)
+}
+
+// restore starts a machine from a snapshot's device state and the memory that is in
+// its configuration. It stands where it was saved.
+func (s Spec) restore(ctx context.Context, c qemu.Config, state []byte, agent agentNote, console io.Writer) (*Machine, error) {
+	m, vm, err := s.launch(ctx, c, console)
+	if err != nil {
+		return nil, err
+	}
+	timed, cancel := context.WithTimeout(ctx, m.guard)
+	defer cancel()
+	err = vm.Restore(timed, bytes.NewReader(state))
+	if err == nil {
+		err = m.attach(timed, vm.GDB())
+	}
+	if err == nil {
+		err = m.Align(timed)
+	}
+	if err != nil {
+		defer m.Close()
+		err = limited(ctx, timed, "the start from a snapshot", m.guard, err)
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		return nil, &Error{Op: "start from a snapshot", Console: m.console.Tail(tailLines), Err: err}
+	}
+	m.Agent = (&guest.Agent{Mailbox: agent.Mailbox, Landing: agent.Landing}).With(memory{m.Stub}, m.resume)
+	return m, nil
+}
+
+// count counts a boot and how it ended.
+func (s Spec) count(ctx context.Context, err error) {
+	if s.Snapshots == nil || ctx.Err() != nil || err != nil && !Died(err) {
+		return
+	}
+	version, verr := s.Version(ctx)
+	count := snapshot.Boots{Arch: s.Arch.Name, Kernel: s.Image.Release, QEMU: version, Tries: 1}
+	if Died(err) {
+		count.Oopses = 1
+	}
+	if verr == nil {
+		verr = s.Snapshots.CountBoot(ctx, count)
+	}
+	if verr != nil {
+		s.stage("%v", verr) // a count is no reason to end a run
+	}
+}
+
+// TryBoot boots the machine, ends it and counts how the boot ended. It reports
+// whether the guest came up without an oops.
+func (s Spec) TryBoot(ctx context.Context) (clean bool, err error) {
+	m, err := s.boot(ctx, s.Config(), io.Discard)
+	if Died(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	m.Close()
+	return true, nil
+}
+
+var _ emulator = (*qemu.VM)(nil)
