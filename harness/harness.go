@@ -352,7 +352,7 @@ type recording struct {
 
 // prepare makes the trace's header and writes down how the machine is started.
 func (r *recording) prepare(ctx context.Context) error {
-	h, err := r.header(ctx)
+	h, err := r.Header(ctx)
 	if err != nil {
 		return &machine.Error{Op: "describe the run", Err: err}
 	}
@@ -360,7 +360,8 @@ func (r *recording) prepare(ctx context.Context) error {
 	return r.writeReplay()
 }
 
-func (j Job) header(ctx context.Context) (trace.Header, error) {
+// Header describes the run: all that its trace depends on.
+func (j Job) Header(ctx context.Context) (trace.Header, error) {
 	s := j.Machine
 	h := trace.Header{
 		Schema: trace.Schema, Lab: j.Lab, Arch: s.Arch.Name,

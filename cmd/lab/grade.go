@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"sync/atomic"
 
@@ -28,6 +29,7 @@ type gradeFlags struct {
 	format      string
 	again       bool
 	machineFlags
+	verify share
 }
 
 func (a *app) gradeCommand() *cobra.Command {
@@ -79,6 +81,8 @@ graded.`,
 	fl.IntVar(&f.jobs, "jobs", 0, "submissions at a time (default: as many as processors and memory allow)")
 	fl.StringVar(&f.shard, "shard", "", "grade the I-th of N parts of the class: I/N")
 	f.machineFlags.add(cmd)
+	fl.Var(&f.verify, "verify", "execute a share of the runs twice and compare them, such as 25%")
+	fl.Lookup("verify").NoOptDefVal = "10%"
 	fl.BoolVar(&f.again, "again", false, "grade also what was graded before")
 	classFormatFlag(cmd, &f.format)
 	cmd.RegisterFlagCompletionFunc("kernel", a.kernelCompletion)
@@ -86,6 +90,22 @@ graded.`,
 	cmd.MarkFlagDirname("out")
 	cmd.AddCommand(a.mergeCommand())
 	return cmd
+}
+
+// share is a part of a class, in per cent.
+type share struct{ percent int }
+
+func (s *share) String() string { return strconv.Itoa(s.percent) + "%" }
+
+func (s *share) Type() string { return "share" }
+
+func (s *share) Set(text string) error {
+	n, err := strconv.Atoi(strings.TrimSuffix(text, "%"))
+	if err != nil || n < 0 || n > 100 {
+		return fmt.Errorf("want 0%% to 100%%")
+	}
+	s.percent = n
+	return nil
 }
 
 // classFormatFlag adds the --format of a class.

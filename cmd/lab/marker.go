@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"hash/fnv"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,6 +17,7 @@ import (
 	"kernellab/harness/snapshot"
 	"kernellab/harness/submission"
 	"kernellab/harness/trace"
+	"kernellab/harness/verify"
 	"kernellab/images"
 	"kernellab/labs"
 )
@@ -30,6 +32,7 @@ type marker struct {
 	compiler *images.Compiler
 	tool     string // hash of this program, which the labs are part of
 	flags    machineFlags
+	verify   int // per cent of the submissions that are run twice
 	jobs     int // submissions at a time
 	say      func(format string, args ...any)
 }
@@ -46,7 +49,7 @@ type markTarget struct {
 
 // newMarker prepares the kernels.
 func (a *app) newMarker(ctx context.Context, l labs.Lab, targets []target, f gradeFlags, p *progress) (*marker, error) {
-	m := &marker{app: a, lab: l, flags: f.machineFlags, jobs: f.atOnce()}
+	m := &marker{app: a, lab: l, flags: f.machineFlags, verify: f.verify.percent, jobs: f.atOnce()}
 	var err error
 	if m.store, err = a.snapshots(p); err != nil {
 		return nil, err
@@ -141,9 +144,37 @@ func (m *marker) grade(ctx context.Context, s class.Student, dir string, stage f
 			doc.Results = append(doc.Results, grade.Failure(m.rules(t, read), t.image.Release, err))
 			continue
 		}
+		if err := m.repeat(ctx, t, s, read, res.Trace, stage); err != nil {
+			if ctx.Err() != nil {
+				return doc, context.Cause(ctx)
+			}
+			leave(out, err)
+			doc.Results = append(doc.Results, grade.Failure(m.rules(t, read), t.image.Release, err))
+			continue
+		}
 		doc.Results = append(doc.Results, res.Result)
 	}
 	return doc, nil
+}
+
+// repeat executes a submission's run again, if it is in the share of --verify, and
+// compares the traces. A mark on a run that does not repeat would be chance.
+func (m *marker) repeat(ctx context.Context, t *markTarget, s class.Student, read *submission.Submission, first *trace.Trace, stage func(string)) error {
+	h := fnv.New32a()
+	h.Write([]byte(s.Name))
+	if first == nil || int(h.Sum32()%100) >= m.verify {
+		return nil
+	}
+	stage("executing the run again, to compare it")
+	again, err := m.submitted(t, read, "", stage).Run(ctx)
+	if err != nil {
+		return fmt.Errorf("execute the run again: %w", err)
+	}
+	d, err := verify.Repeats(first, again.Trace)
+	if err == nil && d != nil {
+		err = fmt.Errorf("the run does not repeat: %w", d)
+	}
+	return err
 }
 
 // leave keeps with the evidence why there is no verdict.

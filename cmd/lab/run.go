@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -31,6 +32,7 @@ type runFlags struct {
 	show    report.Gradescope
 	out     string
 	machineFlags
+	seeds   int // run with so many seeds instead of one
 	verbose bool
 	jobs    int
 	atOnce  int    // of how many runs this is one
@@ -86,6 +88,12 @@ answers are graded; lab init begins a submission.`,
 				}
 				f.compiler = a.compiler(cmd.Context())
 			}
+			if cmd.Flags().Changed("seeds") {
+				if err := f.checkSeeds(cmd); err != nil {
+					return err
+				}
+				return a.runSeeds(cmd.Context(), lab, f)
+			}
 			return a.run(cmd.Context(), lab, f)
 		},
 	})
@@ -97,6 +105,7 @@ answers are graded; lab init begins a submission.`,
 	gradescopeFlags(cmd, &f.show)
 	fl.StringVar(&f.out, "out", "", "folder for the trace, console, verdict and QEMU command line of each run")
 	f.machineFlags.add(cmd)
+	fl.IntVar(&f.seeds, "seeds", 0, "run with the seeds 1 to `N` and show what varied")
 	fl.StringVar(&f.at, "at", "", "when the run is over, stop in it again at this point and show all there is")
 	fl.IntVar(&f.rewind, "rewind", 0, "the same at the stop that is `N` from the end: 1 is the last")
 	fl.StringVar(&f.submission, "submission", "", "grade what a student handed in: a folder or an archive with prog.go or prog.c and answers.yaml")
@@ -104,6 +113,21 @@ answers are graded; lab init begins a submission.`,
 	fl.BoolVarP(&f.verbose, "verbose", "v", false, "also tell the stops that are no step, and what the run cost")
 	cmd.RegisterFlagCompletionFunc("kernel", a.kernelCompletion)
 	return cmd
+}
+
+// checkSeeds refuses what --seeds does not go with.
+func (f runFlags) checkSeeds(cmd *cobra.Command) error {
+	switch {
+	case f.seeds < 1 || f.seeds > maxSeeds:
+		return usagef("--seeds %d: want 1 to %d", f.seeds, maxSeeds)
+	case cmd.Flags().Changed("seed"):
+		return usagef("--seed and --seeds are two ways to name seeds: give one")
+	case f.submitted != nil || f.back() || f.out != "":
+		return usagef("--seeds runs the lab's own program and keeps no files: leave out --submission, --out, --at and --rewind")
+	case !slices.Contains(report.SeedsFormats(), f.format):
+		return unknown("format of --seeds", f.format, report.SeedsFormats(), "use text or json")
+	}
+	return nil
 }
 
 // formatFlag adds --format.

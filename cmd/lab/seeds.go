@@ -1,0 +1,91 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"kernellab/harness"
+	"kernellab/harness/grade"
+	"kernellab/harness/report"
+	"kernellab/harness/seeds"
+	"kernellab/labs"
+)
+
+// maxSeeds bounds --seeds.
+const maxSeeds = 1000
+
+// runSeeds runs the lab with the seeds 1 to n on every target and prints what varied.
+func (a *app) runSeeds(ctx context.Context, l labs.Lab, f runFlags) error {
+	p := newProgress(a.stderr)
+	defer p.Done()
+	a.sweep()
+	targets, err := a.targets(ctx, f.arch, f.kernels, a.cache.Fetch, p)
+	if err != nil {
+		return err
+	}
+	var all []report.Seeds
+	doc := grade.NewDocument()
+	for _, t := range targets {
+		s, err := a.seedsOn(ctx, l, t, f, p)
+		if err != nil {
+			return err
+		}
+		t.image.Keep()
+		all = append(all, s)
+		for _, r := range s.Runs {
+			doc.Results = append(doc.Results, r.Result)
+		}
+	}
+	p.Done()
+	a.code = doc.ExitCode()
+	return report.WriteSeeds(a.stdout, f.format, all)
+}
+
+// seedsOn runs the lab on one target, several seeds at a time.
+func (a *app) seedsOn(ctx context.Context, l labs.Lab, t target, f runFlags, p *progress) (report.Seeds, error) {
+	s := report.Seeds{Lab: l.Name, Arch: t.arch.Name, Kernel: t.image.Release, Runs: make([]seeds.Run, f.seeds)}
+	job, err := a.job(ctx, l, t, f.machineFlags, p)
+	if err != nil {
+		return s, err
+	}
+	p.Say("%s on %s (%s): %d seeds", l.Name, t.image.Release, t.arch.Name, f.seeds)
+	g, ctx := errgroup.WithContext(ctx)
+	if g.SetLimit(harness.Room()); f.jobs > 0 {
+		g.SetLimit(f.jobs)
+	}
+	var done sync.Mutex
+	ended := 0
+	for i := range f.seeds {
+		g.Go(func() error {
+			one := job
+			one.Machine.Seed, one.Machine.Stage = uint32(i+1), nil
+			// A snapshot for each seed would drive out those that are of use again.
+			one.Machine.Cold, one.Again = one.Machine.Cold || i+1 != defaultSeed, false
+			r := seeds.Run{Seed: uint32(i + 1)}
+			out, err := harness.Run(ctx, one)
+			switch {
+			case ctx.Err() != nil:
+				return context.Cause(ctx)
+			case err != nil:
+				r.Result = grade.Failure(one.Rules, t.image.Release, err)
+			default:
+				r.Trace, r.Result = out.Trace, out.Result
+			}
+			done.Lock()
+			defer done.Unlock()
+			s.Runs[i] = r
+			if ended++; ended%10 == 0 || r.Result.Verdict != grade.Pass {
+				p.Say("seed %d: %s (%d of %d)", r.Seed, strings.ToLower(string(r.Result.Verdict)), ended, f.seeds)
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return s, fmt.Errorf("run %s with %d seeds: %w", l.Name, f.seeds, err)
+	}
+	return s, nil
+}
