@@ -32,7 +32,7 @@ import (
 // that none does.
 //
 //	kernels/<arch>/<release>/   vmlinuz, kernel.json
-//	qemu/<architecture>/<version>/  lab's own QEMU: bin, lib, share, qemu.json
+//	qemu/<architecture>/<version>+faketime/  lab's own QEMU: bin, lib, share, qemu.json
 //	initramfs/                  archives, by the hash of what they are made from
 //	programs/                   guest programs, likewise
 //	std/                        Go's standard library, compiled for submissions

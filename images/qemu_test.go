@@ -1,8 +1,11 @@
 package images
 
 import (
+	"bytes"
 	"context"
 	"debug/elf"
+	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -72,9 +75,33 @@ func addQEMU(t *testing.T, r *repository, version, says string) {
 	r.add(t, "libc6", "2.41", "", map[string]string{"usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2": loader, "usr/lib/x86_64-linux-gnu/libunused.so.1": "x"}, nil)
 	r.add(t, "qemu-data", "1.0", "", firmware, nil)
 	r.addLink(t, "opensbi", "../../lib/riscv64-linux-gnu/opensbi/generic/fw_dynamic.bin", "usr/share/qemu/"+qemuFirmware[len(qemuFirmware)-1])
+	r.add(t, "libfaketime", "0.9", "libc6", map[string]string{"usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1": emptyLibrary(), "usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1": "x"}, nil)
 	for pkg, name := range map[string]string{"qemu-system-x86": "qemu-system-x86_64", "qemu-system-riscv": "qemu-system-riscv64"} {
 		r.add(t, pkg, version, "libc6, qemu-data, opensbi", map[string]string{"usr/bin/" + name: program, "usr/bin/qemu-system-i386": "x"}, nil)
 	}
+}
+
+// emptyLibrary is a shared library without symbols.
+func emptyLibrary() string {
+	const text = 176 // where the dynamic section starts, behind the headers
+	dynamic := []elf.Dyn64{
+		{Tag: int64(elf.DT_SYMTAB), Val: text + 96}, {Tag: int64(elf.DT_SYMENT), Val: elf.Sym64Size},
+		{Tag: int64(elf.DT_HASH), Val: text + 120}, {Tag: int64(elf.DT_STRTAB), Val: text + 136}, {Tag: int64(elf.DT_STRSZ), Val: 1}, {},
+	}
+	const size = text + 137
+	b := &bytes.Buffer{}
+	for _, v := range []any{
+		elf.Header64{
+			Ident: [elf.EI_NIDENT]byte{0x7f, 'E', 'L', 'F', byte(elf.ELFCLASS64), byte(elf.ELFDATA2LSB), byte(elf.EV_CURRENT)},
+			Type:  uint16(elf.ET_DYN), Machine: uint16(elf.EM_X86_64), Version: uint32(elf.EV_CURRENT), Phoff: 64, Ehsize: 64, Phentsize: 56, Phnum: 2,
+		},
+		elf.Prog64{Type: uint32(elf.PT_LOAD), Flags: uint32(elf.PF_R | elf.PF_W), Filesz: size, Memsz: size, Align: 4096},
+		elf.Prog64{Type: uint32(elf.PT_DYNAMIC), Flags: uint32(elf.PF_R | elf.PF_W), Off: text, Vaddr: text, Filesz: 96, Memsz: 96, Align: 8},
+		dynamic, elf.Sym64{}, []uint32{1, 1, 0, 0}, byte(0),
+	} {
+		binary.Write(b, binary.LittleEndian, v)
+	}
+	return b.String()
 }
 
 func tree(t *testing.T, dir string) []string {
@@ -113,14 +140,14 @@ func TestFetchQEMU(t *testing.T) {
 		})
 	}
 	all.Wait()
-	dir := filepath.Join(c.Dir, "qemu", runtime.GOARCH, "10.0.99+ds-1")
+	dir := filepath.Join(c.Dir, "qemu", runtime.GOARCH, "10.0.99+ds-1+faketime")
 	want := QEMU{Dir: dir, Version: "10.0.99", PackageVersion: "1:10.0.99+ds-1", Suite: "trixie", loader: "ld-linux-x86-64.so.2"}
 	for _, q := range got {
 		if d := cmp.Diff(want, q, cmp.AllowUnexported(QEMU{})); d != "" {
 			t.Fatalf("QEMU (-want +got)\n%s", d)
 		}
 	}
-	files := []string{"bin/qemu-system-riscv64", "bin/qemu-system-x86_64", "lib/ld-linux-x86-64.so.2", "qemu.json"}
+	files := []string{"bin/qemu-system-riscv64", "bin/qemu-system-x86_64", "lib/ld-linux-x86-64.so.2", "lib/libfaketime.so.1", "qemu.json"}
 	for _, name := range qemuFirmware {
 		files = append(files, "share/"+name)
 	}
@@ -128,7 +155,7 @@ func TestFetchQEMU(t *testing.T) {
 	if d := cmp.Diff(files, tree(t, dir)); d != "" {
 		t.Errorf("files (-want +got)\n%s", d)
 	}
-	bundled, record, err := want.Bundle("qemu-system-riscv64")
+	bundled, facts, err := want.Bundle("qemu-system-riscv64")
 	files = slices.DeleteFunc(files, func(name string) bool { return name == "bin/qemu-system-x86_64" || name == QEMURecord })
 	if d := cmp.Diff(files, bundled); d != "" || err != nil {
 		t.Errorf("Bundle (-want +got)\n%s%v", d, err)
@@ -141,7 +168,7 @@ func TestFetchQEMU(t *testing.T) {
 		}
 		write(t, filepath.Join(copied.Dir, want.Part(), name), string(b))
 	}
-	write(t, filepath.Join(copied.Dir, want.Part(), QEMURecord), string(record))
+	write(t, filepath.Join(copied.Dir, want.Part(), QEMURecord), string(facts))
 	if q, ok := copied.CachedQEMU(); !ok || q.Version != want.Version {
 		t.Errorf("the bundled copy: %v, %t", q, ok)
 	}
@@ -178,7 +205,7 @@ func TestFetchQEMU(t *testing.T) {
 	}
 
 	// A folder that is not whole is not used, and is made again.
-	broken := filepath.Join(c.Dir, "qemu", runtime.GOARCH, "10.2.0+ds-1", "lib", "ld-linux-x86-64.so.2")
+	broken := filepath.Join(c.Dir, "qemu", runtime.GOARCH, "10.2.0+ds-1+faketime", "lib", "ld-linux-x86-64.so.2")
 	if err := os.Truncate(broken, 10); err != nil {
 		t.Fatal(err)
 	}
@@ -187,6 +214,21 @@ func TestFetchQEMU(t *testing.T) {
 	}
 	if q, err := c2.NewestQEMU(t.Context(), nil); err != nil || q.Version != "10.2.0" {
 		t.Errorf("made again: %v, %v", q, err)
+	}
+
+	// Nor is one of a lab that did not stop the clock.
+	record := filepath.Join(c.Dir, "qemu", runtime.GOARCH, "10.2.0+ds-1+faketime", QEMURecord)
+	b, err := os.ReadFile(record)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, record, strings.Replace(string(b), qemuSchema, "lab.qemu/1", 1))
+	os.RemoveAll(dir)
+	if q, ok := c.CachedQEMU(); ok {
+		t.Errorf("cached is one of another schema: %v", q)
+	}
+	if q, err := c2.QEMU(t.Context(), nil); err != nil || q.Version != "10.2.0" || !q.FrozenClock() {
+		t.Errorf("one with a stopped clock: %v, %v", q, err)
 	}
 	if _, err := c.Clean(t.Context()); err != nil {
 		t.Fatal(err)
@@ -211,6 +253,17 @@ func TestFetchQEMUFails(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, "LAB_DEBIAN_MIRROR"},
+		"lacks libfaketime": {func(t *testing.T, r *repository) {
+			addQEMU(t, r, "1:10.0.99-1", "QEMU emulator version 10.0.99\n")
+			text := strings.ReplaceAll(r.packages.String(), "Package: libfaketime", "Package: libother")
+			r.packages.Reset()
+			r.packages.WriteString(text)
+		}, "find the packages qemu-system-x86, qemu-system-riscv, libfaketime in trixie"},
+		"not preloaded": {func(t *testing.T, r *repository) {
+			addQEMU(t, r, "1:10.0.99-1", "QEMU emulator version 10.0.99\n")
+			program, _ := fakeQEMU(t, "")
+			r.add(t, "libfaketime", "1.0", "libc6", map[string]string{"usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1": program}, nil)
+		}, "cannot be preloaded"},
 		"lacks firmware": {func(t *testing.T, r *repository) {
 			addQEMU(t, r, "1:10.0.99-1", "QEMU emulator version 10.0.99\n")
 			text := strings.ReplaceAll(r.packages.String(), "Depends: libc6, qemu-data, opensbi", "Depends: libc6, qemu-data")
@@ -278,6 +331,8 @@ func TestAssemble(t *testing.T) {
 	}
 	loader := filepath.Base(interpreter(t, program))
 	libs := hostLibraries(t, program)
+	libs[clockLibrary] = filepath.Join(t.TempDir(), "empty")
+	write(t, libs[clockLibrary], emptyLibrary())
 	for name, file := range libs {
 		put("usr/lib/triplet/"+name, file)
 		write(t, filepath.Join(from, "usr/lib/triplet/glibc-hwcaps/x86-64-v9", name), "for another processor")
@@ -302,11 +357,11 @@ func TestAssemble(t *testing.T) {
 
 	// The same libraries, in another order.
 	q := QEMU{Dir: dir, loader: loader}
-	if q.preload, err = preloads(t.Context(), q, qemuPrograms); err != nil || !strings.Contains(q.preload, "libc.so.6") {
-		t.Errorf("preloads %q, %v, want the C library among them", q.preload, err)
+	if q.preload, err = preloads(t.Context(), q, qemuPrograms); err != nil || !strings.Contains(q.preload, "libc.so.6") || strings.Contains(q.preload, clockLibrary) {
+		t.Errorf("preloads %q, %v, want the C library among them and not %s, which comes before them all", q.preload, err, clockLibrary)
 	}
 	words = append(q.start(qemuPrograms[1]), "--version")
-	if out, err := exec.Command(words[0], words[1:]...).CombinedOutput(); err != nil || !slices.Contains(words, "--preload") {
+	if out, err := exec.Command(words[0], words[1:]...).CombinedOutput(); err != nil || !slices.Contains(words, clockLibrary+" "+q.preload) {
 		t.Errorf("%s: %v: %s", strings.Join(words, " "), err, out)
 	}
 
@@ -438,11 +493,32 @@ func TestRealQEMU(t *testing.T) {
 			if err != nil || version != q.Version {
 				t.Errorf("--version: %q, %v, want %s", version, err, q.Version)
 			}
-			words := append(q.Command(program), "-M", "none", "-nodefaults", "-no-user-config", "-display", "none", "-S", "-monitor", "stdio")
+			words := append(q.Command(program), "-M", "none", "-nodefaults", "-no-user-config", "-display", "none", "-S", "-qmp", "stdio")
 			cmd := exec.CommandContext(t.Context(), words[0], words[1:]...)
-			cmd.Stdin = strings.NewReader("info version\nquit\n")
-			if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), q.Version) {
-				t.Errorf("%s: %v: %s", strings.Join(words, " "), err, out)
+			cmd.Stdin = strings.NewReader(`{"execute":"qmp_capabilities"} {"execute":"cont"} {"execute":"stop"} {"execute":"quit"}`)
+			out, err := cmd.Output()
+			if err != nil {
+				t.Fatalf("%s: %v: %s", strings.Join(words, " "), err, out)
+			}
+			// Every event has the time of the host's wall clock.
+			var events []string
+			for line := range strings.Lines(string(out)) {
+				var e struct {
+					Event     string
+					Timestamp struct{ Seconds, Microseconds int64 }
+				}
+				if err := json.Unmarshal([]byte(line), &e); err != nil {
+					t.Fatalf("%v: %s", err, line)
+				}
+				if e.Event != "" {
+					events = append(events, fmt.Sprintf("%s %d.%06d", e.Event, e.Timestamp.Seconds, e.Timestamp.Microseconds))
+				}
+			}
+			if d := cmp.Diff([]string{"RESUME 1767225600.000000", "STOP 1767225600.000000", "SHUTDOWN 1767225600.000000"}, events); d != "" {
+				t.Errorf("events (-want +got)\n%s", d)
+			}
+			if left, _ := filepath.Glob(fmt.Sprintf("/dev/shm/*faketime_*_%d", cmd.Process.Pid)); left != nil {
+				t.Errorf("left behind: %s", left)
 			}
 		})
 	}

@@ -2,6 +2,7 @@ package images
 
 import (
 	"archive/tar"
+	"bytes"
 	"cmp"
 	"context"
 	"debug/elf"
@@ -25,8 +26,9 @@ import (
 // the C library: apt-get resolves the dependencies as if nothing was installed.
 const qemuSuite = "trixie"
 
-// qemuPackages hold the programs; they depend on the packages with the firmware.
-var qemuPackages = []string{"qemu-system-x86", "qemu-system-riscv"}
+// qemuPackages hold the programs and clockLibrary; they depend on the packages with
+// the firmware.
+var qemuPackages = []string{"qemu-system-x86", "qemu-system-riscv", "libfaketime"}
 
 // qemuPrograms are kept, and what they need. Optional modules are not: they are
 // for displays, sound and USB devices that no machine of lab's has.
@@ -42,6 +44,10 @@ var qemuFirmware = []string{
 // libgcc_s is loaded by the C library when a thread is cancelled or ends itself,
 // so it is named by no program.
 const libgcc = "libgcc_s.so.1"
+
+// qemuSuffix tells the folders of this schema from those of an older lab, which uses
+// the same cache and would replace what it does not know.
+const qemuSuffix = "+faketime"
 
 // makeQEMU fetches the packages, keeps what the programs need, and moves it into
 // the cache. The caller holds the lock.
@@ -72,7 +78,7 @@ func (c *Cache) makeQEMU(ctx context.Context, work string, p Progress) (QEMU, er
 	if !ok {
 		name = version
 	}
-	final := filepath.Join(parent, name)
+	final := filepath.Join(parent, name+qemuSuffix)
 	if q, err := readQEMU(final); err == nil {
 		return q, nil // the newest is in the cache
 	}
@@ -306,6 +312,9 @@ func assemble(ctx context.Context, tree, dir string) (files map[string]int64, lo
 			return nil, "", err
 		}
 	}
+	if err := s.libraries("lab", []string{clockLibrary}); err != nil {
+		return nil, "", err
+	}
 	if len(s.found[libgcc]) > 0 {
 		if err := s.libraries("the C library", []string{libgcc}); err != nil {
 			return nil, "", err
@@ -435,6 +444,9 @@ func checkQEMU(ctx context.Context, q QEMU) (string, error) {
 		out, err := command{Path: words[0], Args: words[1:]}.run(ctx)
 		if err != nil {
 			return "", fmt.Errorf("run %s: %w", program, err)
+		}
+		if bytes.Contains(out, []byte("cannot be preloaded")) { // which ld.so(8) ignores
+			return "", fmt.Errorf("run %s: %s", program, bytes.TrimSpace(out))
 		}
 		m := qemuVersion.FindSubmatch(out)
 		if m == nil {

@@ -41,7 +41,7 @@ func parseBindings(out []byte) []binding {
 // bindings returns the symbols that are looked up when a command starts; with every,
 // also those that are usually looked up when they are first used.
 func bindings(ctx context.Context, words []string, every bool) ([]binding, error) {
-	env := append(os.Environ(), "LD_DEBUG=bindings")
+	env := slices.Concat(os.Environ(), frozenClock(), []string{"LD_DEBUG=bindings"})
 	if every {
 		env = append(env, "LD_BIND_NOW=1")
 	}
@@ -52,7 +52,7 @@ func bindings(ctx context.Context, words []string, every bool) ([]binding, error
 	return parseBindings(out), nil
 }
 
-// preloads returns what q should preload, for the loader's --preload. Every symbol
+// preloads returns what q should preload after clockLibrary. Every symbol
 // is found where it was: a library that has one too which is in a preloaded library,
 // as libm has a few of libc's, is preloaded before that one.
 func preloads(ctx context.Context, q QEMU, programs []string) (string, error) {
@@ -111,7 +111,7 @@ func busiest(ctx context.Context, q QEMU, programs []string) ([]string, error) {
 		}
 	}
 	maps.DeleteFunc(found, func(lib string, _ int) bool {
-		return users[lib] < len(programs) || lib == q.loader || !exists(filepath.Join(q.Dir, qemuLib, lib)) // as the kernel's vDSO
+		return users[lib] < len(programs) || lib == q.loader || lib == clockLibrary || !exists(filepath.Join(q.Dir, qemuLib, lib)) // as the kernel's vDSO
 	})
 	order := slices.SortedFunc(maps.Keys(found), func(a, b string) int {
 		return cmp.Or(found[b]-found[a], cmp.Compare(a, b))

@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"sync"
 	"text/tabwriter"
 
@@ -129,7 +131,8 @@ func (a *app) qemuCommand() *cobra.Command {
 fetched on first use, needs no privileges, and is the same on every host.
 
 --qemu or LAB_QEMU choose another one: host for the programs in PATH, an executable,
-or a folder of qemu-system-… programs.`,
+or a folder of qemu-system-… programs. The host's wall clock stands still for lab's own
+QEMU; on another one a run in some hundred may differ from the others.`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return unknown("command", args[0], commandNames(cmd), "lab qemu --help lists them")
@@ -178,7 +181,9 @@ type listedQEMU struct {
 	Version string `json:"version"`
 	Path    string `json:"path"` // a folder for lab's own, else a program; "" when there is none
 	Used    bool   `json:"used"`
-	Error   string `json:"error,omitempty"` // why there is no version
+	// FrozenClock: no run depends on the host's wall clock.
+	FrozenClock bool   `json:"frozen_clock"`
+	Error       string `json:"error,omitempty"` // why there is no version
 }
 
 func (a *app) qemuListCommand() *cobra.Command {
@@ -203,7 +208,7 @@ func (a *app) qemuListCommand() *cobra.Command {
 func (a *app) qemus(ctx context.Context, used emulator, other bool) []listedQEMU {
 	own := listedQEMU{Kind: "own", Arch: "all", Used: !other}
 	if q, ok := a.cache.CachedQEMU(); ok {
-		own.Version, own.Path = q.Version, q.Dir
+		own.Version, own.Path, own.FrozenClock = q.Version, q.Dir, q.FrozenClock()
 	} else {
 		own.Error = "not fetched: lab qemu fetch"
 	}
@@ -249,7 +254,11 @@ func (a *app) listQEMUs(list []listedQEMU, why, format string) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(a.stdout, "Used: %s, because %s.\n", used, why)
+	text := fmt.Sprintf("Used: %s, because %s.\n", used, why)
+	if !slices.ContainsFunc(list, func(l listedQEMU) bool { return l.Used && l.Kind == "own" }) {
+		text += "It sees the host's wall clock: a run in some hundred may differ from the others.\n"
+	}
+	_, err := io.WriteString(a.stdout, text)
 	return err
 }
 

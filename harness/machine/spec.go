@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"io"
 	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"kernellab/harness/arch"
@@ -86,14 +89,24 @@ func (s Spec) Version(ctx context.Context) (string, error) {
 	return s.Snapshots.Fact(ctx, "version", path, func() (string, error) { return qemu.Version(ctx, command) })
 }
 
-// executable is QEMU's program in a command.
+// executable is QEMU's program in a command: the last that there is, after env(1)
+// and a dynamic loader.
 func executable(command []string) string {
-	for _, word := range command[1:] {
+	for _, word := range slices.Backward(command[1:]) {
 		if path, err := exec.LookPath(word); err == nil {
 			return path
 		}
 	}
 	return command[0]
+}
+
+// environment is what a command sets of QEMU's environment: "NAME=VALUE".
+func environment(command []string) []string {
+	if filepath.Base(command[0]) != "env" {
+		return nil
+	}
+	n := slices.IndexFunc(command[1:], func(word string) bool { return !strings.Contains(word, "=") })
+	return command[1 : 1+max(n, 0)]
 }
 
 // key names the machine by everything that its snapshot depends on.
@@ -105,6 +118,7 @@ func (s Spec) key(ctx context.Context) (k snapshot.Key, err error) {
 	if k.Binary, err = snapshot.Identity(executable(s.command())); err != nil {
 		return k, err
 	}
+	k.Binary = strings.Join(append([]string{k.Binary}, environment(s.command())...), " ")
 	k.QEMU, err = s.Version(ctx)
 	return k, err
 }

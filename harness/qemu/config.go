@@ -20,7 +20,8 @@ type Config struct {
 	Memory int    // MiB, default 256
 	CPUs   int    // default 1: the order of a lab's stops is only fixed with one
 	// Command starts QEMU: a program, looked up in PATH, and its first arguments,
-	// which Args follow. The default is Arch.QEMU.Binary alone.
+	// which Args follow. The default is Arch.QEMU.Binary alone. What QEMU is to have
+	// in its environment env(1) sets.
 	Command []string
 	// Seed is what the machine's random numbers are made from. Another one is
 	// another machine, as repeatable as this.
