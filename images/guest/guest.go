@@ -120,7 +120,7 @@ func (a *Agent) answer(ctx context.Context) (mailbox.Reply, []byte, error) {
 // put puts a request into the mailbox.
 func (a *Agent) put(ctx context.Context, r mailbox.Request) error {
 	msg := mailbox.Join(&r, nil)
-	b := make([]byte, 4+len(msg)) // a length and the message
+	b := make([]byte, min(4+len(msg), mailbox.Pages*mailbox.PageSize)) // a length and the message
 	if err := mailbox.Put(b, msg); err != nil {
 		return err
 	}
