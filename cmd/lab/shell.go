@@ -72,7 +72,7 @@ func (a *app) shell(ctx context.Context, machine, spec string) error {
 	if err != nil {
 		return err
 	}
-	vm, err := qemu.Start(ctx, qemu.Config{Command: emu.command(t.arch), Arch: t.arch, Kernel: t.path, Initrd: initrd, Append: shellMode})
+	vm, err := qemu.Start(ctx, qemu.Config{Command: emu.command(t.arch), Arch: t.arch, Kernel: t.path, Initrd: initrd, Append: shellMode, Seed: defaultSeed, Interactive: true})
 	if err != nil {
 		return err
 	}
