@@ -79,8 +79,14 @@ func (c Config) name() string {
 //   - oops=panic panic=-1 with -no-reboot: a kernel that oopses ends the machine
 //     at once, instead of going on with a half-dead one.
 //   - loglevel=4: warnings and worse on the console. An oops raises the level by itself.
+//   - lab.seed: the command line is part of what the kernel makes its random numbers
+//     from (start_kernel in init/main.c). An x86_64 machine has nothing else that
+//     differs with -seed.
 func (c Config) CommandLine() string {
 	words := []string{"console=" + c.Arch.QEMU.Console, "nokaslr", "oops=panic", "panic=-1", "loglevel=4"}
+	if c.Seed != 0 {
+		words = append(words, fmt.Sprintf("%s=%d", seedWord, c.Seed))
+	}
 	for _, w := range []string{c.Arch.QEMU.Append, c.Append} {
 		if w != "" {
 			words = append(words, w)
@@ -88,6 +94,9 @@ func (c Config) CommandLine() string {
 	}
 	return strings.Join(words, " ")
 }
+
+// seedWord is a word that the kernel has no other use for.
+const seedWord = "lab.seed"
 
 // Args returns QEMU's arguments. The result depends on c alone.
 func (c Config) Args() []string {
