@@ -40,11 +40,11 @@ func makeLanding() ([]uint64, error) {
 	return pages, nil
 }
 
-// store appends what lies in the landing to an executable file. It copies in user
+// store appends the first size bytes of a file, the landing, to an executable one. It copies in user
 // mode: write(2) takes an emulated riscv64 ten times as long, for which QEMU
 // forgets all translated addresses whenever the kernel reaches for a user's memory
 // (write_mstatus in target/riscv/csr.c, for SUM).
-func store(path string, size int) error {
+func store(landing, path string, size int) error {
 	if size <= 0 || size > mailbox.LandingSize {
 		return fmt.Errorf("store %d bytes, want 1 to %d", size, mailbox.LandingSize)
 	}

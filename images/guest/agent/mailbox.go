@@ -67,7 +67,6 @@ func pin(m []byte) ([]uint64, error) {
 // frames returns the physical addresses of the pages of a mapping (the kernel's
 // Documentation/admin-guide/mm/pagemap.rst).
 func frames(m []byte) ([]uint64, error) {
-	const present, number = 1 << 63, 1<<55 - 1
 	f, err := os.Open("/proc/self/pagemap")
 	if errors.Is(err, os.ErrNotExist) {
 		err = fmt.Errorf("%w; the kernel needs CONFIG_PROC_PAGE_MONITOR", err)
@@ -80,6 +79,12 @@ func frames(m []byte) ([]uint64, error) {
 	if _, err := f.ReadAt(entries, int64(uintptr(unsafe.Pointer(&m[0]))/pageSize*8)); err != nil {
 		return nil, err
 	}
+	return addresses(entries)
+}
+
+// addresses reads entries of a page map.
+func addresses(entries []byte) ([]uint64, error) {
+	const present, number = 1 << 63, 1<<55 - 1
 	var all []uint64
 	for ; len(entries) > 0; entries = entries[8:] {
 		e := binary.NativeEndian.Uint64(entries)

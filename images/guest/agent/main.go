@@ -68,7 +68,7 @@ func boot() error {
 	if err != nil {
 		return fmt.Errorf("make the landing: %w", err)
 	}
-	s := newServer(post)
+	s := newServer(post.exchange)
 	go s.reap()
 	// Made now, it is in the snapshot that runs start from: making it is a third
 	// of what a run would have to do before its program begins.

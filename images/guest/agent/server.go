@@ -29,8 +29,8 @@ const (
 
 // server answers the host's requests, one after the other.
 type server struct {
-	post  *post
-	order *order // where a held process reads its order to
+	exchange func(*mailbox.Reply, []byte) (mailbox.Request, error) // with the host
+	order    *order                                                // where a held process reads its order to
 
 	mu       sync.Mutex
 	spare    *program // made before the first request, nil once it is taken
@@ -38,9 +38,9 @@ type server struct {
 	reaped   chan struct{} // closed and replaced whenever a process was reaped
 }
 
-func newServer(p *post) *server {
+func newServer(exchange func(*mailbox.Reply, []byte) (mailbox.Request, error)) *server {
 	return &server{
-		post:     p,
+		exchange: exchange,
 		order:    new(order),
 		programs: map[int]*program{},
 		reaped:   make(chan struct{}),
@@ -64,13 +64,13 @@ func (s *server) serve(hello mailbox.Reply) error {
 func (s *server) send(reply mailbox.Reply, blob []byte) (mailbox.Request, error) {
 	for len(blob) > mailbox.MaxBlob {
 		piece := mailbox.Reply{More: true}
-		r, err := s.post.exchange(&piece, blob[:mailbox.MaxBlob])
+		r, err := s.exchange(&piece, blob[:mailbox.MaxBlob])
 		if err != nil || r.Op != mailbox.OpNext {
 			return r, err
 		}
 		blob = blob[mailbox.MaxBlob:]
 	}
-	return s.post.exchange(&reply, blob)
+	return s.exchange(&reply, blob)
 }
 
 // answer does what a request asks for.
@@ -84,7 +84,7 @@ func (s *server) answer(r mailbox.Request) (reply mailbox.Reply, blob []byte) {
 	case mailbox.OpRead:
 		blob, err = os.ReadFile(r.Path)
 	case mailbox.OpStore:
-		err = store(r.Path, r.Size)
+		err = store(landing, r.Path, r.Size)
 	default:
 		err = fmt.Errorf("unknown request %q", r.Op)
 	}
