@@ -129,15 +129,16 @@ func TestTruncated(t *testing.T) {
 }
 
 func TestReadRefuses(t *testing.T) {
-	const head = `{"schema":"lab.trace/1","lab":"l","arch":"x86_64"}` + "\n"
+	const head = `{"schema":"lab.trace/2","lab":"l","arch":"x86_64"}` + "\n"
 	tests := map[string]struct{ in, want string }{
 		"nothing":          {"", "empty trace"},
-		"not a trace":      {"hello\n", `line 1: no "lab.trace/1" header`},
+		"not a trace":      {"hello\n", `line 1: no "lab.trace/2" header`},
 		"another document": {`{"schema":"lab.verdict/1"}` + "\n", "line 1: schema \"lab.verdict/1\" is not a trace"},
-		"a newer version":  {`{"schema":"lab.trace/2"}` + "\n", "record the trace again"},
+		"an older version": {`{"schema":"lab.trace/1"}` + "\n", "record the trace again"},
+		"a newer version":  {`{"schema":"lab.trace/3"}` + "\n", "record the trace again"},
 		"a torn header":    {`{"schema":"lab.tr`, "line 1: the header is cut short"},
-		"no lab":           {`{"schema":"lab.trace/1","arch":"x86_64"}` + "\n", "line 1: the header names no lab"},
-		"unknown field":    {`{"schema":"lab.trace/1","lab":"l","arch":"a","oops":1}` + "\n", `line 1: unknown field "oops"`},
+		"no lab":           {`{"schema":"lab.trace/2","arch":"x86_64"}` + "\n", "line 1: the header names no lab"},
+		"unknown field":    {`{"schema":"lab.trace/2","lab":"l","arch":"a","oops":1}` + "\n", `line 1: unknown field "oops"`},
 		"unknown in event": {head + `{"seq":1,"kind":"end","oops":1}` + "\n", `line 2: unknown field "oops"`},
 		"unknown kind":     {head + `{"seq":1,"kind":"pause"}` + "\n", `line 2: unknown kind "pause"`},
 		"a gap":            {head + `{"seq":2,"kind":"end"}` + "\n", "line 2: seq 2 where 1 is due"},
@@ -176,7 +177,7 @@ func TestWriteRefusesLongLine(t *testing.T) {
 
 func FuzzRead(f *testing.F) {
 	f.Add(encode(f, sample()))
-	f.Add([]byte(`{"schema":"lab.trace/1","lab":"l","arch":"a"}` + "\n" + `{"seq":1,"kind":"end"}`))
+	f.Add([]byte(`{"schema":"lab.trace/2","lab":"l","arch":"a"}` + "\n" + `{"seq":1,"kind":"end"}`))
 	f.Add([]byte("{}\n\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		tr, err := trace.Read(bytes.NewReader(b))

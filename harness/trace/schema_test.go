@@ -57,13 +57,13 @@ func TestSchemaRefuses(t *testing.T) {
 	s := schema(t)
 	for _, line := range []string{
 		`{}`, `[]`,
-		`{"schema":"lab.trace/2","lab":"l","arch":"a"}`,
-		`{"seq":1,"kind":"stop","elapsed_ns":0,"cpu":0}`,
-		`{"seq":1,"kind":"exit","elapsed_ns":0,"cpu":0}`,
-		`{"seq":1,"kind":"pause","elapsed_ns":0,"cpu":0}`,
-		`{"seq":0,"kind":"end","elapsed_ns":0,"cpu":0}`,
-		`{"seq":1,"kind":"end","elapsed_ns":0,"cpu":0,"oops":1}`,
-		`{"seq":1,"kind":"stop","point":"p","address":1,"elapsed_ns":0,"cpu":0}`,
+		`{"schema":"lab.trace/1","lab":"l","arch":"a"}`,
+		`{"seq":1,"kind":"stop","time_ns":0,"cpu":0}`,
+		`{"seq":1,"kind":"exit","time_ns":0,"cpu":0}`,
+		`{"seq":1,"kind":"pause","time_ns":0,"cpu":0}`,
+		`{"seq":0,"kind":"end","time_ns":0,"cpu":0}`,
+		`{"seq":1,"kind":"end","time_ns":0,"cpu":0,"oops":1}`,
+		`{"seq":1,"kind":"stop","point":"p","address":1,"time_ns":0,"cpu":0}`,
 	} {
 		v, err := jsonschema.UnmarshalJSON(strings.NewReader(line))
 		if err != nil {
