@@ -80,7 +80,10 @@ func (s Spec) command() []string {
 func (s Spec) Version(ctx context.Context) (string, error) {
 	command := s.command()
 	path, err := exec.LookPath(command[0])
-	if s.Snapshots == nil || err != nil {
+	if err != nil {
+		return "", &qemu.MissingError{Binary: command[0], Package: s.Arch.QEMU.Package, Err: err}
+	}
+	if s.Snapshots == nil {
 		return qemu.Version(ctx, command)
 	}
 	if len(command) > 1 { // a loader: what it loads has the version
