@@ -78,10 +78,9 @@ func (a *app) debug(ctx context.Context, l labs.Lab, machine, spec, vmlinux stri
 	if err != nil {
 		return err
 	}
-	config := qemu.Config{
-		Command: emu.command(t.arch), Arch: t.arch, Kernel: t.path, Initrd: initrd, Append: shellMode, Halted: true, Seed: defaultSeed, Interactive: true,
-		GDBSocket: filepath.Join(dir, "gdb.sock"), ConsoleSocket: filepath.Join(dir, "console.sock"),
-	}
+	config := a.shellConfig(emu, t, initrd)
+	config.Halted = true
+	config.GDBSocket, config.ConsoleSocket = filepath.Join(dir, "gdb.sock"), filepath.Join(dir, "console.sock")
 	session, err := writeSession(dir, l, t, config.GDBSocket)
 	if err != nil {
 		return err

@@ -72,7 +72,7 @@ func (a *app) shell(ctx context.Context, machine, spec string) error {
 	if err != nil {
 		return err
 	}
-	vm, err := qemu.Start(ctx, qemu.Config{Command: emu.command(t.arch), Arch: t.arch, Kernel: t.path, Initrd: initrd, Append: shellMode, Seed: defaultSeed, Interactive: true})
+	vm, err := qemu.Start(ctx, a.shellConfig(emu, t, initrd))
 	if err != nil {
 		return err
 	}
@@ -87,6 +87,14 @@ func (a *app) shell(ctx context.Context, machine, spec string) error {
 		return nil // the guest was switched off
 	}
 	return err
+}
+
+// shellConfig is a machine that boots to a shell, for a person.
+func (a *app) shellConfig(emu emulator, t target, initrd string) qemu.Config {
+	return qemu.Config{
+		Command: emu.command(t.arch), Arch: t.arch, Kernel: t.path, Initrd: initrd, Append: shellMode,
+		Seed: defaultSeed, Interactive: true,
+	}
 }
 
 func (a *app) attach(ctx context.Context, path string) error {
