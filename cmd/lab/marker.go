@@ -115,7 +115,13 @@ func (m *marker) identify(ctx context.Context, s class.Student) (class.Identity,
 		id.Limits = m.flags.limit.String()
 	}
 	for _, t := range m.targets {
+		machine := t.own.Machine
+		version, err := machine.Version(ctx)
+		if err != nil {
+			return class.Identity{}, err
+		}
 		id.Kernels = append(id.Kernels, fmt.Sprintf("%s %s %s", t.arch.Name, t.image.Release, t.digest))
+		id.Machines = append(id.Machines, fmt.Sprintf("QEMU %s, seed %d, %d processor(s)", version, machine.Seed, machine.CPUs))
 	}
 	return id, nil
 }

@@ -46,7 +46,8 @@ type Identity struct {
 	Submission string   `json:"submission"` // hash of what was handed in
 	Tool       string   `json:"tool"`       // hash of lab, which holds the labs too
 	Kernels    []string `json:"kernels"`    // "x86_64 6.1.0-56-cloud-amd64 SHA256"
-	Limits     string   `json:"limits"`     // time limits that were asked for
+	Machines   []string `json:"machines"`   // of each kernel: "QEMU 10.0.13, seed 1, 1 processor(s)"
+	Limits     string   `json:"limits"`     // what the program may take of the guest's time, if that was asked for
 }
 
 func (id Identity) equal(other Identity) bool {
