@@ -75,7 +75,7 @@ that failed: run it again from there.`,
 	})
 	archFlag(gradescope, &f.arch, "x86_64")
 	fl := gradescope.Flags()
-	fl.StringVar(&f.kernel, "kernel", "", "kernel: series or version (default: the one that boots most reliably)")
+	fl.StringVar(&f.kernel, "kernel", "", "kernel: series or version (default: the one that lab run takes)")
 	fl.StringVar(&f.out, "out", "autograder.zip", "file to write")
 	gradescopeFlags(gradescope, &f.show)
 	gradescope.RegisterFlagCompletionFunc("kernel", a.kernelCompletion)
@@ -130,10 +130,6 @@ func (a *app) exportGradescope(ctx context.Context, l labs.Lab, f exportFlags) e
 	if err != nil {
 		return err
 	}
-	base, err := a.cache.Base(ctx, machine.GOARCH, p.Report)
-	if err != nil {
-		return err
-	}
 	q, err := a.cache.QEMU(ctx, p.Report)
 	if err != nil {
 		return err
@@ -144,7 +140,7 @@ func (a *app) exportGradescope(ctx context.Context, l labs.Lab, f exportFlags) e
 		return err
 	}
 	z.kernel(k)
-	z.files("cache/initramfs", made.Initrd, base)
+	z.files("cache/initramfs", made.Initrd)
 	for _, program := range made.Programs {
 		z.files("cache/programs", program)
 	}
