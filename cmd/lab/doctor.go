@@ -62,7 +62,8 @@ func (a *app) doctorCommand() *cobra.Command {
 		Long: `doctor shows what this host has and lacks, and how often each kernel came up when
 it was booted here: a stock kernel may die by itself under emulation.
 
---boots N boots each kernel of the cache, or those of --kernel, N times and counts.`,
+--boots N boots each kernel of the cache, or those of --kernel, N times, each time
+with another seed, and counts those that came up.`,
 		Example: "  lab doctor\n  lab doctor --install\n  lab doctor --boots 100 --kernel 6.1 --arch x86_64",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

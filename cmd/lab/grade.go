@@ -42,15 +42,16 @@ func (a *app) gradeCommand() *cobra.Command {
 a time, each in a guest of its own.
 
 The folder of --out receives, for each student, verdict.json, feedback.md and the
-evidence (trace.jsonl, submission.json, console.log, qemu.sh), from which lab check
-grades again, and for the class grades.csv,
-summary.txt, summary.json and junit.xml.
+evidence (trace.jsonl, submission.json, console.log, qemu.sh and run.json, the times),
+from which lab check grades again, and for the class grades.csv, summary.txt,
+summary.json and junit.xml.
 
 It may be interrupted: the same command goes on. A submission is graded again
-only when its content, lab, the kernel or --timeout changed.
+only when its content, lab, the kernel, QEMU, --seed, --cpus or --timeout changed.
+Graded again, it gets the same mark: how busy the host is has no part in it.
 
-What fails for no fault of the student, such as a kernel that oopses, is tried
-once more and is then not graded: verdict error, and no score at all in
+What fails for no fault of the student, such as a QEMU that the host ends, is
+tried once more and is then not graded: verdict error, and no score at all in
 grades.csv.
 
 --shard I/N grades every N-th submission, so that N machines share a class;

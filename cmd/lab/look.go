@@ -8,7 +8,6 @@ import (
 	"io"
 	"slices"
 	"strconv"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -164,9 +163,6 @@ func (f lookFlags) plan(l labs.Lab, t target, p *progress) (plan probe.Plan, exa
 	return bare, !moved
 }
 
-// lookLimit bounds the time for the reading of the guest.
-const lookLimit = 2 * time.Minute
-
 func (a *app) lookOnce(ctx context.Context, f lookFlags, l labs.Lab, t target, p *progress, do look) error {
 	job, err := a.job(ctx, l, t, f.machineFlags, p)
 	if err != nil {
@@ -179,12 +175,12 @@ func (a *app) lookOnce(ctx context.Context, f lookFlags, l labs.Lab, t target, p
 			return err
 		}
 		defer m.Close()
-		timed, cancel := context.WithTimeout(ctx, lookLimit)
-		defer cancel()
-		if err := s.here(timed, m.Stub, t); err != nil {
-			return m.Explain(ctx, "look at the guest", err)
-		}
-		return seen(ctx, m, a.show(timed, f, s, p, do))
+		return seen(ctx, m, m.Guard(ctx, "the look at the guest", func(ctx context.Context) error {
+			if err := s.here(ctx, m.Stub, t); err != nil {
+				return err
+			}
+			return a.show(ctx, f, s, p, do)
+		}))
 	}
 	job.Plan, job.Again = f.plan(l, t, p)
 	o, err := job.Open(ctx, io.Discard)
@@ -195,10 +191,8 @@ func (a *app) lookOnce(ctx context.Context, f lookFlags, l labs.Lab, t target, p
 	defer m.Close()
 	watched, unwatch := m.Watch(ctx)
 	defer unwatch()
-	timed, cancel := context.WithTimeout(watched, lookLimit)
-	defer cancel()
 	reached, steps := false, 0
-	err = job.Drive(timed, o, func(trace.Event) error { return nil }, func(ctx context.Context, e trace.Event, v *task.View) (bool, error) {
+	err = job.Drive(watched, o, func(trace.Event) error { return nil }, func(ctx context.Context, e trace.Event, v *task.View) (bool, error) {
 		if e.Aside == "" {
 			steps++
 		}
@@ -206,7 +200,7 @@ func (a *app) lookOnce(ctx context.Context, f lookFlags, l labs.Lab, t target, p
 			return false, nil
 		}
 		if e.Point != f.at {
-			return false, fmt.Errorf("stop %d of this run is at %s, it was at %s before: run it again", steps, e.Point, f.at)
+			return false, fmt.Errorf("stop %d of this run is at %s, it was at %s before, though a run repeats exactly", steps, e.Point, f.at)
 		}
 		regs, err := m.Stub.Registers(ctx)
 		if err != nil {

@@ -67,7 +67,7 @@ with --strict every change does.`,
 	fl := cmd.Flags()
 	fl.StringArrayVar(&f.kernels, "kernel", nil, "kernel: series, version or image file; may be repeated (default: all in the cache)")
 	fl.StringVar(&f.format, "format", "text", "output: "+strings.Join(report.MatrixFormats(), ", "))
-	fl.StringVar(&f.out, "out", "", "folder for the traces, consoles, verdicts and QEMU command lines, a folder a run")
+	fl.StringVar(&f.out, "out", "", "folder for the traces, consoles, verdicts, QEMU command lines and times, a folder a run")
 	f.machineFlags.add(cmd)
 	fl.IntVar(&f.jobs, "jobs", 0, "runs at a time (default: as many as processors and memory allow)")
 	fl.StringVar(&f.baseline, "baseline", "", "file to compare with")

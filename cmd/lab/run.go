@@ -59,6 +59,10 @@ points, shows each step as it happens and grades the whole.
 A kernel is booted once: later runs start from a snapshot of the booted guest,
 which the cache keeps. --cold boots it.
 
+The guest's time passes with its instructions, so a run repeats exactly: the same
+kernel, program, QEMU and --seed give the same trace, on any host. --timeout is of
+that time too, and is hit at the same instruction however slow the host is.
+
 A kernel is a series (6.12: the newest packaged build), an exact version
 (6.12.107) or the path of an image file; what is not in the cache is fetched.
 
@@ -103,7 +107,7 @@ answers are graded; lab init begins a submission.`,
 	vmlinuxFlag(cmd, &f.vmlinux)
 	formatFlag(cmd, &f.format)
 	gradescopeFlags(cmd, &f.show)
-	fl.StringVar(&f.out, "out", "", "folder for the trace, console, verdict and QEMU command line of each run")
+	fl.StringVar(&f.out, "out", "", "folder for the trace, console, verdict, QEMU command line and times of each run")
 	f.machineFlags.add(cmd)
 	fl.IntVar(&f.seeds, "seeds", 0, "run with the seeds 1 to `N` and show what varied")
 	fl.StringVar(&f.at, "at", "", "when the run is over, stop in it again at this point and show all there is")
