@@ -18,6 +18,7 @@ var layers = []string{
 	"harness/regress",
 	"harness/grade",
 	"harness/probe",
+	"harness/machine",
 	"harness/task",
 	"harness/kernel",
 	"harness/trace",
