@@ -39,7 +39,8 @@ check:
 	$(GO) test -race -short ./...
 
 bench: build tools kernels
-	$(GO) test -run '^$$' -bench . -benchtime 5x ./cmd/lab
+	$(GO) test -run '^$$' -bench 'Run|Start|Throughput|Open|List' -benchtime 3x ./cmd/lab
+	$(GO) test -run '^$$' -bench 'Class|Course' -benchtime 1x ./cmd/lab
 
 # Files that are made from others; a test fails when they are stale.
 generate:

@@ -19,7 +19,7 @@ import (
 	"kernellab/harness/arch"
 	"kernellab/harness/grade"
 	"kernellab/harness/kernel"
-	"kernellab/harness/snapshot"
+	"kernellab/harness/machine"
 	"kernellab/harness/trace"
 	"kernellab/images"
 	"kernellab/images/qemutest"
@@ -31,15 +31,12 @@ import (
 
 // bench is a lab on the default kernel of an architecture.
 type bench struct {
-	app     *app
-	lab     labs.Lab
-	target  target
-	program string
-	initrd  string
-	store   *snapshot.Store
-	binary  string
-	digest  string // of the kernel's image
-	qemu    []string
+	app    *app
+	lab    labs.Lab
+	target target
+	job    harness.Job // of the lab's own program, from its first stop
+	binary string
+	digest string // of the kernel's image
 }
 
 func eachBench(b *testing.B, run func(b *testing.B, s *bench)) {
@@ -50,8 +47,7 @@ func eachBench(b *testing.B, run func(b *testing.B, s *bench)) {
 			if err != nil {
 				b.Skip(err)
 			}
-			s.qemu = qemutest.Command(b, m.Name, m.QEMU.Binary)
-			p := newProgress(io.Discard)
+			qemutest.Command(b, m.Name, m.QEMU.Binary)
 			must := func(err error) {
 				if err != nil {
 					b.Fatal(err)
@@ -62,12 +58,10 @@ func eachBench(b *testing.B, run func(b *testing.B, s *bench)) {
 			must(err)
 			s.lab, err = getLab("fork-new")
 			must(err)
-			s.program, s.initrd, err = s.app.guestFiles(b.Context(), s.lab, m, p)
-			must(err)
-			s.store, err = s.app.snapshots(p)
+			s.job, err = s.app.job(b.Context(), s.lab, s.target, machineFlags{seed: defaultSeed, cpus: 1}, newProgress(io.Discard))
 			must(err)
 			s.binary = builtLab(b)
-			s.command(b) // makes the snapshot, and the cache warm
+			s.command(b) // makes the snapshots, and the cache warm
 			run(b, s)
 		})
 	}
@@ -85,15 +79,6 @@ func builtLab(b *testing.B) string {
 		b.Skipf("%v; make build", err)
 	}
 	return path
-}
-
-func (s *bench) job() harness.Job {
-	a := s.target.arch
-	return harness.Job{
-		Lab: s.lab.Name, Arch: a, Image: s.target.image, Kernel: s.target.path, Initrd: s.initrd,
-		Program: s.program, ProgramName: s.lab.Name, Plan: s.lab.Plan(a.Name), Rules: s.lab.Rules(a.Name),
-		Snapshots: s.store, Keep: true, QEMU: s.qemu,
-	}
 }
 
 // command runs lab as a person does.
@@ -147,15 +132,14 @@ func against(b *testing.B, value, goal float64, unit string) {
 }
 
 // BenchmarkRun compares lab run, warm and cold, with the same done by hand: a
-// boot, gdb with the generated script, the same stops.
+// boot, gdb with the generated script, the same stops; and a cold run with what the
+// machine alone took of it.
 func BenchmarkRun(b *testing.B) {
 	eachBench(b, func(b *testing.B, s *bench) {
 		if _, err := exec.LookPath(debugger); err != nil {
 			b.Skip(err)
 		}
-		dir := b.TempDir()
-		socket := filepath.Join(dir, "gdb.sock")
-		session, err := writeSession(dir, s.lab, s.target, socket)
+		initrd, err := s.app.shellInitramfs(b.Context(), s.target.arch, newProgress(io.Discard))
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -163,11 +147,11 @@ func BenchmarkRun(b *testing.B) {
 		for b.Loop() {
 			sample(&warm, func() { s.command(b) })
 			sample(&cold, func() { s.command(b, "--cold") })
-			sample(&hand, func() { gdbSession(b, s.target, s.initrd, s.lab.Name, session, socket) })
-			j := s.job()
-			j.Cold = true
+			sample(&hand, func() { gdbSession(b, s.app, s.lab, s.target, initrd) })
+			j := s.job
+			j.Machine.Cold = true
 			out := s.run(b, j)
-			own = append(own, out.Boot.Seconds()+out.Drive.Seconds())
+			own = append(own, (out.Times.Boot + out.Times.Drive).Seconds())
 			_, private := s.measured(b, false)
 			whole = append(whole, private)
 			out, private = s.measured(b, true)
@@ -195,17 +179,43 @@ func BenchmarkRun(b *testing.B) {
 
 // measured is a warm run and the memory that its QEMU had for itself at the
 // last stop.
-func (s *bench) measured(b *testing.B, keep bool) (*harness.Outcome, float64) {
-	j := s.job()
-	j.Keep = keep
+func (s *bench) measured(b *testing.B, again bool) (*harness.Outcome, float64) {
+	j := s.job
+	j.Again = again
 	pid, private := 0, 0.0
-	j.Began = func(_ trace.Header, m *harness.Machine) { pid = m.VM.PID() }
+	j.Began = func(_ trace.Header, m *machine.Machine) { pid = m.VM.PID() }
 	j.Event = func(e trace.Event) {
 		if e.Kind == trace.KindStop {
 			private = privateMB(pid)
 		}
 	}
 	return s.run(b, j), private
+}
+
+// BenchmarkStart is a guest that is ready for a lab: booted, and from the snapshot.
+func BenchmarkStart(b *testing.B) {
+	eachBench(b, func(b *testing.B, s *bench) {
+		start := func(cold bool) func() {
+			spec := s.job.Machine
+			spec.Cold, spec.Stage = cold, nil
+			return func() {
+				m, err := spec.Start(b.Context(), io.Discard)
+				if err != nil {
+					b.Fatal(err)
+				}
+				m.Close()
+			}
+		}
+		var boot, restored []float64
+		for b.Loop() {
+			sample(&boot, start(true))
+			sample(&restored, start(false))
+		}
+		b.ReportMetric(0, "ns/op")
+		b.ReportMetric(median(boot), "boot-s")
+		b.ReportMetric(median(restored), "restore-s")
+		b.ReportMetric(median(boot)/median(restored), "boot/restore")
+	})
 }
 
 // privateMB is what another guest beside this one would need more: the pages that
@@ -232,15 +242,15 @@ func privateMB(pid int) float64 {
 // that no other has.
 func BenchmarkThroughput(b *testing.B) {
 	eachBench(b, func(b *testing.B, s *bench) {
-		program, err := os.ReadFile(s.program)
+		program, err := os.ReadFile(s.job.Program)
 		if err != nil {
 			b.Fatal(err)
 		}
-		const runs = 12
+		const runs = 10
 		goal := goalsOf(s.target.arch.Name).perMinute
 		for _, kind := range []struct {
-			name  string
-			bring bool
+			name string
+			each bool // every run has a program of its own
 		}{{"own", false}, {"class", true}} {
 			b.Run(kind.name, func(b *testing.B) {
 				dir, n := b.TempDir(), 0
@@ -248,10 +258,10 @@ func BenchmarkThroughput(b *testing.B) {
 				for b.Loop() {
 					var jobs []harness.Pending
 					for range runs {
-						j := s.job()
-						if kind.bring {
+						j := s.job
+						if kind.each {
 							n++
-							j.Keep, j.Bring, j.Program = false, true, filepath.Join(dir, strconv.Itoa(n))
+							j.Again, j.Program = false, filepath.Join(dir, strconv.Itoa(n))
 							if err := os.WriteFile(j.Program, append(program[:len(program):len(program)], strconv.Itoa(n)...), 0o700); err != nil {
 								b.Fatal(err)
 							}
@@ -334,10 +344,11 @@ func BenchmarkCourse(b *testing.B) {
 	matrix() // makes the snapshots
 	var times []float64
 	runs := 0
-	for range b.N {
+	for b.Loop() {
 		sample(&times, func() { runs = matrix() })
 	}
 	b.ReportMetric(0, "ns/op")
 	b.ReportMetric(median(times), "s/course")
 	b.ReportMetric(float64(runs), "runs")
+	b.ReportMetric(60*float64(runs)/median(times), "runs/min")
 }

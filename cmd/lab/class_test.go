@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -15,99 +17,69 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
+	"kernellab/harness"
 	"kernellab/harness/arch"
 	"kernellab/harness/class"
-	"kernellab/harness/grade"
-	"kernellab/labtest"
 )
 
-// essentials are what has to be the same of two gradings of the same work: all
-// that a mark is made of.
-func essentials(r grade.Result) []string {
-	lines := []string{fmt.Sprintf("%s %s %s %d/%d", r.Lab, r.Arch, r.Verdict, r.Score, r.MaxScore)}
-	for _, c := range r.Checks {
-		lines = append(lines, fmt.Sprintf("%s: %s %d/%d", c.Name, c.Verdict, c.Score, c.MaxScore))
+// evidenceOf is all that a mark is made of: the verdict, and the digest of the trace
+// that it is made from.
+func evidenceOf(t testing.TB, out, student string) string {
+	t.Helper()
+	verdict := verdict(t, out, student)
+	text, err := json.Marshal(verdict)
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, f := range r.Findings {
-		lines = append(lines, fmt.Sprintf("%s at %s", f.Kind, f.Point))
-	}
-	for _, s := range r.Steps {
-		lines = append(lines, s.Point+" by "+s.Role)
-	}
-	return lines
+	evidence := readFile(t, filepath.Join(out, class.Folder(student), harness.TraceFile))
+	return fmt.Sprintf("%s: verdict %x, trace %x", mark(verdict), sha256.Sum256(text), sha256.Sum256([]byte(evidence)))
 }
 
-// sameMark grades the same two submissions, a right one and a wrong one, n times
-// each: alone and with eight others, warm and cold. The others are hostile.
-func sameMark(t testing.TB, m arch.Arch, n int) {
-	image := hostileKernel(t, m)
-	answers := honestAnswers(t, image)
-	right, wrong := readFile(t, "../../labs/fork-new/main.go"), readFile(t, "../../labs/fork-new/testdata/wrong/no-wait/main.go")
-	var first map[string][]string
-	graded := 0
-	grade := func(copies int, others []string, more ...string) {
-		t.Helper()
-		dir, out := t.TempDir(), filepath.Join(t.TempDir(), "graded")
-		for i := range copies {
-			writeFiles(t, filepath.Join(dir, fmt.Sprintf("right-%d", i)), map[string]string{"prog.go": right, "answers.yaml": answers})
-			writeFiles(t, filepath.Join(dir, fmt.Sprintf("wrong-%d", i)), map[string]string{"prog.go": wrong, "answers.yaml": answers})
-		}
-		for i, name := range others {
-			source := readFile(t, filepath.Join("../../labs/fork-new/testdata/hostile", name, "prog.c"))
-			writeFiles(t, filepath.Join(dir, fmt.Sprintf("other-%d", i)), map[string]string{"prog.c": source, "answers.yaml": answers})
-		}
-		var stderr bytes.Buffer
-		args := append([]string{"grade", "fork-new", "--arch", m.Name, "--submissions", dir, "--out", out}, more...)
-		if code := run(args, strings.NewReader(""), io.Discard, &stderr); code != exitFail {
-			t.Fatalf("%v ends with %d\n%s", args, code, stderr.String())
-		}
-		for i := range copies {
-			got := map[string][]string{}
-			for _, kind := range []string{"right", "wrong"} {
-				got[kind] = essentials(verdict(t, out, fmt.Sprintf("%s-%d", kind, i)))
-			}
-			if first == nil {
-				first = got
-				t.Logf("%s, %s", got["right"][0], got["wrong"][0])
-			}
-			if diff := cmp.Diff(first, got); diff != "" {
-				t.Errorf("%v: another mark for the same work -first +this:\n%s", more, diff)
-			}
-		}
-		graded += copies
-	}
-	// None that takes all of its time: the limit for eight at once is long.
-	eight := []string{"fork-bomb", "memory", "lines-only", "threads", "vfork", "rename", "close-all", "kill-agent"}
-	alone, cold := n/4, n/6
-	grade(alone, nil, "--jobs", "1")
-	grade(cold, nil, "--jobs", "1", "--cold")
-	for graded < n {
-		grade(min(n-graded, 8), eight, "--jobs", "8")
-	}
-}
-
+// The same submission gets the same trace to the byte, and the same verdict: alone
+// and with others at the same time, which are hostile; warm and cold.
 func TestSameMark(t *testing.T) {
-	for name, n := range map[string]int{"x86_64": 12, "riscv64": 6} {
-		t.Run(name, func(t *testing.T) {
-			labtest.Long(t)
-			m, err := arch.Lookup(name)
-			if err != nil {
-				t.Fatal(err)
-			}
-			sameMark(t, m, n)
-		})
-	}
-}
-
-// BenchmarkSameMark is TestSameMark with 50 gradings of each.
-func BenchmarkSameMark(b *testing.B) {
 	for _, m := range arch.All() {
-		b.Run(m.Name, func(b *testing.B) {
-			for range b.N {
-				sameMark(b, m, 50)
+		t.Run(m.Name, func(t *testing.T) {
+			image := hostileKernel(t, m)
+			answers := honestAnswers(t, image)
+			programs := map[string]string{
+				"right": readFile(t, "../../labs/fork-new/main.go"),
+				"wrong": readFile(t, "../../labs/fork-new/testdata/wrong/no-wait/main.go"),
 			}
+			first := map[string]string{}
+			grade := func(copies int, others []string, more ...string) {
+				t.Helper()
+				dir, out := t.TempDir(), filepath.Join(t.TempDir(), "graded")
+				for kind, text := range programs {
+					for i := range copies {
+						writeFiles(t, filepath.Join(dir, fmt.Sprintf("%s-%d", kind, i)), map[string]string{"prog.go": text, "answers.yaml": answers})
+					}
+				}
+				for i, name := range others {
+					source := readFile(t, filepath.Join("../../labs/fork-new/testdata/hostile", name, "prog.c"))
+					writeFiles(t, filepath.Join(dir, fmt.Sprintf("other-%d", i)), map[string]string{"prog.c": source, "answers.yaml": answers})
+				}
+				var stderr bytes.Buffer
+				args := append([]string{"grade", "fork-new", "--arch", m.Name, "--submissions", dir, "--out", out}, more...)
+				if code := run(args, strings.NewReader(""), io.Discard, &stderr); code != exitFail {
+					t.Fatalf("%v ends with %d\n%s", args, code, stderr.String())
+				}
+				for kind := range programs {
+					for i := range copies {
+						got := evidenceOf(t, out, fmt.Sprintf("%s-%d", kind, i))
+						if first[kind] == "" {
+							first[kind] = got
+							t.Logf("%s: %s", kind, got)
+						}
+						if got != first[kind] {
+							t.Errorf("%v: other evidence for the same work, %s: %s, first %s", more, kind, got, first[kind])
+						}
+					}
+				}
+			}
+			grade(1, nil, "--jobs", "1")
+			grade(1, nil, "--jobs", "1", "--cold")
+			grade(3, []string{"memory", "lines-only", "threads", "close-all", "kill-agent"}, "--jobs", "5")
 		})
 	}
 }
@@ -137,17 +109,13 @@ func makeClass(t testing.TB, dir string, n int, answers string) {
 	}
 }
 
-// BenchmarkClass grades a class of 200 as an instructor does, every program
-// compiled anew.
+// BenchmarkClass grades a class as an instructor does, every program compiled anew.
 func BenchmarkClass(b *testing.B) {
-	const size = 200
+	const size = 20
 	eachBench(b, func(b *testing.B, s *bench) {
-		if s.target.arch.Name != "x86_64" && testing.Short() {
-			b.Skip("one architecture is enough")
-		}
 		answers := honestAnswers(b, hostileKernel(b, s.target.arch))
 		var seconds, memory []float64
-		for turn := range b.N {
+		for turn := 0; b.Loop(); turn++ {
 			dir, out := b.TempDir(), filepath.Join(b.TempDir(), "graded")
 			makeClass(b, dir, size, answers+fmt.Sprintf("# turn %d, %d\n", turn, os.Getpid()))
 			cmd := exec.Command(s.binary, "grade", "fork-new", "--arch", s.target.arch.Name, "--submissions", dir, "--out", out)
@@ -168,7 +136,7 @@ func BenchmarkClass(b *testing.B) {
 				b.Fatalf("%v\n%s", err, &log)
 			}
 			if turn == 0 {
-				b.Logf("\n%s", tailOf(log.String(), 60))
+				b.Logf("\n%s", tailOf(log.String(), 12))
 			}
 			if _, err := os.Stat(filepath.Join(out, class.GradesFile)); err != nil {
 				b.Error(err)
@@ -197,7 +165,7 @@ func withoutPrograms(b *testing.B, s *bench) string {
 		switch p.Name() {
 		case "tmp", "locks":
 		case "programs":
-			if err := os.CopyFS(filepath.Join(dir, p.Name()), os.DirFS(filepath.Dir(s.program))); err != nil {
+			if err := os.CopyFS(filepath.Join(dir, p.Name()), os.DirFS(filepath.Dir(s.job.Program))); err != nil {
 				b.Fatal(err)
 			}
 		default:

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,8 +18,8 @@ import (
 	"kernellab/harness/arch"
 	"kernellab/harness/qemu"
 	"kernellab/images"
-	"kernellab/images/guest"
 	"kernellab/images/qemutest"
+	"kernellab/labs"
 	"kernellab/labtest"
 )
 
@@ -48,22 +50,20 @@ type stops []string
 
 var printed = regexp.MustCompile(`(?m)^point (\S+) symbol (\S+)`)
 
-// Real gdb with the generated script stops at the same points in the same order
-// as the harness does.
+// Real gdb with the generated script, in a session as a person has it, stops at the
+// same points in the same order as the harness does.
 func TestGDBScriptAgreesWithRun(t *testing.T) {
 	onKernel(t, []string{debugger}, func(t *testing.T, a *app, tg target) {
 		l, err := getLab("fork-new")
 		if err != nil {
 			t.Fatal(err)
 		}
-		program, initrd, err := a.guestFiles(t.Context(), l, tg.arch, newProgress(os.Stderr))
+		p := newProgress(os.Stderr)
+		job, err := a.job(t.Context(), l, tg, machineFlags{seed: defaultSeed, cpus: 1}, p)
 		if err != nil {
 			t.Fatal(err)
 		}
-		out, err := harness.Run(t.Context(), harness.Job{
-			QEMU: qemutest.Command(t, tg.arch.Name, tg.arch.QEMU.Binary), Lab: l.Name, Arch: tg.arch, Image: tg.image, Kernel: tg.path, Initrd: initrd,
-			Program: program, ProgramName: l.Name, Plan: l.Plan(tg.arch.Name), Rules: l.Rules(tg.arch.Name),
-		})
+		out, err := harness.Run(t.Context(), job)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -73,17 +73,11 @@ func TestGDBScriptAgreesWithRun(t *testing.T) {
 				want = append(want, e.Point+" "+e.Symbol)
 			}
 		}
-		dir, release, err := a.socketDir(t.Context())
+		initrd, err := a.shellInitramfs(t.Context(), tg.arch, p)
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer release()
-		socket := filepath.Join(dir, "gdb.sock")
-		session, err := writeSession(dir, l, tg, socket)
-		if err != nil {
-			t.Fatal(err)
-		}
-		text := gdbSession(t, tg, initrd, l.Name, session, socket)
+		text := gdbSession(t, a, l, tg, initrd)
 		var got stops
 		for _, m := range printed.FindAllStringSubmatch(text, -1) {
 			got = append(got, m[1]+" "+m[2])
@@ -97,48 +91,72 @@ func TestGDBScriptAgreesWithRun(t *testing.T) {
 	})
 }
 
-// gdbSession runs a lab's script in gdb against a guest of its own, and returns
-// what gdb printed until the program had ended.
-func gdbSession(t testing.TB, tg target, initrd, program, session, socket string) string {
+// sessionLimit ends a session that hangs.
+const sessionLimit = 10 * time.Minute
+
+// gdbSession does fork-new by hand: it boots a guest to its shell, runs the lab's
+// script in gdb, types the program's name, and returns what gdb printed until the
+// program was done.
+func gdbSession(t testing.TB, a *app, l labs.Lab, tg target, initrd string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), sessionLimit)
 	defer cancel()
-	m, err := harness.Boot(ctx, qemu.Config{Command: qemutest.Command(t, tg.arch.Name, tg.arch.QEMU.Binary), Arch: tg.arch, Kernel: tg.path, Initrd: initrd, GDBSocket: socket}, tg.image.Release, 0, nil)
+	dir, release, err := a.socketDir(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer m.Close()
-	proc, err := m.Agent.Start(ctx, guest.Program{Path: "/bin/" + program})
+	defer release()
+	emu, err := a.emulator(ctx, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
+	config := a.shellConfig(emu, tg, initrd)
+	config.GDBSocket = filepath.Join(dir, "gdb.sock")
+	session, err := writeSession(dir, l, tg, config.GDBSocket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	vm, err := qemu.Start(ctx, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer vm.Close()
+	done := &waiter{mark: "Child Complete!", seen: make(chan struct{})}
+	console := &prompted{w: done, prompt: make(chan struct{}, 1)}
+	go io.Copy(console, vm.Console())
+
 	ready := &waiter{mark: "Ready:", seen: make(chan struct{})}
 	gdb := exec.CommandContext(ctx, debugger, "-batch", "-nx", "-ex", "set $lab_auto = 1", "-x", session, "-ex", "continue")
 	gdb.Stdout, gdb.Stderr = ready, ready
+	ended := make(chan error, 1)
+	await := func(what string, come <-chan struct{}) {
+		t.Helper()
+		var err error
+		select {
+		case <-come:
+			return
+		case <-vm.Exited():
+			err = vm.Err()
+		case err = <-ended:
+			err = fmt.Errorf("gdb has ended: %w", err)
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
+		t.Fatalf("wait for %s: %v\ngdb said:\n%s\nthe console:\n%s", what, err, ready, done)
+	}
+	await("the guest's prompt", console.prompt)
 	if err := gdb.Start(); err != nil {
 		t.Fatal(err)
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- gdb.Wait() }()
 	defer gdb.Process.Kill()
-	select {
-	case <-ready.seen:
-	case err := <-ended:
-		t.Fatalf("gdb ended before it was ready: %v\n%s", err, ready)
-	case <-ctx.Done():
-		t.Fatalf("gdb did not get ready:\n%s", ready)
+	go func() { ended <- gdb.Wait() }()
+	await("gdb", ready.seen)
+	// The guest reads this when gdb lets it go on.
+	if _, err := io.WriteString(vm.Console().(io.Writer), l.Name+"\n"); err != nil {
+		t.Fatal(err)
 	}
-	if err := proc.Go(ctx); err != nil {
-		t.Fatalf("%v\ngdb said:\n%s", err, ready)
-	}
-	exit, err := proc.Wait(ctx)
-	if err != nil {
-		t.Fatalf("%v\ngdb said:\n%s", err, ready)
-	}
-	if exit.Code != 0 {
-		t.Errorf("%s exited with %d under gdb", program, exit.Code)
-	}
-	m.Close()
+	await("the program's end", done.seen)
+	vm.Close()
 	<-ended
 	return ready.String()
 }

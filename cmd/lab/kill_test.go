@@ -33,14 +33,16 @@ func moments(cache string) []moment {
 			return strings.Contains(c.line, "qemu-system") && strings.Contains(c.line, " -incoming ") == incoming
 		})
 	}
+	snapshots := func(n int) bool {
+		found, _ := filepath.Glob(filepath.Join(cache, "snapshots/*/manifest.json"))
+		return n <= len(slices.DeleteFunc(found, func(path string) bool { return filepath.Ext(filepath.Dir(path)) != "" }))
+	}
 	return []moment{
 		{"starts", func(int, *waiter) bool { return true }},
 		{"boots", func(pid int, _ *waiter) bool { return machine(pid, false) }},
-		{"tries its snapshot", func(pid int, _ *waiter) bool { return machine(pid, true) }},
-		{"has a snapshot", func(int, *waiter) bool {
-			found, _ := filepath.Glob(filepath.Join(cache, "snapshots/*/manifest.json"))
-			return slices.ContainsFunc(found, func(path string) bool { return filepath.Ext(filepath.Dir(path)) == "" })
-		}},
+		{"has the snapshot of the booted guest", func(int, *waiter) bool { return snapshots(1) }},
+		{"runs to the first stop", func(pid int, _ *waiter) bool { return machine(pid, true) }},
+		{"has the snapshot of the first stop", func(int, *waiter) bool { return snapshots(2) }},
 		{"restores", func(pid int, _ *waiter) bool { return machine(pid, true) }},
 		{"drives", func(_ int, out *waiter) bool { return strings.Contains(out.String(), "copy_thread") }},
 	}
@@ -147,7 +149,7 @@ func borrowedCache(t *testing.T, a arch.Arch) string {
 // started with a path of the cache.
 func emptied(t *testing.T, cache string, machines []child) {
 	t.Helper()
-	tick, hang := time.NewTicker(20*time.Millisecond), time.After(3*time.Minute)
+	tick, hang := time.NewTicker(20*time.Millisecond), time.After(sessionLimit)
 	defer tick.Stop()
 	for {
 		left := users(cache)
