@@ -50,6 +50,8 @@ const endlessLimit = "2s"
 var hostilePrograms = []hostile{
 	{name: "lines-only", attempt: "prints the output and does nothing", want: "never called sys_clone"},
 	{name: "imitate-agent", attempt: "prints the agent's framing and a passing verdict on every way out", want: "never called sys_clone", never: []string{"wrote to"}, riscv: true},
+	{name: "host-calls", attempt: "makes the agent's call of the host as it does the work", pass: true, riscv: true},
+	{name: "host-call-flood", attempt: "makes the agent's call of the host without end", want: "sys_clone", riscv: true},
 	{name: "kill-agent", attempt: "signals, traces and reads the agent, kills everything", want: "never called sys_clone", never: []string{"traced", "read the", "opened the"}, riscv: true},
 	{name: "panic", attempt: "asks for a kernel panic, and prints one", want: "did not print", never: []string{"wrote"}, riscv: true},
 	{name: "reboot", attempt: "reboots, halts, runs init again", want: "sys_clone"},
