@@ -27,11 +27,14 @@ func (f *machineFlags) add(cmd *cobra.Command) {
 	fl := cmd.Flags()
 	fl.BoolVar(&f.cold, "cold", false, "boot the kernel instead of starting from a snapshot")
 	fl.Uint32Var(&f.seed, "seed", defaultSeed, "seed of the machine's random numbers: another one is another machine, as repeatable as this")
-	fl.IntVar(&f.cpus, "cpus", 1, "processors of the machine")
+	fl.IntVar(&f.cpus, "cpus", 1, "processors of the machine; with more than one a run does not repeat to the instruction")
 	fl.DurationVar(&f.limit, "timeout", 0, "what the program may take of the guest's time (default 10s)")
 }
 
-// maxCPUs bounds --cpus. A machine's processors take turns on one of the host's.
+// maxCPUs bounds --cpus. A machine's processors take turns on one of the host's, and
+// when it is whose turn depends on more than the guest: QEMU kicks the next one for
+// reasons of its own (rr_kick_next_cpu in accel/tcg/tcg-accel-ops-rr.c), so that two
+// runs differ in times and registers.
 const maxCPUs = 8
 
 // check refuses values that make no sense.

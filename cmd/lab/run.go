@@ -60,8 +60,9 @@ A kernel is booted once: later runs start from a snapshot of the booted guest,
 which the cache keeps. --cold boots it.
 
 The guest's time passes with its instructions, so a run repeats exactly: the same
-kernel, program, QEMU and --seed give the same trace, on any host. --timeout is of
-that time too, and is hit at the same instruction however slow the host is.
+kernel, program, QEMU and --seed give the same trace, on any host, unless --cpus asks
+for more than one processor. --timeout is of that time too: how slow the host is has
+no part in it.
 
 A kernel is a series (6.12: the newest packaged build), an exact version
 (6.12.107) or the path of an image file; what is not in the cache is fetched.
