@@ -16,6 +16,8 @@ var layers = []string{
 	"harness/submission",
 	"harness/report",
 	"harness/regress",
+	"harness/verify",
+	"harness/seeds",
 	"harness/grade",
 	"harness/probe",
 	"harness/machine",
