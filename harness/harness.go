@@ -314,8 +314,11 @@ func (j Job) placeKey(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []string{j.ProgramName, program, plan, j.limit().String()}, nil
+	return []string{placeFormat, j.ProgramName, program, plan, j.limit().String()}, nil
 }
+
+// placeFormat changes when a place's note does, or the way to it.
+const placeFormat = "first stop 2"
 
 // planDigest is the SHA-256 of the plan and of its points in the kernel, in hex.
 func (j Job) planDigest() (string, error) {

@@ -41,6 +41,9 @@ type Machine struct {
 	Agent *guest.Agent
 	// Mark is the address at which the agent hands over its messages.
 	Mark uint64
+	// Patience is how long, by the host's clock, the machine may take for what it is
+	// asked to do, before it counts as hung: at first the guard of its Spec.
+	Patience time.Duration
 
 	Boot     time.Duration // host time from QEMU's start to the agent's first mark, here or where it was saved
 	Restored time.Duration // host time that starting from a snapshot took, 0 for a machine that booted
@@ -49,7 +52,6 @@ type Machine struct {
 	image   *kernel.Image
 	reader  *task.Reader
 	console *guest.Console
-	guard   time.Duration
 	skips   map[uint64]map[string]uint64      // see Leave
 	discard []func(ctx context.Context) error // the snapshots it came from
 
@@ -267,7 +269,7 @@ const DefaultGuard = 5 * time.Minute
 
 // Guard ends do when it takes so long that the guest, or QEMU, must hang.
 func (m *Machine) Guard(ctx context.Context, what string, do func(context.Context) error) error {
-	timed, cancel := context.WithTimeout(ctx, m.guard)
+	timed, cancel := context.WithTimeout(ctx, m.Patience)
 	defer cancel()
 	err := do(timed)
 	if err == nil || ctx.Err() != nil || !errors.Is(timed.Err(), context.DeadlineExceeded) {
@@ -275,7 +277,7 @@ func (m *Machine) Guard(ctx context.Context, what string, do func(context.Contex
 	}
 	return &GuestError{
 		What: "hung", Hung: true, Kernel: m.image.Release, Console: m.console.Tail(tailLines),
-		Err: &LimitError{What: what, Limit: m.guard},
+		Err: &LimitError{What: what, Limit: m.Patience},
 	}
 }
 

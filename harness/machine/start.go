@@ -338,7 +338,7 @@ func (s Spec) launch(ctx context.Context, c qemu.Config, console io.Writer) (_ *
 		return nil, nil, &Error{Op: "start the machine", Err: err}
 	}
 	m := &Machine{
-		VM: vm, Mark: mark.Addr, arch: s.Arch, image: s.Image, guard: s.guard(), skips: map[uint64]map[string]uint64{},
+		VM: vm, Mark: mark.Addr, arch: s.Arch, image: s.Image, Patience: s.guard(), skips: map[uint64]map[string]uint64{},
 		console: guest.ReadConsole(vm.Console(), console),
 	}
 	return m, vm, nil
@@ -346,7 +346,7 @@ func (s Spec) launch(ctx context.Context, c qemu.Config, console io.Writer) (_ *
 
 // attach attaches the debugger.
 func (m *Machine) attach(ctx context.Context, conn net.Conn) (err error) {
-	if m.Stub, err = rsp.New(ctx, conn, rsp.Options{Halts: m.VM, Timeout: m.guard}); err != nil {
+	if m.Stub, err = rsp.New(ctx, conn, rsp.Options{Halts: m.VM, Timeout: m.Patience}); err != nil {
 		return fmt.Errorf("attach to the gdbstub: %w", err)
 	}
 	m.reader, err = task.NewReader(m.Stub, m.image, m.arch)
@@ -373,7 +373,7 @@ func (s Spec) boot(ctx context.Context, c qemu.Config, console io.Writer) (_ *Ma
 	}()
 	watched, cancel := m.Watch(ctx)
 	defer cancel()
-	timed, stop := context.WithTimeout(watched, m.guard)
+	timed, stop := context.WithTimeout(watched, m.Patience)
 	defer stop()
 	if err = m.attach(timed, vm.GDB()); err == nil {
 		err = m.toMark(timed)
@@ -392,7 +392,7 @@ func (s Spec) boot(ctx context.Context, c qemu.Config, console io.Writer) (_ *Ma
 		m.Boot = time.Since(began)
 		return m, nil
 	case watched.Err() == nil && timed.Err() != nil:
-		return nil, &GuestError{What: "did not come up", Kernel: s.Image.Release, Console: m.console.Tail(tailLines), Err: &LimitError{What: "the boot", Limit: m.guard}}
+		return nil, &GuestError{What: "did not come up", Kernel: s.Image.Release, Console: m.console.Tail(tailLines), Err: &LimitError{What: "the boot", Limit: m.Patience}}
 	case ctx.Err() == nil && watched.Err() != nil:
 		err = context.Cause(watched)
 	}
@@ -406,7 +406,7 @@ func (s Spec) restore(ctx context.Context, c qemu.Config, state []byte, agent ag
 	if err != nil {
 		return nil, err
 	}
-	timed, cancel := context.WithTimeout(ctx, m.guard)
+	timed, cancel := context.WithTimeout(ctx, m.Patience)
 	defer cancel()
 	err = vm.Restore(timed, bytes.NewReader(state))
 	if err == nil {
@@ -417,7 +417,7 @@ func (s Spec) restore(ctx context.Context, c qemu.Config, state []byte, agent ag
 	}
 	if err != nil {
 		defer m.Close()
-		err = limited(ctx, timed, "the start from a snapshot", m.guard, err)
+		err = limited(ctx, timed, "the start from a snapshot", m.Patience, err)
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
