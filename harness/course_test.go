@@ -1,7 +1,6 @@
 package harness_test
 
 import (
-	"cmp"
 	"errors"
 	"io/fs"
 	"maps"
@@ -15,58 +14,12 @@ import (
 
 	"github.com/goccy/go-yaml"
 
-	"kernellab/harness"
 	"kernellab/harness/arch"
 	"kernellab/harness/grade"
 	"kernellab/harness/probe"
-	"kernellab/harness/snapshot"
 	"kernellab/images"
-	"kernellab/images/qemutest"
 	"kernellab/labs"
 )
-
-// course makes the jobs of all labs on one kernel, which boots once.
-type course struct {
-	arch   arch.Arch
-	kernel images.Kernel
-	store  *snapshot.Store
-	initrd string
-}
-
-func newCourse(t *testing.T, a arch.Arch, k images.Kernel) *course {
-	t.Helper()
-	cache := &images.Cache{}
-	initrd, err := cache.Initramfs(t.Context(), a.GOARCH, nil, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &course{a, k, &snapshot.Store{Dir: t.TempDir()}, initrd}
-}
-
-// plenty is the limit of a program that is to end by itself: these tests share the
-// processors with all the others, which no limit knows of.
-const plenty = time.Minute
-
-// run runs a lab with a program, which is brought to the booted guest. A limit of 0
-// is plenty.
-func (c *course) run(t *testing.T, l labs.Lab, program fs.FS, limit time.Duration) *harness.Outcome {
-	t.Helper()
-	cache := &images.Cache{}
-	binary, err := cache.BuildProgram(t.Context(), c.arch.GOARCH, l.Name, program, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := harness.Run(t.Context(), harness.Job{
-		Lab: l.Name, Arch: c.arch, Image: openKernel(t, c.kernel), Kernel: c.kernel.Path, Initrd: c.initrd,
-		Program: binary, ProgramName: l.Name, Plan: l.Plan(c.arch.Name), Rules: l.Rules(c.arch.Name), Out: outDir(t),
-		QEMU:  qemutest.Command(t, c.arch.Name, c.arch.QEMU.Binary),
-		Bring: true, Snapshots: c.store, Timeout: cmp.Or(limit, plenty),
-	})
-	if err != nil {
-		t.Fatalf("run: %v\n%s", err, strings.Join(harness.Console(err), "\n"))
-	}
-	return out
-}
 
 func everyLab(t *testing.T) []labs.Lab {
 	t.Helper()
@@ -77,17 +30,11 @@ func everyLab(t *testing.T) []labs.Lab {
 	return all
 }
 
-// Every lab passes on every kernel, one boot a kernel.
+// Every lab passes on every kernel.
 func TestCoursePasses(t *testing.T) {
 	eachKernel(t, func(t *testing.T, a arch.Arch, k images.Kernel) {
-		c := newCourse(t, a, k)
 		for _, l := range everyLab(t) {
-			t.Run(l.Name, func(t *testing.T) {
-				out := c.run(t, l, l.Program(), 0)
-				if out.Result.Verdict != grade.Pass {
-					t.Errorf("verdict %s %s, findings %+v", out.Result.Verdict, out.Result.Error, out.Result.Findings)
-				}
-			})
+			t.Run(l.Name, func(t *testing.T) { pass(t, jobOf(t, a, k, l, nil)) })
 		}
 	})
 }
@@ -95,7 +42,7 @@ func TestCoursePasses(t *testing.T) {
 // wrong is what the findings about a wrong program have to say: see labs/README.md.
 type wrong struct {
 	words []string
-	limit time.Duration
+	limit time.Duration // of the guest's time
 }
 
 func (w *wrong) UnmarshalYAML(data []byte) error {
@@ -169,17 +116,18 @@ func over(t *testing.T, l labs.Lab, dir string) fs.FS {
 // are wrong as well, answers no question.
 func TestWrongPrograms(t *testing.T) {
 	eachArch(t, func(t *testing.T, a arch.Arch, k images.Kernel) {
-		c := newCourse(t, a, k)
 		for _, l := range everyLab(t) {
 			all := wrongs(t, l)
-			own := c.run(t, l, l.Program(), 0).Trace
+			own := run(t, jobOf(t, a, k, l, nil)).Trace
 			for _, leak := range givesAway(l, l.Rules(a.Name), own, own) {
 				t.Errorf("its own program, %s", leak)
 			}
 			for _, name := range slices.Sorted(maps.Keys(all)) {
 				t.Run(l.Name+"/"+name, func(t *testing.T) {
 					dir := filepath.Join("../labs", l.Name, "testdata/wrong", name)
-					out := c.run(t, l, over(t, l, dir), all[name].limit)
+					j := jobOf(t, a, k, l, over(t, l, dir))
+					j.Limit = all[name].limit
+					out := run(t, j)
 					if out.Result.Verdict != grade.Fail {
 						t.Errorf("verdict %s %s, want fail", out.Result.Verdict, out.Result.Error)
 					}

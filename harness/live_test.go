@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -21,7 +22,8 @@ import (
 	"kernellab/harness/arch"
 	"kernellab/harness/grade"
 	"kernellab/harness/kernel"
-	"kernellab/harness/qemu"
+	"kernellab/harness/machine"
+	"kernellab/harness/snapshot"
 	"kernellab/harness/trace"
 	"kernellab/images"
 	"kernellab/images/qemutest"
@@ -120,46 +122,77 @@ func openKernel(t *testing.T, k images.Kernel) *kernel.Image {
 	return im
 }
 
-// job prepares a run of a lab with a program of its own, nil for the lab's, which
-// the guest has in any case.
+// seed is that of these tests' machines where no other is asked for, and lab's.
+const seed = 1
+
+// job prepares a run of fork-new with a program, nil for the lab's own. The machine
+// starts from the snapshot that lab itself starts it from.
 func job(t *testing.T, a arch.Arch, k images.Kernel, program fs.FS) harness.Job {
 	t.Helper()
-	l, cache := lab(t), &images.Cache{}
-	build := func(program fs.FS) string {
-		binary, err := cache.BuildProgram(t.Context(), a.GOARCH, l.Name, program, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return binary
+	return jobOf(t, a, k, lab(t), program)
+}
+
+func jobOf(t *testing.T, a arch.Arch, k images.Kernel, l labs.Lab, program fs.FS) harness.Job {
+	t.Helper()
+	cache := &images.Cache{}
+	if program == nil {
+		program = l.Program()
 	}
-	binary := build(l.Program())
-	initrd, err := cache.Initramfs(t.Context(), a.GOARCH, map[string]string{l.Name: binary}, nil)
+	binary, err := cache.BuildProgram(t.Context(), a.GOARCH, l.Name, program, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if program != nil {
-		binary = build(program)
+	initrd, err := cache.Base(t.Context(), a.GOARCH, nil)
+	if err != nil {
+		t.Fatal(err)
 	}
 	return harness.Job{
-		Lab: l.Name, Arch: a, Image: openKernel(t, k), Kernel: k.Path, Initrd: initrd,
-		Program: binary, ProgramName: l.Name, Plan: l.Plan(a.Name), Rules: l.Rules(a.Name), Out: outDir(t),
-		Bring: program != nil, QEMU: qemutest.Command(t, a.Name, a.QEMU.Binary),
+		Lab: l.Name, Program: binary, ProgramName: l.Name, Plan: l.Plan(a.Name), Rules: l.Rules(a.Name), Out: outDir(t),
+		Machine: machine.Spec{
+			Arch: a, Image: openKernel(t, k), Kernel: k.Path, Initrd: initrd,
+			QEMU: qemutest.Command(t, a.Name, a.QEMU.Binary), Seed: seed, Snapshots: sharedStore(t),
+		},
 	}
 }
 
-// The lab passes on every kernel, with a program that is brought to the guest, and
-// lab check's verdict over the recorded trace is the run's.
+// sharedStore is the store of the cache, so that a kernel boots once and not for
+// each test.
+func sharedStore(t *testing.T) *snapshot.Store {
+	t.Helper()
+	dir, err := (&images.Cache{}).Path("snapshots")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &snapshot.Store{Dir: dir, Warn: func(text string) { t.Log(text) }}
+}
+
+// run runs a job that must come to its end.
+func run(t *testing.T, j harness.Job) *harness.Outcome {
+	t.Helper()
+	out, err := harness.Run(t.Context(), j)
+	if err != nil {
+		t.Fatalf("run: %v\n%s", err, strings.Join(machine.Console(err), "\n"))
+	}
+	return out
+}
+
+// pass runs a job that must pass.
+func pass(t *testing.T, j harness.Job) *harness.Outcome {
+	t.Helper()
+	out := run(t, j)
+	if out.Result.Verdict != grade.Pass {
+		t.Errorf("verdict %s, findings %+v", out.Result.Verdict, out.Result.Findings)
+	}
+	return out
+}
+
+// The lab passes on every kernel, and lab check's verdict over the recorded trace is
+// the run's.
 func TestForkNewPasses(t *testing.T) {
 	eachKernel(t, func(t *testing.T, a arch.Arch, k images.Kernel) {
-		j := job(t, a, k, lab(t).Program())
-		out, err := harness.Run(t.Context(), j)
-		if err != nil {
-			t.Fatalf("run: %v\n%s", err, strings.Join(harness.Console(err), "\n"))
-		}
-		t.Logf("booted in %.1f s, driven in %.1f s with %d exchanges", out.Boot.Seconds(), out.Drive.Seconds(), out.Trips)
-		if out.Result.Verdict != grade.Pass {
-			t.Errorf("verdict %s, findings %+v", out.Result.Verdict, out.Result.Findings)
-		}
+		j := job(t, a, k, nil)
+		out := pass(t, j)
+		t.Logf("%+v, with %d exchanges", out.Times, out.Trips)
 		var points []string
 		for _, s := range out.Result.Steps {
 			points = append(points, s.Point)
@@ -189,12 +222,16 @@ func TestForkNewPasses(t *testing.T) {
 func TestSymbolsAgreeWithGuest(t *testing.T) {
 	eachKernel(t, func(t *testing.T, a arch.Arch, k images.Kernel) {
 		j := job(t, a, k, nil)
-		m := boot(t, j)
+		m, err := j.Machine.Start(t.Context(), io.Discard)
+		if err != nil {
+			t.Fatalf("start: %v\n%s", err, strings.Join(machine.Console(err), "\n"))
+		}
+		defer m.Close()
 		text, err := m.Agent.ReadFile(t.Context(), "/proc/kallsyms")
 		if err != nil {
 			t.Fatal(err)
 		}
-		matched, diffs, err := j.Image.Symbols.CompareKallsyms(bytes.NewReader(text))
+		matched, diffs, err := j.Machine.Image.Symbols.CompareKallsyms(bytes.NewReader(text))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -202,106 +239,119 @@ func TestSymbolsAgreeWithGuest(t *testing.T) {
 		if len(diffs) > 0 {
 			t.Errorf("%d symbols differ, the first: %s", len(diffs), strings.Join(diffs[:min(10, len(diffs))], "; "))
 		}
-		if matched < 50_000 || matched != j.Image.Symbols.Len() {
-			t.Errorf("%d of %d recovered symbols agree", matched, j.Image.Symbols.Len())
+		if matched < 50_000 || matched != j.Machine.Image.Symbols.Len() {
+			t.Errorf("%d of %d recovered symbols agree", matched, j.Machine.Image.Symbols.Len())
 		}
 	})
-}
-
-// boot starts the machine of a job.
-func boot(t *testing.T, j harness.Job) *harness.Machine {
-	t.Helper()
-	m, err := harness.Boot(t.Context(), qemu.Config{Arch: j.Arch, Kernel: j.Kernel, Initrd: j.Initrd, Command: j.QEMU}, j.Image.Release, 0, nil)
-	if err != nil {
-		t.Fatalf("boot: %v\n%s", err, strings.Join(harness.Console(err), "\n"))
-	}
-	t.Cleanup(m.Close)
-	return m
 }
 
 // What is not the student's fault is an error of the right type that says what
 // happened, and never a verdict.
 func TestFailuresAreNotTheStudents(t *testing.T) {
+	// Whatever goes wrong is the kernel's fault or the harness's.
+	const guests, ours = true, false
 	tests := []struct {
 		name  string
 		spoil func(t *testing.T, j *harness.Job)
-		guest bool   // the kernel's fault, not the harness's
-		want  string // in the error
+		fault bool
+		tries int
+		want  []string // in the error
 	}{
 		{"a kernel that panics", func(t *testing.T, j *harness.Job) {
-			j.Initrd = filepath.Join(t.TempDir(), "junk")
-			if err := os.WriteFile(j.Initrd, bytes.Repeat([]byte("junk"), 4096), 0o600); err != nil {
+			j.Machine.Initrd = filepath.Join(t.TempDir(), "junk")
+			if err := os.WriteFile(j.Machine.Initrd, bytes.Repeat([]byte("junk"), 4096), 0o600); err != nil {
 				t.Fatal(err)
 			}
-		}, true, "Kernel panic"},
+		}, guests, 1, []string{"panicked", "Kernel panic"}},
 		{"a truncated kernel", func(t *testing.T, j *harness.Job) {
-			data, err := os.ReadFile(j.Kernel)
+			data, err := os.ReadFile(j.Machine.Kernel)
 			if err != nil {
 				t.Fatal(err)
 			}
-			j.Kernel = filepath.Join(t.TempDir(), "vmlinuz")
-			if err := os.WriteFile(j.Kernel, data[:len(data)/2], 0o600); err != nil {
+			j.Machine.Kernel = filepath.Join(t.TempDir(), "vmlinuz")
+			if err := os.WriteFile(j.Machine.Kernel, data[:len(data)/2], 0o600); err != nil {
 				t.Fatal(err)
 			}
-			j.BootTimeout = 15 * time.Second // it may just hang
-		}, true, "the kernel"},
-		{"a guest that hangs", func(_ *testing.T, j *harness.Job) {
-			j.Timeout = 2 * time.Second
-			j.Began = func(_ trace.Header, m *harness.Machine) { syscall.Kill(m.VM.PID(), syscall.SIGSTOP) }
-		}, true, "hung"},
-		{"QEMU killed in mid-run", func(_ *testing.T, j *harness.Job) {
-			var vm *qemu.VM
-			j.Began = func(_ trace.Header, m *harness.Machine) { vm = m.VM }
-			j.Event = func(e trace.Event) {
-				if e.Point == "copy_process" {
-					syscall.Kill(vm.PID(), syscall.SIGKILL)
-				}
+			j.Machine.Guard = hangs // it may just hang
+		}, guests, 1, []string{"the kernel"}},
+		{"a machine that hangs", func(t *testing.T, j *harness.Job) {
+			j.Began = func(_ trace.Header, m *machine.Machine) {
+				signal(t, m, syscall.SIGSTOP)
+				m.Patience = hangs
 			}
-		}, false, "signal: killed"},
-		{"QEMU missing", func(_ *testing.T, j *harness.Job) { j.QEMU = []string{"qemu-system-nowhere"} }, false, "not installed"},
-		{"QEMU that is none", func(_ *testing.T, j *harness.Job) { j.QEMU = []string{"false"} }, false, "false"},
+		}, guests, 2, []string{"hung", "the run took more than " + hangs.String(), "(tried twice)"}},
+		{"QEMU killed in mid-run", func(t *testing.T, j *harness.Job) {
+			at(j, "copy_process", func(m *machine.Machine, _ int) { signal(t, m, syscall.SIGKILL) })
+		}, ours, 2, []string{"signal: killed", "(tried twice)"}},
+		{"QEMU missing", func(_ *testing.T, j *harness.Job) { j.Machine.QEMU = []string{"qemu-system-nowhere"} }, ours, 0, []string{"not installed"}},
+		{"QEMU that is none", func(_ *testing.T, j *harness.Job) { j.Machine.QEMU = []string{"false"} }, ours, 0, []string{"false"}},
 		{"a point that does not resolve", func(_ *testing.T, j *harness.Job) {
 			j.Plan.Points = slices.Clone(j.Plan.Points)
 			j.Plan.Points[1].Place = "kernel_klone"
-		}, false, "kernel_clone"},
+		}, ours, 0, []string{"kernel_clone"}},
 	}
 	eachArch(t, func(t *testing.T, a arch.Arch, k images.Kernel) {
+		own := ownStore(t)
 		for _, tt := range tests {
 			t.Run(tt.name, func(t *testing.T) {
 				j := job(t, a, k, nil)
+				j.Machine.Snapshots = own // what a machine that fails came from is thrown away
+				tries := 1
+				j.Retry = func(error) { tries++ }
 				tt.spoil(t, &j)
 				out, err := harness.Run(t.Context(), j)
 				if err == nil {
 					t.Fatalf("no error, verdict %s", out.Result.Verdict)
 				}
 				t.Logf("%v", err)
-				var guest *harness.GuestError
-				var ours *harness.Error
-				if tt.guest && !errors.As(err, &guest) || !tt.guest && !errors.As(err, &ours) {
-					t.Errorf("error is a %T, the kernel's fault is %t", err, tt.guest)
+				var guest *machine.GuestError
+				var mine *machine.Error
+				if tt.fault == guests && !errors.As(err, &guest) || tt.fault == ours && !errors.As(err, &mine) {
+					t.Errorf("error is a %T, the kernel's fault is %t", err, tt.fault == guests)
 				}
-				if !strings.Contains(err.Error(), tt.want) {
-					t.Errorf("error does not say %q", tt.want)
+				for _, w := range tt.want {
+					if !strings.Contains(err.Error(), w) {
+						t.Errorf("error does not say %q", w)
+					}
+				}
+				if tries != max(tt.tries, 1) {
+					t.Errorf("%d tries, want %d", tries, max(tt.tries, 1))
 				}
 			})
 		}
 	})
 }
 
+// hangs is how long a machine may take that can not get anywhere.
+const hangs = 2 * time.Second
+
+// signal sends a signal to a machine's QEMU.
+func signal(t *testing.T, m *machine.Machine, sig syscall.Signal) {
+	if err := syscall.Kill(m.VM.PID(), sig); err != nil {
+		t.Errorf("send %s to QEMU: %v", sig, err)
+	}
+}
+
+// at has do called at the job's stops at a point, with the number of the try.
+func at(j *harness.Job, point string, do func(m *machine.Machine, try int)) {
+	var m *machine.Machine
+	try := 0
+	j.Began = func(_ trace.Header, began *machine.Machine) { m = began; try++ }
+	j.Event = func(e trace.Event) {
+		if e.Point == point {
+			do(m, try)
+		}
+	}
+}
+
 // Cancelling at any moment ends the run and leaves no QEMU.
 func TestCancelLeavesNothing(t *testing.T) {
-	moments := map[string]func(j *harness.Job, stop func(*qemu.VM)){
-		"as the program begins": func(j *harness.Job, stop func(*qemu.VM)) {
-			j.Began = func(_ trace.Header, m *harness.Machine) { stop(m.VM) }
+	moments := map[string]func(j *harness.Job, stop func(*machine.Machine)){
+		"as the program begins": func(j *harness.Job, stop func(*machine.Machine)) {
+			j.Began = func(_ trace.Header, m *machine.Machine) { stop(m) }
 		},
-		"at a stop": func(j *harness.Job, stop func(*qemu.VM)) {
-			var vm *qemu.VM
-			j.Began = func(_ trace.Header, m *harness.Machine) { vm = m.VM }
-			j.Event = func(e trace.Event) {
-				if e.Point == "copy_thread" {
-					stop(vm)
-				}
-			}
+		"at a stop": func(j *harness.Job, stop func(*machine.Machine)) {
+			at(j, "copy_thread", func(m *machine.Machine, _ int) { stop(m) })
 		},
 	}
 	eachArch(t, func(t *testing.T, a arch.Arch, k images.Kernel) {
@@ -310,13 +360,13 @@ func TestCancelLeavesNothing(t *testing.T) {
 				j := job(t, a, k, nil)
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
-				var vm *qemu.VM
-				arrange(&j, func(v *qemu.VM) { vm = v; cancel() })
+				pid := 0
+				arrange(&j, func(m *machine.Machine) { pid = m.VM.PID(); cancel() })
 				if _, err := harness.Run(ctx, j); !errors.Is(err, context.Canceled) {
 					t.Errorf("run = %v, want context.Canceled", err)
 				}
-				if err := syscall.Kill(-vm.PID(), 0); !errors.Is(err, syscall.ESRCH) {
-					t.Errorf("QEMU %d is still there after Run returned: %v", vm.PID(), err)
+				if err := syscall.Kill(-pid, 0); !errors.Is(err, syscall.ESRCH) {
+					t.Errorf("QEMU %d is still there after Run returned: %v", pid, err)
 				}
 			})
 		}
@@ -348,37 +398,39 @@ func main() {
 				}
 			}
 		}
-		if _, err := harness.Run(t.Context(), j); err != nil {
-			t.Fatalf("run: %v\n%s", err, strings.Join(harness.Console(err), "\n"))
-		}
+		run(t, j)
 		if seen != calls {
 			t.Errorf("%d calls seen, want %d", seen, calls)
 		}
 	})
 }
 
-// A machine that fails once is tried again: the mark is the second run's, and the
-// result says so.
+// A machine that something from outside ends is tried again: the mark and the trace
+// are the second run's, which are those of any run, and the result says so.
 func TestSecondTry(t *testing.T) {
 	eachArch(t, func(t *testing.T, a arch.Arch, k images.Kernel) {
 		j := job(t, a, k, nil)
-		j.Snapshots, j.Keep = store(t), true
-		var vm *qemu.VM
+		want := pass(t, j)
+		j.Machine.Snapshots = ownStore(t) // which loses what the machine came from
+		j.Again = true
 		tries := 0
-		j.Began = func(_ trace.Header, m *harness.Machine) { vm = m.VM; tries++ }
-		j.Event = func(e trace.Event) {
-			if e.Point == "copy_process" && tries == 1 {
-				syscall.Kill(vm.PID(), syscall.SIGKILL)
+		at(&j, "copy_process", func(m *machine.Machine, try int) {
+			tries = max(tries, try)
+			if try == 1 {
+				signal(t, m, syscall.SIGKILL)
 			}
-		}
-		var again error
-		j.Again = func(err error) { again = err }
+		})
+		var first error
+		j.Retry = func(err error) { first = err }
 		out := pass(t, j)
-		if tries != 2 || again == nil {
-			t.Errorf("%d tries, the first one's error %v, want two and QEMU's end", tries, again)
+		if tries != 2 || first == nil {
+			t.Errorf("%d tries, the first one's error %v, want two and QEMU's end", tries, first)
 		}
 		if notes := strings.Join(out.Result.Notes, "\n"); !strings.Contains(notes, "The first try was thrown away") || !strings.Contains(notes, "signal: killed") {
 			t.Errorf("notes %q, want the first try in them", notes)
+		}
+		if diff := difference(want.Trace, out.Trace); diff != "" {
+			t.Errorf("the trace of the second try differs: %s", diff)
 		}
 	})
 }

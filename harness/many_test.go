@@ -13,6 +13,7 @@ import (
 
 	"kernellab/harness"
 	"kernellab/harness/grade"
+	"kernellab/harness/machine"
 )
 
 // pending is a job of a name, which Do finds in Job.Lab.
@@ -31,11 +32,11 @@ func do(_ context.Context, j harness.Job) (*harness.Outcome, error) {
 	case "panicking":
 		panic("index out of range")
 	case "dead":
-		return nil, &harness.GuestError{What: "panicked", Kernel: "6.1"}
+		return nil, &machine.GuestError{What: "panicked", Kernel: "6.1"}
 	case "nothing":
 		return nil, nil
 	}
-	j.Stage("running")
+	j.Machine.Stage("running")
 	return &harness.Outcome{Result: grade.Result{Lab: j.Lab, Verdict: grade.Pass}}, nil
 }
 
@@ -71,7 +72,7 @@ func TestMany(t *testing.T) {
 		t.Errorf("results -want +got:\n%s", diff)
 	}
 	var several *multierror.Error
-	var guest *harness.GuestError
+	var guest *machine.GuestError
 	if !errors.As(err, &several) || len(several.Errors) != 4 || !errors.As(err, &guest) {
 		t.Errorf("error %v, want four together, one of the guest", err)
 	}

@@ -15,6 +15,7 @@ import (
 	"kernellab/harness/arch"
 	"kernellab/harness/grade"
 	"kernellab/harness/kernel"
+	"kernellab/harness/machine"
 	"kernellab/harness/regress"
 	"kernellab/harness/trace"
 	"kernellab/harness/trace/tracetest"
@@ -75,19 +76,7 @@ func firstLine(s string) string {
 	return line
 }
 
-// standIn is a program in the place of QEMU: descriptor 3 is the console.
-func standIn(t *testing.T, script string) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "qemu-stand-in")
-	text := "#!/bin/sh\ncase $1 in --version|-version) echo QEMU emulator version 7.2.22; exit;; esac\n" + script
-	if err := os.WriteFile(path, []byte(text), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
-// TestPlanted needs neither QEMU nor a kernel: traces are made, and machines
-// that die are played by a script.
+// TestPlanted needs neither QEMU nor a kernel: traces are made.
 func TestPlanted(t *testing.T) {
 	a, err := arch.Lookup("x86_64")
 	if err != nil {
@@ -95,8 +84,7 @@ func TestPlanted(t *testing.T) {
 	}
 	const release = "6.1.0-50-cloud-amd64"
 	rules := lab(t).Rules(a.Name)
-	// A job that names a trace gets that trace, the others are run.
-	traces := map[string]*trace.Trace{}
+	traces := map[string]*trace.Trace{} // by the name of a job's lab
 	made := func(name string, change func(*trace.Trace)) func(context.Context) (harness.Job, error) {
 		tr := tracetest.Fork(a.Name)
 		if change != nil {
@@ -104,16 +92,7 @@ func TestPlanted(t *testing.T) {
 		}
 		traces[name] = tr
 		return func(context.Context) (harness.Job, error) {
-			return harness.Job{Lab: name, Arch: a, Image: &kernel.Image{Arch: a.Name, Release: release}, Rules: rules}, nil
-		}
-	}
-	machine := func(script string) func(context.Context) (harness.Job, error) {
-		binary := standIn(t, script)
-		return func(context.Context) (harness.Job, error) {
-			return harness.Job{
-				Lab: "fork-new", Arch: a, Image: &kernel.Image{Arch: a.Name, Release: release},
-				Rules: rules, QEMU: []string{binary}, BootTimeout: 3 * time.Second,
-			}, nil
+			return harness.Job{Lab: name, Machine: machine.Spec{Arch: a, Image: &kernel.Image{Arch: a.Name, Release: release}}, Rules: rules}, nil
 		}
 	}
 	cut := filepath.Join(t.TempDir(), "vmlinux")
@@ -128,27 +107,21 @@ func TestPlanted(t *testing.T) {
 		{"a changed geometry", made("geometry", func(tr *trace.Trace) {
 			tr.Header.Sizes = map[string]int{"pt_regs": 168, "stack_top": 184}
 		}), grade.Fail, []string{"the child's stack geometry changed", "184 bytes, was 168"}},
-		{"a kernel that panics at boot", machine("echo 'Kernel panic - not syncing: VFS: Unable to mount root fs' >&3; echo '---[ end Kernel panic ]---' >&3"),
-			grade.Error, []string{"passed and now can not be graded", release, "panicked: Kernel panic - not syncing: VFS"}},
-		{"a kernel that hangs", machine("exec sleep 600"),
-			grade.Error, []string{"passed and now can not be graded", "did not come up", "the boot took more than 3s"}},
 		{"a truncated image", func(context.Context) (harness.Job, error) {
 			_, err := kernel.Open(cut)
 			return harness.Job{}, err
 		}, grade.Error, []string{"can not be graded", "vmlinux"}},
 	}
 	good := made("good", nil)
-	m := harness.Many{AtOnce: 2, Do: func(ctx context.Context, j harness.Job) (*harness.Outcome, error) {
-		if tr, ok := traces[j.Lab]; ok {
-			return &harness.Outcome{Trace: tr, Result: grade.Grade(tr, j.Rules)}, nil
-		}
-		return harness.Run(ctx, j)
+	m := harness.Many{AtOnce: 2, Do: func(_ context.Context, j harness.Job) (*harness.Outcome, error) {
+		tr := traces[j.Lab]
+		return &harness.Outcome{Trace: tr, Result: grade.Grade(tr, j.Rules)}, nil
 	}}
 	runPlanted(t, m, a, release, good, cases)
 }
 
-// hangs is an init that never says that it is up.
-const hangs = `package main
+// idle is an init that never says that it is up.
+const idle = `package main
 
 import "time"
 
@@ -159,11 +132,22 @@ func main() {
 }
 `
 
-// TestPlantedLive is TestPlanted's machines with real kernels.
+// mute is a program in the place of QEMU that says nothing.
+func mute(t *testing.T) []string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "qemu-mute")
+	text := "#!/bin/sh\ncase $1 in --version) echo QEMU emulator version 10.0.13; exit;; esac\nexec sleep 600\n"
+	if err := os.WriteFile(path, []byte(text), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return []string{path}
+}
+
+// TestPlantedLive is TestPlanted with real kernels, and with machines that die.
 func TestPlantedLive(t *testing.T) {
 	eachArch(t, func(t *testing.T, a arch.Arch, k images.Kernel) {
 		cache := &images.Cache{}
-		init, err := cache.BuildProgram(t.Context(), a.GOARCH, "hangs", fstest.MapFS{"main.go": {Data: []byte(hangs)}}, nil)
+		init, err := cache.BuildProgram(t.Context(), a.GOARCH, "idle", fstest.MapFS{"main.go": {Data: []byte(idle)}}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -179,23 +163,31 @@ func TestPlantedLive(t *testing.T) {
 			}
 			return path
 		}
-		hanging, empty := file("hangs.cpio", cpio("init", program)), file("empty.cpio", cpio("nothing", nil))
+		hanging, empty := file("idle.cpio", cpio("init", program)), file("empty.cpio", cpio("nothing", nil))
 		whole, err := os.ReadFile(k.Path)
 		if err != nil {
 			t.Fatal(err)
 		}
 		half := file("half", whole[:len(whole)/2])
 		good := job(t, a, k, nil)
-		with := func(initrd string, limit time.Duration) func(context.Context) (harness.Job, error) {
+		with := func(change func(*machine.Spec)) func(context.Context) (harness.Job, error) {
 			return func(context.Context) (harness.Job, error) {
 				j := good
-				j.Initrd, j.BootTimeout, j.Out = initrd, limit, ""
+				j.Out = ""
+				change(&j.Machine)
 				return j, nil
 			}
 		}
-		runPlanted(t, harness.Many{AtOnce: 1}, a, k.Release, with(good.Initrd, 0), []planted{
-			{"a kernel that panics at boot", with(empty, 0), grade.Error, []string{"passed and now can not be graded", "panicked", "Kernel panic - not syncing"}},
-			{"a kernel that hangs", with(hanging, 30*time.Second), grade.Error, []string{"did not come up", "the boot took more than 30s"}},
+		// Of what does not come up nothing is kept, and it is not counted.
+		booting := func(initrd string, guard time.Duration) func(context.Context) (harness.Job, error) {
+			return with(func(s *machine.Spec) { s.Snapshots, s.Initrd, s.Guard = nil, initrd, guard })
+		}
+		silent := mute(t)
+		runPlanted(t, harness.Many{AtOnce: 4}, a, k.Release, with(func(*machine.Spec) {}), []planted{
+			{"a kernel that panics at boot", booting(empty, 0), grade.Error, []string{"passed and now can not be graded", "panicked", "Kernel panic - not syncing"}},
+			{"a kernel that hangs", booting(hanging, hangs), grade.Error, []string{"did not come up", "the boot took more than " + hangs.String()}},
+			{"a QEMU that hangs", with(func(s *machine.Spec) { s.Snapshots, s.QEMU, s.Guard = nil, silent, hangs }),
+				grade.Error, []string{"passed and now can not be graded", "the boot took more than " + hangs.String()}},
 			{"a truncated image", func(context.Context) (harness.Job, error) {
 				_, err := kernel.Open(half)
 				return harness.Job{}, err

@@ -1,17 +1,14 @@
 package harness_test
 
 import (
-	"fmt"
-	"io"
+	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
-	"time"
-
-	"github.com/google/go-cmp/cmp"
 
 	"kernellab/harness"
 	"kernellab/harness/arch"
@@ -19,69 +16,37 @@ import (
 	"kernellab/harness/snapshot"
 	"kernellab/harness/trace"
 	"kernellab/images"
+	"kernellab/images/guest"
+	"kernellab/images/guest/mailbox"
 )
 
-// store is a store of the test's own.
-func store(t *testing.T) *snapshot.Store {
+// ownStore is a store of the test's own.
+func ownStore(t *testing.T) *snapshot.Store {
 	t.Helper()
 	return &snapshot.Store{Dir: filepath.Join(t.TempDir(), "snapshots"), Warn: func(text string) { t.Errorf("warned: %s", text) }}
 }
 
-func pass(t *testing.T, j harness.Job) *harness.Outcome {
-	t.Helper()
-	out, err := harness.Run(t.Context(), j)
-	if err != nil {
-		t.Fatalf("run: %v\n%s", err, strings.Join(harness.Console(err), "\n"))
-	}
-	if out.Result.Verdict != grade.Pass {
-		t.Errorf("verdict %s, findings %+v", out.Result.Verdict, out.Result.Findings)
-	}
-	return out
-}
-
-// The trace of a run that starts from a snapshot is that of one that boots, but
-// for times, pids and addresses.
-func TestWarmEqualsCold(t *testing.T) {
+// A program of any size that a guest has room for is brought to it, and a larger one
+// is refused.
+func TestLargeProgram(t *testing.T) {
 	eachArch(t, func(t *testing.T, a arch.Arch, k images.Kernel) {
 		j := job(t, a, k, nil)
-		j.Snapshots = store(t)
-		j.Cold = true
-		cold := pass(t, j)
-		if left, _ := filepath.Glob(filepath.Join(j.Snapshots.Dir, "*", "ram")); len(left) > 0 {
-			t.Errorf("a cold run made a snapshot: %v", left)
-		}
-		j.Cold = false
-		for _, name := range []string{
-			"the run that makes the snapshot", "the run after it", "one whose program is brought",
-			"the run that makes the program's snapshot", "one from the program's snapshot",
-		} {
-			began := false
-			j.Bring, j.Keep = strings.Contains(name, "brought"), strings.Contains(name, "program's")
-			j.Began = func(_ trace.Header, m *harness.Machine) { began = m.Restored > 0 }
-			warm := pass(t, j)
-			if !began {
-				t.Errorf("%s booted", name)
-			}
-			if strings.HasPrefix(name, "one from") && warm.Boot == 0 {
-				t.Errorf("%s does not tell how long the boot took", name)
-			}
-			t.Logf("%s: driven in %.2f s, cold %.2f s", name, warm.Drive.Seconds(), cold.Drive.Seconds())
-			if diff := cmp.Diff(essence(cold), essence(warm)); diff != "" {
-				t.Errorf("%s differs -cold +warm:\n%s", name, diff)
-			}
-		}
-		// What is too large to be written into the guest is brought to it.
 		program, err := os.ReadFile(j.Program)
 		if err != nil {
 			t.Fatal(err)
 		}
-		j.Bring, j.Keep, j.Program = true, false, filepath.Join(t.TempDir(), j.ProgramName)
-		if err := os.WriteFile(j.Program, append(program, make([]byte, 5<<20)...), 0o700); err != nil {
-			t.Fatal(err)
-		}
-		pass(t, j)
-		if made, _ := filepath.Glob(filepath.Join(j.Snapshots.Dir, "*", "ram")); len(made) != 2 {
-			t.Errorf("snapshots %v, want one of the guest and one of the program in it", made)
+		for _, size := range []int{mailbox.LandingSize + 1, guest.MaxProgram, guest.MaxProgram + 1} {
+			// Not zeros alone, which are not brought.
+			padded := append(slices.Clone(program), bytes.Repeat([]byte("lab!"), (size-len(program))/4+1)...)[:size]
+			j.Program = filepath.Join(t.TempDir(), j.ProgramName)
+			if err := os.WriteFile(j.Program, padded, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if size <= guest.MaxProgram {
+				pass(t, j)
+			} else if _, err := harness.Run(t.Context(), j); !errors.Is(err, guest.ErrTooLarge) {
+				t.Errorf("a program of %d bytes: %v, want ErrTooLarge", size, err)
+			}
 		}
 		log, err := os.ReadFile(filepath.Join(j.Out, harness.ConsoleFile))
 		if err != nil || strings.Contains(string(log), "Kernel panic") {
@@ -90,96 +55,15 @@ func TestWarmEqualsCold(t *testing.T) {
 	})
 }
 
-// essence is what has to be the same of two runs of a lab: who did what where
-// in which order, with which values, pids by the order in which they appear and
-// addresses as such.
-func essence(o *harness.Outcome) []string {
-	h := o.Trace.Header
-	lines := []string{fmt.Sprintf("%s %s %+v %+v %+v %v %d %v %s", h.Lab, h.Arch, h.Kernel, h.Program, h.Points, h.Sizes, h.SwitchFrame, h.Roles, h.QEMU)}
-	pids := map[int]string{}
-	pid := func(n int) string {
-		if pids[n] == "" {
-			pids[n] = fmt.Sprintf("task %d", len(pids)+1)
-		}
-		return pids[n]
-	}
-	value := func(v trace.Word) string {
-		if s, ok := pids[int(v)]; ok {
-			return s
-		}
-		if v >= 1<<16 && v < 1<<63 || v > 1<<63 && v < 1<<64-4096 {
-			return "address" // or flags, which the checks compare
-		}
-		return fmt.Sprint(uint64(v))
-	}
-	for _, e := range o.Trace.Events {
-		if e.Aside != "" {
-			continue // other tasks and runtime's threads come as the scheduler lets them
-		}
-		line := fmt.Sprintf("%s %s %s %x round %d %s cpu %d", e.Kind, e.Point, e.Symbol, uint64(e.Address), e.Round, e.Role, e.CPU)
-		if e.Task != nil {
-			line += fmt.Sprintf(" %s in %s %q", pid(e.Task.PID), pid(e.Task.TGID), e.Task.Comm)
-		}
-		for _, arg := range e.Args {
-			line += fmt.Sprintf(" %s %s=%s", arg.Type, arg.Name, value(arg.Value))
-		}
-		for _, name := range slices.Sorted(keys(e.Reads)) {
-			if strings.HasSuffix(name, "pid") {
-				line += " " + name // told of before the task is seen
-				continue
-			}
-			line += fmt.Sprintf(" %s=%s", name, value(e.Reads[name]))
-		}
-		line += fmt.Sprintf(" unread %v registers %v", e.Unread, slices.Sorted(keys(e.Registers)))
-		if e.Exit != nil {
-			// Parent and child print in the order that the scheduler lets them.
-			printed := slices.Sorted(strings.Lines(e.Exit.Output))
-			line += fmt.Sprintf(" exit %d %s %q %d", e.Exit.Code, e.Exit.Signal, printed, e.Exit.Dropped)
-		}
-		lines = append(lines, line)
-	}
-	for _, c := range o.Result.Checks {
-		lines = append(lines, fmt.Sprintf("check %s: %s %v/%v", c.Name, c.Verdict, c.Score, c.MaxScore))
-	}
-	return append(lines, string(o.Result.Verdict))
-}
-
-func keys[V any](m map[string]V) func(func(string) bool) {
-	return func(yield func(string) bool) {
-		for k := range m {
-			if !yield(k) {
-				return
-			}
-		}
-	}
-}
-
-// A program that does it wrong fails from a snapshot as it does from a boot.
-func TestWarmWrongProgram(t *testing.T) {
-	eachArch(t, func(t *testing.T, a arch.Arch, k images.Kernel) {
-		j := job(t, a, k, os.DirFS("../labs/fork-new/testdata/wrong/no-wait"))
-		j.Snapshots = store(t)
-		for range 2 {
-			out, err := harness.Run(t.Context(), j)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if out.Result.Verdict != grade.Fail {
-				t.Errorf("verdict %s, want fail", out.Result.Verdict)
-			}
-		}
-	})
-}
-
 // A snapshot that was damaged is told of and made anew, and the run passes.
 func TestWarmDamaged(t *testing.T) {
 	eachArch(t, func(t *testing.T, a arch.Arch, k images.Kernel) {
 		j := job(t, a, k, nil)
-		j.Snapshots = store(t)
+		j.Machine.Snapshots = ownStore(t)
 		var told []string
-		j.Snapshots.Warn = func(text string) { told = append(told, text) }
+		j.Machine.Snapshots.Warn = func(text string) { told = append(told, text) }
 		pass(t, j)
-		rams, err := filepath.Glob(filepath.Join(j.Snapshots.Dir, "*", "ram"))
+		rams, err := filepath.Glob(filepath.Join(j.Machine.Snapshots.Dir, "*", "ram"))
 		if err != nil || len(rams) != 1 {
 			t.Fatalf("snapshots %v, %v, want one", rams, err)
 		}
@@ -206,9 +90,9 @@ func TestWarmWithoutAPlace(t *testing.T) {
 			t.Fatal(err)
 		}
 		j := job(t, a, k, nil)
-		j.Snapshots = &snapshot.Store{Dir: filepath.Join(file, "snapshots")}
+		j.Machine.Snapshots = &snapshot.Store{Dir: filepath.Join(file, "snapshots")}
 		var said []string
-		j.Stage = func(what string) { said = append(said, what) }
+		j.Machine.Stage = func(what string) { said = append(said, what) }
 		pass(t, j)
 		if all := strings.Join(said, "\n"); !strings.Contains(all, "booting instead") {
 			t.Errorf("said %q, want that it booted instead", all)
@@ -216,55 +100,46 @@ func TestWarmWithoutAPlace(t *testing.T) {
 	})
 }
 
-// told says what a run saw, in short.
-func told(t *trace.Trace) string {
-	var all []string
-	for _, e := range t.Events {
-		task := 0
-		if e.Task != nil {
-			task = e.Task.PID
-		}
-		all = append(all, fmt.Sprintf("%v %s %s pid %d round %d %s", e.Elapsed.Round(time.Millisecond), e.Kind, e.Point, task, e.Round, e.Aside))
-	}
-	return strings.Join(all, "\n")
-}
-
 // Many runs at once, of two programs, half of them from a snapshot of the program,
-// lose none and mix nothing up.
+// lose none and mix nothing up: all runs of a program have one trace.
 func TestManyWarmRuns(t *testing.T) {
-	const queued, atOnce = 50, 8
+	const queued, atOnce = 24, 8
 	eachArch(t, func(t *testing.T, a arch.Arch, k images.Kernel) {
 		right := job(t, a, k, nil)
 		right.Out = "" // each has a trace of its own in its outcome
 		wrong := job(t, a, k, os.DirFS("../labs/fork-new/testdata/wrong/fork-twice"))
 		wrong.Out = ""
-		shared := store(t)
-		right.Snapshots, wrong.Snapshots = shared, shared
+		shared := ownStore(t)
+		right.Machine.Snapshots, wrong.Machine.Snapshots = shared, shared
 		var wg sync.WaitGroup
+		var mu sync.Mutex
+		var traces [2]*trace.Trace
 		slots := make(chan struct{}, atOnce)
 		for i := range queued {
 			wg.Go(func() {
 				slots <- struct{}{}
 				defer func() { <-slots }()
-				j, want, children := right, grade.Pass, 1
+				j, want := right, grade.Pass
 				if i%2 == 1 {
-					j, want, children = wrong, grade.Fail, 2
+					j, want = wrong, grade.Fail
 				}
-				j.Keep = i%4 < 2
+				j.Again = i%4 < 2
 				out, err := harness.Run(t.Context(), j)
 				if err != nil {
 					t.Errorf("run %d: %v", i, err)
 					return
 				}
-				var output strings.Builder
-				for _, e := range out.Trace.Events {
-					if e.Exit != nil {
-						io.WriteString(&output, e.Exit.Output)
-					}
+				if out.Result.Verdict != want {
+					t.Errorf("run %d: verdict %s, want %s; checks %+v", i, out.Result.Verdict, want, out.Result.Checks)
 				}
-				if got := strings.Count(output.String(), "This is Child Process!"); out.Result.Verdict != want || got != children {
-					t.Errorf("run %d: verdict %s and %d children, want %s and %d; output %q; checks %+v; events %s",
-						i, out.Result.Verdict, got, want, children, output.String(), out.Result.Checks, told(out.Trace))
+				mu.Lock()
+				defer mu.Unlock()
+				first := &traces[i%2]
+				if *first == nil {
+					*first = out.Trace
+				}
+				if diff := difference(*first, out.Trace); diff != "" {
+					t.Errorf("run %d differs from another: %s", i, diff)
 				}
 			})
 		}

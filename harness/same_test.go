@@ -1,0 +1,282 @@
+package harness_test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"kernellab/harness"
+	"kernellab/harness/arch"
+	"kernellab/harness/grade"
+	"kernellab/harness/machine"
+	"kernellab/harness/trace"
+	"kernellab/images"
+)
+
+// These tests compare traces, byte for byte: a trace depends on what its header
+// names, and neither on how the run came about nor on the host.
+
+// encode returns a trace as it is written.
+func encode(t *testing.T, tr *trace.Trace) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w, err := trace.NewWriter(&b, tr.Header)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range tr.Events {
+		if err := w.Write(e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return b.Bytes()
+}
+
+// digest returns the SHA-256 of a run's trace.
+func digest(t *testing.T, out *harness.Outcome) string {
+	t.Helper()
+	sum := sha256.Sum256(encode(t, out.Trace))
+	return hex.EncodeToString(sum[:])
+}
+
+// difference names the first event and its first field that differ in two traces, ""
+// for none.
+func difference(want, got *trace.Trace) string {
+	if d := differ("", fields(want.Header), fields(got.Header)); d != "" {
+		return "header: " + d
+	}
+	for i := range max(len(want.Events), len(got.Events)) {
+		if i >= min(len(want.Events), len(got.Events)) {
+			return fmt.Sprintf("%d events, want %d", len(got.Events), len(want.Events))
+		}
+		w, g := want.Events[i], got.Events[i]
+		if d := differ("", fields(w), fields(g)); d != "" {
+			return fmt.Sprintf("event %d (%s %s): %s", w.Seq, w.Kind, w.Point, d)
+		}
+	}
+	return ""
+}
+
+// fields returns a value as it is in a trace.
+func fields(v any) (f any) {
+	b, err := json.Marshal(v)
+	if err == nil {
+		err = json.Unmarshal(b, &f)
+	}
+	if err != nil {
+		return err.Error()
+	}
+	return f
+}
+
+// differ names the first field at or below path that differs.
+func differ(path string, want, got any) string {
+	switch w := want.(type) {
+	case map[string]any:
+		g, ok := got.(map[string]any)
+		if !ok {
+			break
+		}
+		all := maps.Clone(w)
+		maps.Copy(all, g)
+		for _, name := range slices.Sorted(maps.Keys(all)) {
+			if d := differ(strings.TrimPrefix(path+"."+name, "."), w[name], g[name]); d != "" {
+				return d
+			}
+		}
+		return ""
+	case []any:
+		g, ok := got.([]any)
+		if !ok || len(w) != len(g) {
+			break
+		}
+		for i := range w {
+			if d := differ(fmt.Sprintf("%s[%d]", path, i), w[i], g[i]); d != "" {
+				return d
+			}
+		}
+		return ""
+	}
+	if w, g := fmt.Sprintf("%v", want), fmt.Sprintf("%v", got); w != g {
+		return fmt.Sprintf("%s is %s, want %s", path, g, w)
+	}
+	return ""
+}
+
+func TestDifference(t *testing.T) {
+	made := func(change func(e []trace.Event)) *trace.Trace {
+		tr := &trace.Trace{
+			Header: trace.Header{Lab: "l", Machine: trace.Machine{Args: []string{"-M", "pc"}}},
+			Events: []trace.Event{
+				{Seq: 1, Kind: trace.KindStop, Point: "a", Registers: map[string]trace.Word{"pc": 1, "sp": 2}},
+				{Seq: 2, Kind: trace.KindEnd},
+			},
+		}
+		if change != nil {
+			change(tr.Events)
+		}
+		return tr
+	}
+	short, another := made(nil), made(nil)
+	short.Events = short.Events[:1]
+	another.Header.Machine.Args = []string{"-M", "q35"}
+	for name, tt := range map[string]struct {
+		got  *trace.Trace
+		want string
+	}{
+		"equal":           {made(nil), ""},
+		"a register":      {made(func(e []trace.Event) { e[0].Registers["sp"] = 3 }), "event 1 (stop a): registers.sp is 0x3, want 0x2"},
+		"one register":    {made(func(e []trace.Event) { delete(e[0].Registers, "sp") }), "event 1 (stop a): registers.sp is <nil>, want 0x2"},
+		"the time":        {made(func(e []trace.Event) { e[1].Time = 7 }), "event 2 (end ): time_ns is 7, want 0"},
+		"fewer events":    {short, "1 events, want 2"},
+		"another machine": {another, "header: machine.args[1] is q35, want pc"},
+	} {
+		if got := difference(made(nil), tt.got); got != tt.want {
+			t.Errorf("%s: %q, want %q", name, got, tt.want)
+		}
+	}
+}
+
+// way is a way to run a job.
+type way struct {
+	name  string
+	job   harness.Job
+	want  *harness.Outcome // a run that came about in another way
+	check func(t *testing.T, out *harness.Outcome)
+}
+
+// atOnce is how many guests these tests run at a time. More than the host has
+// processors, so that it does not run them evenly.
+const atOnce = 8
+
+// alike runs jobs, many at a time, and checks that each has the trace that is
+// wanted.
+func alike(t *testing.T, ways []way) {
+	t.Helper()
+	slots := make(chan struct{}, atOnce)
+	var all sync.WaitGroup
+	for _, w := range ways {
+		all.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			out, err := harness.Run(t.Context(), w.job)
+			if err != nil {
+				t.Errorf("%s, %s: %v\n%s", w.job.Lab, w.name, err, strings.Join(machine.Console(err), "\n"))
+				return
+			}
+			if got, want := digest(t, out), digest(t, w.want); got != want {
+				t.Errorf("%s, %s: trace %s, want %s: %s", w.job.Lab, w.name, got, want, difference(w.want.Trace, out.Trace))
+			}
+			if out.Result.Verdict != w.want.Result.Verdict {
+				t.Errorf("%s, %s: verdict %s, want %s", w.job.Lab, w.name, out.Result.Verdict, w.want.Result.Verdict)
+			}
+			if w.check != nil {
+				w.check(t, out)
+			}
+		})
+	}
+	all.Wait()
+}
+
+// A run's trace is the same from the snapshot of the program's first stop, from that
+// of the booted guest, from reset, from snapshots that were made elsewhere, and with
+// a host that is busy with other guests.
+func TestSame(t *testing.T) {
+	eachKernel(t, func(t *testing.T, a arch.Arch, k images.Kernel) {
+		var ways []way
+		for _, l := range everyLab(t) {
+			j := jobOf(t, a, k, l, nil)
+			j.Out = ""
+			booted := pass(t, j)
+			with := func(name string, change func(*harness.Job), check func(*testing.T, *harness.Outcome)) {
+				changed := j
+				change(&changed)
+				ways = append(ways, way{name, changed, booted, check})
+			}
+			again := func(j *harness.Job) { j.Again = true }
+			with("from the booted guest once more", func(*harness.Job) {}, nil)
+			with("from its first stop", again, nil)
+			with("from its first stop once more", again, nil)
+			if l.Name != lab(t).Name {
+				continue
+			}
+			// A boot each.
+			cold, fresh := ownStore(t), ownStore(t)
+			with("from reset", func(j *harness.Job) {
+				j.Machine.Snapshots, j.Machine.Cold, j.Again = cold, true, true
+			}, func(t *testing.T, out *harness.Outcome) {
+				if out.Times.Restored != 0 {
+					t.Errorf("a cold run started from a snapshot: %+v", out.Times)
+				}
+				if left, _ := filepath.Glob(filepath.Join(cold.Dir, "*", "ram")); len(left) > 0 {
+					t.Errorf("a cold run made a snapshot: %v", left)
+				}
+			})
+			with("from snapshots of its own", func(j *harness.Job) {
+				j.Machine.Snapshots, j.Again = fresh, true
+			}, func(t *testing.T, out *harness.Outcome) {
+				if out.Times.Restored == 0 || out.Times.Boot == 0 {
+					t.Errorf("times %+v, want those of a start from a snapshot and of the boot before", out.Times)
+				}
+				if made, _ := filepath.Glob(filepath.Join(fresh.Dir, "*", "ram")); len(made) != 2 {
+					t.Errorf("snapshots %v, want one of the guest and one of the program in it", made)
+				}
+			})
+		}
+		alike(t, ways)
+	})
+}
+
+// The trace's file is the run's trace, and a program that does it wrong does it in the
+// same way each time.
+func TestSameWrong(t *testing.T) {
+	eachArch(t, func(t *testing.T, a arch.Arch, k images.Kernel) {
+		j := job(t, a, k, os.DirFS("../labs/fork-new/testdata/wrong/no-wait"))
+		first := run(t, j)
+		if first.Result.Verdict != grade.Fail {
+			t.Errorf("verdict %s, want fail", first.Result.Verdict)
+		}
+		file, err := os.ReadFile(filepath.Join(j.Out, harness.TraceFile))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(file, encode(t, first.Trace)) {
+			t.Errorf("%s is not the run's trace", harness.TraceFile)
+		}
+		j.Out = ""
+		again := j
+		again.Again = true
+		alike(t, []way{{"once more", j, first, nil}, {"from its first stop", again, first, nil}, {"from its first stop once more", again, first, nil}})
+	})
+}
+
+// Another seed is another machine, whose runs pass and are alike too.
+func TestSeeds(t *testing.T) {
+	eachArch(t, func(t *testing.T, a arch.Arch, k images.Kernel) {
+		var ways []way
+		seen := map[string]uint32{}
+		for _, seed := range []uint32{1, 2, 3} {
+			for _, l := range everyLab(t) {
+				j := jobOf(t, a, k, l, nil)
+				j.Out, j.Machine.Seed = "", seed
+				out := pass(t, j)
+				sum := digest(t, out)
+				if other, ok := seen[sum]; ok {
+					t.Errorf("%s: seeds %d and %d have one trace", l.Name, other, seed)
+				}
+				seen[sum] = seed
+				ways = append(ways, way{fmt.Sprintf("seed %d once more", seed), j, out, nil})
+			}
+		}
+		alike(t, ways)
+	})
+}
