@@ -1,11 +1,15 @@
 package qemu
 
 import (
+	"bufio"
 	"context"
 	"errors"
+	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -30,72 +34,97 @@ func TestArgs(t *testing.T) {
 	x86, riscv := lookup(t, "x86_64"), lookup(t, "riscv64")
 	machine := func(m, cpu string) []string {
 		return []string{"-M", m, "-cpu", cpu, "-accel", "tcg", "-m", "256", "-smp", "1",
-			"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-kernel", "vmlinuz"}
+			"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"}
 	}
-	join := func(parts ...[]string) (all []string) {
-		for _, p := range parts {
-			all = append(all, p...)
-		}
-		return all
+	const clock = "base=2026-01-01T00:00:00,clock=vm"
+	ownTime := func(seed string) []string {
+		return []string{"-icount", "shift=3,sleep=off", "-rtc", clock, "-seed", seed,
+			"-netdev", "hubport,id=unused,hubid=0", "-object", "filter-buffer,id=clock,netdev=unused,queue=all,interval=1000"}
 	}
-	inherited := []string{"-chardev", "socket,id=console,fd=3", "-serial", "chardev:console", "-chardev", "socket,id=gdb,fd=4", "-gdb", "chardev:gdb",
-		"-chardev", "socket,id=qmp,fd=5", "-mon", "chardev=qmp,mode=control"}
-	inFile := machine("pc,memory-backend=ram", "qemu64")
-	parcel := func(object string) []string {
-		return []string{"-object", object, "-device", "ivshmem-plain,memdev=parcel,master=on"}
+	kernel := func(more string) []string {
+		return []string{"-kernel", "vmlinuz", "-append", "console=ttyS0 nokaslr oops=panic panic=-1 loglevel=4" + more}
 	}
-	empty := parcel("memory-backend-ram,id=parcel,size=16M,share=on")
+	output := []string{"-add-fd", "set=1,fd=3", "-chardev", "file,id=console,path=/dev/fdset/1,append=on", "-serial", "chardev:console"}
+	inherited := slices.Concat(output, []string{"-chardev", "socket,id=gdb,fd=4", "-gdb", "chardev:gdb",
+		"-chardev", "socket,id=qmp,fd=5", "-mon", "chardev=qmp,mode=control"})
+	ram := func(fd, share string) []string {
+		return []string{"-object", "memory-backend-file,id=ram,size=256M,mem-path=/proc/self/fd/" + fd + ",share=" + share}
+	}
+	incoming := []string{"-incoming", "defer", "-S"}
 	tests := []struct {
 		name string
 		c    Config
-		want []string
+		want [][]string
 	}{
-		{"x86_64", Config{Arch: x86, Kernel: "vmlinuz", Initrd: "base.cpio"},
-			join(machine("pc", "qemu64"), []string{"-append", "console=ttyS0 nokaslr oops=panic panic=-1 loglevel=4", "-initrd", "base.cpio"}, inherited, empty)},
-		{"with a parcel", Config{Arch: x86, Kernel: "vmlinuz", Parcel: os.Stdin},
-			join(machine("pc", "qemu64"), []string{"-append", "console=ttyS0 nokaslr oops=panic panic=-1 loglevel=4"}, inherited,
-				parcel("memory-backend-file,id=parcel,size=16M,mem-path=/proc/self/fd/6,share=off"))},
-		{"riscv64, more words and halted", Config{Arch: riscv, Kernel: "vmlinuz", Append: "lab.mode=shell", Halted: true},
-			join(machine("virt", "rv64"), []string{"-append", "console=ttyS0 nokaslr oops=panic panic=-1 loglevel=4 lab.mode=shell"}, inherited, empty, []string{"-S"})},
+		{"x86_64", Config{Arch: x86, Kernel: "vmlinuz", Initrd: "base.cpio", Seed: 1},
+			[][]string{machine("pc", "qemu64"), ownTime("1"), kernel(""), {"-initrd", "base.cpio"}, inherited}},
+		{"riscv64, more words, another seed and halted", Config{Arch: riscv, Kernel: "vmlinuz", Append: "lab.mode=shell", Seed: 4294967295, Halted: true},
+			[][]string{machine("virt", "rv64"), ownTime("4294967295"), kernel(" lab.mode=shell"), inherited, {"-S"}}},
+		{"for a person", Config{Arch: riscv, Kernel: "vmlinuz", Interactive: true},
+			[][]string{machine("virt", "rv64"), {"-icount", "shift=3,sleep=on", "-rtc", clock, "-seed", "0"}, kernel(""),
+				{"-chardev", "socket,id=console,fd=3", "-serial", "chardev:console"}, inherited[len(output):]}},
 		{"gdb of the user's", Config{Arch: x86, Kernel: "vmlinuz", GDBSocket: "/tmp/a,b"},
-			join(machine("pc", "qemu64"), []string{"-append", "console=ttyS0 nokaslr oops=panic panic=-1 loglevel=4",
-				"-chardev", "socket,id=console,fd=3", "-serial", "chardev:console",
-				"-chardev", "socket,id=gdb,server=on,wait=off,path=/tmp/a,,b", "-gdb", "chardev:gdb",
-				"-chardev", "socket,id=qmp,fd=4", "-mon", "chardev=qmp,mode=control"}, empty)},
+			[][]string{machine("pc", "qemu64"), ownTime("0"), kernel(""), output,
+				{"-chardev", "socket,id=gdb,server=on,wait=off,path=/tmp/a,,b", "-gdb", "chardev:gdb",
+					"-chardev", "socket,id=qmp,fd=4", "-mon", "chardev=qmp,mode=control"}}},
 		{"memory in a file", Config{Arch: x86, Kernel: "vmlinuz", RAM: os.Stdin},
-			join(inFile, []string{"-append", "console=ttyS0 nokaslr oops=panic panic=-1 loglevel=4"}, inherited, []string{
-				"-object", "memory-backend-file,id=ram,size=256M,mem-path=/proc/self/fd/6,share=on"}, empty)},
-		{"restored with a parcel", Config{Arch: x86, Kernel: "vmlinuz", RAM: os.Stdin, Incoming: true, Parcel: os.Stdin},
-			join(inFile, []string{"-append", "console=ttyS0 nokaslr oops=panic panic=-1 loglevel=4"}, inherited, []string{
-				"-object", "memory-backend-file,id=ram,size=256M,mem-path=/proc/self/fd/6,share=off"},
-				parcel("memory-backend-file,id=parcel,size=16M,mem-path=/proc/self/fd/7,share=off"), []string{"-incoming", "defer", "-S"})},
+			[][]string{machine("pc,memory-backend=ram", "qemu64"), ownTime("0"), kernel(""), inherited, ram("6", "on")}},
+		{"restored", Config{Arch: x86, Kernel: "vmlinuz", Initrd: "base.cpio", RAM: os.Stdin, Incoming: true},
+			[][]string{machine("pc,memory-backend=ram", "qemu64"), ownTime("0"), kernel(""), inherited, ram("6", "off"), incoming}},
+		{"restored, to be saved again", Config{Arch: riscv, Kernel: "vmlinuz", RAM: os.Stdin, Incoming: true, Again: true},
+			[][]string{machine("virt,memory-backend=ram", "rv64"), ownTime("0"), inherited, ram("6", "on"), incoming}},
 		{"restored, for gdb of the user's", Config{Arch: x86, Kernel: "vmlinuz", RAM: os.Stdin, Incoming: true, GDBSocket: "g"},
-			join(inFile, []string{"-append", "console=ttyS0 nokaslr oops=panic panic=-1 loglevel=4",
-				"-chardev", "socket,id=console,fd=3", "-serial", "chardev:console",
-				"-chardev", "socket,id=gdb,server=on,wait=off,path=g", "-gdb", "chardev:gdb",
-				"-chardev", "socket,id=qmp,fd=4", "-mon", "chardev=qmp,mode=control",
-				"-object", "memory-backend-file,id=ram,size=256M,mem-path=/proc/self/fd/5,share=off"},
-				parcel("memory-backend-ram,id=parcel,size=16M,share=off"), []string{"-incoming", "defer", "-S"})},
+			[][]string{machine("pc,memory-backend=ram", "qemu64"), ownTime("0"), kernel(""), output,
+				{"-chardev", "socket,id=gdb,server=on,wait=off,path=g", "-gdb", "chardev:gdb",
+					"-chardev", "socket,id=qmp,fd=4", "-mon", "chardev=qmp,mode=control"}, ram("5", "off"), incoming}},
 		{"both", Config{Arch: x86, Kernel: "vmlinuz", GDBSocket: "g", ConsoleSocket: "c"},
-			join(machine("pc", "qemu64"), []string{"-append", "console=ttyS0 nokaslr oops=panic panic=-1 loglevel=4",
-				"-chardev", "socket,id=console,server=on,wait=off,path=c", "-serial", "chardev:console",
-				"-chardev", "socket,id=gdb,server=on,wait=off,path=g", "-gdb", "chardev:gdb",
-				"-chardev", "socket,id=qmp,fd=3", "-mon", "chardev=qmp,mode=control"}, empty)},
+			[][]string{machine("pc", "qemu64"), ownTime("0"), kernel(""),
+				{"-chardev", "socket,id=console,server=on,wait=off,path=c", "-serial", "chardev:console",
+					"-chardev", "socket,id=gdb,server=on,wait=off,path=g", "-gdb", "chardev:gdb",
+					"-chardev", "socket,id=qmp,fd=3", "-mon", "chardev=qmp,mode=control"}}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if diff := cmp.Diff(tt.want, tt.c.Args()); diff != "" {
+			if diff := cmp.Diff(slices.Concat(tt.want...), tt.c.Args()); diff != "" {
 				t.Errorf("Args -want +got:\n%s", diff)
 			}
 		})
 	}
 }
 
+// Machines that differ in what a guest can see are told apart, and others are not.
+func TestIdentity(t *testing.T) {
+	c := Config{Arch: lookup(t, "x86_64"), Kernel: "vmlinuz", Initrd: "base.cpio"}
+	same := func(change func(*Config)) bool {
+		other := c
+		change(&other)
+		return slices.Equal(c.Identity(), other.Identity())
+	}
+	for name, change := range map[string]func(*Config){
+		"a seed": func(c *Config) { c.Seed = 1 }, "processors": func(c *Config) { c.CPUs = 2 },
+		"memory": func(c *Config) { c.Memory = 512 }, "words": func(c *Config) { c.Append = "quiet" },
+		"no initramfs": func(c *Config) { c.Initrd = "" }, "the host's time": func(c *Config) { c.Interactive = true },
+	} {
+		if same(change) {
+			t.Errorf("%s: one identity", name)
+		}
+	}
+	for name, change := range map[string]func(*Config){
+		"names of files": func(c *Config) { c.Kernel, c.Initrd = "other", "files" }, "a socket": func(c *Config) { c.GDBSocket = "g" },
+		"halted": func(c *Config) { c.Halted = true }, "another QEMU": func(c *Config) { c.Command = []string{"qemu"} },
+	} {
+		if !same(change) {
+			t.Errorf("%s: two identities", name)
+		}
+	}
+}
+
 func TestReplay(t *testing.T) {
 	got := Config{Arch: lookup(t, "x86_64"), Kernel: "/tmp/it's here", Memory: 512}.Replay()
 	want := `qemu-system-x86_64 -M pc -cpu qemu64 -accel tcg -m 512 -smp 1 -nodefaults -no-user-config -display none -no-reboot ` +
+		`-icount shift=3,sleep=off -rtc base=2026-01-01T00:00:00,clock=vm -seed 0 ` +
+		`-netdev hubport,id=unused,hubid=0 -object filter-buffer,id=clock,netdev=unused,queue=all,interval=1000 ` +
 		`-kernel '/tmp/it'\''s here' -append 'console=ttyS0 nokaslr oops=panic panic=-1 loglevel=4' ` +
-		`-object memory-backend-ram,id=parcel,size=16M,share=on -device ivshmem-plain,memdev=parcel,master=on ` +
 		`-serial mon:stdio -gdb unix:gdb.sock,server=on,wait=off`
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("Replay -want +got:\n%s", diff)
@@ -151,7 +180,7 @@ func TestEndsByItself(t *testing.T) {
 	defer vm.Close()
 	select {
 	case <-vm.Exited():
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("the process did not end")
 	}
 	var exit *ExitError
@@ -182,7 +211,7 @@ func TestCloseEnds(t *testing.T) {
 			pid := vm.PID()
 			vm.Close()
 			vm.Close() // idempotent
-			deadline := time.After(10 * time.Second)
+			deadline := time.After(time.Minute)
 			for tick := time.NewTicker(10 * time.Millisecond); !gone(pid); {
 				select {
 				case <-tick.C:
@@ -206,7 +235,7 @@ func TestContextEnds(t *testing.T) {
 	cancel()
 	select {
 	case <-vm.Exited():
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("the process outlived its context")
 	}
 }
@@ -245,26 +274,61 @@ func TestContextForgetsEndedMachine(t *testing.T) {
 	}
 }
 
-// The connections are sockets with both ends working.
+// The console of a machine can only be read, that of one for a person and the
+// gdbstub's connection also written.
 func TestConnections(t *testing.T) {
-	vm, err := Start(t.Context(), fake(t, "cat <&3 >&3 &\ncat <&4 >&4\n"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer vm.Close()
-	for name, conn := range map[string]interface {
-		Read([]byte) (int, error)
-		Write([]byte) (int, error)
+	type both interface {
+		io.ReadWriter
 		SetDeadline(time.Time) error
-	}{"console": vm.Console(), "gdb": vm.GDB()} {
-		conn.SetDeadline(time.Now().Add(10 * time.Second))
+	}
+	echoes := func(t *testing.T, name string, conn both) {
+		t.Helper()
+		conn.SetDeadline(time.Now().Add(time.Minute))
 		if _, err := conn.Write([]byte(name)); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
 		buf := make([]byte, len(name))
-		if _, err := conn.Read(buf); err != nil || string(buf) != name {
+		if _, err := io.ReadFull(conn, buf); err != nil || string(buf) != name {
 			t.Errorf("%s echoed %q, %v", name, buf, err)
 		}
+	}
+	for _, interactive := range []bool{false, true} {
+		c := fake(t, "cat <&3 >&3 &\ncat <&4 >&4\n")
+		if !interactive {
+			c = fake(t, "echo booting >&3\ncat <&4 >&4\n")
+		}
+		c.Interactive = interactive
+		vm, err := Start(t.Context(), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer vm.Close()
+		echoes(t, "gdb", vm.GDB())
+		if console, ok := vm.Console().(net.Conn); ok != interactive {
+			t.Errorf("interactive %t: the console can be written to: %t", interactive, ok)
+		} else if ok {
+			echoes(t, "console", console)
+			continue
+		}
+		line, err := bufio.NewReader(vm.Console()).ReadString('\n')
+		if err != nil || line != "booting\n" {
+			t.Errorf("the console says %q, %v", line, err)
+		}
+	}
+}
+
+// QEMU's warnings about the network that bounds the clock's steps are no last words.
+func TestWords(t *testing.T) {
+	c := fake(t, "echo 'qemu-system-x86_64: warning: hub port unused has no peer' >&2; exit 0\n")
+	vm, err := Start(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer vm.Close()
+	<-vm.Exited()
+	var exit *ExitError
+	if !errors.As(vm.Err(), &exit) || !exit.Clean() {
+		t.Errorf("Err = %v, want a clean exit", vm.Err())
 	}
 }
 

@@ -145,7 +145,8 @@ func restore(t *testing.T, c qemu.Config, ram *os.File, state io.Reader) *qemu.V
 // await reads the console until it says text.
 func await(t *testing.T, vm *qemu.VM, text string) {
 	t.Helper()
-	vm.Console().SetReadDeadline(time.Now().Add(2 * time.Minute))
+	silence := time.AfterFunc(2*time.Minute, func() { vm.Close() }) // which ends the console
+	defer silence.Stop()
 	var seen []byte
 	buf := make([]byte, 4096)
 	for !bytes.Contains(seen, []byte(text)) {
