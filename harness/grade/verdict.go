@@ -48,7 +48,8 @@ type Result struct {
 	// Error says why the run could not be graded, "" when it was.
 	Error string `json:"error"`
 	// Attempts is how many guests were started for it, 0 when not known.
-	Attempts int           `json:"attempts,omitempty"`
+	Attempts int `json:"attempts,omitempty"`
+	// Duration is what the run took of the guest's time.
 	Duration time.Duration `json:"duration_ns,omitempty"`
 	Steps    []Step        `json:"steps"`
 	// Lifetime is the life of the lab's tasks, a line an event:

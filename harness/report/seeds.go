@@ -91,7 +91,7 @@ func (s Seeds) write(w io.Writer) error {
 	if err := tw.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(w, "  The same with every seed: %d other values, among them every check and the order of the stops unless listed.\n", same)
+	_, err := fmt.Fprintf(w, "  %d other values were the same with every seed.\n", same)
 	return err
 }
 

@@ -276,7 +276,7 @@ func (p *page) verdict(r grade.Result) {
 		}
 	}
 	if r.Duration > 0 {
-		on += ", " + seconds(r.Duration)
+		on += ", " + guestTime(r.Duration)
 	}
 	if r.Attempts > 1 {
 		on += fmt.Sprintf(", %d attempts", r.Attempts)
@@ -287,7 +287,13 @@ func (p *page) verdict(r grade.Result) {
 	}
 }
 
-func seconds(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds()) }
+// guestTime is how long a run took by the guest's clock.
+func guestTime(d time.Duration) string {
+	if d < time.Second {
+		return fmt.Sprintf("%d ms guest time", d.Milliseconds())
+	}
+	return fmt.Sprintf("%.1f s guest time", d.Seconds())
+}
 
 // table lists the verdicts of several results.
 func (p *page) table(doc grade.Document) {
