@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -37,14 +38,16 @@ type Spec struct {
 
 	Stage func(string) // takes what is being done now; may be nil
 
-	// start starts a machine, qemu.Start unless a test has another.
-	start func(context.Context, qemu.Config) (emulator, error)
+	// Emulate starts a machine; default qemu.Start. Tests have another in package
+	// machinetest.
+	Emulate func(context.Context, qemu.Config) (Emulator, error)
 }
 
-// emulator is a machine that can be talked to, saved and restored: a *qemu.VM.
-type emulator interface {
+// Emulator is a machine that can be talked to, saved and restored: a *qemu.VM.
+type Emulator interface {
 	VM
-	connections
+	GDB() net.Conn
+	Console() io.Reader
 	Save(ctx context.Context, w io.Writer) error
 	Restore(ctx context.Context, state io.Reader) error
 }

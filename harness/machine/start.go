@@ -302,7 +302,7 @@ func (s Spec) savePlace(ctx context.Context, p Place, d *snapshot.Draft) error {
 // save writes the state of the machine's devices and leaves its memory in its file.
 // The machine can only be closed then.
 func (m *Machine) save(ctx context.Context, state io.Writer) error {
-	vm, ok := m.VM.(emulator)
+	vm, ok := m.VM.(Emulator)
 	if !ok {
 		return ErrNoPlace
 	}
@@ -318,21 +318,15 @@ func (m *Machine) save(ctx context.Context, state io.Writer) error {
 	return nil
 }
 
-// connections are a machine's.
-type connections interface {
-	GDB() net.Conn
-	Console() io.Reader
-}
-
 // launch starts QEMU, with the machine halted, and attaches to it.
-func (s Spec) launch(ctx context.Context, c qemu.Config, console io.Writer) (_ *Machine, vm emulator, err error) {
+func (s Spec) launch(ctx context.Context, c qemu.Config, console io.Writer) (_ *Machine, vm Emulator, err error) {
 	mark, err := markPoint(s.Image)
 	if err != nil {
 		return nil, nil, err
 	}
-	start := s.start
+	start := s.Emulate
 	if start == nil {
-		start = func(ctx context.Context, c qemu.Config) (emulator, error) { return qemu.Start(ctx, c) }
+		start = func(ctx context.Context, c qemu.Config) (Emulator, error) { return qemu.Start(ctx, c) }
 	}
 	if vm, err = start(ctx, c); err != nil {
 		return nil, nil, &Error{Op: "start the machine", Err: err}
@@ -459,4 +453,4 @@ func (s Spec) TryBoot(ctx context.Context) (clean bool, err error) {
 	return true, nil
 }
 
-var _ emulator = (*qemu.VM)(nil)
+var _ Emulator = (*qemu.VM)(nil)
