@@ -1,0 +1,129 @@
+package kerneltest
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/cilium/ebpf/btf"
+)
+
+// MadeBase is where a made kernel image begins in memory, riscv64's link address.
+const MadeBase = 0xffffffff80000000
+
+// madeText is the room for the functions of a made image, in bytes.
+const madeText = 0x8000
+
+// MadeRelease is the release of a made kernel.
+const MadeRelease = "9.8.7-made"
+
+// Struct is a type of a made kernel.
+type Struct struct {
+	Name    string
+	Size    int // bytes
+	Members []Member
+}
+
+// Member is a signed number of Size bytes at Offset, or with Count an array of such.
+type Member struct {
+	Name                string
+	Offset, Size, Count int
+}
+
+func (s Struct) btf() btf.Type {
+	t := &btf.Struct{Name: s.Name, Size: uint32(s.Size)}
+	for _, m := range s.Members {
+		var of btf.Type = &btf.Int{Name: fmt.Sprintf("s%d", 8*m.Size), Size: uint32(m.Size), Encoding: btf.Signed}
+		if m.Count > 0 {
+			of = &btf.Array{Index: of, Type: of, Nelems: uint32(m.Count)}
+		}
+		t.Members = append(t.Members, btf.Member{Name: m.Name, Type: of, Offset: btf.Bits(8 * m.Offset)})
+	}
+	return t
+}
+
+// Made makes a small kernel image, a RISC-V Image with kallsyms as of 6.12 and BTF:
+// it has functions of these names, a nop each, and types. It is understood, but it
+// is no kernel that would run.
+func Made(functions []string, structs []Struct) ([]byte, error) {
+	var types []btf.Type
+	for _, s := range structs {
+		types = append(types, s.btf())
+	}
+	builder, err := btf.NewBuilder(types, nil)
+	if err != nil {
+		return nil, fmt.Errorf("make types: %w", err)
+	}
+	spec, err := builder.Marshal(nil, nil)
+	if err != nil {
+		return nil, fmt.Errorf("make types: %w", err)
+	}
+	le := binary.LittleEndian
+	image := make([]byte, madeText)
+	copy(image, "MZ")
+	copy(image[0x30:], "RISCV\x00\x00\x00RSC\x05")
+	var names []string // with their types before them, by address
+	var offsets []uint32
+	add := func(at int, name string) {
+		names, offsets = append(names, name), append(offsets, uint32(at))
+	}
+	add(0, "T_text")
+	add(0x40, "T_stext")
+	for len(functions) < 64 { // fewer symbols are taken for a coincidence
+		functions = append(functions, fmt.Sprintf("filler_%d", len(functions)))
+	}
+	for i, name := range functions {
+		at := 0x100 + 16*i
+		if at+16 > madeText {
+			return nil, fmt.Errorf("make a kernel image: %d functions, at most %d fit", len(functions), (madeText-0x100)/16)
+		}
+		copy(image[at:], "\x13\x00\x00\x00") // nop
+		add(at, "T"+name)
+	}
+	add(madeText, "T_etext")
+	add(madeText, "Dlinux_banner")
+	image = append(image, "Linux version "+MadeRelease+" (builder@host) #1 SMP\n\x00"...)
+	align := func() {
+		for len(image)%8 != 0 {
+			image = append(image, 0)
+		}
+	}
+	align()
+	add(len(image), "D__start_BTF")
+	image = append(image, spec...)
+	add(len(image), "D__stop_BTF")
+	add(0x4000000, "B_end")
+
+	align()
+	image = le.AppendUint32(image, uint32(len(names)))
+	align()
+	var markers []uint32
+	var packed []byte
+	for i, name := range names {
+		if i%256 == 0 {
+			markers = append(markers, uint32(len(packed)))
+		}
+		packed = append(append(packed, byte(len(name))), name...) // every character is a token
+	}
+	image = append(image, packed...)
+	align()
+	image, _ = binary.Append(image, le, markers)
+	align()
+	var index []uint16
+	start := len(image)
+	for c := range 256 {
+		index = append(index, uint16(len(image)-start))
+		if c > ' ' && c < 0x7f {
+			image = append(image, byte(c))
+		}
+		image = append(image, 0)
+	}
+	align()
+	image, _ = binary.Append(image, le, index)
+	align()
+	image, _ = binary.Append(image, le, offsets)
+	align()
+	image = le.AppendUint64(image, MadeBase)
+	image = append(image, make([]byte, 3*len(names))...) // seqs of names
+	le.PutUint64(image[0x10:], uint64(len(image)))
+	return append(image, make([]byte, 64)...), nil
+}
