@@ -3,7 +3,9 @@ package rsp_test
 import (
 	"bytes"
 	"context"
+	"encoding/hex"
 	"errors"
+	"fmt"
 	"net"
 	"strings"
 	"testing"
@@ -210,6 +212,84 @@ func TestMemoryInPieces(t *testing.T) {
 	}
 	if n := c.RoundTrips() - before; n != 1 {
 		t.Errorf("%d round trips, want 1", n)
+	}
+}
+
+// Physical memory is read and written in a mode of the stub's that is left again,
+// also when a piece cannot be had.
+func TestPhysicalMemory(t *testing.T) {
+	const on, off = "-> Qqemu.PhyMemMode:1\n", "-> Qqemu.PhyMemMode:0\n"
+	piece := func(n int) []byte { return make([]byte, n) }
+	long := strings.Repeat("5a", 0x800)
+	for name, tt := range map[string]struct {
+		script string
+		ranges []rsp.Range
+		want   string // of all pieces, in hex
+		fails  bool
+	}{
+		"one piece":                {on + "-> m1000,2\n" + off + "<- OK\n<- abcd\n<- OK", []rsp.Range{{Addr: 0x1000, Buf: piece(2)}}, "abcd", false},
+		"pieces":                   {on + "-> m1000,800\n-> m1800,1\n-> m4000,1\n" + off + "<- OK\n<- " + long + "\n<- 01\n<- 02\n<- OK", []rsp.Range{{Addr: 0x1000, Buf: piece(0x801)}, {Addr: 0x4000, Buf: piece(1)}}, long + "0102", false},
+		"none":                     {on + off + "<- OK\n<- OK", nil, "", false},
+		"no memory there":          {on + "-> m1000,1\n-> m2000,1\n" + off + "<- OK\n<- 01\n<- E14\n<- OK", []rsp.Range{{Addr: 0x1000, Buf: piece(1)}, {Addr: 0x2000, Buf: piece(1)}}, "", true},
+		"a stub without that mode": {on + "-> m1000,1\n" + off + "<- \n<- 01\n<- ", []rsp.Range{{Addr: 0x1000, Buf: piece(1)}}, "", true},
+		"fewer bytes":              {on + "-> m1000,2\n" + off + "<- OK\n<- 01\n<- OK", []rsp.Range{{Addr: 0x1000, Buf: piece(2)}}, "", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, _ := scripted(t, rsp.Options{}, tt.script)
+			before := c.RoundTrips()
+			err := c.ReadPhysical(background(t), tt.ranges)
+			if (err != nil) != tt.fails {
+				t.Fatalf("error %v, want one: %t", err, tt.fails)
+			}
+			var got []byte
+			for _, r := range tt.ranges {
+				got = append(got, r.Buf...)
+			}
+			if err == nil && hex.EncodeToString(got) != tt.want {
+				t.Errorf("read %x, want %s", got, tt.want)
+			}
+			if n := c.RoundTrips() - before; n != 1 {
+				t.Errorf("%d round trips, want 1", n)
+			}
+		})
+	}
+	t.Run("more than is asked for at once", func(t *testing.T) {
+		const pieces, batch = 20, 16 // with the mode's packet
+		script := on
+		answers := "<- OK\n"
+		for i := range pieces {
+			script += fmt.Sprintf("-> m%x,800\n", 0x10000+i*0x800)
+			answers += "<- " + long + "\n"
+			if i+2 == batch {
+				script, answers = script+answers, ""
+			}
+		}
+		c, _ := scripted(t, rsp.Options{}, script+off+answers+"<- OK")
+		buf := piece(pieces * 0x800)
+		must(t, c.ReadPhysical(background(t), []rsp.Range{{Addr: 0x10000, Buf: buf}}))
+		if !bytes.Equal(buf, bytes.Repeat([]byte{0x5a}, len(buf))) {
+			t.Error("memory is not what the stub sent")
+		}
+	})
+	t.Run("written", func(t *testing.T) {
+		c, _ := scripted(t, rsp.Options{}, on+"-> M1000,2:abcd\n-> M3000,1:01\n"+off+"<- OK\n<- OK\n<- OK\n<- OK")
+		must(t, c.WritePhysical(background(t), []rsp.Range{{Addr: 0x1000, Buf: []byte{0xab, 0xcd}}, {Addr: 0x3000, Buf: []byte{1}}}))
+	})
+	t.Run("not written", func(t *testing.T) {
+		c, _ := scripted(t, rsp.Options{}, on+"-> M1000,1:ab\n"+off+"<- OK\n<- E14\n<- OK")
+		if err := c.WritePhysical(background(t), []rsp.Range{{Addr: 0x1000, Buf: []byte{0xab}}}); err == nil {
+			t.Error("what the stub refused to write was written")
+		}
+	})
+}
+
+// A watchpoint across two pages, which is gone again.
+func TestFlushTLB(t *testing.T) {
+	c, _ := scripted(t, rsp.Options{}, "-> Z2,fff,2\n-> z2,fff,2\n<- OK\n<- OK")
+	must(t, c.FlushTLB(background(t)))
+	c, _ = scripted(t, rsp.Options{}, "-> Z2,fff,2\n-> z2,fff,2\n<- \n<- ")
+	if err := c.FlushTLB(background(t)); !errors.Is(err, rsp.ErrUnsupported) {
+		t.Errorf("a stub without watchpoints: %v, want ErrUnsupported", err)
 	}
 }
 

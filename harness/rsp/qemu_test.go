@@ -102,20 +102,47 @@ type guest struct {
 // status returns the monitor's "VM status: running" and the like.
 func (g *guest) status(t testing.TB) string {
 	t.Helper()
-	if err := g.monitor.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+	lines := g.ask(t, "info status", isStatus)
+	return lines[len(lines)-1]
+}
+
+// programCounters returns those of a riscv64 machine's harts, in hex.
+func (g *guest) programCounters(t testing.TB) []string {
+	t.Helper()
+	var all []string
+	if _, err := g.monitor.Write([]byte("info registers -a\n")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := g.monitor.Write([]byte("info status\n")); err != nil {
+	for _, line := range g.ask(t, "info status", isStatus) {
+		if pc, ok := strings.CutPrefix(line, "pc "); ok {
+			all = append(all, strings.TrimSpace(pc))
+		}
+	}
+	return all
+}
+
+func isStatus(line string) bool { return strings.HasPrefix(line, "VM status") }
+
+// ask gives QEMU's monitor a command and returns the lines that it says, to the last.
+func (g *guest) ask(t testing.TB, command string, last func(line string) bool) []string {
+	t.Helper()
+	if err := g.monitor.SetDeadline(time.Now().Add(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := g.monitor.Write([]byte(command + "\n")); err != nil {
 		t.Fatal(err)
 	}
 	r := bufio.NewReader(g.monitor)
+	var lines []string
 	for {
 		line, err := r.ReadString('\n')
 		if err != nil {
 			t.Fatalf("monitor: %v after %q", err, line)
 		}
-		if strings.HasPrefix(line, "VM status") {
-			return strings.TrimSpace(line)
+		line = strings.TrimSpace(line)
+		lines = append(lines, line)
+		if last(line) {
+			return lines
 		}
 	}
 }

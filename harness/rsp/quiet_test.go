@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -145,6 +147,67 @@ func TestQuietResumeNotSent(t *testing.T) {
 	stop, err := c.Wait(ctx)
 	must(t, err)
 	wantPC(t, stop, 0x3000)
+}
+
+// A guest is parked with what it has of vCPUs, once the machine has stopped again.
+func TestPark(t *testing.T) {
+	for _, threads := range [][]string{{"p01.01"}, {"p01.01", "p01.02"}} {
+		t.Run(fmt.Sprintf("%d vCPUs", len(threads)), func(t *testing.T) {
+			ctx := background(t)
+			script, err := rsptest.Parse(t.Name(), "-> Z0,3000,4\n<- OK\n-> D;01\n<- OK")
+			must(t, err)
+			stub, conn := rsptest.Start(t, t.Name(), rsptest.Join(rsptest.Handshake(0x2000, threads...), script))
+			halts := &scriptedHalts{again: make(chan struct{}), n: 5}
+			c := attach(t, conn, rsp.Options{Halts: halts})
+			must(t, c.Insert(ctx, 0x3000))
+			parked := make(chan error, 1)
+			go func() { parked <- c.Park(ctx) }()
+			<-stub.Done()
+			select {
+			case err := <-parked:
+				t.Fatalf("Park = %v before the machine has stopped", err)
+			default:
+			}
+			halts.add(1)
+			must(t, <-parked)
+			if _, err := c.Registers(ctx); !errors.Is(err, rsp.ErrClosed) {
+				t.Errorf("Registers of a parked guest: %v, want ErrClosed", err)
+			}
+		})
+	}
+	c, _ := scripted(t, rsp.Options{}, "")
+	if err := c.Park(background(t)); !errors.Is(err, rsp.ErrUnsupported) {
+		t.Errorf("Park with nobody who counts stops: %v, want ErrUnsupported", err)
+	}
+}
+
+// Parked, no vCPU runs another instruction: the registers are what they were.
+func TestLivePark(t *testing.T) {
+	for _, smp := range []string{"1", "2"} {
+		t.Run(smp, func(t *testing.T) {
+			l := riscvLoop() // where all harts run the firmware
+			ctx := background(t)
+			g := l.boot(t, "-S", "-smp", smp)
+			c := attach(t, g.conn, rsp.Options{Halts: countStops(t, g)})
+			threads, err := c.Threads(ctx)
+			must(t, err)
+			must(t, c.Insert(ctx, l.start))
+			for range 7 {
+				resumeTo(t, ctx, c, l.start)
+			}
+			var want []string
+			for _, thread := range threads {
+				want = append(want, fmt.Sprintf("%016x", regOf(t, ctx, c, thread, l.pc)))
+			}
+			must(t, c.Park(ctx))
+			if got := g.status(t); !strings.HasPrefix(got, "VM status: paused") || strings.Contains(got, "debug") {
+				t.Errorf("parked: %q, want it paused and not for a debugger", got)
+			}
+			if got := g.programCounters(t); !slices.Equal(got, want) {
+				t.Errorf("parked at %v, want %v", got, want)
+			}
+		})
+	}
 }
 
 // Each pass of the loop is counted by the guest, so a stop that is missed shows,
