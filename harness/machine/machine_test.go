@@ -153,7 +153,7 @@ func TestHang(t *testing.T) {
 	}
 	s = machinetest.Spec(t, machinetest.Guest{Serve: func(mailbox.Request) []machinetest.Event { return hang }})
 	m := begin(t, s)
-	m.SetGuard(time.Nanosecond)
+	m.Patience = time.Nanosecond
 	_, err := m.Agent.ReadFile(t.Context(), "/x")
 	if err = m.Explain(t.Context(), "run", err); fault(err) != "the guest hung, hung" || !errors.As(err, &limit) || !machine.Retryable(err) {
 		t.Errorf("running: %v", err)
