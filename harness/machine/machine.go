@@ -31,7 +31,7 @@ import (
 )
 
 // attribution is how long QEMU's end may take to be seen after its socket broke.
-const attribution = 2 * time.Second
+const attribution = 20 * time.Second
 
 // Machine is a guest that stands still, with a debugger attached. One goroutine
 // uses it; Close may be called from any.
@@ -311,12 +311,14 @@ func (m *Machine) Explain(ctx context.Context, op string, err error) error {
 	if m.console.Panic() != nil {
 		return m.oops()
 	}
-	// A broken socket is often the first sign of QEMU's end.
-	timer := time.NewTimer(attribution)
-	defer timer.Stop()
-	select {
-	case <-m.VM.Exited():
-	case <-timer.C:
+	if errors.Is(err, rsp.ErrClosed) || errors.Is(err, rsp.ErrBroken) {
+		// A broken socket is often the first sign of QEMU's end.
+		timer := time.NewTimer(attribution)
+		defer timer.Stop()
+		select {
+		case <-m.VM.Exited():
+		case <-timer.C:
+		}
 	}
 	if gone := m.VM.Err(); gone != nil {
 		<-m.console.Done() // which ended with QEMU
