@@ -283,6 +283,7 @@ func (g *guestMemory) damage(script []byte) {
 
 // TestRandomDamage follows scripts that a generator made, on both architectures.
 func TestRandomDamage(t *testing.T) {
+	t.Parallel()
 	eachImage(t, func(t *testing.T, a arch.Arch, im *kernel.Image) {
 		seed := uint64(1)
 		random := func() byte {

@@ -1,15 +1,13 @@
 package task_test
 
 import (
-	"context"
-	"errors"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"kernellab/harness/trace"
+	"kernellab/images/guest"
 )
 
 // traced are functions of the fork path, and one that interrupts call.
@@ -24,73 +22,58 @@ func traced() []string {
 // that the kernel's own unwinder wrote down there, of the same calls.
 func TestAgreesWithFtrace(t *testing.T) {
 	eachKernel(t, func(t *testing.T, z *zoo) {
-		lines := z.start(t, "zoo.trace="+strings.Join(traced(), ","))
-		tid, err := strconv.Atoi(lines[len(lines)-1])
+		const tracing = "/sys/kernel/tracing/"
+		var switches []string
+		for _, name := range []string{
+			"tracing_on", "set_ftrace_filter", "set_ftrace_pid", "current_tracer", "options/func_stack_trace", "options/sym-offset", "trace",
+		} {
+			switches = append(switches, tracing+name)
+		}
+		p := z.start(t, guest.Program{Args: []string{"traced", strings.Join(traced(), ",")}, Writable: switches})
+		ours := z.backtraces(t, p)
+		exit, err := p.Exit(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		z.halt(t)
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
-		defer cancel()
-		for _, name := range traced() {
-			sym, err := z.image.Symbols.Lookup(name)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := z.stub.Insert(ctx, sym.Addr); err != nil {
-				t.Fatal(err)
-			}
+		if exit.Code != 0 {
+			t.Fatalf("the program ended with %d: %s", exit.Code, exit.Merged())
 		}
-		waiting, done := context.WithCancel(ctx)
-		defer done()
-		theirs := make(chan []string, 1)
-		go func() {
-			defer done()
-			if _, err := z.vm.Console().Write([]byte("\n")); err != nil {
-				t.Error(err)
-			}
-			lines, err := z.until(t)
-			if err != nil {
-				t.Error(err)
-			}
-			theirs <- lines
-		}()
-		ours := z.backtraces(ctx, waiting, t, tid)
-		records := stackTraces(<-theirs)
-		matchTraces(t, z, ours, records)
+		text, err := z.Agent.ReadFile(t.Context(), tracing+"trace")
+		if err != nil {
+			t.Fatal(err)
+		}
+		matchTraces(t, z, ours, stackTraces(strings.Split(string(text), "\n")))
 	})
 }
 
-// backtraces unwinds at every stop in the task until waiting is over.
-func (z *zoo) backtraces(ctx, waiting context.Context, t *testing.T, tid int) [][]trace.Frame {
+// backtraces unwinds at every stop in the process, at a traced function, between its
+// two marks, and lets it end.
+func (z *zoo) backtraces(t *testing.T, p *guest.Process) [][]trace.Frame {
 	t.Helper()
+	ctx := t.Context()
+	var entries []uint64
+	for _, name := range traced() {
+		sym, err := z.image.Symbols.Lookup(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		entries = append(entries, sym.Addr)
+	}
+	z.insert(ctx, t, z.Mark)
+	z.release(t, p)
+	z.stop(ctx, t)
+	z.insert(ctx, t, entries...)
 	var out [][]trace.Frame
 	stops, doubts := 0, map[string]int{}
-	defer func() { t.Logf("%d stops; frames not trusted, by reason: %v", stops, doubts) }()
-	for ; ; stops++ {
-		if err := z.stub.Resume(ctx); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := z.stub.Wait(waiting); err != nil {
-			if !errors.Is(err, context.Canceled) {
-				t.Error(err)
-			}
-			return out
-		}
-		regs, err := z.stub.Registers(ctx)
-		if err != nil {
-			t.Fatal(err)
-		}
-		current, err := z.reader.Current(ctx, regs)
-		if err != nil {
-			t.Fatal(err)
-		}
+	regs, current := z.stop(ctx, t)
+	for ; regs[z.arch.Registers.PC] != z.Mark; regs, current = z.stop(ctx, t) {
+		stops++
 		view := z.reader.View()
 		who, err := view.Identify(ctx, current)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if who.PID != tid {
+		if who.TGID != p.PID {
 			continue
 		}
 		frames := view.Backtrace(ctx, current, regs)
@@ -101,6 +84,10 @@ func (z *zoo) backtraces(ctx, waiting context.Context, t *testing.T, tid int) []
 		}
 		out = append(out, frames)
 	}
+	t.Logf("%d stops; frames not trusted, by reason: %v", stops, doubts)
+	z.remove(ctx, t, entries...)
+	z.stop(ctx, t) // the agent's mark
+	return out
 }
 
 // record is a call as ftrace wrote it down: the function, its caller, and the

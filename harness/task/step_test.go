@@ -4,27 +4,23 @@ import (
 	"context"
 	"slices"
 	"testing"
-	"time"
 
 	"kernellab/harness/trace"
+	"kernellab/images/guest"
 )
 
 // TestEveryInstruction unwinds before every instruction that the kernel executes
 // in some system calls. What lies above the function at which it began must stay
 // the same until that returns, and the stack grows or shrinks by one call at a
-// time: an unwinding that goes wrong breaks one or the other, or marks a frame.
+// time: an unwinding that goes wrong breaks one or the other, or marks a frame. Of a
+// long call it unwinds the beginning.
 func TestEveryInstruction(t *testing.T) {
+	t.Parallel()
 	const steps = 1200 // in each call
 	eachKernel(t, func(t *testing.T, z *zoo) {
-		z.start(t, "")
-		z.halt(t)
-		ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
-		defer cancel()
+		ctx := t.Context()
 		w := walk{zoo: z, t: t, functions: map[string]bool{}, marked: map[string]int{}}
-		// What pid 1 does when it is told to go on: it reads all of /proc.
-		if _, err := z.vm.Console().Write([]byte("\n")); err != nil {
-			t.Fatal(err)
-		}
+		z.release(t, z.start(t, guest.Program{Args: []string{"look"}}))
 		for _, name := range []string{
 			"iterate_dir", "do_sys_openat2", "do_task_stat", "proc_pid_status", "vfs_read", "do_readlinkat", "proc_pid_readlink", "vfs_write",
 		} {
@@ -59,23 +55,14 @@ type walk struct {
 // call waits for a call of the function at addr and steps through it.
 func (w *walk) call(ctx context.Context, addr uint64, steps int) {
 	w.t.Helper()
-	if err := w.stub.Insert(ctx, addr); err != nil {
-		w.t.Fatal(err)
-	}
-	if err := w.stub.Resume(ctx); err != nil {
-		w.t.Fatal(err)
-	}
-	if _, err := w.stub.Wait(ctx); err != nil {
-		w.t.Fatal(err)
-	}
-	if err := w.stub.Remove(ctx, addr); err != nil {
-		w.t.Fatal(err)
-	}
+	w.insert(ctx, w.t, addr)
+	w.stop(ctx, w.t)
+	w.remove(ctx, w.t, addr)
 	first := w.frames(ctx)
 	above := first[1:]
 	depth := len(first)
 	for n := range steps {
-		if _, err := w.stub.Step(ctx, ""); err != nil {
+		if _, err := w.Stub.Step(ctx, ""); err != nil {
 			w.t.Fatal(err)
 		}
 		now := w.frames(ctx)
@@ -103,13 +90,6 @@ func (w *walk) call(ctx context.Context, addr uint64, steps int) {
 // frames unwinds the stopped task.
 func (w *walk) frames(ctx context.Context) []trace.Frame {
 	w.t.Helper()
-	regs, err := w.stub.Registers(ctx)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	current, err := w.reader.Current(ctx, regs)
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	regs, current := w.stand(ctx, w.t)
 	return w.reader.View().Backtrace(ctx, current, regs)
 }

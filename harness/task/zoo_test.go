@@ -1,143 +1,197 @@
 package task_test
 
 import (
-	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"kernellab/harness/arch"
 	"kernellab/harness/kernel"
-	"kernellab/harness/qemu"
-	"kernellab/harness/rsp"
+	"kernellab/harness/machine"
+	"kernellab/harness/snapshot"
 	"kernellab/harness/task"
 	"kernellab/images"
+	"kernellab/images/guest"
 	"kernellab/images/qemutest"
 	"kernellab/labtest"
 )
 
-// eachKernel runs a subtest for each cached kernel, one after another.
+// snapshots are those of this run of the tests, of which several start from the same
+// guest. Its folder is TestMain's.
+var snapshots snapshot.Store
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "lab-task-test-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 2
+	}
+	defer os.RemoveAll(dir)
+	snapshots.Dir = filepath.Join(dir, "snapshots")
+	return m.Run()
+}
+
+// eachKernel runs a subtest for each cached kernel, in parallel.
 func eachKernel(t *testing.T, test func(t *testing.T, z *zoo)) {
 	labtest.Long(t)
 	for _, a := range arch.All() {
 		t.Run(a.Name, func(t *testing.T) {
-			qemutest.Command(t, a.Name, a.QEMU.Binary)
-			all, err := (&images.Cache{}).Kernels(a.Name)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if len(all) == 0 {
-				labtest.Lacking(t, a.Name, "the cache holds no kernel: lab kernels fetch brings one")
-			}
-			for _, k := range all {
-				t.Run(k.Release, func(t *testing.T) { test(t, &zoo{arch: a, path: k.Path}) })
+			t.Parallel()
+			for _, k := range kernels(t, a) {
+				t.Run(k.Release, func(t *testing.T) {
+					t.Parallel()
+					test(t, openZoo(t, a, k.Path))
+				})
 			}
 		})
 	}
 }
 
-// zoo is a guest whose init is testdata/zoo.
-type zoo struct {
-	arch arch.Arch
-	path string // of the kernel
-
-	image   *kernel.Image
-	vm      *qemu.VM
-	console *bufio.Scanner
-	stub    *rsp.Client
-	reader  *task.Reader
+// kernels are the cached ones.
+func kernels(t *testing.T, a arch.Arch) []images.Kernel {
+	t.Helper()
+	all, err := (&images.Cache{}).Kernels(a.Name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(all) == 0 {
+		labtest.Lacking(t, a.Name, "the cache holds no kernel: lab kernels fetch brings one")
+	}
+	return all
 }
 
-// start boots the guest until it says that it is ready, and returns what it
-// printed before. A kernel that dies by itself under emulation is tried again.
-func (z *zoo) start(t *testing.T, appended string) []string {
+// zoo is a guest with the animals of testdata/zoo. It stands still, and goes on only
+// when something is asked of it.
+type zoo struct {
+	*machine.Machine
+	arch   arch.Arch
+	image  *kernel.Image
+	reader *task.Reader
+}
+
+// openZoo starts a guest in which all animals are in place.
+func openZoo(t *testing.T, a arch.Arch, path string) *zoo {
 	t.Helper()
+	z := &zoo{arch: a}
+	z.arch.QEMU.Append = strings.TrimSpace(a.QEMU.Append + " rdinit=/bin/zoo")
 	var err error
-	if z.image, err = kernel.Open(z.path); err != nil {
+	if z.image, err = kernel.Open(path); err != nil {
 		t.Fatal(err)
 	}
 	cache := &images.Cache{}
-	program, err := cache.BuildProgram(t.Context(), z.arch.GOARCH, "zoo", os.DirFS("testdata/zoo"), nil)
+	program, err := cache.BuildProgram(t.Context(), a.GOARCH, "zoo", os.DirFS("testdata/zoo"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	initrd, err := cache.Initramfs(t.Context(), z.arch.GOARCH, map[string]string{"zoo": program}, nil)
+	initrd, err := cache.Initramfs(t.Context(), a.GOARCH, map[string]string{"zoo": program}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	const tries = 3
-	for try := 1; ; try++ {
-		z.vm, err = qemu.Start(t.Context(), qemu.Config{
-			Command: qemutest.Command(t, z.arch.Name, z.arch.QEMU.Binary), Arch: z.arch, Kernel: z.path, Initrd: initrd, Append: strings.TrimSpace("rdinit=/bin/zoo " + appended),
-		})
-		if err != nil {
+	spec := machine.Spec{
+		Arch: z.arch, Image: z.image, Kernel: path, Initrd: initrd,
+		QEMU: qemutest.Command(t, a.Name, a.QEMU.Binary), Snapshots: &snapshots,
+	}
+	z.Machine, _, err = spec.StartAt(t.Context(), machine.Place{Key: []string{"zoo"}, Reach: populate}, io.Discard)
+	if err != nil {
+		t.Fatalf("%v\nconsole:\n%s", err, strings.Join(machine.Console(err), "\n"))
+	}
+	t.Cleanup(z.Close)
+	if z.reader, err = task.NewReader(z.Stub, z.image, z.arch); err != nil {
+		t.Fatal(err)
+	}
+	return z
+}
+
+// populate has the guest make the animals.
+func populate(ctx context.Context, m *machine.Machine) ([]byte, error) {
+	var problems []string
+	b, err := m.Agent.ReadFile(ctx, "/zoo/ready")
+	if err == nil {
+		err = json.Unmarshal(b, &problems)
+	}
+	if err == nil && len(problems) > 0 {
+		err = errors.New(strings.Join(problems, "\n"))
+	}
+	return nil, err
+}
+
+// programLimit is what a program may take of the guest's time, which also passes
+// while a debugger has stopped the guest: a millisecond a stop.
+const programLimit = time.Hour
+
+// start makes a process of the zoo's program, held before its exec. Go's runtime
+// sends it no signals, which would have a call of clone begin anew.
+func (z *zoo) start(t *testing.T, p guest.Program) *guest.Process {
+	t.Helper()
+	p.Path, p.Args, p.Env = "/bin/zoo", append([]string{"zoo"}, p.Args...), []string{"GODEBUG=asyncpreemptoff=1"}
+	process, err := z.Agent.Start(t.Context(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return process
+}
+
+// release lets a process go once the guest goes on.
+func (z *zoo) release(t *testing.T, p *guest.Process) {
+	t.Helper()
+	if err := p.Release(t.Context(), programLimit); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (z *zoo) insert(ctx context.Context, t *testing.T, addrs ...uint64) {
+	t.Helper()
+	for _, addr := range addrs {
+		if err := z.Stub.Insert(ctx, addr); err != nil {
 			t.Fatal(err)
 		}
-		z.console = bufio.NewScanner(z.vm.Console())
-		z.console.Buffer(nil, 16<<20)
-		lines, err := z.until(t)
-		if err == nil {
-			t.Cleanup(func() { z.vm.Close() })
-			return lines
-		}
-		z.vm.Close()
-		if try == tries {
-			t.Fatalf("%v", err)
-		}
-		t.Logf("try %d: %v", try, err)
 	}
 }
 
-// until returns the lines for the host up to the guest's next pause.
-func (z *zoo) until(t *testing.T) ([]string, error) {
+func (z *zoo) remove(ctx context.Context, t *testing.T, addrs ...uint64) {
 	t.Helper()
-	limit := 3 * time.Minute
-	z.vm.Console().SetReadDeadline(time.Now().Add(limit))
-	var lines, noise []string
-	for z.console.Scan() {
-		line := strings.TrimRight(z.console.Text(), "\r")
-		switch {
-		case line == "ZOO-READY":
-			return lines, nil
-		case strings.HasPrefix(line, "ZOO-FAILED"):
-			return nil, fmt.Errorf("the guest could not do its part: %s", line)
-		case strings.HasPrefix(line, "ZOO "):
-			lines = append(lines, line[len("ZOO "):])
-		default:
-			if noise = append(noise, line); len(noise) > 30 {
-				noise = noise[1:]
-			}
-			if strings.HasPrefix(line, "zoo: ") {
-				t.Error(line)
-			}
+	for _, addr := range addrs {
+		if err := z.Stub.Remove(ctx, addr); err != nil {
+			t.Fatal(err)
 		}
 	}
-	return nil, fmt.Errorf("the console ended (%v): %s", z.console.Err(), strings.Join(noise, "\n"))
 }
 
-// again lets the guest go on to its next pause.
-func (z *zoo) again(t *testing.T) []string {
+// stop lets the guest run to its next stop, and returns its registers and the
+// address of the task that runs there.
+func (z *zoo) stop(ctx context.Context, t *testing.T) (regs map[string]uint64, current uint64) {
 	t.Helper()
-	if _, err := z.vm.Console().Write([]byte("\n")); err != nil {
-		t.Fatal(err)
+	err := z.Guard(ctx, "a stop", func(ctx context.Context) error {
+		if err := z.Stub.Resume(ctx); err != nil {
+			return err
+		}
+		_, err := z.Stub.Wait(ctx)
+		return err
+	})
+	if err != nil {
+		t.Fatal(z.Explain(ctx, "run to a stop", err))
 	}
-	lines, err := z.until(t)
+	return z.stand(ctx, t)
+}
+
+// stand is where the guest stands.
+func (z *zoo) stand(ctx context.Context, t *testing.T) (regs map[string]uint64, current uint64) {
+	t.Helper()
+	regs, err := z.Stub.Registers(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return lines
-}
-
-// halt attaches to the gdbstub, which stops the guest.
-func (z *zoo) halt(t *testing.T) {
-	t.Helper()
-	var err error
-	if z.stub, err = rsp.New(t.Context(), z.vm.GDB(), rsp.Options{}); err != nil {
+	if current, err = z.reader.Current(ctx, regs); err != nil {
 		t.Fatal(err)
 	}
-	if z.reader, err = task.NewReader(z.stub, z.image, z.arch); err != nil {
-		t.Fatal(err)
-	}
+	return regs, current
 }

@@ -1,11 +1,20 @@
-// Command zoo is the init of a guest whose tasks are to be read from outside.
-// It makes processes of many kinds, and each time a line comes in on the console
-// it tells what the guest's own /proc says of every task, a JSON object a line.
+// Command zoo makes processes of many kinds in a guest whose tasks are read from
+// outside, and says what the guest's own /proc has of them.
+//
+// The kernel starts it as the first process. It leaves a keeper behind and becomes
+// the guest's agent. The keeper answers whoever reads the pipes in /zoo, each once
+// and in this order: ready, with what went wrong while it made the animals; before
+// and after, with what /proc says of every process.
+//
+// As a program that the agent runs it is "zoo look", which reads /proc without end,
+// or "zoo traced FUNCTIONS", which has ftrace write down the kernel's own stack at
+// the functions while it makes a child, between two marks like the agent's.
 package main
 
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -13,7 +22,6 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -22,41 +30,87 @@ import (
 )
 
 func main() {
-	if os.Getpid() == 1 {
-		keeper()
+	var err error
+	switch {
+	case os.Getpid() == 1:
+		err = first()
+	case os.Args[1] == "keeper":
+		err = keeper()
+	case os.Args[1] == "look":
+		err = look()
+	case os.Args[1] == "traced":
+		err = traced(os.Args[2])
+	default:
+		err = animal(os.Args[1])
 	}
-	if err := animal(os.Args[1]); err != nil {
-		fmt.Fprintf(os.Stderr, "zoo: %s: %v\n", os.Args[1], err)
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "zoo: %s: %v\n", strings.Join(os.Args[1:], " "), err)
 		os.Exit(1)
 	}
 }
 
-// keeper is pid 1.
-func keeper() {
-	for _, m := range [][2]string{{"proc", "/proc"}, {"sysfs", "/sys"}, {"devtmpfs", "/dev"}, {"tmpfs", "/tmp"}} {
-		os.MkdirAll(m[1], 0o755)
-		syscall.Mount(m[0], m[1], m[0], 0, "")
+// pipes is the folder of the pipes that the keeper writes to.
+const pipes = "/zoo"
+
+// first is the first process.
+func first() error {
+	if err := os.Mkdir(pipes, 0o700); err != nil {
+		return err
 	}
-	os.WriteFile("/proc/sys/kernel/printk", []byte("1"), 0)
-	if cmdline, _ := os.ReadFile("/proc/cmdline"); strings.Contains(string(cmdline), "zoo.trace") {
-		ftrace()
-	}
-	for _, kind := range kinds() {
-		if err := keep(kind); err != nil {
-			fmt.Printf("zoo: %s: %v\n", kind, err)
+	for _, name := range []string{"ready", "before", "after"} {
+		if err := syscall.Mkfifo(filepath.Join(pipes, name), 0o600); err != nil {
+			return fmt.Errorf("make the pipe %s: %w", name, err)
 		}
 	}
-	traced := tracee()
-	settle()
-	if traced != nil {
-		traced()
+	if _, err := os.StartProcess("/bin/zoo", []string{"zoo", "keeper"}, &os.ProcAttr{Dir: "/", Files: []*os.File{os.Stdin, os.Stdout, os.Stderr}}); err != nil {
+		return err
 	}
-	in := bufio.NewReader(os.Stdin)
-	for {
-		tell()
-		fmt.Println("ZOO-READY")
-		in.ReadString('\n')
+	return syscall.Exec("/init", []string{"/init"}, os.Environ())
+}
+
+// keeper has the animals and answers.
+func keeper() error {
+	runtime.LockOSThread() // a thread traces, not a process
+	return errors.Join(
+		answer("ready", func() any { return populate() }),
+		answer("before", func() any { return tell() }),
+		answer("after", func() any { return tell() }),
+	)
+}
+
+// answer waits until somebody reads a pipe, and writes what text returns to it, as JSON.
+func answer(pipe string, text func() any) error {
+	f, err := os.OpenFile(filepath.Join(pipes, pipe), os.O_WRONLY, 0)
+	if err != nil {
+		return err
 	}
+	return errors.Join(json.NewEncoder(f).Encode(text()), f.Close())
+}
+
+// populate makes the animals and returns what went wrong.
+func populate() (problems []string) {
+	try := func(what string, err error) {
+		if err != nil {
+			problems = append(problems, fmt.Sprintf("%s: %v", what, err))
+		}
+	}
+	try("chmod", os.Chmod("/bin/zoo", 0o755)) // the agent hides programs
+	for _, kind := range kinds() {
+		try(kind, keep(kind))
+	}
+	child := exec.Command("/bin/zoo", "sleeper")
+	try("the traced one", child.Start())
+	// The animals have said that they are in place, and their runtimes' threads
+	// take a while to go to sleep.
+	time.Sleep(2 * time.Second)
+	if child.Process != nil {
+		try("trace", syscall.PtraceAttach(child.Process.Pid))
+	}
+	try("ftrace", syscall.Mount("tracefs", tracing, "tracefs", 0, ""))
+	for _, dir := range []string{"", "options"} {
+		try("ftrace", os.Chmod(tracing+dir, 0o755))
+	}
+	return problems
 }
 
 func kinds() []string {
@@ -87,66 +141,39 @@ func keep(kind string) error {
 		}
 		argv = append(argv, "", "", "ende")
 	case "user":
-		attr.Sys.Credential = &syscall.Credential{Uid: 1000, Gid: 1001, Groups: []uint32{7, 20, 4242}}
+		attr.Sys.Credential = &syscall.Credential{Uid: 1234, Gid: 1001, Groups: []uint32{7, 20, 4242}}
 	}
 	rd, wr, err := os.Pipe()
 	if err != nil {
 		return err
 	}
+	defer rd.Close()
 	null, err := os.OpenFile("/dev/null", os.O_RDWR, 0)
 	if err != nil {
 		return err
 	}
-	attr.Files = []*os.File{null, wr, os.Stderr}
+	defer null.Close()
+	attr.Files = []*os.File{null, wr, wr}
 	p, err := os.StartProcess(self, argv, attr)
 	wr.Close()
 	if err != nil {
 		return err
 	}
-	rd.SetReadDeadline(time.Now().Add(30 * time.Second))
-	bufio.NewReader(rd).ReadString('\n')
-	if kind == "stopped" {
-		p.Signal(syscall.SIGSTOP)
+	said, err := bufio.NewReader(rd).ReadString('\n')
+	if said != inPlace {
+		return fmt.Errorf("%q instead of being in place: %w", said, err)
 	}
-	if kind == "gone" {
-		os.Remove(self)
+	switch kind {
+	case "stopped":
+		return p.Signal(syscall.SIGSTOP)
+	case "gone":
+		return os.Remove(self)
 	}
 	return nil
 }
 
-// tracee starts a process that pid 1 traces.
-func tracee() func() {
-	cmd := exec.Command("/bin/zoo", "sleeper")
-	if cmd.Start() != nil {
-		return nil
-	}
-	return func() {
-		runtime.LockOSThread()
-		syscall.PtraceAttach(cmd.Process.Pid)
-	}
-}
-
-// settle waits until three looks in a row show no task that runs, but this one: the
-// animals have said that they are in place, and their runtimes' threads take a while
-// to go to sleep. A look takes the guest a tenth of a second.
-func settle() {
-	for quiet, looks := 0, 0; quiet < 3 && looks < 50; looks++ {
-		quiet++
-		if running() {
-			quiet = 0
-		}
-	}
-}
-
-// running reports whether a task of another process than this one runs.
-func running() bool {
-	tasks, _ := filepath.Glob("/proc/[0-9]*/task/[0-9]*/stat")
-	return slices.ContainsFunc(tasks, func(path string) bool {
-		stat, _ := os.ReadFile(path) // a task may be gone
-		_, rest, _ := strings.Cut(string(stat), ") ")
-		return strings.HasPrefix(rest, "R") && !strings.HasPrefix(path, "/proc/1/")
-	})
-}
+// inPlace is what an animal prints when it is.
+const inPlace = "in place\n"
 
 var held []any // so that the collector closes no file
 
@@ -156,7 +183,7 @@ func animal(kind string) error {
 	if err := dress(kind); err != nil {
 		return err
 	}
-	os.Stdout.WriteString("in place\n")
+	os.Stdout.WriteString(inPlace)
 	for {
 		if kind == "busy" {
 			for n := 0; n < 1<<25; n++ {
@@ -243,7 +270,7 @@ func dress(kind string) error {
 		mask := uint64(1<<(syscall.SIGUSR1-1) | 1<<(40-1))
 		syscall.RawSyscall6(syscall.SYS_RT_SIGPROCMASK, 0, uintptr(unsafe.Pointer(&mask)), 0, 8, 0, 0)
 		syscall.Syscall(syscall.SYS_TGKILL, uintptr(os.Getpid()), uintptr(syscall.Gettid()), 40)
-		os.Stdout.WriteString("in place\n")
+		os.Stdout.WriteString(inPlace)
 		syscall.Nanosleep(&syscall.Timespec{Sec: 1 << 30}, nil)
 	case "zombie":
 		_, err := os.StartProcess("/bin/zoo", []string{"zoo", "no such"}, &os.ProcAttr{Files: []*os.File{nil, nil, nil}})
@@ -366,51 +393,59 @@ func read(dir string) account {
 	return a
 }
 
-// tell prints what /proc says of every process.
-func tell() {
+// report is what /proc says of all processes.
+type report struct {
+	Reader    int       `json:"reader"` // the keeper, which is at it
+	Processes []account `json:"processes"`
+}
+
+func tell() report {
+	r := report{Reader: os.Getpid()}
 	all, _ := filepath.Glob("/proc/[0-9]*")
-	out := bufio.NewWriterSize(os.Stdout, 1<<16)
-	defer out.Flush()
 	for _, dir := range all {
-		line, err := json.Marshal(read(dir))
-		if err == nil {
-			fmt.Fprintf(out, "ZOO %s\n", line)
-		}
+		r.Processes = append(r.Processes, read(dir))
+	}
+	return r
+}
+
+// look reads /proc, which takes the kernel through many of its functions.
+func look() error {
+	null, err := os.OpenFile("/dev/null", os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	for {
+		fmt.Fprintln(null, read("/proc/self"))
 	}
 }
 
-// ftrace makes the kernel write down its own stack at each function that the
-// command line names, while a child is made, and prints what it wrote.
-func ftrace() {
-	dir := "/sys/kernel/tracing/"
-	if err := syscall.Mount("tracefs", dir, "tracefs", 0, ""); err != nil {
-		fmt.Println("ZOO-FAILED mount", err)
-	}
+// tracing is where ftrace's files are.
+const tracing = "/sys/kernel/tracing/"
+
+// traced makes the kernel write down its own stack at each of the functions, a list
+// with commas, while this makes a child.
+func traced(functions string) error {
+	var errs []error
 	set := func(name, value string) {
-		if err := os.WriteFile(dir+name, []byte(value), 0); err != nil {
-			fmt.Println("ZOO-FAILED", name, value, err)
+		if err := os.WriteFile(tracing+name, []byte(value), 0); err != nil {
+			errs = append(errs, fmt.Errorf("set %s to %s: %w", name, value, err))
 		}
 	}
-	cmdline, _ := os.ReadFile("/proc/cmdline")
-	_, list, _ := strings.Cut(string(cmdline), "zoo.trace=")
-	list, _, _ = strings.Cut(strings.TrimSpace(list), " ")
+	runtime.LockOSThread()
 	set("tracing_on", "0")
-	set("set_ftrace_filter", strings.ReplaceAll(list, ",", " "))
+	set("set_ftrace_filter", strings.ReplaceAll(functions, ",", " "))
+	set("set_ftrace_pid", strconv.Itoa(syscall.Gettid()))
 	set("current_tracer", "function")
 	set("options/func_stack_trace", "1")
 	set("options/sym-offset", "1")
 	set("trace", "")
-	runtime.LockOSThread()
-	set("set_ftrace_pid", strconv.Itoa(syscall.Gettid()))
-	in := bufio.NewReader(os.Stdin)
-	fmt.Println("ZOO", syscall.Gettid())
-	fmt.Println("ZOO-READY")
-	in.ReadString('\n')
+	mark()
 	set("tracing_on", "1")
 	// Long calls, so that interrupts come in the kernel too.
-	zero, _ := syscall.Open("/dev/zero", syscall.O_RDONLY, 0)
+	zero, err := syscall.Open("/dev/zero", syscall.O_RDONLY, 0)
+	errs = append(errs, err)
 	buf := make([]byte, 8<<20)
-	for range 8 {
+	for range 4 {
 		syscall.Read(zero, buf)
 	}
 	pid, _, _ := syscall.RawSyscall6(syscall.SYS_CLONE, uintptr(syscall.SIGCHLD), 0, 0, 0, 0, 0)
@@ -421,10 +456,9 @@ func ftrace() {
 	}
 	syscall.Wait4(int(pid), nil, 0, nil)
 	set("tracing_on", "0")
-	text, _ := os.ReadFile(dir + "trace")
-	for line := range strings.Lines(string(text)) {
-		fmt.Println("ZOO " + strings.TrimRight(line, "\n"))
-	}
-	fmt.Println("ZOO-READY")
-	in.ReadString('\n')
+	mark()
+	return errors.Join(errs...)
 }
+
+// mark makes the system call by which the agent stops the guest.
+func mark() { syscall.RawSyscall(syscall.SYS_SETHOSTNAME, 0, ^uintptr(0), 0) }
