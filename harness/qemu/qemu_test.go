@@ -57,9 +57,9 @@ func TestArgs(t *testing.T) {
 		want [][]string
 	}{
 		{"x86_64", Config{Arch: x86, Kernel: "vmlinuz", Initrd: "base.cpio", Seed: 1},
-			[][]string{machine("pc", "qemu64"), ownTime("1"), kernel(""), {"-initrd", "base.cpio"}, inherited}},
+			[][]string{machine("pc", "qemu64"), ownTime("1"), kernel(" lab.seed=1"), {"-initrd", "base.cpio"}, inherited}},
 		{"riscv64, more words, another seed and halted", Config{Arch: riscv, Kernel: "vmlinuz", Append: "lab.mode=shell", Seed: 4294967295, Halted: true},
-			[][]string{machine("virt", "rv64"), ownTime("4294967295"), kernel(" lab.mode=shell"), inherited, {"-S"}}},
+			[][]string{machine("virt", "rv64"), ownTime("4294967295"), kernel(" lab.seed=4294967295 lab.mode=shell"), inherited, {"-S"}}},
 		{"for a person", Config{Arch: riscv, Kernel: "vmlinuz", Interactive: true},
 			[][]string{machine("virt", "rv64"), {"-icount", "shift=3,sleep=on", "-rtc", clock, "-seed", "0"}, kernel(""),
 				{"-chardev", "socket,id=console,fd=3", "-serial", "chardev:console"}, inherited[len(output):]}},
