@@ -109,17 +109,36 @@ func (m *Machine) Align(ctx context.Context) error {
 	return m.Stub.FlushTLB(ctx)
 }
 
-// setTimer sets the guest's timer, which the state of a restored machine does not
+// setTimer sets the timer of each of the guest's processors, which the state of a restored machine does not
 // bring: see arch.QEMU.
 func (m *Machine) setTimer(ctx context.Context) error {
 	csr := m.arch.QEMU.Timer
 	if csr == 0 {
 		return nil
 	}
-	if _, _, err := m.Stub.RewriteCSR(ctx, csr); err != nil {
-		return fmt.Errorf("set the guest's timer: %w", err)
+	stands, err := m.Stub.Stopped(ctx)
+	if err != nil {
+		return err
 	}
-	return nil
+	threads, err := m.Stub.Threads(ctx)
+	if err != nil {
+		return err
+	}
+	for _, thread := range threads {
+		if thread != stands || len(threads) > 1 {
+			err = m.Stub.SelectThread(ctx, thread)
+		}
+		if err == nil {
+			_, _, err = m.Stub.RewriteCSR(ctx, csr)
+		}
+		if err != nil {
+			return fmt.Errorf("set the guest's timer: %w", err)
+		}
+	}
+	if len(threads) == 1 {
+		return nil
+	}
+	return m.Stub.SelectThread(ctx, stands)
 }
 
 // Leave moves the guest on over the breakpoint that it stands at, if that does next

@@ -124,8 +124,12 @@ func newRAM(size int64) (*os.File, error) {
 // page that a fork is about to protect. Whoever is to go the same way as a copy has to
 // begin like one. m is closed.
 func (m *Machine) Move(ctx context.Context) (*Machine, error) {
+	at, err := m.note(ctx)
 	var state bytes.Buffer
-	if err := m.save(ctx, &state); err != nil {
+	if err == nil {
+		err = m.save(ctx, &state)
+	}
+	if err != nil {
 		m.Close()
 		return nil, err
 	}
@@ -134,7 +138,7 @@ func (m *Machine) Move(ctx context.Context) (*Machine, error) {
 	m.Close()
 	c := m.spec.Config()
 	c.RAM, c.Incoming, c.Again = ram, true, true
-	moved, err := m.spec.restore(ctx, c, state.Bytes(), noteOf(m.Agent), m.log)
+	moved, err := m.spec.restore(ctx, c, state.Bytes(), at, m.log)
 	if err != nil {
 		ram.Close()
 		return nil, err
@@ -189,9 +193,11 @@ func (s Spec) StartAt(ctx context.Context, p Place, console io.Writer) (m *Machi
 // ErrNoPlace says that a machine cannot be started at a place.
 var ErrNoPlace = errors.New("there is no snapshot of that place")
 
-// agentNote is what of an agent its guest's copies have in common: a snapshot's note.
+// agentNote is what of an agent and of where it stands its guest's copies have in
+// common: a snapshot's note.
 type agentNote struct {
 	Mailbox, Landing []uint64
+	Thread           string // the vCPU of the guest's last stop
 }
 
 type placeNote struct {
@@ -199,7 +205,11 @@ type placeNote struct {
 	Note  []byte
 }
 
-func noteOf(a *guest.Agent) agentNote { return agentNote{a.Mailbox, a.Landing} }
+// note returns that of a machine, which stands where it is about to be saved.
+func (m *Machine) note(ctx context.Context) (agentNote, error) {
+	thread, err := m.Stub.Stopped(ctx)
+	return agentNote{m.Agent.Mailbox, m.Agent.Landing, thread}, err
+}
 
 // warm starts the machine from the snapshot of its booted guest.
 func (s Spec) warm(ctx context.Context, console io.Writer) (*Machine, error) {
@@ -257,7 +267,11 @@ func (s Spec) saveBooted(ctx context.Context, d *snapshot.Draft) error {
 	}
 	defer m.Close()
 	d.Boot = m.Boot
-	if err := json.NewEncoder(d.Note).Encode(noteOf(m.Agent)); err != nil {
+	at, err := m.note(ctx)
+	if err != nil {
+		return err
+	}
+	if err := json.NewEncoder(d.Note).Encode(at); err != nil {
 		return err
 	}
 	return m.save(ctx, d.State)
@@ -293,6 +307,9 @@ func (s Spec) savePlace(ctx context.Context, p Place, d *snapshot.Draft) error {
 		return err
 	}
 	d.Boot = base.Boot
+	if agent, err = m.note(ctx); err != nil {
+		return err
+	}
 	if err := json.NewEncoder(d.Note).Encode(placeNote{Agent: agent, Note: note}); err != nil {
 		return err
 	}
@@ -405,6 +422,9 @@ func (s Spec) restore(ctx context.Context, c qemu.Config, state []byte, agent ag
 	err = vm.Restore(timed, bytes.NewReader(state))
 	if err == nil {
 		err = m.attach(timed, vm.GDB())
+	}
+	if err == nil {
+		err = m.Stub.Stand(timed, agent.Thread)
 	}
 	if err == nil {
 		err = m.Align(timed)

@@ -36,6 +36,8 @@ type Guest interface {
 	Resume(ctx context.Context) error
 	Wait(ctx context.Context) (rsp.Stop, error)
 	Step(ctx context.Context, thread string) (rsp.Stop, error)
+	// Stopped returns the vCPU of the last stop.
+	Stopped(ctx context.Context) (string, error)
 	// Leave moves the guest on over the breakpoint at pc if that does next to
 	// nothing, and not to another one, and reports whether it did.
 	Leave(ctx context.Context, pc uint64, breaks func(addr uint64) bool) (bool, error)
@@ -182,7 +184,8 @@ func newDriver(c Config) (*driver, error) {
 func (d *driver) next(ctx context.Context) (rsp.Stop, error) {
 	if d.Stands {
 		d.Stands = false
-		return rsp.Stop{Signal: rsp.SignalTrap}, nil
+		thread, err := d.Guest.Stopped(ctx)
+		return rsp.Stop{Signal: rsp.SignalTrap, Thread: thread}, err
 	}
 	moved := true
 	if d.breaks(d.at) {

@@ -315,6 +315,39 @@ func TestWriteRegister(t *testing.T) {
 	}
 }
 
+// A vCPU that is said to have stopped is the one that is stepped off its breakpoint.
+func TestStand(t *testing.T) {
+	ctx := background(t)
+	script, err := rsptest.Parse(t.Name(), "-> Z0,3000,4\n<- OK\n-> Hgp01.02\n-> g\n<- OK\n<- "+rsptest.G(1, 2, 0x3000)+`
+-> z0,3000,4
+-> vCont;s:p01.02
+<- OK
+<- T05thread:p01.02;
+-> Z0,3000,4
+-> Hgp01.02
+-> g
+<- OK
+<- OK
+<- `+rsptest.G(1, 2, 0x3004))
+	must(t, err)
+	_, conn := rsptest.Start(t, t.Name(), rsptest.Join(rsptest.Handshake(0x2000, "p01.01", "p01.02"), script))
+	c := attach(t, conn, rsp.Options{})
+	must(t, c.Insert(ctx, 0x3000))
+	if thread, err := c.Stopped(ctx); err != nil || thread != "p01.01" {
+		t.Errorf("Stopped = %q, %v, want the one that the stub names", thread, err)
+	}
+	must(t, c.Stand(ctx, "p01.02"))
+	if thread, err := c.Stopped(ctx); err != nil || thread != "p01.02" {
+		t.Errorf("Stopped = %q, %v, want p01.02", thread, err)
+	}
+	stop, err := c.Step(ctx, "")
+	must(t, err)
+	wantPC(t, stop, 0x3004)
+	if stop.Thread != "p01.02" {
+		t.Errorf("stop of %s", stop.Thread)
+	}
+}
+
 func TestThreads(t *testing.T) {
 	ctx := background(t)
 	c, _ := scripted(t, rsp.Options{}, `-> qfThreadInfo

@@ -69,3 +69,24 @@ func (c *Client) selection(thread string) *request {
 	}
 	return r
 }
+
+// Stopped returns the vCPU of the last stop.
+func (c *Client) Stopped(ctx context.Context) (string, error) {
+	const op = "name the stopped thread"
+	if err := c.takeHalted(ctx); err != nil {
+		return "", opError(op, "", err)
+	}
+	defer c.give()
+	return c.stopped, nil
+}
+
+// Stand makes a vCPU the stopped one, as a stop of it would. A stub that is attached to
+// names another when the guest was stopped before, by somebody else.
+func (c *Client) Stand(ctx context.Context, thread string) error {
+	const op = "take the stopped thread"
+	if err := c.takeHalted(ctx); err != nil {
+		return opError(op, "", err)
+	}
+	defer c.give()
+	return c.look(ctx, op, &Stop{Thread: thread})
+}
