@@ -14,6 +14,7 @@ run: build tools
 test: export LAB_REQUIRE ?= x86_64,riscv64
 test: build tools kernels
 	$(GO) tool gotestsum --format pkgname -- -timeout 30m ./...
+	$(GO) test -race -run TestForkNewPasses ./harness
 
 build:
 	@echo "building $(LAB)"
