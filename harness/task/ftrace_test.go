@@ -195,18 +195,18 @@ func (c comparer) sameTrace(ours []trace.Frame, theirs []string) bool {
 // shown is the backtrace as ftrace writes it: without what lies in user mode, and
 // without the mark of where it had to end.
 //
-// riscv64's unwinder follows frame pointers, from 7.2 on across interrupts too. There
-// it leaves out the caller of a function that was interrupted at its first
-// instruction, when the frame pointer is the caller's: the record behind that says
-// where the caller returns to. Where theirs leaves such a caller out, this does.
+// riscv64's unwinder goes on behind an interrupt with the frame pointer of then
+// (walk_stackframe in arch/riscv/kernel/stacktrace.c). At a function's first
+// instruction that is still its caller's, and the record there says where the caller
+// returns to: the caller itself is left out. Where theirs leaves it out, this does.
 func (c comparer) shown(ours []trace.Frame, theirs []string) []string {
 	var out []string
 	for i, f := range ours {
 		if f.User || f.PC == 0 {
 			continue
 		}
-		if i > 1 && c.link && ours[i-1].Interrupted && ours[i-1].SP == f.SP && // which has no frame yet
-			len(out) < len(theirs) && !c.sameFrame(f.String(), theirs[len(out)]) {
+		caller := i > 1 && c.link && ours[i-1].Interrupted && ours[i-1].Offset == 0
+		if caller && len(out) < len(theirs) && !c.sameFrame(f.String(), theirs[len(out)]) {
 			continue
 		}
 		out = append(out, f.String())
@@ -253,17 +253,18 @@ func nearest(ours [][]trace.Frame, record []string) string {
 
 // What the comparison allows for, and what it does not.
 func TestSameTrace(t *testing.T) {
-	frame := func(symbol string, sp trace.Word, interrupted bool) trace.Frame {
-		return trace.Frame{PC: 1, SP: sp, Symbol: symbol, Offset: 8, Size: 64, Interrupted: interrupted, Trusted: true}
+	frame := func(symbol string, offset trace.Word, interrupted bool) trace.Frame {
+		return trace.Frame{PC: 1, Symbol: symbol, Offset: offset, Size: 64, Interrupted: interrupted, Trusted: true}
 	}
 	// A tick that came in a softirq, at the first instruction of inner.
 	ours := []trace.Frame{
-		frame("tick", 0x100, true), frame("handle", 0x100, false), frame("inner", 0x200, true), frame("outer", 0x200, false),
-		frame("outermost", 0x300, false), {PC: 1, SP: 0x400, User: true, Trusted: true},
+		frame("tick", 0, true), frame("handle", 8, false), frame("inner", 0, true), frame("outer", 8, false),
+		frame("outermost", 8, false), {PC: 1, User: true, Trusted: true},
 	}
-	began := slices.Clone(ours)
-	began[3].SP = 0x240
-	const tick, handle, inner, outer, outermost = "tick+0x0", "handle+0x8/0x40", "inner+0x8/0x40", "outer+0x8/0x40", "outermost+0x8/0x40"
+	const tick, handle, inner, outer, outermost = "tick+0x0", "handle+0x8/0x40", "inner+0x0/0x40", "outer+0x8/0x40", "outermost+0x8/0x40"
+	later := slices.Clone(ours)
+	later[2].Offset = 8
+	const inLater = "inner+0x8/0x40"
 	for _, tt := range []struct {
 		name   string
 		ours   []trace.Frame
@@ -273,13 +274,13 @@ func TestSameTrace(t *testing.T) {
 	}{
 		{name: "the same", ours: ours, theirs: []string{tick, handle, inner, outer, outermost}, want: true},
 		{name: "its caller left out", ours: ours, theirs: []string{tick, handle, inner, outermost}, want: true},
-		{name: "its caller left out once it has a frame", ours: began, theirs: []string{tick, handle, inner, outermost}},
+		{name: "its caller left out later in it", ours: later, theirs: []string{tick, handle, inLater, outermost}},
 		{name: "its caller left out where calls push", ours: ours, noLink: true, theirs: []string{tick, handle, inner, outermost}},
 		{name: "the caller of the first left out", ours: ours, theirs: []string{tick, inner, outer, outermost}},
 		{name: "more left out", ours: ours, theirs: []string{tick, handle, inner}},
 		{name: "another's caller left out", ours: ours, theirs: []string{tick, handle, inner, outer}},
 		{name: "another function", ours: ours, theirs: []string{"tock+0x0", handle, inner, outer, outermost}},
-		{name: "another's stack follows", ours: append([]trace.Frame{ours[0], frame("call_on_irq_stack", 0x180, false)}, ours[2:]...),
+		{name: "another's stack follows", ours: append([]trace.Frame{ours[0], frame("call_on_irq_stack", 8, false)}, ours[2:]...),
 			theirs: []string{tick, "call_on_irq_stack+0x8/0x40"}, want: true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
