@@ -41,30 +41,34 @@ type bench struct {
 
 func eachBench(b *testing.B, run func(b *testing.B, s *bench)) {
 	for _, m := range arch.All() {
-		b.Run(m.Name, func(b *testing.B) {
-			s := &bench{app: &app{stdin: strings.NewReader(""), stdout: io.Discard, stderr: io.Discard, cache: &images.Cache{}}}
-			k, err := s.app.cache.Find(m.Name, images.DefaultSpec(m.Name))
-			if err != nil {
-				b.Skip(err)
-			}
-			qemutest.Command(b, m.Name, m.QEMU.Binary)
-			must := func(err error) {
-				if err != nil {
-					b.Fatal(err)
-				}
-			}
-			s.digest = k.SHA256
-			s.target, err = s.app.fileTarget(k.Path, m.Name)
-			must(err)
-			s.lab, err = getLab("fork-new")
-			must(err)
-			s.job, err = s.app.job(b.Context(), s.lab, s.target, machineFlags{seed: defaultSeed, cpus: 1}, newProgress(io.Discard))
-			must(err)
-			s.binary = builtLab(b)
-			s.command(b) // makes the snapshots, and the cache warm
-			run(b, s)
-		})
+		benchOn(b, m, run)
 	}
+}
+
+func benchOn(b *testing.B, m arch.Arch, run func(b *testing.B, s *bench)) {
+	b.Run(m.Name, func(b *testing.B) {
+		s := &bench{app: &app{stdin: strings.NewReader(""), stdout: io.Discard, stderr: io.Discard, cache: &images.Cache{}}}
+		k, err := s.app.cache.Find(m.Name, images.DefaultSpec(m.Name))
+		if err != nil {
+			b.Skip(err)
+		}
+		qemutest.Command(b, m.Name, m.QEMU.Binary)
+		must := func(err error) {
+			if err != nil {
+				b.Fatal(err)
+			}
+		}
+		s.digest = k.SHA256
+		s.target, err = s.app.fileTarget(k.Path, m.Name)
+		must(err)
+		s.lab, err = getLab("fork-new")
+		must(err)
+		s.job, err = s.app.job(b.Context(), s.lab, s.target, machineFlags{seed: defaultSeed, cpus: 1}, newProgress(io.Discard))
+		must(err)
+		s.binary = builtLab(b)
+		s.command(b) // makes the snapshots, and the cache warm
+		run(b, s)
+	})
 }
 
 // builtLab is what make builds. The lab of the tests is the test's own executable,
@@ -255,7 +259,7 @@ func BenchmarkThroughput(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		const runs = 10
+		const runs = 8
 		goal := goalsOf(s.target.arch.Name).perMinute
 		for _, kind := range []struct {
 			name string
