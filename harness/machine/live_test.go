@@ -504,7 +504,10 @@ func TestEnds(t *testing.T) {
 					if err := m.Stub.Resume(ctx); err != nil {
 						return err
 					}
-					_, err := m.Stub.Wait(ctx)
+					stop, err := m.Stub.Wait(ctx)
+					if err == nil && stop.Exited {
+						err = rsp.ErrClosed
+					}
 					return err
 				}).ReadFile(ctx, "/proc/version")
 				return err

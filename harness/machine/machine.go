@@ -205,6 +205,9 @@ func (m *Machine) toMark(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("wait for the agent: %w", err)
 		}
+		if stop.Exited { // whose fault that is, QEMU's end shows
+			return fmt.Errorf("wait for the agent: %w: the guest has exited", rsp.ErrClosed)
+		}
 		if at = stop.PC; at != m.Mark {
 			return fmt.Errorf("wait for the agent: the guest stopped at %#x, and nobody asked it to", at)
 		}
