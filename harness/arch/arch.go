@@ -88,6 +88,9 @@ type QEMU struct {
 	// interrupt, if a restored machine has to be told it anew: QEMU carries its
 	// value over but does not set its own timer by it. 0 is for none.
 	Timer int
+	// Flags is a control and status register that a saved machine's state lacks, if
+	// there is one, and Status another that writing Flags changes. 0 is for none.
+	Flags, Status int
 }
 
 // Clock is a counter of 64 bits in a machine's physical memory, which to read changes
@@ -250,6 +253,9 @@ var riscv64 = Arch{
 		// TIME_LOW and TIME_HIGH of the real-time clock (QEMU's hw/rtc/goldfish_rtc.c).
 		Clock: Clock{Addr: 0x101000, Tick: 1},
 		Timer: 0x14d, // stimecmp, the Sstc extension; target/riscv/time_helper.c
+		// fflags are not in vmstate_riscv_cpu (target/riscv/machine.c), and writing
+		// them makes the floating-point unit's state in mstatus dirty (write_fflags).
+		Flags: 0x001, Status: 0x300,
 	},
 	Nops: [][]byte{
 		{0x13, 0x00, 0x00, 0x00}, // nop

@@ -109,13 +109,69 @@ func (m *Machine) Align(ctx context.Context) error {
 	return m.Stub.FlushTLB(ctx)
 }
 
-// setTimer sets the timer of each of the guest's processors, which the state of a restored machine does not
-// bring: see arch.QEMU.
+// setTimer sets the timer of each of the guest's processors, which the state of a
+// restored machine does not bring: see arch.QEMU.
 func (m *Machine) setTimer(ctx context.Context) error {
 	csr := m.arch.QEMU.Timer
 	if csr == 0 {
 		return nil
 	}
+	return m.each(ctx, func(string) error {
+		if _, _, err := m.Stub.RewriteCSR(ctx, csr); err != nil {
+			return fmt.Errorf("set the guest's timer: %w", err)
+		}
+		return nil
+	})
+}
+
+// flags returns what a saved machine's state lacks, by vCPU, where it is not zero:
+// see arch.QEMU.
+func (m *Machine) flags(ctx context.Context) (map[string]uint64, error) {
+	csr := m.arch.QEMU.Flags
+	if csr == 0 {
+		return nil, nil
+	}
+	all := map[string]uint64{}
+	err := m.each(ctx, func(thread string) error {
+		v, _, err := m.Stub.ReadCSR(ctx, csr)
+		if err != nil {
+			return fmt.Errorf("read the processor's flags: %w", err)
+		}
+		if v != 0 {
+			all[thread] = v
+		}
+		return nil
+	})
+	return all, err
+}
+
+// setFlags sets them in a machine that was restored.
+func (m *Machine) setFlags(ctx context.Context, flags map[string]uint64) error {
+	if len(flags) == 0 {
+		return nil
+	}
+	return m.each(ctx, func(thread string) error {
+		v, ok := flags[thread]
+		if !ok {
+			return nil
+		}
+		q := m.arch.QEMU
+		status, has, err := m.Stub.ReadCSR(ctx, q.Status)
+		if err == nil {
+			err = m.Stub.WriteCSR(ctx, q.Flags, v)
+		}
+		if err == nil && has {
+			err = m.Stub.WriteCSR(ctx, q.Status, status)
+		}
+		if err != nil {
+			return fmt.Errorf("set the processor's flags: %w", err)
+		}
+		return nil
+	})
+}
+
+// each selects each vCPU for do, and at last the one that stopped.
+func (m *Machine) each(ctx context.Context, do func(thread string) error) error {
 	stands, err := m.Stub.Stopped(ctx)
 	if err != nil {
 		return err
@@ -124,19 +180,16 @@ func (m *Machine) setTimer(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, thread := range threads {
-		if thread != stands || len(threads) > 1 {
-			err = m.Stub.SelectThread(ctx, thread)
-		}
-		if err == nil {
-			_, _, err = m.Stub.RewriteCSR(ctx, csr)
-		}
-		if err != nil {
-			return fmt.Errorf("set the guest's timer: %w", err)
-		}
-	}
 	if len(threads) == 1 {
-		return nil
+		return do(stands)
+	}
+	for _, thread := range threads {
+		if err := m.Stub.SelectThread(ctx, thread); err != nil {
+			return err
+		}
+		if err := do(thread); err != nil {
+			return err
+		}
 	}
 	return m.Stub.SelectThread(ctx, stands)
 }

@@ -197,7 +197,8 @@ var ErrNoPlace = errors.New("there is no snapshot of that place")
 // common: a snapshot's note.
 type agentNote struct {
 	Mailbox, Landing []uint64
-	Thread           string // the vCPU of the guest's last stop
+	Thread           string            // the vCPU of the guest's last stop
+	Flags            map[string]uint64 // by vCPU, what is not zero of arch.QEMU.Flags
 }
 
 type placeNote struct {
@@ -207,8 +208,13 @@ type placeNote struct {
 
 // note returns that of a machine, which stands where it is about to be saved.
 func (m *Machine) note(ctx context.Context) (agentNote, error) {
-	thread, err := m.Stub.Stopped(ctx)
-	return agentNote{m.Agent.Mailbox, m.Agent.Landing, thread}, err
+	n := agentNote{Mailbox: m.Agent.Mailbox, Landing: m.Agent.Landing}
+	var err error
+	if n.Thread, err = m.Stub.Stopped(ctx); err != nil {
+		return n, err
+	}
+	n.Flags, err = m.flags(ctx)
+	return n, err
 }
 
 // warm starts the machine from the snapshot of its booted guest.
@@ -425,6 +431,9 @@ func (s Spec) restore(ctx context.Context, c qemu.Config, state []byte, agent ag
 	}
 	if err == nil {
 		err = m.Stub.Stand(timed, agent.Thread)
+	}
+	if err == nil {
+		err = m.setFlags(timed, agent.Flags)
 	}
 	if err == nil {
 		err = m.Align(timed)

@@ -29,11 +29,35 @@ func (t *Target) CSR(number int) (Register, error) {
 	return Register{Name: fmt.Sprintf("csr%d", number), Number: known.Number - knownCSRNumber + number, Bits: known.Bits, Offset: -1}, nil
 }
 
+// ReadCSR returns a control and status register of the selected thread. ok is false
+// when the hart has no such register.
+func (c *Client) ReadCSR(ctx context.Context, number int) (v uint64, ok bool, err error) {
+	return c.csr(ctx, "read register", number, func(Register, uint64) error { return nil })
+}
+
+// WriteCSR writes a control and status register that the selected thread's hart has.
+func (c *Client) WriteCSR(ctx context.Context, number int, v uint64) error {
+	const op = "write register"
+	r, err := c.target.CSR(number)
+	if err != nil {
+		return opError(op, "", err)
+	}
+	if err := c.takeHalted(ctx); err != nil {
+		return opError(op, "", err)
+	}
+	defer c.give()
+	return c.writeRegister(ctx, r, v)
+}
+
 // RewriteCSR writes a control and status register of the selected thread with
 // the value that it has, and returns that: QEMU then does what follows from it.
 // ok is false when the hart has no such register.
 func (c *Client) RewriteCSR(ctx context.Context, number int) (v uint64, ok bool, err error) {
-	const op = "rewrite register"
+	return c.csr(ctx, "rewrite register", number, func(r Register, v uint64) error { return c.writeRegister(ctx, r, v) })
+}
+
+// csr reads a register and does something with it in the same turn.
+func (c *Client) csr(ctx context.Context, op string, number int, do func(Register, uint64) error) (v uint64, ok bool, err error) {
 	r, err := c.target.CSR(number)
 	if err != nil {
 		return 0, false, opError(op, "", err)
@@ -50,5 +74,5 @@ func (c *Client) RewriteCSR(ctx context.Context, number int) (v uint64, ok bool,
 	if err != nil {
 		return 0, false, err
 	}
-	return v, true, c.writeRegister(ctx, r, v)
+	return v, true, do(r, v)
 }

@@ -47,7 +47,7 @@ import (
 const DefaultLimit = 4 << 30
 
 // schema changes when what is written here does.
-const schema = "lab.snapshot/3"
+const schema = "lab.snapshot/4"
 
 // Key is everything that a snapshot depends on.
 type Key struct {
