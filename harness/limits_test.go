@@ -2,6 +2,7 @@ package harness_test
 
 import (
 	"errors"
+	"io"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -114,19 +115,84 @@ func TestOopsIsNotRetried(t *testing.T) {
 // that the traces are not alike.
 func TestTwoProcessors(t *testing.T) {
 	eachArch(t, func(t *testing.T, a arch.Arch, k images.Kernel) {
-		seen := map[int]bool{}
 		for _, l := range everyLab(t) {
 			t.Run(l.Name, func(t *testing.T) {
 				j := jobOf(t, a, k, l, nil)
 				j.Machine.CPUs = 2
 				j.Again = l.Name == lab(t).Name // a machine of several is saved at its first stop too
-				for _, e := range pass(t, j).Trace.Events {
-					seen[e.CPU] = seen[e.CPU] || e.Kind == trace.KindStop
+				j.Began = func(h trace.Header, _ *machine.Machine) {
+					if h.Machine.CPUs != 2 {
+						t.Errorf("the trace says %d processors", h.Machine.CPUs)
+					}
 				}
+				pass(t, j)
 			})
 		}
-		if !seen[1] {
-			t.Error("nothing stopped on the second processor")
+		spec := job(t, a, k, nil).Machine
+		spec.CPUs = 2
+		m, err := spec.Start(t.Context(), io.Discard)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m.Close()
+		online, err := m.Agent.ReadFile(t.Context(), "/sys/devices/system/cpu/online")
+		if err != nil || string(online) != "0-1\n" {
+			t.Errorf("the guest's processors are %q, %v, want 0-1", online, err)
+		}
+	})
+}
+
+// What a processor has of floating-point exceptions, which no trace shows, is the
+// program's before and after the stop at which its machine is moved or saved.
+func TestFloatFlags(t *testing.T) {
+	files := source(`package main
+
+import (
+	"fmt"
+	"os"
+	"syscall"
+)
+
+func flags() uint64
+
+func main() {
+	third := float64(len(os.Args)) / float64(2+len(os.Args)) // inexact
+	before := flags()
+	pid, _, _ := syscall.RawSyscall6(syscall.SYS_CLONE, uintptr(syscall.SIGCHLD), 0, 0, 0, 0, 0)
+	if pid == 0 {
+		for {
+			syscall.RawSyscall(syscall.SYS_EXIT_GROUP, 0, 0, 0)
+		}
+	}
+	after := flags()
+	syscall.Wait4(int(pid), nil, 0, nil)
+	fmt.Printf("%.1f %#x %#x\n", third, before, after)
+}
+`)
+	files["flags_amd64.s"] = &fstest.MapFile{Data: []byte(`#include "textflag.h"
+
+TEXT ·flags(SB), NOSPLIT, $8-8
+	STMXCSR x-8(SP)
+	MOVL x-8(SP), AX
+	ANDL $0x3f, AX
+	MOVQ AX, ret+0(FP)
+	RET
+`)}
+	files["flags_riscv64.s"] = &fstest.MapFile{Data: []byte(`#include "textflag.h"
+
+TEXT ·flags(SB), NOSPLIT, $0-8
+	WORD $0x00102573 // frflags a0
+	MOV X10, ret+0(FP)
+	RET
+`)}
+	want := map[string]string{"x86_64": "0.3 0x20 0x20\n", "riscv64": "0.3 0x1 0x1\n"}
+	eachArch(t, func(t *testing.T, a arch.Arch, k images.Kernel) {
+		for _, again := range []bool{false, true} {
+			j := job(t, a, k, files)
+			j.Again = again
+			if got := exit(t, run(t, j)).Output; got != want[a.Name] {
+				t.Errorf("again %t: %q, want %q", again, got, want[a.Name])
+			}
 		}
 	})
 }
