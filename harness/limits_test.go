@@ -110,7 +110,7 @@ func TestOopsIsNotRetried(t *testing.T) {
 	})
 }
 
-// Every lab passes on two processors: what it promises is an order within each task,
+// Every lab runs to its end on two processors. It promises an order within each task,
 // and between tasks where the lab says so. Whose turn it is depends on the host, so
 // that the traces are not alike.
 func TestTwoProcessors(t *testing.T) {
