@@ -91,9 +91,11 @@ func Retryable(err error) bool {
 	return errors.As(err, &ended) || errors.Is(err, rsp.ErrClosed) || errors.Is(err, rsp.ErrBroken) || errors.Is(err, rsp.ErrTimeout)
 }
 
-// limited is the error of a step that ctx, which timed is made from, did not end.
+// limited is the error of a step that ctx, which timed is made from, did not end. One
+// exchange with the stub may take as long as the step, so that either can be the first
+// to end it.
 func limited(ctx, timed context.Context, what string, limit time.Duration, err error) error {
-	if ctx.Err() == nil && errors.Is(timed.Err(), context.DeadlineExceeded) {
+	if err != nil && ctx.Err() == nil && (errors.Is(timed.Err(), context.DeadlineExceeded) || errors.Is(err, rsp.ErrTimeout)) {
 		return &LimitError{What: what, Limit: limit}
 	}
 	return err

@@ -346,14 +346,12 @@ const DefaultGuard = 5 * time.Minute
 func (m *Machine) Guard(ctx context.Context, what string, do func(context.Context) error) error {
 	timed, cancel := context.WithTimeout(ctx, m.Patience)
 	defer cancel()
-	err := do(timed)
-	if err == nil || ctx.Err() != nil || !errors.Is(timed.Err(), context.DeadlineExceeded) {
+	err := limited(ctx, timed, what, m.Patience, do(timed))
+	var late *LimitError
+	if !errors.As(err, &late) {
 		return err
 	}
-	return &GuestError{
-		What: "hung", Hung: true, Kernel: m.image.Release, Console: m.console.Tail(tailLines),
-		Err: &LimitError{What: what, Limit: m.Patience},
-	}
+	return &GuestError{What: "hung", Hung: true, Kernel: m.image.Release, Console: m.console.Tail(tailLines), Err: late}
 }
 
 // Watch ends ctx with the cause when the machine dies.

@@ -401,6 +401,8 @@ func (s Spec) boot(ctx context.Context, c qemu.Config, console io.Writer) (_ *Ma
 	if err == nil {
 		err = m.Align(timed)
 	}
+	err = limited(watched, timed, "the boot", m.Patience, err)
+	var late *LimitError
 	switch {
 	case err == nil && m.console.Panic() != nil:
 		// It came up all the same, but not clean.
@@ -408,8 +410,8 @@ func (s Spec) boot(ctx context.Context, c qemu.Config, console io.Writer) (_ *Ma
 	case err == nil:
 		m.Boot = time.Since(began)
 		return m, nil
-	case watched.Err() == nil && timed.Err() != nil:
-		return nil, &GuestError{What: "did not come up", Kernel: s.Image.Release, Console: m.console.Tail(tailLines), Err: &LimitError{What: "the boot", Limit: m.Patience}}
+	case errors.As(err, &late):
+		return nil, &GuestError{What: "did not come up", Kernel: s.Image.Release, Console: m.console.Tail(tailLines), Err: late}
 	case ctx.Err() == nil && watched.Err() != nil:
 		err = context.Cause(watched)
 	}

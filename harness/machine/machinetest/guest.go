@@ -35,6 +35,8 @@ type Guest struct {
 	// Fail, if set, is asked before "start", "save", "restore" and "align" of a
 	// machine.
 	Fail func(op string) error
+	// Mute is a machine whose gdbstub never answers.
+	Mute bool
 }
 
 // Serve is an agent that makes process 83 of every program, which prints "hello",

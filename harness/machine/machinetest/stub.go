@@ -57,7 +57,7 @@ func (vm *VM) serve() {
 				vm.halt()
 			}
 		}
-		if b != '$' {
+		if b != '$' || vm.guest.Mute {
 			continue
 		}
 		packet, err := r.ReadString('#')
