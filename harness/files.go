@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"kernellab/harness/machine"
+	"kernellab/images/guest"
 )
 
 // The files that a run leaves in Job.Out.
@@ -49,7 +50,10 @@ func (j Job) write(name string, data []byte, mode os.FileMode) error {
 // writeReplay writes down how the machine is started.
 func (j Job) writeReplay() error {
 	c := j.Machine.Config()
-	text := fmt.Sprintf("#!/bin/sh\n# The machine of this run, its console on this terminal and its gdbstub on ./gdb.sock.\n# As lab started it: %q\n%s\n", c.Args(), c.Replay())
+	args := c.Args()
+	// Nobody would answer its agent.
+	c.Append, c.Interactive = guest.ShellMode, true
+	text := fmt.Sprintf("#!/bin/sh\n# The machine of this run with a shell on this terminal and its gdbstub on ./gdb.sock.\n# Ctrl-A x leaves. As lab started it: %q\n%s\n", args, c.Replay())
 	return j.write(ReplayFile, []byte(text), 0o755)
 }
 

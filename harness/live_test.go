@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -26,6 +27,7 @@ import (
 	"kernellab/harness/snapshot"
 	"kernellab/harness/trace"
 	"kernellab/images"
+	"kernellab/images/guest"
 	"kernellab/images/qemutest"
 	"kernellab/labs"
 	"kernellab/labtest"
@@ -431,6 +433,49 @@ func TestSecondTry(t *testing.T) {
 		}
 		if diff := difference(want.Trace, out.Trace); diff != "" {
 			t.Errorf("the trace of the second try differs: %s", diff)
+		}
+	})
+}
+
+// The machine that a run leaves a script of can be had by hand: a shell that answers.
+func TestByHand(t *testing.T) {
+	eachArch(t, func(t *testing.T, a arch.Arch, k images.Kernel) {
+		j := job(t, a, k, nil)
+		pass(t, j)
+		ctx, cancel := context.WithTimeout(t.Context(), machine.DefaultGuard)
+		defer cancel()
+		cmd := exec.CommandContext(ctx, filepath.Join(j.Out, harness.ReplayFile))
+		cmd.Dir = t.TempDir() // where the gdbstub's socket is made
+		keys, err := cmd.StdinPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		screen, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		defer cmd.Wait()
+		defer cancel()
+		var seen []byte
+		until := func(want string) {
+			t.Helper()
+			for b := make([]byte, 1); !bytes.HasSuffix(seen, []byte(want)); {
+				if _, err := screen.Read(b); err != nil {
+					t.Fatalf("no %q on the console: %v\n%s", want, err, seen)
+				}
+				seen = append(seen, b[0])
+			}
+		}
+		until("$ ")
+		io.WriteString(keys, "cat /proc/cmdline\n")
+		until(guest.ShellMode)
+		until("$ ")
+		io.WriteString(keys, "\x01x") // leaves
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("%v\n%s", err, seen)
 		}
 	})
 }

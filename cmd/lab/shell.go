@@ -15,11 +15,9 @@ import (
 
 	"kernellab/harness/arch"
 	"kernellab/harness/qemu"
+	"kernellab/images/guest"
 	"kernellab/labs"
 )
-
-// shellMode is the kernel command line that starts a shell instead of the agent.
-const shellMode = "lab.mode=shell"
 
 func (a *app) shellCommand() *cobra.Command {
 	var machine, spec, attach string
@@ -92,7 +90,7 @@ func (a *app) shell(ctx context.Context, machine, spec string) error {
 // shellConfig is a machine that boots to a shell, for a person.
 func (a *app) shellConfig(emu emulator, t target, initrd string) qemu.Config {
 	return qemu.Config{
-		Command: emu.command(t.arch), Arch: t.arch, Kernel: t.path, Initrd: initrd, Append: shellMode,
+		Command: emu.command(t.arch), Arch: t.arch, Kernel: t.path, Initrd: initrd, Append: guest.ShellMode,
 		Seed: defaultSeed, Interactive: true,
 	}
 }

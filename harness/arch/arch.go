@@ -192,8 +192,13 @@ var x86_64 = Arch{
 	Name: "x86_64", GOARCH: "amd64", Debian: "amd64", GDB: "i386:x86-64",
 	QEMU: QEMU{
 		Binary: "qemu-system-x86_64", Package: "qemu-system-x86",
-		Machine: "pc", CPU: "qemu64", Console: "ttyS0", KernelROM: true,
-		Shift: 3,
+		// With rdrand a kernel does not collect randomness from jitter for a tenth of
+		// its boot.
+		Machine: "pc", CPU: "qemu64,+rdrand", Console: "ttyS0", KernelROM: true,
+		// Two things that a boot spends long on and no lab is about: whether the timer's
+		// interrupt arrives, which it does in QEMU, and keys that sign modules.
+		Append: "no_timer_check initcall_blacklist=load_system_certificate_list,jent_mod_init",
+		Shift:  3,
 		// The main counter of the HPET (QEMU's hw/timer/hpet.c).
 		Clock: Clock{Addr: 0xfed000f0, Tick: 10},
 	},

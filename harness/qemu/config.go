@@ -79,11 +79,13 @@ func (c Config) name() string {
 //   - oops=panic panic=-1 with -no-reboot: a kernel that oopses ends the machine
 //     at once, instead of going on with a half-dead one.
 //   - loglevel=4: warnings and worse on the console. An oops raises the level by itself.
+//   - cryptomgr.notests: no self-tests of ciphers, which take the guest seconds, many
+//     of them beside the first programs.
 //   - lab.seed: the command line is part of what the kernel makes its random numbers
 //     from (start_kernel in init/main.c). An x86_64 machine has nothing else that
 //     differs with -seed.
 func (c Config) CommandLine() string {
-	words := []string{"console=" + c.Arch.QEMU.Console, "nokaslr", "oops=panic", "panic=-1", "loglevel=4"}
+	words := []string{"console=" + c.Arch.QEMU.Console, "nokaslr", "oops=panic", "panic=-1", "loglevel=4", "cryptomgr.notests"}
 	if c.Seed != 0 {
 		words = append(words, fmt.Sprintf("%s=%d", seedWord, c.Seed))
 	}

@@ -42,8 +42,9 @@ func TestArgs(t *testing.T) {
 			"-netdev", "hubport,id=unused,hubid=0", "-object", "filter-buffer,id=clock,netdev=unused,queue=all,interval=1000"}
 	}
 	kernel := func(more string) []string {
-		return []string{"-kernel", "vmlinuz", "-append", "console=ttyS0 nokaslr oops=panic panic=-1 loglevel=4" + more}
+		return []string{"-kernel", "vmlinuz", "-append", "console=ttyS0 nokaslr oops=panic panic=-1 loglevel=4 cryptomgr.notests" + more}
 	}
+	const x86words = " no_timer_check initcall_blacklist=load_system_certificate_list,jent_mod_init"
 	output := []string{"-add-fd", "set=1,fd=3", "-chardev", "file,id=console,path=/dev/fdset/1,append=on", "-serial", "chardev:console"}
 	inherited := slices.Concat(output, []string{"-chardev", "socket,id=gdb,fd=4", "-gdb", "chardev:gdb",
 		"-chardev", "socket,id=qmp,fd=5", "-mon", "chardev=qmp,mode=control"})
@@ -57,28 +58,28 @@ func TestArgs(t *testing.T) {
 		want [][]string
 	}{
 		{"x86_64", Config{Arch: x86, Kernel: "vmlinuz", Initrd: "base.cpio", Seed: 1},
-			[][]string{machine("pc", "qemu64"), ownTime("1"), kernel(" lab.seed=1"), {"-initrd", "base.cpio"}, inherited}},
+			[][]string{machine("pc", "qemu64,+rdrand"), ownTime("1"), kernel(" lab.seed=1" + x86words), {"-initrd", "base.cpio"}, inherited}},
 		{"riscv64, more words, another seed and halted", Config{Arch: riscv, Kernel: "vmlinuz", Append: "lab.mode=shell", Seed: 4294967295, Halted: true},
 			[][]string{machine("virt", "rv64"), ownTime("4294967295"), kernel(" lab.seed=4294967295 lab.mode=shell"), inherited, {"-S"}}},
 		{"for a person", Config{Arch: riscv, Kernel: "vmlinuz", Interactive: true},
 			[][]string{machine("virt", "rv64"), {"-icount", "shift=3,sleep=on", "-rtc", clock, "-seed", "0"}, kernel(""),
 				{"-chardev", "socket,id=console,fd=3", "-serial", "chardev:console"}, inherited[len(output):]}},
 		{"gdb of the user's", Config{Arch: x86, Kernel: "vmlinuz", GDBSocket: "/tmp/a,b"},
-			[][]string{machine("pc", "qemu64"), ownTime("0"), kernel(""), output,
+			[][]string{machine("pc", "qemu64,+rdrand"), ownTime("0"), kernel(x86words), output,
 				{"-chardev", "socket,id=gdb,server=on,wait=off,path=/tmp/a,,b", "-gdb", "chardev:gdb",
 					"-chardev", "socket,id=qmp,fd=4", "-mon", "chardev=qmp,mode=control"}}},
 		{"memory in a file", Config{Arch: x86, Kernel: "vmlinuz", RAM: os.Stdin},
-			[][]string{machine("pc,memory-backend=ram", "qemu64"), ownTime("0"), kernel(""), inherited, ram("6", "on")}},
+			[][]string{machine("pc,memory-backend=ram", "qemu64,+rdrand"), ownTime("0"), kernel(x86words), inherited, ram("6", "on")}},
 		{"restored", Config{Arch: x86, Kernel: "vmlinuz", Initrd: "base.cpio", RAM: os.Stdin, Incoming: true},
-			[][]string{machine("pc,memory-backend=ram", "qemu64"), ownTime("0"), kernel(""), inherited, ram("6", "off"), incoming}},
+			[][]string{machine("pc,memory-backend=ram", "qemu64,+rdrand"), ownTime("0"), kernel(x86words), inherited, ram("6", "off"), incoming}},
 		{"restored, to be saved again", Config{Arch: riscv, Kernel: "vmlinuz", RAM: os.Stdin, Incoming: true, Again: true},
 			[][]string{machine("virt,memory-backend=ram", "rv64"), ownTime("0"), inherited, ram("6", "on"), incoming}},
 		{"restored, for gdb of the user's", Config{Arch: x86, Kernel: "vmlinuz", RAM: os.Stdin, Incoming: true, GDBSocket: "g"},
-			[][]string{machine("pc,memory-backend=ram", "qemu64"), ownTime("0"), kernel(""), output,
+			[][]string{machine("pc,memory-backend=ram", "qemu64,+rdrand"), ownTime("0"), kernel(x86words), output,
 				{"-chardev", "socket,id=gdb,server=on,wait=off,path=g", "-gdb", "chardev:gdb",
 					"-chardev", "socket,id=qmp,fd=4", "-mon", "chardev=qmp,mode=control"}, ram("5", "off"), incoming}},
 		{"both", Config{Arch: x86, Kernel: "vmlinuz", GDBSocket: "g", ConsoleSocket: "c"},
-			[][]string{machine("pc", "qemu64"), ownTime("0"), kernel(""),
+			[][]string{machine("pc", "qemu64,+rdrand"), ownTime("0"), kernel(x86words),
 				{"-chardev", "socket,id=console,server=on,wait=off,path=c", "-serial", "chardev:console",
 					"-chardev", "socket,id=gdb,server=on,wait=off,path=g", "-gdb", "chardev:gdb",
 					"-chardev", "socket,id=qmp,fd=3", "-mon", "chardev=qmp,mode=control"}}},
@@ -121,10 +122,10 @@ func TestIdentity(t *testing.T) {
 
 func TestReplay(t *testing.T) {
 	got := Config{Arch: lookup(t, "x86_64"), Kernel: "/tmp/it's here", Memory: 512}.Replay()
-	want := `qemu-system-x86_64 -M pc -cpu qemu64 -accel tcg -m 512 -smp 1 -nodefaults -no-user-config -display none -no-reboot ` +
+	want := `qemu-system-x86_64 -M pc -cpu qemu64,+rdrand -accel tcg -m 512 -smp 1 -nodefaults -no-user-config -display none -no-reboot ` +
 		`-icount shift=3,sleep=off -rtc base=2026-01-01T00:00:00,clock=vm -seed 0 ` +
 		`-netdev hubport,id=unused,hubid=0 -object filter-buffer,id=clock,netdev=unused,queue=all,interval=1000 ` +
-		`-kernel '/tmp/it'\''s here' -append 'console=ttyS0 nokaslr oops=panic panic=-1 loglevel=4' ` +
+		`-kernel '/tmp/it'\''s here' -append 'console=ttyS0 nokaslr oops=panic panic=-1 loglevel=4 cryptomgr.notests no_timer_check initcall_blacklist=load_system_certificate_list,jent_mod_init' ` +
 		`-serial mon:stdio -gdb unix:gdb.sock,server=on,wait=off`
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("Replay -want +got:\n%s", diff)

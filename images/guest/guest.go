@@ -17,6 +17,10 @@ import (
 	"kernellab/images/guest/mailbox"
 )
 
+// ShellMode on a kernel's command line makes the agent start a shell on the console
+// instead of waiting for requests.
+const ShellMode = "lab.mode=shell"
+
 // Memory is the physical memory of a guest that stands still.
 type Memory interface {
 	ReadPhysical(ctx context.Context, pieces []Piece) error
