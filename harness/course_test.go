@@ -30,15 +30,6 @@ func everyLab(t *testing.T) []labs.Lab {
 	return all
 }
 
-// Every lab passes on every kernel.
-func TestCoursePasses(t *testing.T) {
-	eachKernel(t, func(t *testing.T, a arch.Arch, k images.Kernel) {
-		for _, l := range everyLab(t) {
-			t.Run(l.Name, func(t *testing.T) { pass(t, jobOf(t, a, k, l, nil)) })
-		}
-	})
-}
-
 // wrong is what the findings about a wrong program have to say: see labs/README.md.
 type wrong struct {
 	words []string

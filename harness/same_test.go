@@ -188,7 +188,7 @@ func alike(t *testing.T, ways []way) {
 	all.Wait()
 }
 
-// A run's trace is the same from the snapshot of the program's first stop, from that
+// Every lab passes on every kernel with its own program, and a run's trace is the same from the snapshot of the program's first stop, from that
 // of the booted guest, from reset, from snapshots that were made elsewhere, and with
 // a host that is busy with other guests.
 //

@@ -83,9 +83,10 @@ const clockLibrary = "libfaketime.so.1"
 // Monotonic clocks, which QEMU's own timers are by, and the times of files stay the
 // host's, and no wait gets longer. One gets shorter: pthread_cond_timedwait on a
 // monotonic clock returns at once, as timed out. QEMU's idle worker threads wait so
-// before they end, and it has none while a guest runs.
+// before they end, and it has none while a guest runs. Without FAKETIME_DISABLE_SHM a
+// killed process would leave files in /dev/shm behind.
 func frozenClock() []string {
-	return []string{"FAKETIME_FMT=%s", "FAKETIME=1767225600", "FAKETIME_DONT_FAKE_MONOTONIC=1", "NO_FAKE_STAT=1"}
+	return []string{"FAKETIME_FMT=%s", "FAKETIME=1767225600", "FAKETIME_DONT_FAKE_MONOTONIC=1", "NO_FAKE_STAT=1", "FAKETIME_DISABLE_SHM=1"}
 }
 
 // The folders of lab's own QEMU.

@@ -1,6 +1,7 @@
 package images
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"debug/elf"
@@ -17,6 +18,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -517,8 +519,30 @@ func TestRealQEMU(t *testing.T) {
 			if d := cmp.Diff([]string{"RESUME 1767225600.000000", "STOP 1767225600.000000", "SHUTDOWN 1767225600.000000"}, events); d != "" {
 				t.Errorf("events (-want +got)\n%s", d)
 			}
-			if left, _ := filepath.Glob(fmt.Sprintf("/dev/shm/*faketime_*_%d", cmd.Process.Pid)); left != nil {
-				t.Errorf("left behind: %s", left)
+			before := time.Now()
+			killed := exec.CommandContext(t.Context(), words[0], words[1:]...)
+			killed.Stdin = strings.NewReader(`{"execute":"qmp_capabilities"}`)
+			answers, err := killed.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := killed.Start(); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := bufio.NewReader(answers).ReadString('\n'); err != nil { // its greeting: it is up
+				t.Error(err)
+			}
+			killed.Process.Kill()
+			killed.Wait()
+			left, err := filepath.Glob(fmt.Sprintf("/dev/shm/*faketime_*_%d", killed.Process.Pid))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, path := range left {
+				// A file of a process that had this number before is older.
+				if info, err := os.Stat(path); err == nil && info.ModTime().After(before.Add(-time.Second)) {
+					t.Errorf("a killed QEMU left %s behind", path)
+				}
 			}
 		})
 	}

@@ -162,19 +162,8 @@ func (vm *VM) run(ctx context.Context, started chan<- error) {
 	}
 	stop := context.AfterFunc(ctx, func() { vm.Close() })
 	vm.waitErr = vm.cmd.Wait()
-	removeShared(vm.cmd.Process.Pid)
 	stop() // or ctx would refer to the machine for as long as ctx exists
 	close(vm.done)
-}
-
-// removeShared removes what libfaketime, which lab's own QEMU has, leaves behind of a
-// process that was killed: a semaphore and a page of memory that its children would
-// share. The semaphore goes last: a process of the same number that meets it makes
-// neither, and one that meets the memory alone gives up.
-func removeShared(pid int) {
-	for _, name := range []string{"faketime_shm_", "sem.faketime_sem_"} {
-		os.Remove(fmt.Sprintf("/dev/shm/%s%d", name, pid)) // most QEMUs have none
-	}
 }
 
 // GDB returns the connection to the gdbstub, nil when Config.GDBSocket is set.
