@@ -442,6 +442,9 @@ func (r *recording) run(ctx context.Context) (*Outcome, error) {
 		}
 		return nil, r.m.Explain(ctx, "run "+r.Lab, err)
 	}
+	if err := r.m.Broken(); err != nil { // it went on all the same
+		return nil, err
+	}
 	r.out.Trips = r.m.Stub.RoundTrips()
 	cancel()
 	go r.m.Close() // takes some milliseconds, in which the trace is graded

@@ -70,6 +70,14 @@ func (a *app) countTarget(ctx context.Context, n int, t target, initrd string, p
 	spec.Stage = nil
 	name := fmt.Sprintf("%s (%s)", t.image.Release, t.arch.Name)
 	p.Say("booting %s %d times", name, n)
+	// A machine boots in the same way each time: boots that add to what is counted
+	// have other seeds than those before.
+	var counted uint32
+	for _, b := range spec.Snapshots.Boots() {
+		if b.Arch == t.arch.Name && b.Kernel == t.image.Release {
+			counted += uint32(b.Tries)
+		}
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var left, done, died atomic.Int64
@@ -83,7 +91,7 @@ func (a *app) countTarget(ctx context.Context, n int, t target, initrd string, p
 					return
 				}
 				boot := spec
-				boot.Seed = uint32(seed) // the same machine would boot in the same way each time
+				boot.Seed = counted + uint32(seed)
 				clean, err := boot.TryBoot(ctx)
 				if err != nil {
 					cancel(fmt.Errorf("boot %s: %w", name, err))

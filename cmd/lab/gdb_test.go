@@ -152,7 +152,7 @@ func gdbSession(t testing.TB, a *app, l labs.Lab, tg target, initrd string) stri
 	go func() { ended <- gdb.Wait() }()
 	await("gdb", ready.seen)
 	// The guest reads this when gdb lets it go on.
-	if _, err := io.WriteString(vm.Console().(io.Writer), l.Name+"\n"); err != nil {
+	if _, err := io.WriteString(vm.Console(), l.Name+"\n"); err != nil {
 		t.Fatal(err)
 	}
 	await("the program's end", done.seen)

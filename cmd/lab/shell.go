@@ -76,7 +76,7 @@ func (a *app) shell(ctx context.Context, machine, spec string) error {
 	}
 	defer vm.Close()
 	p.Say("booting %s (%s); Ctrl-A x leaves", t.image.Release, t.arch.Name)
-	err = a.relay(ctx, vm.Console().(net.Conn))
+	err = a.relay(ctx, vm.Console())
 	if err == nil {
 		err = vm.Err()
 	}

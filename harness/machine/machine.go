@@ -77,6 +77,7 @@ func (m *Machine) Close() {
 		m.Stub.Close()
 	}
 	m.VM.Close()
+	m.console.Close()
 	if m.ram != nil {
 		m.ram.Close()
 	}
@@ -381,8 +382,8 @@ func (m *Machine) Explain(ctx context.Context, op string, err error) error {
 	if errors.As(err, &known) {
 		return err
 	}
-	if m.console.Panic() != nil {
-		return m.oops()
+	if err := m.Broken(); err != nil {
+		return err
 	}
 	if errors.Is(err, rsp.ErrClosed) || errors.Is(err, rsp.ErrBroken) {
 		// A broken socket is often the first sign of QEMU's end.
@@ -406,6 +407,15 @@ func (m *Machine) Explain(ctx context.Context, op string, err error) error {
 		err = gone
 	}
 	return &Error{Op: op, Console: m.console.Tail(tailLines), Err: err}
+}
+
+// Broken returns the kernel's report on the console that it is broken, nil for none.
+func (m *Machine) Broken() error {
+	m.console.CatchUp()
+	if m.console.Panic() != nil {
+		return m.oops()
+	}
+	return nil
 }
 
 // oops is the error of a kernel that has said that it is broken.

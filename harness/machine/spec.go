@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -47,7 +48,7 @@ type Spec struct {
 type Emulator interface {
 	VM
 	GDB() net.Conn
-	Console() io.Reader
+	Output() *os.File // of the guest's console, a pipe that its reader closes
 	Save(ctx context.Context, w io.Writer) error
 	Restore(ctx context.Context, state io.Reader) error
 }

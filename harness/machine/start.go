@@ -356,7 +356,10 @@ func (s Spec) launch(ctx context.Context, c qemu.Config, console io.Writer) (_ *
 	}
 	m := &Machine{
 		VM: vm, Mark: mark.Addr, arch: s.Arch, image: s.Image, Patience: s.guard(), skips: map[uint64]map[string]uint64{},
-		console: guest.ReadConsole(vm.Console(), console),
+	}
+	if m.console, err = guest.ReadConsole(vm.Output(), console); err != nil {
+		vm.Close()
+		return nil, nil, &Error{Op: "read the guest's console", Err: err}
 	}
 	return m, vm, nil
 }
@@ -402,6 +405,7 @@ func (s Spec) boot(ctx context.Context, c qemu.Config, console io.Writer) (_ *Ma
 		err = m.Align(timed)
 	}
 	err = limited(watched, timed, "the boot", m.Patience, err)
+	m.console.CatchUp()
 	var late *LimitError
 	switch {
 	case err == nil && m.console.Panic() != nil:

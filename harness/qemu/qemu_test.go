@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -305,13 +304,15 @@ func TestConnections(t *testing.T) {
 		}
 		defer vm.Close()
 		echoes(t, "gdb", vm.GDB())
-		if console, ok := vm.Console().(net.Conn); ok != interactive {
-			t.Errorf("interactive %t: the console can be written to: %t", interactive, ok)
-		} else if ok {
-			echoes(t, "console", console)
+		if (vm.Console() != nil) != interactive || (vm.Output() == nil) != interactive {
+			t.Fatalf("interactive %t: a connection %v, a pipe %v", interactive, vm.Console(), vm.Output())
+		}
+		if interactive {
+			echoes(t, "console", vm.Console())
 			continue
 		}
-		line, err := bufio.NewReader(vm.Console()).ReadString('\n')
+		defer vm.Output().Close()
+		line, err := bufio.NewReader(vm.Output()).ReadString('\n')
 		if err != nil || line != "booting\n" {
 			t.Errorf("the console says %q, %v", line, err)
 		}

@@ -150,7 +150,7 @@ func await(t *testing.T, vm *qemu.VM, text string) {
 	var seen []byte
 	buf := make([]byte, 4096)
 	for !bytes.Contains(seen, []byte(text)) {
-		n, err := vm.Console().Read(buf)
+		n, err := vm.Output().Read(buf)
 		seen = append(seen, buf[:n]...)
 		if err != nil {
 			t.Fatalf("wait for %q: %v; the console so far:\n%s", text, err, seen)

@@ -12,7 +12,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -99,6 +98,9 @@ func Start(ctx context.Context, c Config) (_ *VM, err error) {
 		}
 		if err != nil {
 			vm.closeConns()
+			if vm.output != nil {
+				vm.output.Close()
+			}
 		}
 	}()
 	pair := func(ours *net.Conn) (err error) {
@@ -169,18 +171,15 @@ func (vm *VM) run(ctx context.Context, started chan<- error) {
 // GDB returns the connection to the gdbstub, nil when Config.GDBSocket is set.
 func (vm *VM) GDB() net.Conn { return vm.gdb }
 
-// Console returns the first serial port, nil when Config.ConsoleSocket is set. With
-// Config.Interactive it is a net.Conn, else it can only be read. Whoever has it must
-// read all the time: an undrained console holds the guest up.
-func (vm *VM) Console() io.Reader {
-	switch {
-	case vm.output != nil:
-		return vm.output
-	case vm.console != nil:
-		return vm.console
-	}
-	return nil
-}
+// Console returns the first serial port with Config.Interactive, unless
+// Config.ConsoleSocket is set. Whoever has it must read all the time: an undrained
+// console holds the guest up.
+func (vm *VM) Console() net.Conn { return vm.console }
+
+// Output returns what the guest writes to its first serial port, where that can only be
+// read: a pipe that ends with QEMU and that its reader closes. It must be read all the
+// time too.
+func (vm *VM) Output() *os.File { return vm.output }
 
 // Stops returns how often the machine has been stopped so far, and a channel that
 // is closed when it is again. See Settle.
@@ -285,9 +284,6 @@ func (vm *VM) closeConns() {
 		if c != nil {
 			c.Close()
 		}
-	}
-	if vm.output != nil {
-		vm.output.Close()
 	}
 }
 

@@ -1,10 +1,13 @@
 package guest
 
 import (
+	"errors"
 	"io"
+	"os"
 	"regexp"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -39,6 +42,11 @@ type Console struct {
 	panicked chan struct{}
 	done     chan struct{} // nothing more is to come, or nothing good
 
+	file    *os.File
+	raw     syscall.RawConn
+	reading sync.Mutex    // from reading a piece to having looked through it
+	read    chan struct{} // closed when the goroutine that reads has ended
+
 	mu     sync.Mutex
 	line   []byte
 	tail   []string
@@ -47,16 +55,52 @@ type Console struct {
 	ended  bool
 }
 
-// ReadConsole reads a console until its end, in a goroutine of its own: one that
-// nobody reads would block the guest. log, which may be nil, is handed all of the
-// text; it must not block for long.
-func ReadConsole(console io.Reader, log io.Writer) *Console {
+// ReadConsole reads a console, which comes through a pipe, until its end, in a
+// goroutine of its own: one that nobody reads would block the guest. log, which may be
+// nil, is handed all of the text; it must not block for long.
+func ReadConsole(pipe *os.File, log io.Writer) (*Console, error) {
 	c := newConsole(log)
+	c.file, c.read = pipe, make(chan struct{})
+	var err error
+	if c.raw, err = pipe.SyscallConn(); err != nil {
+		return nil, err
+	}
 	go func() {
-		io.Copy(c, console) // whatever ends it, the console has ended
+		defer close(c.read)
+		c.raw.Read(c.drain) // whatever ends it, the console has ended
 		c.end()
 	}()
-	return c
+	return c, nil
+}
+
+// CatchUp reads what the guest has printed so far.
+func (w *Console) CatchUp() {
+	w.raw.Control(func(fd uintptr) { w.drain(fd) }) // a console that was closed has been read
+}
+
+// Close reads what the guest has printed and ends the reading. It may be called more
+// than once.
+func (w *Console) Close() {
+	w.CatchUp()
+	w.file.Close()
+	<-w.read
+}
+
+// drain reads what is in the pipe and reports whether it has ended.
+func (w *Console) drain(fd uintptr) (ended bool) {
+	w.reading.Lock()
+	defer w.reading.Unlock()
+	var buf [4096]byte
+	for {
+		n, err := syscall.Read(int(fd), buf[:])
+		switch {
+		case n > 0:
+			w.Write(buf[:n])
+		case errors.Is(err, syscall.EINTR):
+		default:
+			return !errors.Is(err, syscall.EAGAIN)
+		}
+	}
 }
 
 func newConsole(log io.Writer) *Console {
@@ -70,7 +114,7 @@ func (w *Console) Panicked() <-chan struct{} { return w.panicked }
 // why.
 func (w *Console) Done() <-chan struct{} { return w.done }
 
-// Write takes console text, from one goroutine.
+// Write takes console text, from one goroutine at a time.
 func (w *Console) Write(p []byte) (int, error) {
 	if w.log != nil {
 		w.log.Write(p) // a log that fails is no reason to stop the guest

@@ -3,6 +3,7 @@ package guest
 import (
 	"bytes"
 	"io"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -35,10 +36,13 @@ func TestConsole(t *testing.T) {
 		"ends within a panic's last line": {text: boot + "[    2.1] Kernel panic - not syncing: x", dead: []string{"[    2.1] Kernel panic - not syncing: x"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r, w := io.Pipe()
-			defer w.Close()
+			r, w := pipe(t)
 			var log bytes.Buffer
-			console := ReadConsole(r, &log)
+			console, err := ReadConsole(r, &log)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer console.Close()
 			if _, err := io.WriteString(w, c.text); err != nil {
 				t.Fatal(err)
 			}
@@ -78,12 +82,49 @@ func TestConsole(t *testing.T) {
 	}
 }
 
+func pipe(t *testing.T) (r, w *os.File) {
+	t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { w.Close() })
+	return r, w
+}
+
+// What was printed has been looked through once CatchUp or Close returns.
+func TestCatchUp(t *testing.T) {
+	for range 200 {
+		r, w := pipe(t)
+		var log bytes.Buffer
+		console, err := ReadConsole(r, &log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.WriteString(w, "[    1.5] Oops [#1]\n")
+		if console.CatchUp(); console.Panic() == nil {
+			t.Fatal("the oops was not seen")
+		}
+		io.WriteString(w, strings.Repeat("more\n", 2000))
+		console.Close()
+		console.Close()
+		if n := strings.Count(log.String(), "more\n"); n != 2000 {
+			t.Fatalf("%d lines of 2000 in the log", n)
+		}
+		console.CatchUp()
+		w.Close()
+	}
+}
+
 // A kernel that dies before it has said why is given up on after a while: the
 // console is done though it has not ended and no last line came.
 func TestPanicWithoutEnd(t *testing.T) {
-	r, w := io.Pipe()
-	defer w.Close()
-	console := ReadConsole(r, nil)
+	r, w := pipe(t)
+	console, err := ReadConsole(r, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer console.Close()
 	io.WriteString(w, "[    2.1] Unable to handle kernel NULL pointer dereference\r\n")
 	<-console.Panicked()
 	<-console.Done()

@@ -46,6 +46,7 @@ type Agent struct {
 
 	memory Memory
 	resume Resume
+	landed bool // a program was brought
 }
 
 // Greet reads the first message of an agent whose mailbox's directory is at a

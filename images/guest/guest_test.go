@@ -313,6 +313,16 @@ func TestBring(t *testing.T) {
 	if _, err := f.greet().Start(t.Context(), Program{Path: "/bin/x", Binary: make([]byte, MaxProgram+1)}); !errors.Is(err, ErrTooLarge) || len(f.written) > 0 {
 		t.Errorf("%v and %d pages written, want ErrTooLarge and none", err, len(f.written))
 	}
+	f = newFake(t, func(mailbox.Request) []message { return []message{{reply: mailbox.Reply{PID: 7}}} })
+	a := f.greet()
+	if _, err := a.Start(t.Context(), Program{Path: "/bin/x", Binary: program(room)}); err != nil {
+		t.Fatal(err)
+	}
+	written := len(f.written)
+	// The first may still run from the pages.
+	if _, err := a.Start(t.Context(), Program{Path: "/bin/y", Binary: program(1)}); !errors.Is(err, errLanded) || len(f.written) > written {
+		t.Errorf("a second program: %v and %d more pages written, want none", err, len(f.written)-written)
+	}
 }
 
 // TestErrors: every step of a run can fail, and its error is the cause's.

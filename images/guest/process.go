@@ -3,6 +3,7 @@ package guest
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"path"
 	"syscall"
@@ -130,6 +131,10 @@ func (a *Agent) bring(ctx context.Context, to string, program []byte) (landed bo
 	if len(program) > MaxProgram {
 		return false, fmt.Errorf("%w: %s has %d bytes, at most %d can be brought", ErrTooLarge, path.Base(to), len(program), MaxProgram)
 	}
+	if program != nil && a.landed {
+		return false, errLanded
+	}
+	a.landed = a.landed || program != nil
 	room := len(a.Landing) * mailbox.PageSize
 	if len(program) <= room {
 		return program != nil, a.land(ctx, program, false)
@@ -146,6 +151,10 @@ func (a *Agent) bring(ctx context.Context, to string, program []byte) (landed bo
 	}
 	return false, nil
 }
+
+// errLanded says that a guest takes one program: the landing is the file of one that
+// may still run.
+var errLanded = errors.New("a program was brought into this guest before: take another guest")
 
 // land fills the landing, which is all zeros unless it was used before.
 func (a *Agent) land(ctx context.Context, program []byte, used bool) error {

@@ -181,7 +181,10 @@ func (g Guest) start(image *kernel.Image) func(context.Context, qemu.Config) (ma
 		if err != nil {
 			return nil, err
 		}
-		vm := newVM(g, mark.Addr)
+		vm, err := newVM(g, mark.Addr)
+		if err != nil {
+			return nil, err
+		}
 		if !c.Incoming {
 			vm.load(agentTask, task(1, "init"))
 			vm.load(otherTask, task(90, "stranger"))

@@ -25,8 +25,8 @@ type VM struct {
 	hung   bool
 
 	gdb, ours net.Conn
-	console   *io.PipeWriter
-	output    *io.PipeReader
+	console   *os.File
+	output    *os.File
 
 	mu      sync.Mutex
 	stops   uint64
@@ -36,14 +36,14 @@ type VM struct {
 	exited  chan struct{}
 }
 
-func newVM(g Guest, mark uint64) *VM {
-	vm := &VM{
+func newVM(g Guest, mark uint64) (vm *VM, err error) {
+	vm = &VM{
 		guest: g, mark: mark, memory: map[uint64][]byte{}, regs: map[int]uint64{}, breaks: map[uint64]bool{},
 		stopped: make(chan struct{}), exited: make(chan struct{}),
 	}
 	vm.gdb, vm.ours = net.Pipe()
-	vm.output, vm.console = io.Pipe()
-	return vm
+	vm.output, vm.console, err = os.Pipe()
+	return vm, err
 }
 
 // page returns the page that an address is in.
@@ -161,8 +161,8 @@ func (vm *VM) over() bool {
 // GDB returns the connection to the gdbstub.
 func (vm *VM) GDB() net.Conn { return vm.gdb }
 
-// Console returns the console.
-func (vm *VM) Console() io.Reader { return vm.output }
+// Output returns the console's output.
+func (vm *VM) Output() *os.File { return vm.output }
 
 // PID is this process: a made machine has none of its own.
 func (vm *VM) PID() int { return os.Getpid() }
