@@ -29,8 +29,8 @@ import (
 	"kernellab/images"
 	"kernellab/images/guest"
 	"kernellab/images/qemutest"
+	"kernellab/internal/labtest"
 	"kernellab/labs"
-	"kernellab/labtest"
 )
 
 // These tests run real kernels. They use the kernels in the cache, which make

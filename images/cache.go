@@ -24,7 +24,7 @@ import (
 	"strings"
 	"syscall"
 
-	"kernellab/flock"
+	"kernellab/internal/flock"
 )
 
 // Cache is a folder that holds everything the package makes or fetches. Any

@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"kernellab/images/sandbox"
-	"kernellab/labtest"
+	"kernellab/internal/labtest"
 )
 
 // compiler returns a compiler for submissions, with a cache of the test's own.

@@ -22,7 +22,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"kernellab/labtest"
+	"kernellab/internal/labtest"
 )
 
 // fakeQEMU compiles a dynamic executable that answers to --version, and returns it

@@ -18,8 +18,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"kernellab/harness/arch"
+	"kernellab/internal/labtest"
 	"kernellab/labs"
-	"kernellab/labtest"
 )
 
 var update = flag.Bool("update", false, "rewrite the scripts in gdbscripts")

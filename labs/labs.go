@@ -22,7 +22,7 @@ import (
 	"github.com/hashicorp/go-multierror"
 
 	"kernellab/harness/grade"
-	"kernellab/nearest"
+	"kernellab/internal/nearest"
 )
 
 //go:embed */lab.yaml */README.md */*.go */*.s */starter

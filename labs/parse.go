@@ -16,8 +16,8 @@ import (
 	"kernellab/harness/kernel"
 	"kernellab/harness/probe"
 	"kernellab/harness/trace"
-	"kernellab/nearest"
-	"kernellab/yamlnode"
+	"kernellab/internal/nearest"
+	"kernellab/internal/yamlnode"
 )
 
 // parse reads a lab.yaml, whose name in errors is file, and validates it unless it

@@ -9,7 +9,7 @@ import (
 
 	"kernellab/harness/grade"
 	"kernellab/harness/submission"
-	"kernellab/yamlnode"
+	"kernellab/internal/yamlnode"
 )
 
 // Submission is what a student hands in.

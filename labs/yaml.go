@@ -14,8 +14,8 @@ import (
 
 	"kernellab/harness/arch"
 	"kernellab/harness/grade"
-	"kernellab/nearest"
-	"kernellab/yamlnode"
+	"kernellab/internal/nearest"
+	"kernellab/internal/yamlnode"
 )
 
 // reader reads the nodes of one file and collects what is wrong, so that an

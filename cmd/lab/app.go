@@ -23,8 +23,8 @@ import (
 	"kernellab/harness/machine"
 	"kernellab/harness/report"
 	"kernellab/images"
+	"kernellab/internal/nearest"
 	"kernellab/labs"
-	"kernellab/nearest"
 )
 
 // The exit codes, a contract: with several results the worst wins.

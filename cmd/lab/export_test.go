@@ -19,7 +19,7 @@ import (
 	"kernellab/harness/grade"
 	"kernellab/harness/report"
 	"kernellab/images"
-	"kernellab/labtest"
+	"kernellab/internal/labtest"
 )
 
 // autograding is an unpacked archive in the place of /autograder.

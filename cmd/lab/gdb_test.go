@@ -19,8 +19,8 @@ import (
 	"kernellab/harness/qemu"
 	"kernellab/images"
 	"kernellab/images/qemutest"
+	"kernellab/internal/labtest"
 	"kernellab/labs"
-	"kernellab/labtest"
 )
 
 // onKernel runs a subtest on the default kernel of each architecture.

@@ -21,7 +21,7 @@ import (
 	"kernellab/images"
 	"kernellab/images/qemutest"
 	"kernellab/images/sandbox"
-	"kernellab/labtest"
+	"kernellab/internal/labtest"
 )
 
 // hostile is a submission that was written to get a mark that it does not deserve,

@@ -1,109 +1,98 @@
 package main
 
 import (
+	"bytes"
+	"os"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
-// layers is the order in which packages may import each other: down only. It is
-// the layout of CONTRIBUTING.md.
-var layers = []string{
-	"cmd/lab",
-	"labs",
-	"harness",
-	"harness/submission",
-	"harness/report",
-	"harness/regress",
-	"harness/verify",
-	"harness/seeds",
-	"harness/grade",
-	"harness/probe",
-	"harness/machine",
-	"harness/task",
-	"harness/kernel",
-	"harness/trace",
-	"harness/rsp",
-	"harness/snapshot",
-	"harness/qemu",
-	"harness/arch",
-	"images",
-	"gdbscripts",
-	"nearest",
-	"flock",
-	"yamlnode",
-	"labtest",
+// layer is a package and those of ours that it may import.
+type layer struct {
+	name    string
+	imports []string
+}
+
+// row is a row of the layout in CONTRIBUTING.md.
+var row = regexp.MustCompile("(?m)^\\| `([^`]+)` \\| .* \\| ?([^|]*) \\|$")
+
+// layout reads the layout, from the top down.
+func layout(t *testing.T) []layer {
+	t.Helper()
+	page, err := os.ReadFile("../../CONTRIBUTING.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, page, _ = bytes.Cut(page, []byte("## The layout\n"))
+	page, _, _ = bytes.Cut(page, []byte("\n## "))
+	var all []layer
+	for _, m := range row.FindAllSubmatch(page, -1) {
+		all = append(all, layer{string(m[1]), strings.Fields(string(m[2]))})
+	}
+	return all
 }
 
 // owners are the packages that alone may import a library.
-var owners = map[string]string{
-	"github.com/u-root/":            "images",
-	"github.com/go-delve/":          "harness/kernel",
-	"github.com/cilium/ebpf":        "harness/kernel",
-	"github.com/charmbracelet/":     "harness/report",
-	"github.com/expr-lang/expr/vm":  "harness/grade",
-	"github.com/goccy/go-yaml/ast":  "labs",
-	"github.com/jstemmer/go-junit-": "harness/report",
+var owners = map[string][]string{
+	"github.com/u-root/":            {"images"},
+	"github.com/go-delve/":          {"harness/kernel", "harness/kernel/debuginfo"},
+	"github.com/cilium/ebpf":        {"harness/kernel", "harness/kernel/kerneltest"},
+	"github.com/charmbracelet/":     {"harness/report", "cmd/lab"}, // which decides on colour
+	"github.com/expr-lang/expr/vm":  {"harness/grade", "harness/probe"},
+	"github.com/goccy/go-yaml/ast":  {"labs", "harness/submission", "internal/yamlnode"},
+	"github.com/jstemmer/go-junit-": {"harness/report"},
 }
 
-// layer returns the place of a package: that of the longest name it is under.
-func layer(pkg string) int {
-	best := -1
-	for i, l := range layers {
-		if (pkg == l || strings.HasPrefix(pkg, l+"/")) && (best < 0 || len(l) > len(layers[best])) {
-			best = i
-		}
-	}
-	return best
-}
-
-func TestImportsPointDown(t *testing.T) {
+func TestImports(t *testing.T) {
 	out, err := exec.Command("go", "list", "-f", "{{.ImportPath}} {{join .Imports \" \"}}", "kernellab/...").Output()
 	if err != nil {
 		t.Fatalf("go list: %v", err)
 	}
-	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
-	if len(lines) < len(layers)-1 {
-		t.Fatalf("go list found %d packages, want at least %d", len(lines), len(layers)-1)
-	}
-	for _, line := range lines {
+	imports := map[string][]string{}
+	for line := range strings.Lines(string(out)) {
 		words := strings.Fields(line)
-		pkg := strings.TrimPrefix(words[0], "kernellab/")
-		at := layer(pkg)
-		if at < 0 {
-			// A lab's program imports the standard library alone.
-			if !strings.HasPrefix(pkg, "labs/") {
-				t.Errorf("package %s has no place in the layout", pkg)
-			}
+		name := strings.TrimPrefix(words[0], "kernellab/")
+		if !strings.HasPrefix(name, "labs/") { // a lab's program
+			imports[name] = words[1:]
+		}
+	}
+	all := layout(t)
+	for i, l := range all {
+		found, ok := imports[l.name]
+		if !ok {
+			t.Errorf("CONTRIBUTING.md has a package %s, and the tree has none", l.name)
 			continue
 		}
-		for _, imp := range words[1:] {
-			checkImport(t, pkg, at, imp)
+		delete(imports, l.name)
+		var own []string
+		for _, imp := range found {
+			if name, ok := strings.CutPrefix(imp, "kernellab/"); ok {
+				own = append(own, name)
+				continue
+			}
+			for library, owners := range owners {
+				if strings.HasPrefix(imp, library) && !slices.Contains(owners, l.name) {
+					t.Errorf("%s imports %s: only %s does", l.name, imp, strings.Join(owners, " and "))
+				}
+			}
+		}
+		slices.Sort(own)
+		if d := cmp.Diff(l.imports, own, cmpopts.EquateEmpty()); d != "" {
+			t.Errorf("the imports of %s differ from those in CONTRIBUTING.md (-there +here)\n%s", l.name, d)
+		}
+		for _, name := range l.imports {
+			if at := slices.IndexFunc(all, func(l layer) bool { return l.name == name }); at <= i {
+				t.Errorf("%s imports %s, which is not below it", l.name, name)
+			}
 		}
 	}
-}
-
-func checkImport(t *testing.T, pkg string, at int, imp string) {
-	if own, ok := strings.CutPrefix(imp, "kernellab/"); ok {
-		if to := layer(own); to < at {
-			t.Errorf("%s imports %s, which is above it", pkg, own)
-		}
-		return
-	}
-	for prefix, owner := range owners {
-		allowed := []string{owner}
-		if owner == "harness/report" {
-			allowed = append(allowed, "cmd/lab") // which decides on colour
-		}
-		if owner == "harness/grade" {
-			allowed = append(allowed, "harness/probe") // conditions are expressions too
-		}
-		if owner == "labs" {
-			allowed = append(allowed, "harness/submission", "yamlnode") // the other reader of YAML, and what both share
-		}
-		if strings.HasPrefix(imp, prefix) && !slices.Contains(allowed, layers[at]) {
-			t.Errorf("%s imports %s: only %s does", pkg, imp, owner)
-		}
+	for name := range imports {
+		t.Errorf("CONTRIBUTING.md has no package %s: say what belongs there", name)
 	}
 }

@@ -14,7 +14,7 @@ import (
 	"kernellab/harness/trace"
 	"kernellab/images"
 	"kernellab/images/qemutest"
-	"kernellab/labtest"
+	"kernellab/internal/labtest"
 )
 
 // lookDocument is what the commands print with --format json.

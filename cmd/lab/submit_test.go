@@ -13,8 +13,8 @@ import (
 
 	"kernellab/harness/arch"
 	"kernellab/harness/grade"
+	"kernellab/internal/labtest"
 	"kernellab/labs"
-	"kernellab/labtest"
 )
 
 const fiveAnswers = `path: [sys_clone, kernel_clone, copy_process, dup_task_struct, copy_thread, wake_up_new_task]

@@ -21,7 +21,7 @@ import (
 	"kernellab/harness/trace"
 	"kernellab/images"
 	"kernellab/images/qemutest"
-	"kernellab/labtest"
+	"kernellab/internal/labtest"
 )
 
 // withVmlinux runs a subtest on each cached kernel that has its vmlinux. It skips

@@ -13,9 +13,9 @@ import (
 	"strings"
 	"time"
 
-	"kernellab/flock"
 	"kernellab/harness/grade"
 	"kernellab/harness/report"
+	"kernellab/internal/flock"
 )
 
 // The files of a student's folder, beside the evidence that grading leaves there.

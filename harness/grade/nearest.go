@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strings"
 
-	"kernellab/nearest"
+	"kernellab/internal/nearest"
 )
 
 // didYouMean is the end of an error about an unknown word.

@@ -8,7 +8,7 @@ import (
 	"time"
 	"unicode"
 
-	"kernellab/nearest"
+	"kernellab/internal/nearest"
 )
 
 const (

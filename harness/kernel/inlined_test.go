@@ -7,7 +7,7 @@ import (
 
 	"kernellab/harness/kernel"
 	"kernellab/harness/kernel/kerneltest"
-	"kernellab/labtest"
+	"kernellab/internal/labtest"
 )
 
 // With a vmlinux dup_task_struct is where it was inlined, but for whoever reads

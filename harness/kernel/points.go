@@ -13,7 +13,7 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"kernellab/harness/arch"
-	"kernellab/nearest"
+	"kernellab/internal/nearest"
 )
 
 //go:embed points.yaml

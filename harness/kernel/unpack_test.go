@@ -14,7 +14,7 @@ import (
 	"github.com/ulikunitz/xz/lzma"
 
 	"kernellab/harness/kernel/kerneltest"
-	"kernellab/labtest"
+	"kernellab/internal/labtest"
 )
 
 // bzImage wraps a compressed payload the way the x86 build does.

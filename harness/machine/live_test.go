@@ -28,7 +28,7 @@ import (
 	"kernellab/images/guest"
 	"kernellab/images/guest/mailbox"
 	"kernellab/images/qemutest"
-	"kernellab/labtest"
+	"kernellab/internal/labtest"
 )
 
 // These tests run real kernels: those in the cache, which make test fetches. Where

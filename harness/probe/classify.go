@@ -11,7 +11,7 @@ import (
 	"github.com/expr-lang/expr/vm"
 
 	"kernellab/harness/trace"
-	"kernellab/nearest"
+	"kernellab/internal/nearest"
 )
 
 // classify finds the point that a stop is, of those armed at its address, and

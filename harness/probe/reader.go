@@ -11,7 +11,7 @@ import (
 
 	"kernellab/harness/kernel"
 	"kernellab/harness/task"
-	"kernellab/nearest"
+	"kernellab/internal/nearest"
 )
 
 // scope is what a read expression sees at one stop.

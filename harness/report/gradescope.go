@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"kernellab/harness/grade"
-	"kernellab/nearest"
+	"kernellab/internal/nearest"
 )
 
 // Gradescope is how results are shown there. The zero value shows the tests to the

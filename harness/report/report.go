@@ -18,7 +18,7 @@ import (
 	"strings"
 
 	"kernellab/harness/grade"
-	"kernellab/nearest"
+	"kernellab/internal/nearest"
 )
 
 // The formats.

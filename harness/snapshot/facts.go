@@ -13,7 +13,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"kernellab/flock"
+	"kernellab/internal/flock"
 )
 
 // A fact is something about a file that takes time to find out, valid while the

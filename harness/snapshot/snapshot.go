@@ -39,7 +39,7 @@ import (
 	"sync"
 	"time"
 
-	"kernellab/flock"
+	"kernellab/internal/flock"
 )
 
 // DefaultLimit is what all snapshots together may take on the disk. One takes

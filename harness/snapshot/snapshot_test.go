@@ -16,7 +16,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"kernellab/flock"
+	"kernellab/internal/flock"
 )
 
 func key(name string) Key {

@@ -10,8 +10,8 @@ import (
 
 	"kernellab/harness/arch"
 	"kernellab/harness/grade"
-	"kernellab/nearest"
-	"kernellab/yamlnode"
+	"kernellab/internal/nearest"
+	"kernellab/internal/yamlnode"
 )
 
 // maxProblems bounds what is told of one file.

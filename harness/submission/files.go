@@ -12,7 +12,7 @@ import (
 	"strings"
 	"syscall"
 
-	"kernellab/nearest"
+	"kernellab/internal/nearest"
 )
 
 // AnswersFile is the file with the answers.

@@ -9,7 +9,7 @@ import (
 	"strings"
 
 	"kernellab/harness/grade"
-	"kernellab/nearest"
+	"kernellab/internal/nearest"
 )
 
 // plain reads an answer that is one word or number.

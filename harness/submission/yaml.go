@@ -13,7 +13,7 @@ import (
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
 
-	"kernellab/yamlnode"
+	"kernellab/internal/yamlnode"
 )
 
 // The limits on a file of answers, which keep reading it cheap whatever it holds:

@@ -13,7 +13,7 @@ import (
 	"kernellab/harness/arch"
 	"kernellab/harness/kernel"
 	"kernellab/harness/task"
-	"kernellab/labtest"
+	"kernellab/internal/labtest"
 )
 
 // These tests read a running kernel's tasks and compare them with what its own

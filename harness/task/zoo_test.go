@@ -20,7 +20,7 @@ import (
 	"kernellab/images"
 	"kernellab/images/guest"
 	"kernellab/images/qemutest"
-	"kernellab/labtest"
+	"kernellab/internal/labtest"
 )
 
 // snapshots are those of this run of the tests, of which several start from the same

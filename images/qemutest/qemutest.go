@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"kernellab/images"
-	"kernellab/labtest"
+	"kernellab/internal/labtest"
 )
 
 // Command returns the words that start the program of that name, such as

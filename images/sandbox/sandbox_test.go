@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"kernellab/images/sandbox"
-	"kernellab/labtest"
+	"kernellab/internal/labtest"
 )
 
 // each runs a test with every kind that this host offers.

@@ -15,7 +15,7 @@ import (
 
 	"kernellab/harness/kernel/debuginfo"
 	"kernellab/harness/kernel/kerneltest"
-	"kernellab/labtest"
+	"kernellab/internal/labtest"
 )
 
 // gdb runs gdb without anybody's settings.

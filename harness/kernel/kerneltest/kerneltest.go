@@ -16,7 +16,7 @@ import (
 	"strings"
 	"testing"
 
-	"kernellab/labtest"
+	"kernellab/internal/labtest"
 )
 
 // Images returns the paths of the kernel images of an architecture, "x86_64" or

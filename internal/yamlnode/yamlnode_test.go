@@ -8,7 +8,7 @@ import (
 	"github.com/goccy/go-yaml/parser"
 	"github.com/google/go-cmp/cmp"
 
-	"kernellab/yamlnode"
+	"kernellab/internal/yamlnode"
 )
 
 func TestPairs(t *testing.T) {

@@ -6,7 +6,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"kernellab/flock"
+	"kernellab/internal/flock"
 )
 
 func TestLock(t *testing.T) {
