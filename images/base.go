@@ -22,6 +22,8 @@ import (
 	"github.com/u-root/gobusybox/src/pkg/golang"
 	"github.com/u-root/mkuimage/cpio"
 	"github.com/u-root/uio/ulog"
+
+	"kernellab/internal/atomicfile"
 )
 
 // agentSources are what the agent is built from. uroot/go.mod.txt and go.sum.txt
@@ -118,7 +120,7 @@ func (c *Cache) base(ctx context.Context, goarch string, p Progress) (string, er
 	if err != nil {
 		return "", err
 	}
-	if err := writeFile(out, 0o600, func(w io.Writer) error { return writeCPIO(w, records) }); err != nil {
+	if err := atomicfile.Write(out, 0o600, func(w io.Writer) error { return writeCPIO(w, records) }); err != nil {
 		return "", err
 	}
 	return out, nil
@@ -325,7 +327,7 @@ func (c *Cache) append(ctx context.Context, base string, programs map[string]str
 	if err != nil {
 		return "", err
 	}
-	return out, writeFile(out, 0o600, func(w io.Writer) error {
+	return out, atomicfile.Write(out, 0o600, func(w io.Writer) error {
 		if _, err := io.Copy(w, bytes.NewReader(b)); err != nil {
 			return err
 		}

@@ -259,30 +259,3 @@ func (c *Cache) lock(ctx context.Context, name string) (io.Closer, error) {
 	}
 	return flock.Wait(ctx, filepath.Join(dir, name))
 }
-
-// writeFile puts a file in place whole or not at all.
-func writeFile(path string, perm fs.FileMode, write func(io.Writer) error) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			f.Close()
-			os.Remove(f.Name())
-		}
-	}()
-	if err := write(f); err != nil {
-		return err
-	}
-	if err := f.Chmod(perm); err != nil {
-		return err
-	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
-}

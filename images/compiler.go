@@ -16,6 +16,7 @@ import (
 	"syscall"
 
 	"kernellab/images/sandbox"
+	"kernellab/internal/atomicfile"
 )
 
 const (
@@ -165,7 +166,7 @@ func take(from, to, name string) error {
 	if info.Size() > maxProgram {
 		return &CompileError{Name: name, Text: fmt.Sprintf("the executable has %d bytes, over the limit of %d", info.Size(), maxProgram)}
 	}
-	return writeFile(to, 0o700, func(w io.Writer) error {
+	return atomicfile.Write(to, 0o700, func(w io.Writer) error {
 		_, err := io.Copy(w, io.LimitReader(f, maxProgram))
 		return err
 	})

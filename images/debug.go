@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+
+	"kernellab/internal/atomicfile"
 )
 
 // debugSuffix ends the name of the package with a kernel's vmlinux.
@@ -157,7 +159,7 @@ func vmlinuxFrom(ctx context.Context, tr *tar.Reader, release, file string, tell
 		if got := m[1] + m[2]; got != release {
 			return fmt.Errorf("it holds the vmlinux of %s, want %s", got, release)
 		}
-		return writeFile(file, 0o600, func(w io.Writer) error {
+		return atomicfile.Write(file, 0o600, func(w io.Writer) error {
 			n := telling{w: w, size: h.Size, tell: tell}
 			_, err := io.Copy(&n, readerCtx{ctx, tr})
 			return err

@@ -16,6 +16,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"kernellab/internal/atomicfile"
 )
 
 // Offered returns the kernels that Debian's suites offer, newest first, one for
@@ -128,7 +130,7 @@ func (c *Cache) readIndexes(ctx context.Context, arch, debarch string, refresh b
 	if err != nil {
 		return nil, err
 	}
-	return all, writeFile(kept, 0o600, func(w io.Writer) error {
+	return all, atomicfile.Write(kept, 0o600, func(w io.Writer) error {
 		_, err := w.Write(b)
 		return err
 	})

@@ -20,6 +20,8 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/u-root/mkuimage/cpio"
 	"golang.org/x/mod/modfile"
+
+	"kernellab/internal/atomicfile"
 )
 
 func TestFlavours(t *testing.T) {
@@ -328,7 +330,7 @@ func TestWriteFile(t *testing.T) {
 	path := filepath.Join(dir, "f")
 	write(t, path, "old")
 	fails := errors.New("x")
-	if err := writeFile(path, 0o600, func(w io.Writer) error {
+	if err := atomicfile.Write(path, 0o600, func(w io.Writer) error {
 		w.Write([]byte("half"))
 		return fails
 	}); err != fails {
@@ -442,7 +444,7 @@ func TestProgram(t *testing.T) {
 			}
 		})
 	}
-	if left, _ := filepath.Glob(filepath.Join(other.Dir, "*/.new-*")); len(left) > 0 {
+	if left, _ := filepath.Glob(filepath.Join(other.Dir, "*/.*")); len(left) > 0 {
 		t.Errorf("left behind: %q", left)
 	}
 }

@@ -15,6 +15,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"kernellab/internal/atomicfile"
 )
 
 // Kernel is a kernel that is cached, or that Debian offers.
@@ -292,7 +294,7 @@ func (c *Cache) store(ctx context.Context, work string, k Kernel, image, debug i
 	}
 	h := sha256.New()
 	var n counter
-	err = writeFile(filepath.Join(dir, imageName), 0o600, func(w io.Writer) error {
+	err = atomicfile.Write(filepath.Join(dir, imageName), 0o600, func(w io.Writer) error {
 		n.w = io.MultiWriter(w, h)
 		_, err := io.Copy(&n, readerCtx{ctx, image})
 		return err
@@ -306,7 +308,7 @@ func (c *Cache) store(ctx context.Context, work string, k Kernel, image, debug i
 	k.Size, k.SHA256 = n.n, hex.EncodeToString(h.Sum(nil))
 	r := kernelRecord{Schema: kernelSchema, Kernel: k}
 	if debug != nil {
-		err := writeFile(filepath.Join(dir, debugName), 0o600, func(w io.Writer) error {
+		err := atomicfile.Write(filepath.Join(dir, debugName), 0o600, func(w io.Writer) error {
 			var err error
 			r.VmlinuxSize, err = io.Copy(w, readerCtx{ctx, debug})
 			return err
@@ -335,7 +337,7 @@ func (r kernelRecord) write(dir string) error {
 	if err != nil {
 		return err
 	}
-	return writeFile(filepath.Join(dir, recordName), 0o600, func(w io.Writer) error {
+	return atomicfile.Write(filepath.Join(dir, recordName), 0o600, func(w io.Writer) error {
 		_, err := w.Write(append(b, '\n'))
 		return err
 	})

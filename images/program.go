@@ -15,6 +15,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"kernellab/internal/atomicfile"
 )
 
 const (
@@ -114,7 +116,7 @@ func (c *Cache) buildProgram(ctx context.Context, goarch, name string, src fs.FS
 		return "", err
 	}
 	defer f.Close()
-	err = writeFile(out, 0o700, func(w io.Writer) error {
+	err = atomicfile.Write(out, 0o700, func(w io.Writer) error {
 		_, err := io.Copy(w, f)
 		return err
 	})

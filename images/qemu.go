@@ -15,6 +15,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"kernellab/internal/atomicfile"
 )
 
 // QEMU is an emulator that machines can be started with: lab's own, which
@@ -281,7 +283,7 @@ func (f qemuFacts) write(dir string) error {
 	if err != nil {
 		return err
 	}
-	return writeFile(filepath.Join(dir, QEMURecord), 0o600, func(w io.Writer) error {
+	return atomicfile.Write(filepath.Join(dir, QEMURecord), 0o600, func(w io.Writer) error {
 		_, err := w.Write(append(b, '\n'))
 		return err
 	})

@@ -13,6 +13,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"kernellab/internal/atomicfile"
 )
 
 // stdFormat changes when the same toolchain's archives are kept in another way.
@@ -165,7 +167,7 @@ func (s standard) add(l listed) error {
 			return err
 		}
 		defer f.Close()
-		err = writeFile(to+".a", 0o600, func(w io.Writer) error {
+		err = atomicfile.Write(to+".a", 0o600, func(w io.Writer) error {
 			_, err := io.Copy(w, f)
 			return err
 		})
@@ -173,7 +175,7 @@ func (s standard) add(l listed) error {
 			return err
 		}
 	}
-	return writeFile(to+".deps", 0o600, func(w io.Writer) error {
+	return atomicfile.Write(to+".deps", 0o600, func(w io.Writer) error {
 		_, err := io.WriteString(w, strings.Join(l.Deps, "\n"))
 		return err
 	})

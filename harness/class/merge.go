@@ -15,6 +15,7 @@ import (
 
 	"kernellab/harness/grade"
 	"kernellab/harness/report"
+	"kernellab/internal/atomicfile"
 )
 
 // ShardSchema names the list of a shard's students and its version.
@@ -54,7 +55,7 @@ func (r Run) writeList() error {
 			}
 		}
 	}
-	return replace(filepath.Join(r.Out, l.file()), func(w io.Writer) error { return encode(w, l) })
+	return atomicfile.Write(filepath.Join(r.Out, l.file()), 0o644, func(w io.Writer) error { return encode(w, l) })
 }
 
 // lists are those of a folder of results.
@@ -123,7 +124,7 @@ func Merge(ctx context.Context, dirs []string, out string) (c report.Class, miss
 	if len(missing) > 0 {
 		// Merged again with what is missing it is whole.
 		for _, l := range all {
-			if err := replace(filepath.Join(out, l.file()), func(w io.Writer) error { return encode(w, l) }); err != nil {
+			if err := atomicfile.Write(filepath.Join(out, l.file()), 0o644, func(w io.Writer) error { return encode(w, l) }); err != nil {
 				return c, missing, err
 			}
 		}
@@ -241,7 +242,7 @@ func writeClass(dir string, c report.Class) error {
 	for name, format := range map[string]string{
 		GradesFile: report.FormatCSV, SummaryFile: report.FormatJSON, TextFile: report.FormatText, JUnitFile: report.FormatJUnit,
 	} {
-		err := replace(filepath.Join(dir, name), func(w io.Writer) error {
+		err := atomicfile.Write(filepath.Join(dir, name), 0o644, func(w io.Writer) error {
 			return report.WriteClass(w, format, c, report.Style{Width: 100})
 		})
 		if err != nil {

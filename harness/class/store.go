@@ -197,19 +197,6 @@ func encode(w io.Writer, v any) error {
 	return e.Encode(v)
 }
 
-// replace puts a file in the place of another, whole or not at all.
-func replace(path string, write func(io.Writer) error) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	if err := errors.Join(write(f), f.Chmod(0o644), f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
-}
-
 // writeTo makes a file.
 func writeTo(path string, write func(io.Writer) error) error {
 	f, err := os.Create(path)

@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"kernellab/harness/kernel/debuginfo"
+	"kernellab/internal/atomicfile"
 )
 
 // answers are what the types of an image were asked and said, and its vmlinux if it
@@ -126,7 +127,7 @@ func (im *Image) Keep() {
 		return
 	}
 	data := le.AppendUint32([]byte(header), crc32.ChecksumIEEE(body))
-	a.fresh = keep(a.path, append(data, body...)) != nil
+	a.fresh = atomicfile.WriteBytes(a.path, 0o600, append(data, body...)) != nil
 }
 
 // known reports whether there are answers.

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"syscall"
 	"unsafe"
+
+	"kernellab/internal/atomicfile"
 )
 
 // The index of an image is what searching it found, as it is used: after the magic
@@ -63,7 +65,7 @@ func keepIndex(path string, im *Image) {
 	b = append(b, s.names...)
 	le.PutUint32(b[len(indexMagic)+4:], uint32(len(head)))
 	le.PutUint32(b[len(indexMagic):], indexSum(b))
-	_ = keep(path, b)
+	_ = atomicfile.WriteBytes(path, 0o600, b)
 }
 
 // indexSum is the checksum of an index: Castagnoli's, which processors compute.

@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"kernellab/internal/atomicfile"
 )
 
 // OpenKept is Open for an image whose SHA-256, in hex, is known: it is unpacked
@@ -24,7 +26,7 @@ func OpenKept(path, digest, dir string) (*Image, error) {
 		return im, nil
 	}
 	im, err := Open(path)
-	if err == nil && im.SHA256 == digest && keep(kept, im.flat) == nil {
+	if err == nil && im.SHA256 == digest && atomicfile.WriteBytes(kept, 0o600, im.flat) == nil {
 		keepIndex(kept+indexSuffix, im)
 		im.answers.path = kept + answersSuffix
 	}
@@ -81,21 +83,4 @@ func mapped(path string) ([]byte, error) {
 		return nil, fmt.Errorf("map %s: %w", path, err)
 	}
 	return data, nil
-}
-
-// keep writes a file so that it is there whole or not at all.
-func keep(path string, data []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".unpacked-*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	err = errors.Join(err, f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		os.Remove(f.Name())
-	}
-	return err
 }

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -13,6 +12,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"kernellab/internal/atomicfile"
 	"kernellab/internal/flock"
 )
 
@@ -87,7 +87,7 @@ func (s *Store) learn(ctx context.Context, name string, f fact) {
 	}
 	facts[name] = f
 	if b, err := json.Marshal(facts); err == nil {
-		writeWhole(s.path(factsFile), b)
+		atomicfile.WriteBytes(s.path(factsFile), 0o600, b)
 	}
 }
 
@@ -159,7 +159,7 @@ func (s *Store) CountBoot(ctx context.Context, b Boots) error {
 	if err != nil {
 		return fmt.Errorf("count the boot: %w", err)
 	}
-	return writeWhole(s.path(bootsFile), text)
+	return atomicfile.WriteBytes(s.path(bootsFile), 0o600, text)
 }
 
 // Boots returns the counts, in the order the kernels were first booted in.
@@ -178,22 +178,4 @@ func readBounded(path string, most int64) ([]byte, error) {
 	}
 	defer f.Close()
 	return io.ReadAll(io.LimitReader(f, most))
-}
-
-// writeWhole puts a file in place whole or not at all.
-func writeWhole(path string, b []byte) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			os.Remove(f.Name())
-		}
-	}()
-	_, err = f.Write(b)
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
 }

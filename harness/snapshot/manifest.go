@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"kernellab/internal/atomicfile"
 )
 
 // manifest describes a snapshot and is written last.
@@ -63,7 +65,7 @@ func (m manifest) write(dir string) error {
 	if err != nil {
 		return err
 	}
-	return writeWhole(filepath.Join(dir, manifestFile), append(b, '\n'))
+	return atomicfile.WriteBytes(filepath.Join(dir, manifestFile), 0o600, append(b, '\n'))
 }
 
 // maxManifest bounds what is read of a manifest, which is under 4 KiB.

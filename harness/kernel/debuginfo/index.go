@@ -17,6 +17,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+
+	"kernellab/internal/atomicfile"
 )
 
 // indexMagic begins an index file and names its version.
@@ -89,20 +91,6 @@ func (x *index) fits() bool {
 	return !slices.ContainsFunc(x.spans, func(s span) bool { return int(s.Unit) >= len(x.units) })
 }
 
-func keepIndex(path string, x *index) {
-	f, err := os.CreateTemp(filepath.Dir(path), ".index-*")
-	if err != nil {
-		return
-	}
-	_, err = f.Write(x.encode())
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		os.Remove(f.Name())
-	}
-}
-
 // makeNames scans every unit for the names of functions, on all processors, and
 // keeps the index. That it can not be kept is no error.
 func (f *File) makeNames() error {
@@ -152,7 +140,7 @@ func (f *File) makeNames() error {
 	}
 	x.pack(found[0])
 	if kept := f.kept(); kept != "" {
-		keepIndex(kept, x)
+		_ = atomicfile.WriteBytes(kept, 0o600, x.encode()) // that it cannot be kept is no error
 	}
 	return nil
 }
