@@ -49,9 +49,41 @@ type Config struct {
 const defaultMemory = 256
 
 // firstFD is the number in QEMU of the first descriptor it inherits, where
-// exec.Cmd.ExtraFiles start: the console's, the gdbstub's, the monitor's and,
-// with Config.RAM, the memory's.
+// exec.Cmd.ExtraFiles start.
 const firstFD = 3
+
+// inherited is a descriptor that QEMU inherits.
+type inherited string
+
+const (
+	inheritsOutput  inherited = "the console's output" // a pipe
+	inheritsConsole inherited = "the console"          // a socket, as the next two
+	inheritsGDB     inherited = "the gdbstub"
+	inheritsMonitor inherited = "the monitor"
+	inheritsRAM     inherited = "the guest's memory" // a file
+)
+
+// inherits returns the descriptors that QEMU inherits, in the order of their numbers.
+func (c Config) inherits() []inherited {
+	var all []inherited
+	switch {
+	case c.output():
+		all = append(all, inheritsOutput)
+	case c.ConsoleSocket == "":
+		all = append(all, inheritsConsole)
+	}
+	if c.GDBSocket == "" {
+		all = append(all, inheritsGDB)
+	}
+	all = append(all, inheritsMonitor)
+	if c.RAM != nil {
+		all = append(all, inheritsRAM)
+	}
+	return all
+}
+
+// fd returns the number of one of them in QEMU.
+func (c Config) fd(i inherited) int { return firstFD + slices.Index(c.inherits(), i) }
 
 // command returns Command or its default.
 func (c Config) command() []string {
@@ -102,25 +134,23 @@ const seedWord = "lab.seed"
 
 // Args returns QEMU's arguments. The result depends on c alone.
 func (c Config) Args() []string {
-	fd := firstFD
-	chardev := func(id, path string) string {
+	chardev := func(id, path string, i inherited) string {
 		if path != "" {
 			return fmt.Sprintf("socket,id=%s,server=on,wait=off,path=%s", id, escape(path))
 		}
-		fd++
-		return fmt.Sprintf("socket,id=%s,fd=%d", id, fd-1)
+		return fmt.Sprintf("socket,id=%s,fd=%d", id, c.fd(i))
 	}
-	console := []string{"-chardev", chardev("console", c.ConsoleSocket)}
+	console := []string{"-chardev", chardev("console", c.ConsoleSocket, inheritsConsole)}
 	if c.output() {
 		// A socket takes some 280 bytes that nobody has read, each with its own
 		// overhead; then the serial port's timing would be the reader's.
-		console = []string{"-add-fd", fmt.Sprintf("set=%d,fd=%d", consoleSet, firstFD), "-chardev", fmt.Sprintf("file,id=console,path=/dev/fdset/%d,append=on", consoleSet)}
+		console = []string{"-add-fd", fmt.Sprintf("set=%d,fd=%d", consoleSet, c.fd(inheritsOutput)), "-chardev", fmt.Sprintf("file,id=console,path=/dev/fdset/%d,append=on", consoleSet)}
 	}
 	args := slices.Concat(c.machine(c.memory()), console, []string{"-serial", "chardev:console",
-		"-chardev", chardev("gdb", c.GDBSocket), "-gdb", "chardev:gdb",
-		"-chardev", chardev("qmp", ""), "-mon", "chardev=qmp,mode=control"})
+		"-chardev", chardev("gdb", c.GDBSocket, inheritsGDB), "-gdb", "chardev:gdb",
+		"-chardev", chardev("qmp", "", inheritsMonitor), "-mon", "chardev=qmp,mode=control"})
 	if c.RAM != nil {
-		args = append(args, "-object", c.backend(fd))
+		args = append(args, "-object", c.backend(c.fd(inheritsRAM)))
 	}
 	if c.Incoming {
 		args = append(args, "-incoming", "defer")

@@ -103,43 +103,34 @@ func Start(ctx context.Context, c Config) (_ *VM, err error) {
 			}
 		}
 	}()
-	pair := func(ours *net.Conn) (err error) {
-		var file *os.File
-		if *ours, file, err = socketPair(); err == nil {
-			theirs = append(theirs, file)
-		}
-		return err
-	}
-	// In the order of Args.
-	switch {
-	case c.output():
-		var file *os.File
-		if vm.output, file, err = outputPipe(); err == nil {
-			theirs = append(theirs, file)
-		}
-	case c.ConsoleSocket == "":
-		err = pair(&vm.console)
-	}
-	if c.GDBSocket == "" && err == nil {
-		err = pair(&vm.gdb)
-	}
 	var qmp net.Conn
-	if err == nil {
-		err = pair(&qmp)
-	}
-	if err != nil {
-		return nil, err
+	var files []*os.File
+	for _, i := range c.inherits() {
+		var file *os.File
+		switch i {
+		case inheritsOutput:
+			vm.output, file, err = outputPipe()
+		case inheritsConsole:
+			vm.console, file, err = socketPair()
+		case inheritsGDB:
+			vm.gdb, file, err = socketPair()
+		case inheritsMonitor:
+			qmp, file, err = socketPair()
+		case inheritsRAM:
+			files = append(files, c.RAM) // the caller closes it
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		files, theirs = append(files, file), append(theirs, file)
 	}
 	vm.monitor, vm.inFile, vm.incoming = newMonitor(qmp.(*net.UnixConn)), c.RAM != nil, c.Incoming
 	vm.shared = vm.inFile && (!c.Incoming || c.Again)
-	var more []*os.File // the caller's, which it closes
-	if c.RAM != nil {
-		more = append(more, c.RAM)
-	}
 	vm.cmd = exec.Command(path, slices.Concat(c.command()[1:], c.Args())...)
 	vm.cmd.Stderr = vm.stderr
 	vm.cmd.Stdout = vm.stderr
-	vm.cmd.ExtraFiles = slices.Concat(theirs, more)
+	vm.cmd.ExtraFiles = files
 	vm.cmd.WaitDelay = grace
 	vm.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 
