@@ -1,6 +1,7 @@
 package images
 
 import (
+	"cmp"
 	"bufio"
 	"errors"
 	"fmt"
@@ -37,23 +38,16 @@ func findMirrors(etc string) (mirrors, error) {
 			continue
 		}
 		if uri := resolve(e.uri); strings.Contains(e.suite, "-security") || strings.Contains(e.suite, "/updates") {
-			m.Security = firstOf(m.Security, uri)
+			m.Security = cmp.Or(m.Security, strings.TrimSuffix(uri, "/"))
 		} else {
-			m.Main = firstOf(m.Main, uri)
+			m.Main = cmp.Or(m.Main, strings.TrimSuffix(uri, "/"))
 		}
 	}
 	if m.Main == "" {
 		return mirrors{}, errors.New("the host's apt sources name no Debian mirror; set LAB_DEBIAN_MIRROR to the address of one, up to and including /debian")
 	}
-	m.Security = firstOf(m.Security, m.Main+"-security")
+	m.Security = cmp.Or(m.Security, m.Main+"-security")
 	return m, nil
-}
-
-func firstOf(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return strings.TrimSuffix(b, "/")
 }
 
 // sourceEntry is one suite of one repository, as sources.list(5) has them.

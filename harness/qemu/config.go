@@ -1,6 +1,7 @@
 package qemu
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"slices"
@@ -177,12 +178,12 @@ func (c Config) memory() string {
 
 // backend is the guest's memory in the file of descriptor fd.
 func (c Config) backend(fd int) string {
-	return fmt.Sprintf("memory-backend-file,id=ram,size=%dM,mem-path=/proc/self/fd/%d,share=%s", or(c.Memory, defaultMemory), fd, onOff(!c.Incoming || c.Again))
+	return fmt.Sprintf("memory-backend-file,id=ram,size=%dM,mem-path=/proc/self/fd/%d,share=%s", cmp.Or(c.Memory, defaultMemory), fd, onOff(!c.Incoming || c.Again))
 }
 
 // Size returns the guest's memory in bytes, which a new file for Config.RAM has
 // to have.
-func (c Config) Size() int64 { return int64(or(c.Memory, defaultMemory)) << 20 }
+func (c Config) Size() int64 { return int64(cmp.Or(c.Memory, defaultMemory)) << 20 }
 
 // Identity returns what the guest's state depends on beside QEMU itself and the
 // contents of its files, whose names are left out: the same identity, version
@@ -212,7 +213,7 @@ func (c Config) machine(memory string) []string {
 	q := c.Arch.QEMU
 	args := []string{
 		"-M", q.Machine + memory, "-cpu", q.CPU, "-accel", "tcg",
-		"-m", strconv.Itoa(or(c.Memory, defaultMemory)), "-smp", strconv.Itoa(or(c.CPUs, 1)),
+		"-m", strconv.Itoa(cmp.Or(c.Memory, defaultMemory)), "-smp", strconv.Itoa(cmp.Or(c.CPUs, 1)),
 		// No default devices, no configuration of the user's, no network.
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
 	}
@@ -266,13 +267,6 @@ func onOff(on bool) string {
 		return "on"
 	}
 	return "off"
-}
-
-func or(v, fallback int) int {
-	if v == 0 {
-		return fallback
-	}
-	return v
 }
 
 // escape doubles commas, which separate the options of a chardev.
