@@ -1,224 +1,49 @@
 # fork-family on x86_64, by hand: Four ways to make a task, and one
-#
-# Generated from labs/fork-family/lab.yaml by: go test ./labs -run
-# TestGDBScripts -update
-#
-# Use it in gdb-multiarch that has the kernel's symbols and is connected to
-# its guest, as "lab debug fork-family" starts it; or:
-#   gdb-multiarch -ex 'set architecture i386:x86-64' -ex 'symbol-file SYMBOLS' \
-#     -ex 'target remote SOCKET' -x gdbscripts/fork-family.x86_64.gdb
-# Then type "continue", start the lab's program in the guest, and type
-# "continue" at every stop. "set $lab_auto = 1" does that for you.
-
-set confirm off
-set pagination off
-set breakpoint pending off
-set language c
-if $_isvoid($lab_auto)
-  set $lab_auto = 0
-end
-
-# A point of the lab is called differently from kernel to kernel. For each,
-# this takes the first candidate that the loaded symbols have and keeps its
-# address in a variable of the point's name.
+# Generated from its lab.yaml by make generate; "lab debug fork-family" has gdb read lab.py, then this.
 python
-import gdb
-
-points = {
-    "sys_fork": ["__x64_sys_fork"],
-    "kernel_clone": ["kernel_clone", "_do_fork"],
-    "wake_up_new_task": ["wake_up_new_task"],
-    "ret_from_fork": ["ret_from_fork_asm", "ret_from_fork"],
-    "sys_vfork": ["__x64_sys_vfork"],
-    "do_exit": ["do_exit"],
-}
-
-def address(symbol):
-    # The compiler may have added a suffix.
-    for suffix in ["", ".isra.0", ".constprop.0", ".part.0"]:
-        try:
-            return int(gdb.parse_and_eval("(unsigned long)&'%s%s'" % (symbol, suffix)))
-        except gdb.error:
-            pass
-
-for point, symbols in points.items():
-    found = [s for s in symbols if address(s) is not None]
-    if not found:
-        raise gdb.GdbError("point %s: this kernel has none of %s" % (point, ", ".join(symbols)))
-    gdb.execute("set $%s = %#x" % (point, address(found[0])))
-    gdb.set_convenience_variable("symbol_" + point, found[0])
-    # A wrapped system call is given a pointer to the saved user registers.
-    gdb.set_convenience_variable("wrapped_" + point, int(found[0].startswith(("__x64_", "__riscv_"))))
+lab = Lab("fork-family")
+lab.task("parent")
+lab.task("forked")
+lab.task("vforked")
+lab.task("thread")
+lab.task("cloned")
+lab.point("sys_fork", "parent", entry=True,
+    means="fork has no arguments at all.")
+# Left out: fork_is_clone: it is the way of riscv64
+lab.point("fork", "parent", place="kernel_clone", armed=["sys_fork", "fork_is_clone"],
+    means="All ways meet here. fork asks for nothing but a signal at the end.")
+lab.point("fork_wakes", "parent", place="wake_up_new_task", armed=["fork"], finds={"forked": "arg.p"},
+    means="The new task is whole. Here is what it shares with its parent.")
+lab.point("fork_starts", "forked", place="ret_from_fork", armed=["fork_wakes"],
+    means="The child of fork, at its first instruction.")
+lab.point("sys_vfork", "parent", armed=["fork_starts"],
+    means="vfork has no arguments either.")
+# Left out: vfork_is_clone: it is the way of riscv64
+lab.point("vfork", "parent", place="kernel_clone", armed=["sys_vfork", "vfork_is_clone"],
+    means="vfork lends the child its memory, and its stack, and sleeps until the child has called exec or ended.")
+lab.point("vfork_wakes", "parent", place="wake_up_new_task", armed=["vfork"], finds={"vforked": "arg.p"},
+    means="The new task is whole. Here is what it shares with its parent.")
+lab.point("vfork_starts", "vforked", place="ret_from_fork", armed=["vfork_wakes"],
+    means="The child of vfork, in the memory of its parent.")
+lab.point("vforked_ends", "vforked", place="do_exit", armed=["vfork_starts"],
+    means="The child ends. Not before that, or an exec, does its parent go on.")
+lab.point("vfork_returns", "parent", place="kernel_clone", returns="vfork",
+    means="kernel_clone returns to the parent of vfork.")
+lab.point("clone_thread", "parent", place="sys_clone", armed=["vfork_returns"], when="bitand(arg.clone_flags, CLONE_THREAD) != 0",
+    means="A thread is made by clone with everything shared and a stack of its own.")
+lab.point("thread_made", "parent", place="kernel_clone", armed=["clone_thread"],
+    means="The low byte of flags, the signal of the end, is 0 for a thread, whose end nobody waits for.")
+lab.point("thread_made_wakes", "parent", place="wake_up_new_task", armed=["thread_made"], finds={"thread": "arg.p"},
+    means="The new task is whole. Here is what it shares with its parent.")
+lab.point("thread_made_starts", "thread", place="ret_from_fork", armed=["thread_made_wakes"],
+    means="The thread, on the stack that it was given.")
+lab.point("sys_clone3", "parent", armed=["thread_made_starts"],
+    means="clone3 takes a structure, which has room for more flags than clone's one word.")
+lab.point("clone3", "parent", place="kernel_clone", armed=["sys_clone3"],
+    means="The signal of the end has a member of its own now, and flags have 64 bits.")
+lab.point("clone3_wakes", "parent", place="wake_up_new_task", armed=["clone3"], finds={"cloned": "arg.p"},
+    means="The new task is whole. Here is what it shares with its parent.")
+lab.point("clone3_starts", "cloned", place="ret_from_fork", armed=["clone3_wakes"],
+    means="The child of clone3.")
+lab.ready()
 end
-
-# The lab's own tasks are told from others by their task_struct, which is what
-# $lab_parent and $lab_forked and $lab_vforked and $lab_thread and $lab_cloned
-# hold; 0 is none.
-set $lab_parent = 0
-set $lab_forked = 0
-set $lab_vforked = 0
-set $lab_thread = 0
-set $lab_cloned = 0
-
-# What the lab watches and this script does not:
-# - fork_is_clone: it is the way of riscv64
-# - vfork_is_clone: it is the way of riscv64
-# - vfork_returns: type "finish" at vfork to come there
-# - clone_thread: it is armed at vfork_returns, which is left out
-# - thread_made: it is armed at clone_thread, which is left out
-# - thread_made_wakes: it is armed at thread_made, which is left out
-# - thread_made_starts: nothing here tells which task the thread is
-# - sys_clone3: it is armed at thread_made_starts, which is left out
-# - clone3: it is armed at sys_clone3, which is left out
-# - clone3_wakes: it is armed at clone3, which is left out
-# - clone3_starts: nothing here tells which task the cloned is
-
-# The running task's is kept in a per-CPU variable, at this offset from
-# gs_base.
-python
-gdb.execute("set $percpu_current = %#x" % next(a for a in map(address, ["pcpu_hot", "current_task"]) if a is not None))
-end
-
-# sys_fork: fork has no arguments at all.
-break *$sys_fork if 1
-set $break_sys_fork = $bpnum
-commands $break_sys_fork
-  silent
-  set $lab_parent = *(unsigned long *)((unsigned long)$gs_base + $percpu_current)
-  set $lab_forked = 0
-  set $lab_vforked = 0
-  set $lab_thread = 0
-  set $lab_cloned = 0
-  enable $break_fork
-  printf "point sys_fork symbol %s", $symbol_sys_fork
-  printf " rsp=%#lx rdi=%#lx rsi=%#lx rdx=%#lx rax=%#lx\n", (unsigned long)$rsp, (unsigned long)$rdi, (unsigned long)$rsi, (unsigned long)$rdx, (unsigned long)$rax
-  if $lab_auto
-    continue
-  end
-end
-
-# fork: All ways meet here. fork asks for nothing but a signal at the end.
-break *$kernel_clone if *(unsigned long *)((unsigned long)$gs_base + $percpu_current) == $lab_parent
-set $break_fork = $bpnum
-disable $break_fork
-commands $break_fork
-  silent
-  enable $break_fork_wakes
-  disable $break_fork
-  printf "point fork symbol %s", $symbol_kernel_clone
-  printf " rsp=%#lx rdi=%#lx rsi=%#lx rdx=%#lx rax=%#lx\n", (unsigned long)$rsp, (unsigned long)$rdi, (unsigned long)$rsi, (unsigned long)$rdx, (unsigned long)$rax
-  if $lab_auto
-    continue
-  end
-end
-
-# fork_wakes: The new task is whole. Here is what it shares with its parent.
-break *$wake_up_new_task if *(unsigned long *)((unsigned long)$gs_base + $percpu_current) == $lab_parent
-set $break_fork_wakes = $bpnum
-disable $break_fork_wakes
-commands $break_fork_wakes
-  silent
-  set $lab_forked = $rdi
-  enable $break_fork_starts
-  disable $break_fork_wakes
-  printf "point fork_wakes symbol %s", $symbol_wake_up_new_task
-  printf " rsp=%#lx rdi=%#lx rsi=%#lx rdx=%#lx rax=%#lx\n", (unsigned long)$rsp, (unsigned long)$rdi, (unsigned long)$rsi, (unsigned long)$rdx, (unsigned long)$rax
-  if $lab_auto
-    continue
-  end
-end
-
-# fork_starts: The child of fork, at its first instruction.
-break *$ret_from_fork if *(unsigned long *)((unsigned long)$gs_base + $percpu_current) == $lab_forked
-set $break_fork_starts = $bpnum
-disable $break_fork_starts
-commands $break_fork_starts
-  silent
-  enable $break_sys_vfork
-  disable $break_fork_starts
-  printf "point fork_starts symbol %s", $symbol_ret_from_fork
-  printf " rsp=%#lx rdi=%#lx rsi=%#lx rdx=%#lx rax=%#lx\n", (unsigned long)$rsp, (unsigned long)$rdi, (unsigned long)$rsi, (unsigned long)$rdx, (unsigned long)$rax
-  if $lab_auto
-    continue
-  end
-end
-
-# sys_vfork: vfork has no arguments either.
-break *$sys_vfork if *(unsigned long *)((unsigned long)$gs_base + $percpu_current) == $lab_parent
-set $break_sys_vfork = $bpnum
-disable $break_sys_vfork
-commands $break_sys_vfork
-  silent
-  enable $break_vfork
-  disable $break_sys_vfork
-  printf "point sys_vfork symbol %s", $symbol_sys_vfork
-  printf " rsp=%#lx rdi=%#lx rsi=%#lx rdx=%#lx rax=%#lx\n", (unsigned long)$rsp, (unsigned long)$rdi, (unsigned long)$rsi, (unsigned long)$rdx, (unsigned long)$rax
-  if $lab_auto
-    continue
-  end
-end
-
-# vfork: vfork lends the child its memory, and its stack, and sleeps until the
-# child has called exec or ended.
-break *$kernel_clone if *(unsigned long *)((unsigned long)$gs_base + $percpu_current) == $lab_parent
-set $break_vfork = $bpnum
-disable $break_vfork
-commands $break_vfork
-  silent
-  enable $break_vfork_wakes
-  disable $break_vfork
-  printf "point vfork symbol %s", $symbol_kernel_clone
-  printf " rsp=%#lx rdi=%#lx rsi=%#lx rdx=%#lx rax=%#lx\n", (unsigned long)$rsp, (unsigned long)$rdi, (unsigned long)$rsi, (unsigned long)$rdx, (unsigned long)$rax
-  if $lab_auto
-    continue
-  end
-end
-
-# vfork_wakes: The new task is whole. Here is what it shares with its parent.
-break *$wake_up_new_task if *(unsigned long *)((unsigned long)$gs_base + $percpu_current) == $lab_parent
-set $break_vfork_wakes = $bpnum
-disable $break_vfork_wakes
-commands $break_vfork_wakes
-  silent
-  set $lab_vforked = $rdi
-  enable $break_vfork_starts
-  disable $break_vfork_wakes
-  printf "point vfork_wakes symbol %s", $symbol_wake_up_new_task
-  printf " rsp=%#lx rdi=%#lx rsi=%#lx rdx=%#lx rax=%#lx\n", (unsigned long)$rsp, (unsigned long)$rdi, (unsigned long)$rsi, (unsigned long)$rdx, (unsigned long)$rax
-  if $lab_auto
-    continue
-  end
-end
-
-# vfork_starts: The child of vfork, in the memory of its parent.
-break *$ret_from_fork if *(unsigned long *)((unsigned long)$gs_base + $percpu_current) == $lab_vforked
-set $break_vfork_starts = $bpnum
-disable $break_vfork_starts
-commands $break_vfork_starts
-  silent
-  enable $break_vforked_ends
-  disable $break_vfork_starts
-  printf "point vfork_starts symbol %s", $symbol_ret_from_fork
-  printf " rsp=%#lx rdi=%#lx rsi=%#lx rdx=%#lx rax=%#lx\n", (unsigned long)$rsp, (unsigned long)$rdi, (unsigned long)$rsi, (unsigned long)$rdx, (unsigned long)$rax
-  if $lab_auto
-    continue
-  end
-end
-
-# vforked_ends: The child ends. Not before that, or an exec, does its parent
-# go on.
-break *$do_exit if *(unsigned long *)((unsigned long)$gs_base + $percpu_current) == $lab_vforked
-set $break_vforked_ends = $bpnum
-disable $break_vforked_ends
-commands $break_vforked_ends
-  silent
-  disable $break_vforked_ends
-  printf "point vforked_ends symbol %s", $symbol_do_exit
-  printf " rsp=%#lx rdi=%#lx rsi=%#lx rdx=%#lx rax=%#lx\n", (unsigned long)$rsp, (unsigned long)$rdi, (unsigned long)$rsi, (unsigned long)$rdx, (unsigned long)$rax
-  if $lab_auto
-    continue
-  end
-end
-
-printf "Ready: sys_fork, fork, fork_wakes, fork_starts, sys_vfork, vfork, vfork_wakes, vfork_starts, vforked_ends, in this order.\n"
-printf "Type continue, and start fork-family in the guest.\n"

@@ -1,5 +1,6 @@
-// Package gdbscripts holds scripts for sessions that a student drives by hand in
-// gdb, one for each lab and architecture. They are generated from the labs:
+// Package gdbscripts holds what a session needs that a student drives by hand in
+// gdb: a helper in gdb's Python, and for each lab and architecture a short file
+// with the lab's points. The short files are generated from the labs:
 // go test ./labs -run TestGDBScripts -update
 package gdbscripts
 
@@ -11,7 +12,12 @@ import (
 //go:embed *.gdb
 var scripts embed.FS
 
-// Script returns the script of a lab for an architecture.
+// Helper is the source of the helper, lab.py. A session reads it first.
+//
+//go:embed lab.py
+var Helper string
+
+// Script returns the short file of a lab for an architecture.
 func Script(lab, arch string) (string, error) {
 	b, err := scripts.ReadFile(lab + "." + arch + ".gdb")
 	if err != nil {

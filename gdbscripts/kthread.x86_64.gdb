@@ -1,91 +1,33 @@
 # kthread on x86_64, by hand: A thread of the kernel's own
-#
-# Generated from labs/kthread/lab.yaml by: go test ./labs -run TestGDBScripts
-# -update
-#
-# Use it in gdb-multiarch that has the kernel's symbols and is connected to
-# its guest, as "lab debug kthread" starts it; or:
-#   gdb-multiarch -ex 'set architecture i386:x86-64' -ex 'symbol-file SYMBOLS' \
-#     -ex 'target remote SOCKET' -x gdbscripts/kthread.x86_64.gdb
-# Then type "continue", start the lab's program in the guest, and type
-# "continue" at every stop. "set $lab_auto = 1" does that for you.
-
-set confirm off
-set pagination off
-set breakpoint pending off
-set language c
-if $_isvoid($lab_auto)
-  set $lab_auto = 0
-end
-
-# A point of the lab is called differently from kernel to kernel. For each,
-# this takes the first candidate that the loaded symbols have and keeps its
-# address in a variable of the point's name.
+# Generated from its lab.yaml by make generate; "lab debug kthread" has gdb read lab.py, then this.
 python
-import gdb
-
-points = {
-    "kthread_create_on_node": ["kthread_create_on_node"],
-}
-
-def address(symbol):
-    # The compiler may have added a suffix.
-    for suffix in ["", ".isra.0", ".constprop.0", ".part.0"]:
-        try:
-            return int(gdb.parse_and_eval("(unsigned long)&'%s%s'" % (symbol, suffix)))
-        except gdb.error:
-            pass
-
-for point, symbols in points.items():
-    found = [s for s in symbols if address(s) is not None]
-    if not found:
-        raise gdb.GdbError("point %s: this kernel has none of %s" % (point, ", ".join(symbols)))
-    gdb.execute("set $%s = %#x" % (point, address(found[0])))
-    gdb.set_convenience_variable("symbol_" + point, found[0])
-    # A wrapped system call is given a pointer to the saved user registers.
-    gdb.set_convenience_variable("wrapped_" + point, int(found[0].startswith(("__x64_", "__riscv_"))))
+lab = Lab("kthread")
+lab.task("asker")
+lab.task("maker", when="task.pid == 2")
+lab.task("newborn")
+lab.point("kthread_create_on_node", "asker", entry=True,
+    means="The kernel, running for the program that wrote to the switch, asks for a thread. It puts its wish on a list, wakes kthreadd and waits.")
+lab.point("kernel_thread", "maker", when="read.threadfn == kthread_create_on_node.arg.threadfn", reads={"threadfn": "as(arg.arg, \"kthread_create_info\").threadfn"},
+    means="Another task takes the wish from the list and makes the thread. create_kthread, which calls this, is inlined into kthreadd.")
+lab.point("kernel_clone", "maker", armed=["kernel_thread"],
+    means="The place where every fork of a user comes too. The arguments differ.")
+lab.point("dup_task_struct", "maker", armed=["kernel_thread"], finds={"newborn": "arg.dst"},
+    means="The thread's task_struct is a copy of kthreadd's.")
+lab.point("copy_thread", "maker", armed=["kernel_thread"],
+    means="The thread's kernel stack is laid out. There are no user registers to copy; a function and its argument are left where the switch will put them into registers.")
+lab.point("wake_up_new_task", "maker", armed=["kernel_thread"],
+    means="The thread may run.")
+lab.point("ret_from_fork_kernel", "newborn",
+    means="The thread's first instruction. A user's process finds no function here and returns to user space; this one calls what it finds.")
+lab.point("kthread", "newborn",
+    means="The function that every kernel thread begins with. It tells the asker that it lives, and sleeps until it is woken for the first time.")
+lab.point("asker_gets", "asker", place="kthread_create_on_node", returns="kthread_create_on_node",
+    means="The asker has what it wanted, a task_struct. The thread has not begun with its work; whoever asked may bind it to a CPU or rename it first, and wakes it.")
+lab.point("khugepaged", "newborn",
+    means="At last the thread runs the function that it is for.")
+lab.point("kthread_stop", "asker", armed=["khugepaged"], when="arg.k == newborn",
+    means="The switch is turned back, and the thread is asked to end. Nothing forces it; it has to look.")
+lab.point("newborn_ends", "newborn", place="do_exit", armed=["kthread_stop"],
+    means="The function has returned, and the thread ends by the path of every task.")
+lab.ready()
 end
-
-# The lab's own tasks are told from others by their task_struct, which is what
-# $lab_asker and $lab_maker and $lab_newborn hold; 0 is none.
-set $lab_asker = 0
-set $lab_maker = 0
-set $lab_newborn = 0
-
-# What the lab watches and this script does not:
-# - kernel_thread: the condition of maker: task.pid can not be said in gdb
-# - kernel_clone: the condition of maker: task.pid can not be said in gdb
-# - dup_task_struct: the condition of maker: task.pid can not be said in gdb
-# - copy_thread: the condition of maker: task.pid can not be said in gdb
-# - wake_up_new_task: the condition of maker: task.pid can not be said in gdb
-# - ret_from_fork_kernel: nothing here tells which task the newborn is
-# - kthread: nothing here tells which task the newborn is
-# - asker_gets: type "finish" at kthread_create_on_node to come there
-# - khugepaged: nothing here tells which task the newborn is
-# - kthread_stop: it is armed at khugepaged, which is left out
-# - newborn_ends: nothing here tells which task the newborn is
-
-# The running task's is kept in a per-CPU variable, at this offset from
-# gs_base.
-python
-gdb.execute("set $percpu_current = %#x" % next(a for a in map(address, ["pcpu_hot", "current_task"]) if a is not None))
-end
-
-# kthread_create_on_node: The kernel, running for the program that wrote to
-# the switch, asks for a thread. It puts its wish on a list, wakes kthreadd
-# and waits.
-break *$kthread_create_on_node if 1
-set $break_kthread_create_on_node = $bpnum
-commands $break_kthread_create_on_node
-  silent
-  set $lab_asker = *(unsigned long *)((unsigned long)$gs_base + $percpu_current)
-  set $lab_newborn = 0
-  printf "point kthread_create_on_node symbol %s", $symbol_kthread_create_on_node
-  printf " rsp=%#lx rdi=%#lx rsi=%#lx rdx=%#lx rax=%#lx\n", (unsigned long)$rsp, (unsigned long)$rdi, (unsigned long)$rsi, (unsigned long)$rdx, (unsigned long)$rax
-  if $lab_auto
-    continue
-  end
-end
-
-printf "Ready: kthread_create_on_node, in this order.\n"
-printf "Type continue, and start kthread in the guest.\n"

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -13,7 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"kernellab/harness/kernel"
+	"kernellab/gdbscripts"
 	"kernellab/harness/qemu"
 	"kernellab/labs"
 )
@@ -128,14 +129,30 @@ func writeSession(dir string, l labs.Lab, t target, socket string) (string, erro
 			return "", fmt.Errorf("write the kernel's symbols for gdb: %w", err)
 		}
 	}
+	known, err := l.GDBKernel(t.image)
+	if err != nil {
+		return "", err
+	}
 	script, err := gdbScript(l, t.arch.Name)
 	if err != nil {
 		return "", err
 	}
+	helper, facts := filepath.Join(dir, "lab.py"), filepath.Join(dir, "kernel.json")
+	if err := os.WriteFile(helper, []byte(gdbscripts.Helper), 0o600); err != nil {
+		return "", err
+	}
+	if err := writeFile(facts, func(w io.Writer) error { return json.NewEncoder(w).Encode(known) }); err != nil {
+		return "", err
+	}
 	session := filepath.Join(dir, l.Name+".gdb")
 	return session, writeFile(session, func(w io.Writer) error {
-		_, err := fmt.Fprintf(w, "set confirm off\nset architecture %s\nsymbol-file %s\ntarget remote %s\n%s",
-			t.arch.GDB, symbols, socket, script)
+		_, err := fmt.Fprintf(w, `set confirm off
+set architecture %s
+symbol-file %s
+target remote %s
+source %s
+python kernel = json.load(open(%q))
+%s`, t.arch.GDB, symbols, socket, helper, facts, script)
 		return err
 	})
 }
@@ -145,7 +162,7 @@ func gdbScript(l labs.Lab, arch string) (string, error) {
 	if !l.Outside() {
 		return l.GDBScript(arch)
 	}
-	return l.GenerateGDBScript(arch, func(point string) ([]string, error) { return kernel.Candidates(point, arch) })
+	return l.GenerateGDBScript(arch)
 }
 
 func writeFile(path string, write func(io.Writer) error) error {

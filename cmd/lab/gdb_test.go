@@ -50,53 +50,60 @@ type stops []string
 
 var printed = regexp.MustCompile(`(?m)^point (\S+) symbol (\S+)`)
 
-// Real gdb with the generated script, in a session as a person has it, stops at the
-// same points in the same order as the harness does.
+// Real gdb with the helper and a lab's script, in a session as a person has it, stops
+// at the same points in the same order as the harness does. kthread has tasks that are
+// known by a condition, a condition on reads and an earlier stop, and a return.
 func TestGDBScriptAgreesWithRun(t *testing.T) {
 	onKernel(t, []string{debugger}, func(t *testing.T, a *app, tg target) {
-		l, err := getLab("fork-new")
-		if err != nil {
-			t.Fatal(err)
-		}
-		p := newProgress(os.Stderr)
-		job, err := a.job(t.Context(), l, tg, machineFlags{seed: defaultSeed, cpus: 1}, p)
-		if err != nil {
-			t.Fatal(err)
-		}
-		out, err := harness.Run(t.Context(), job)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var want stops
-		for _, e := range out.Trace.Events {
-			if e.Point != "" && e.Aside == "" {
-				want = append(want, e.Point+" "+e.Symbol)
-			}
-		}
-		initrd, err := a.shellInitramfs(t.Context(), tg.arch, p)
-		if err != nil {
-			t.Fatal(err)
-		}
-		text := gdbSession(t, a, l, tg, initrd)
-		var got stops
-		for _, m := range printed.FindAllStringSubmatch(text, -1) {
-			got = append(got, m[1]+" "+m[2])
-		}
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("points -run +gdb:\n%s\ngdb said:\n%s", diff, text)
-		}
-		if len(got) < 7 {
-			t.Errorf("only %d stops: %v", len(got), got)
+		for _, name := range []string{"fork-new", "kthread"} {
+			t.Run(name, func(t *testing.T) { agreesWithRun(t, a, tg, name) })
 		}
 	})
+}
+
+func agreesWithRun(t *testing.T, a *app, tg target, name string) {
+	l, err := getLab(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := newProgress(os.Stderr)
+	job, err := a.job(t.Context(), l, tg, machineFlags{seed: defaultSeed, cpus: 1}, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := harness.Run(t.Context(), job)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want stops
+	for _, e := range out.Trace.Events {
+		if e.Point != "" && e.Aside == "" {
+			want = append(want, e.Point+" "+e.Symbol)
+		}
+	}
+	initrd, err := a.shellInitramfs(t.Context(), tg.arch, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := gdbSession(t, a, l, tg, initrd)
+	var got stops
+	for _, m := range printed.FindAllStringSubmatch(text, -1) {
+		got = append(got, m[1]+" "+m[2])
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("points -run +gdb:\n%s\ngdb said:\n%s", diff, text)
+	}
+	if len(got) < 7 {
+		t.Errorf("only %d stops: %v", len(got), got)
+	}
 }
 
 // sessionLimit ends a session that hangs.
 const sessionLimit = 10 * time.Minute
 
-// gdbSession does fork-new by hand: it boots a guest to its shell, runs the lab's
+// gdbSession does a lab by hand: it boots a guest to its shell, runs the lab's
 // script in gdb, types the program's name, and returns what gdb printed until the
-// program was done.
+// program had printed its last line.
 func gdbSession(t testing.TB, a *app, l labs.Lab, tg target, initrd string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), sessionLimit)
@@ -121,7 +128,7 @@ func gdbSession(t testing.TB, a *app, l labs.Lab, tg target, initrd string) stri
 		t.Fatal(err)
 	}
 	defer vm.Close()
-	done := &waiter{mark: "Child Complete!", seen: make(chan struct{})}
+	done := &waiter{mark: l.Output[len(l.Output)-1], seen: make(chan struct{})}
 	console := &prompted{w: done, prompt: make(chan struct{}, 1)}
 	go io.Copy(console, vm.Console())
 
