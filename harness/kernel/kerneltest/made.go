@@ -3,6 +3,8 @@ package kerneltest
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/cilium/ebpf/btf"
 )
@@ -23,33 +25,97 @@ type Struct struct {
 	Members []Member
 }
 
-// Member is a signed number of Size bytes at Offset, or with Count an array of such.
+// Member is a signed number of Size bytes at Offset, with Count an array of such,
+// with To a pointer to the struct of that name, with In that struct itself.
 type Member struct {
 	Name                string
 	Offset, Size, Count int
+	To, In              string
 }
 
-func (s Struct) btf() btf.Type {
-	t := &btf.Struct{Name: s.Name, Size: uint32(s.Size)}
+// types are the types of a made kernel.
+type types map[string]*btf.Struct
+
+// named returns a struct, made empty where there is none yet.
+func (all types) named(name string) *btf.Struct {
+	if all[name] == nil {
+		all[name] = &btf.Struct{Name: name}
+	}
+	return all[name]
+}
+
+func number(size int) *btf.Int {
+	return &btf.Int{Name: fmt.Sprintf("s%d", 8*size), Size: uint32(size), Encoding: btf.Signed}
+}
+
+// define gives a struct its members.
+func (all types) define(s Struct) {
+	t := all.named(s.Name)
+	t.Size = uint32(s.Size)
 	for _, m := range s.Members {
-		var of btf.Type = &btf.Int{Name: fmt.Sprintf("s%d", 8*m.Size), Size: uint32(m.Size), Encoding: btf.Signed}
-		if m.Count > 0 {
-			of = &btf.Array{Index: of, Type: of, Nelems: uint32(m.Count)}
+		var of btf.Type
+		switch {
+		case m.To != "":
+			of = &btf.Pointer{Target: all.named(m.To)}
+		case m.In != "":
+			of = all.named(m.In)
+		case m.Count > 0:
+			of = &btf.Array{Index: number(m.Size), Type: number(m.Size), Nelems: uint32(m.Count)}
+		default:
+			of = number(m.Size)
 		}
 		t.Members = append(t.Members, btf.Member{Name: m.Name, Type: of, Offset: btf.Bits(8 * m.Offset)})
 	}
-	return t
+}
+
+// function reads "name" or "name(TYPE PARAM, ...)", where TYPE is int, long or
+// "struct S *". A name alone has no prototype: proto is nil then.
+func (all types) function(declared string) (name string, proto *btf.Func, err error) {
+	name, list, ok := strings.Cut(strings.TrimSuffix(declared, ")"), "(")
+	if !ok {
+		return name, nil, nil
+	}
+	call := &btf.FuncProto{Return: number(8)}
+	for param := range strings.SplitSeq(list, ", ") {
+		words := strings.Fields(strings.ReplaceAll(param, "*", "* "))
+		p := btf.FuncParam{Name: words[len(words)-1]}
+		switch {
+		case len(words) == 2 && words[0] == "int":
+			p.Type = number(4)
+		case len(words) == 2 && words[0] == "long":
+			p.Type = number(8)
+		case len(words) == 4 && words[0] == "struct" && words[2] == "*":
+			p.Type = &btf.Pointer{Target: all.named(words[1])}
+		default:
+			return "", nil, fmt.Errorf("make %s: the parameter %q is no int, long or struct S *", name, param)
+		}
+		call.Params = append(call.Params, p)
+	}
+	return name, &btf.Func{Name: name, Type: call, Linkage: btf.GlobalFunc}, nil
 }
 
 // Made makes a small kernel image, a RISC-V Image with kallsyms as of 6.12 and BTF:
-// it has functions of these names, a nop each, and types. It is understood, but it
+// it has functions of these names, a nop each, and types. A function may be declared
+// with its parameters: "f(int fd, struct file *to)". The image is understood, but it
 // is no kernel that would run.
 func Made(functions []string, structs []Struct) ([]byte, error) {
-	var types []btf.Type
+	known := types{}
+	var described []btf.Type
 	for _, s := range structs {
-		types = append(types, s.btf())
+		known.define(s)
+		described = append(described, known.named(s.Name))
 	}
-	builder, err := btf.NewBuilder(types, nil)
+	functions = slices.Clone(functions)
+	for i, declared := range functions {
+		name, proto, err := known.function(declared)
+		if err != nil {
+			return nil, err
+		}
+		if functions[i] = name; proto != nil {
+			described = append(described, proto)
+		}
+	}
+	builder, err := btf.NewBuilder(described, nil)
 	if err != nil {
 		return nil, fmt.Errorf("make types: %w", err)
 	}

@@ -35,6 +35,13 @@ type Guest struct {
 	// Fail, if set, is asked before "start", "save", "restore" and "align" of a
 	// machine.
 	Fail func(op string) error
+	// Functions are the kernel's beside those that a machine needs, as
+	// [kerneltest.Made] takes them, and Structs its types; nil is those that a machine
+	// needs.
+	Functions []string
+	Structs   []kerneltest.Struct
+	// Step is what the debugger's step of one instruction does; nil moves the PC on.
+	Step func(vm *VM)
 	// Mute is a machine whose gdbstub never answers.
 	Mute bool
 }
@@ -84,6 +91,26 @@ func Stranger(vm *VM) bool {
 func Stop(addr uint64) Event {
 	return func(vm *VM) bool { vm.set("pc", addr); return true }
 }
+
+// At brings the guest to an address with these registers, and it stands there if the
+// debugger has a breakpoint there.
+func At(addr uint64, regs map[string]uint64) Event {
+	return func(vm *VM) bool {
+		for name, v := range regs {
+			vm.set(name, v)
+		}
+		vm.set("pc", addr)
+		return vm.breaks[addr]
+	}
+}
+
+// Load changes the guest's memory.
+func Load(addr uint64, b []byte) Event {
+	return func(vm *VM) bool { vm.load(addr, b); return false }
+}
+
+// Set changes a register.
+func (vm *VM) Set(register string, v uint64) { vm.set(register, v) }
 
 // Hang is the end of what the guest does, though it runs.
 func Hang(vm *VM) bool { vm.hung = true; return false }
@@ -148,7 +175,11 @@ func Spec(t testing.TB, g Guest) machine.Spec {
 	if err != nil {
 		t.Fatal(err)
 	}
-	raw, err := kerneltest.Made([]string{"__riscv_sys_sethostname"}, structs())
+	types := g.Structs
+	if types == nil {
+		types = structs()
+	}
+	raw, err := kerneltest.Made(append([]string{"__riscv_sys_sethostname"}, g.Functions...), types)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -79,7 +79,11 @@ func (vm *VM) serve() {
 				send(stop)
 			}
 		case strings.HasPrefix(packet, "vCont;s"):
-			vm.set("pc", vm.regs[numbers()["pc"]]+4)
+			if vm.guest.Step != nil {
+				vm.guest.Step(vm)
+			} else {
+				vm.set("pc", vm.regs[numbers()["pc"]]+4)
+			}
 			vm.halt()
 			send(stop)
 		case strings.HasPrefix(packet, "D"):
