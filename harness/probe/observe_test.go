@@ -1,0 +1,378 @@
+package probe
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"kernellab/harness/arch"
+	"kernellab/harness/kernel"
+	"kernellab/harness/machine/machinetest"
+	"kernellab/harness/rsp"
+	"kernellab/harness/trace"
+)
+
+// Where the process's memory is: of its two pages one is missing.
+const (
+	physical = 0x8800_0000 // of the process's page tables and page
+	userText = 0x10ff0     // across the end of a page that is there
+)
+
+func readable(at func(string) uint64) []machinetest.Event {
+	load := machinetest.Load
+	const direct = 0xffffffd0_00000000
+	table := func(i uint64) uint64 { return direct + physical + i*0x1000 }
+	entry := func(i, flags uint64) []byte { return words((physical+i*0x1000)>>12<<10 | flags) }
+	return []machinetest.Event{
+		load(memory, words(0xffffffff, 0x1122334455667788)), // struct file
+		load(memory+0x100, []byte("a text of the kernel\x00")),
+		load(memory+0x200, []byte(strings.Repeat("x", maxText+100))),
+		load(at("kernel_map"), words(direct)),
+		load(mm, words(table(0))),
+		load(table(0), entry(1, 1)),
+		load(table(1), entry(2, 1)),
+		load(table(2)+8*(userText>>12), entry(3, 0xf)),
+		load(table(3)+0xff0, []byte("of the process")),
+		load(table(3)+0x100, []byte(strings.Repeat("y", 0x200))), // ends at a page that is there
+	}
+}
+
+// TestReads evaluates read expressions at one stop.
+func TestReads(t *testing.T) {
+	const taskAt = parent
+	for expr, want := range map[string]any{
+		"1 + 2 * 3":                           uint64(7),
+		"0 - 1":                               ^uint64(0),
+		"bitand(12, 10)":                      uint64(8),
+		"bitor(12, 10)":                       uint64(14),
+		"bitxor(12, 10)":                      uint64(6),
+		"bitshl(3, 4)":                        uint64(48),
+		"bitshr(48, 4)":                       uint64(3),
+		"current":                             uint64(taskAt),
+		"parent":                              uint64(taskAt),
+		"child":                               "child is not known at this stop",
+		"current.pid":                         uint64(pid),
+		"current.real_parent.pid":             uint64(99),
+		"current.real_parent.real_parent.pid": "current.real_parent.real_parent is NULL",
+		"current.thread.sp":                   uint64(stack + 0x3000),
+		"current.thread.sp.x":                 "is a number, it has no members",
+		"current.thread":                      "is a whole struct thread_struct: name a member",
+		"current.comm":                        "is an array: read it with str or u64",
+		"str(current.comm)":                   "fork",
+		"current.nothing":                     "no such member",
+		"current.nothing ?? current.tgid":     uint64(pid),
+		"current.pid ?? current.nothing":      uint64(pid),
+		"current.real_parent.real_parent.pid ?? 1": "is NULL", // only a member that is missing has another
+		"arg.file":                            uint64(memory),
+		"arg.fd":                              ^uint64(0), // narrowed to an int, with its sign
+		"arg.fle":                             "did you mean arg.file?",
+		"arg.fle ?? 7":                        uint64(7),
+		"arg.file.f_flags":                    ^uint64(0),
+		"arg.file.f_pos":                      uint64(0x1122334455667788),
+		"as(arg.file + 8, \"mm_struct\").pgd": uint64(0x1122334455667788),
+		"as(1, \"no_struct\")":                "no_struct",
+		"u8(arg.file + 8)":                    uint64(0x88),
+		"u16(arg.file + 8)":                   uint64(0x7788),
+		"u32(arg.file + 8)":                   uint64(0x55667788),
+		"u64(arg.file + 8)":                   uint64(0x1122334455667788),
+		"u64(str(current.comm))":              "is text, and no address",
+		"1 + str(current.comm)":               "text is no number",
+		"pc":                                  "vfs_read",
+		"symbol(pc)":                          "vfs_read",
+		"symbol(pc + 4)":                      "vfs_read+0x4",
+		"symbol(1)":                           "no symbol at 0x1",
+		"sp":                                  uint64(stack + 0x3f00),
+		"reg.t0":                              uint64(5),
+		"reg.t9":                              "no such register",
+		"curent":                              `did you mean "current"`,
+		"zzzzzzzz":                            "it is one of",
+		"parent.user.pc":                      uint64(0x10000),
+		"parent.user.epc":                     uint64(0x10000),
+		"parent.user.nothing":                 "no such member",
+		"parent.user":                         "is a whole struct pt_regs of the user",
+		"current.real_parent.user.pc":         "read the stack of the task",
+		"str(arg.file + 0x100)":               "a text of the kernel",
+		"str(arg.file + 0x200)":               strings.Repeat("x", maxText),
+		"str(0)":                              "the address is NULL",
+		"str(0x10ff0)":                        "of the process",
+		"str(0x10100)":                        strings.Repeat("y", 0x200),
+		"str(0x11000)":                        "the page of 0x11000 is not present",
+	} {
+		t.Run(expr, func(t *testing.T) {
+			plan := Plan{Points: []Point{
+				{Name: "vfs_read", Role: "parent", Entry: true, Finds: nil, Reads: []Read{{Name: "v", Expr: expr}}},
+				{Name: "wake_up_new_task", Role: "parent", Finds: []Find{{"child", "arg.p"}}},
+			}}
+			l := newLab(t, plan, machinetest.Guest{}, func(at func(string) uint64) []machinetest.Event {
+				return append(append(readable(at), machinetest.Load(stack+0x4000-80, words(0x10000)), func(vm *machinetest.VM) bool {
+					vm.Set("t0", 5)
+					return false
+				}), call(at("vfs_read"), parent, stack+0x3f00, 0, memory, 0x7_ffff_ffff), end)
+			})
+			if err := Drive(t.Context(), l.config); err != nil {
+				t.Fatal(err)
+			}
+			e := l.trace[0]
+			if v, ok := e.Reads["v"]; ok {
+				if expr == "pc" {
+					want = uint64(e.Address)
+				}
+				if uint64(v) != want {
+					t.Errorf("%#x, want %#x", v, want)
+				}
+				return
+			}
+			if text, ok := e.Texts["v"]; ok {
+				if text != want {
+					t.Errorf("%q, want %q", text, want)
+				}
+				return
+			}
+			if reason, ok := want.(string); !ok || !strings.Contains(e.Unread["v"], reason) {
+				t.Errorf("not read: %s; want %v", e.Unread["v"], want)
+			}
+		})
+	}
+}
+
+// TestEvent compares the whole event of a stop.
+func TestEvent(t *testing.T) {
+	plan := Plan{Parents: true, Points: []Point{
+		{Name: "vfs_read", Role: "parent", Entry: true, Stacks: []string{"parent", "child"}, Finds: []Find{{"child", "current.real_parent"}},
+			Reads: []Read{{Name: "flags", Expr: "arg.file.f_flags"}, {Name: "who", Expr: "str(current.comm)"}, {Name: "lost", Expr: "current.lost"}}},
+	}}
+	l := newLab(t, plan, machinetest.Guest{}, func(at func(string) uint64) []machinetest.Event {
+		return append(readable(at), call(at("vfs_read"), parent, stack+0x3f00, 0, memory, 3), end)
+	})
+	if err := Drive(t.Context(), l.config); err != nil {
+		t.Fatal(err)
+	}
+	e := l.trace[0]
+	sym, err := l.config.Image.Symbols.Lookup("vfs_read")
+	if err != nil {
+		t.Fatal(err)
+	}
+	shell := trace.Task{Address: stranger, PID: 99, TGID: 99, Comm: "sh"}
+	program := trace.Task{Address: parent, PID: pid, TGID: pid, Comm: "fork"}
+	want := trace.Event{
+		Kind: trace.KindStop, Point: "vfs_read", Symbol: "vfs_read", Address: trace.Word(sym.Addr), Role: "parent", Round: 1,
+		Task: &program, Parent: &shell,
+		Args: []trace.Arg{
+			{Name: "file", Type: "struct file *", Value: memory}, {Name: "fd", Type: "s32", Value: 3},
+		},
+		Finds:  map[string]trace.Word{"child": stranger},
+		Reads:  map[string]trace.Word{"flags": ^trace.Word(0)},
+		Texts:  map[string]string{"who": "fork"},
+		Unread: map[string]string{"lost": `current.lost: no such member: no member of struct task_struct "lost"; it has: "tgid", "comm", "mm", "pid"`},
+		Fields: map[string]trace.Field{
+			"task_struct.pid":         {Offset: 0, Size: 4, Type: "s32"},
+			"task_struct.tgid":        {Offset: 4, Size: 4, Type: "s32"},
+			"task_struct.comm":        {Offset: 8, Size: 16, Type: "s8[16]"},
+			"task_struct.real_parent": {Offset: 24, Size: 8, Type: "struct task_struct *"},
+			"file.f_flags":            {Offset: 0, Size: 4, Type: "s32"},
+		},
+	}
+	ignore := cmpopts.IgnoreFields(trace.Event{}, "Time", "Registers", "Stack", "Stacks", "Unread")
+	if diff := cmp.Diff(want, e, ignore, cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	if reason := e.Unread["lost"]; !strings.Contains(reason, "no such member") || len(e.Unread) != 1 {
+		t.Errorf("unread: %v", e.Unread)
+	}
+	if e.Registers["a0"] != memory || e.Registers["tp"] != parent || e.Registers["sp"] != stack+0x3f00 || len(e.Registers) != len(l.config.Arch.Registers.Record) {
+		t.Errorf("registers: %v", e.Registers)
+	}
+	if e.Time <= 0 {
+		t.Errorf("time %d", e.Time)
+	}
+	if len(e.Stack) == 0 || uint64(e.Stack[0].PC) != uint64(e.Address) {
+		t.Errorf("stack: %+v", e.Stack)
+	}
+	if len(e.Stacks) != 2 || e.Stacks[0].Role != "parent" || e.Stacks[0].Bottom != stack || e.Stacks[0].Top != stack+0x4000 || e.Stacks[0].SP != stack+0x3f00 ||
+		e.Stacks[1].Role != "child" || e.Stacks[1].Task.PID != 99 {
+		t.Errorf("stacks: %+v", e.Stacks)
+	}
+}
+
+// A read that the stub cannot answer at all is the end, one that the guest's memory
+// refuses is not.
+func TestReadsFail(t *testing.T) {
+	plan := Plan{Points: []Point{{Name: "vfs_read", Role: "parent", Entry: true, Reads: []Read{{Name: "v", Expr: "u64(arg.file)"}}}}}
+	refused := &rsp.OpError{Op: "read", Err: &rsp.Error{}}
+	lost := &rsp.OpError{Op: "read", Err: rsp.ErrClosed}
+	for _, err := range []error{refused, lost} {
+		l := newLab(t, plan, machinetest.Guest{}, func(at func(string) uint64) []machinetest.Event {
+			return []machinetest.Event{call(at("vfs_read"), parent, stack+0x3f00, 0, memory, 3), end}
+		})
+		l.config.Guest = &broken{Guest: l.config.Guest, op: "read", n: 2, err: err, calls: map[string]int{}}
+		got := Drive(t.Context(), l.config)
+		if err == error(lost) {
+			if !errors.Is(got, rsp.ErrClosed) || !strings.Contains(got.Error(), "at vfs_read (vfs_read): read v: ") || len(l.trace) != 0 {
+				t.Errorf("Drive = %v", got)
+			}
+			continue
+		}
+		if len(l.trace) != 1 || l.trace[0].Unread["v"] == "" {
+			t.Errorf("Drive = %v, %d events, want one without the read", got, len(l.trace))
+		}
+	}
+}
+
+func madeImage(t *testing.T) (*kernel.Image, arch.Arch) {
+	t.Helper()
+	s := machinetest.Spec(t, machinetest.Guest{Functions: functions(), Structs: structs()})
+	return s.Image, s.Arch
+}
+
+func TestCheck(t *testing.T) {
+	im, a := madeImage(t)
+	plan := forks()
+	plan.Points[0].Reads = []Read{
+		{Name: "good", Expr: "arg.clone_flags + current.real_parent.pid + reg.t0 + sp + child.user.pc"},
+		{Name: "also", Expr: `str(current.comm) `}, {Name: "sym", Expr: "symbol(pc)"}, {Name: "more", Expr: `as(u64(sp), "file").f_pos`},
+		{Name: "bad", Expr: "current.lost", Source: "lab.yaml:3"}, {Name: "alternative", Expr: "current.lost ?? current.pid"},
+	}
+	plan.Points[1].Args, plan.Points[1].Source = []string{"pid", "pd"}, "lab.yaml:9"
+	plan.Points[4].Finds = []Find{{"grandchild", "arg.q"}}
+	plan.Points = append(plan.Points, Point{Name: "lacking", Place: "no_such_function", Role: "parent", Optional: true, Reads: []Read{{Name: "x", Expr: "arg.anything"}}})
+	var got []string
+	for _, err := range Check(im, a, plan) {
+		text, _, _ := strings.Cut(err.Error(), " no such member")
+		got = append(got, text)
+	}
+	want := []string{
+		"lab.yaml:3: sys_clone: read bad: current.lost:", "lab.yaml:9: copy: arg.pd:", "first: find the grandchild: arg.q:",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	plan.Points[1].Place = "no_such_function"
+	if errs := Check(im, a, plan); len(errs) != 1 || !strings.Contains(errs[0].Error(), "no_such_function") {
+		t.Errorf("%v", errs)
+	}
+}
+
+func TestResolve(t *testing.T) {
+	im, _ := madeImage(t)
+	missing := Point{Name: "lacking", Place: "no_such_function", Role: "parent", Optional: true}
+	for name, c := range map[string]struct {
+		points  []Point
+		want    string            // in the error
+		missing map[string]string // point → in why it is missing
+	}{
+		"all there":         {points: forks().Points},
+		"optional":          {points: []Point{missing}, missing: map[string]string{"lacking": "no_such_function"}},
+		"its return":        {points: []Point{missing, {Name: "back", ReturnOf: "lacking"}}, missing: map[string]string{"lacking": "no_such_function", "back": "no_such_function"}},
+		"what it arms":      {points: []Point{missing, {Name: "do_exit", Armed: []string{"lacking"}}}, missing: map[string]string{"lacking": "no_such_function", "do_exit": "armed at lacking, which is not observed"}},
+		"what another arms": {points: []Point{missing, {Name: "schedule"}, {Name: "do_exit", Armed: []string{"lacking", "schedule"}}}, missing: map[string]string{"lacking": "no_such_function"}},
+		"absent here":       {points: []Point{{Name: "do_exit", Absent: "an architecture without exits"}}, missing: map[string]string{"do_exit": "an architecture without exits"}},
+		"needed":            {points: []Point{{Name: "no_such_function", Source: "lab.yaml:2"}, {Name: "neither"}}, want: "lab.yaml:2: "},
+		"no earlier point":  {points: []Point{{Name: "back", ReturnOf: "call"}}, want: "back is the return of call, which is no earlier point"},
+		"at one address": {points: []Point{{Name: "sys_clone"}, {Name: "two", Place: "__riscv_sys_clone"}},
+			want: "points sys_clone and two are both at 0x"},
+		"one place twice": {points: []Point{{Name: "one", Place: "schedule"}, {Name: "two", Place: "schedule"}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			all, err := Resolve(im, Plan{Points: c.points})
+			if c.want != "" {
+				if err == nil || !strings.HasPrefix(err.Error(), c.want) {
+					t.Errorf("Resolve = %v, want %q", err, c.want)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, r := range all {
+				point := c.points[i]
+				why := c.missing[point.Name]
+				if (why == "") != (r.Missing == "") || !strings.Contains(r.Missing, why) {
+					t.Errorf("%s is missing: %q, want %q", point.Name, r.Missing, why)
+				}
+				if there := r.Addr != 0; there != (why == "" && point.ReturnOf == "") {
+					t.Errorf("%s is at %#x", point.Name, r.Addr)
+				}
+			}
+		})
+	}
+	_, err := Resolve(im, Plan{Points: []Point{{Name: "no_such_function"}, {Name: "neither"}}})
+	for _, name := range []string{"no_such_function", "neither"} {
+		if err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("Resolve = %v, want that all are named", err)
+		}
+	}
+}
+
+func TestHeader(t *testing.T) {
+	im, _ := madeImage(t)
+	plan := forks()
+	plan.Points = append(plan.Points, Point{Name: "lacking", Place: "no_such_function", Role: "parent", Optional: true})
+	points, err := Header(im, plan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	type line struct{ Point, Place, Symbol string }
+	var got []line
+	for i, p := range points {
+		got = append(got, line{p.Point, p.Place, p.Symbol})
+		sym, err := im.Symbols.Lookup(p.Symbol)
+		if none := plan.Points[i].ReturnOf != "" || p.Missing != ""; none != (p.Address == 0) || !none && (err != nil || uint64(p.Address) != sym.Addr) {
+			t.Errorf("%s is at %#x", p.Point, p.Address)
+		}
+		if p.Missing == "" && p.Why == "" {
+			t.Errorf("%s has no reason", p.Point)
+		}
+	}
+	want := []line{
+		{"sys_clone", "", "__riscv_sys_clone"}, {"copy", "copy_process", "copy_process"}, {"copied", "", "copy_process"},
+		{"wake", "wake_up_new_task", "wake_up_new_task"}, {"first", "ret_from_fork", "ret_from_fork"}, {"lacking", "no_such_function", ""},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	plan.Points[1].Place = "no_such_function"
+	if _, err := Header(im, plan); err == nil {
+		t.Error("no error for a point that is not there")
+	}
+	// Nothing is inlined here, so no point has another place without its reads.
+	for _, name := range []string{"wake", "no point"} {
+		if _, elsewhere := Bare(im, forks(), name); elsewhere {
+			t.Errorf("%s is at another place without its reads", name)
+		}
+	}
+}
+
+func TestPlan(t *testing.T) {
+	plan := exits()
+	if diff := cmp.Diff([]string{"parent", "made"}, plan.Roles()); diff != "" {
+		t.Errorf("roles -want +got:\n%s", diff)
+	}
+	if got := plan.Argv("x"); got != nil {
+		t.Errorf("%q, want none", got)
+	}
+	plan.Args = []string{"-v"}
+	if diff := cmp.Diff([]string{"x", "-v"}, plan.Argv("x")); diff != "" {
+		t.Errorf("arguments -want +got:\n%s", diff)
+	}
+	if got, want := (Point{Name: "a"}).place(), "a"; got != want {
+		t.Errorf("place %q, want %q", got, want)
+	}
+}
+
+func TestNarrow(t *testing.T) {
+	for _, c := range []struct {
+		size   int
+		signed bool
+		want   uint64
+	}{
+		{1, false, 0xff}, {1, true, ^uint64(0)}, {2, false, 0xeeff}, {2, true, 0xffffffffffffeeff}, {4, false, 0x8cddeeff},
+		{4, true, 0xffffffff8cddeeff}, {8, true, 0x12345678_8cddeeff}, {0, true, 0x12345678_8cddeeff}, {16, false, 0x12345678_8cddeeff},
+	} {
+		if got := narrow(0x12345678_8cddeeff, kernel.Param{Size: c.size, Signed: c.signed}); got != c.want {
+			t.Errorf("%d bytes, signed %v: %#x, want %#x", c.size, c.signed, got, c.want)
+		}
+	}
+}

@@ -1,0 +1,362 @@
+package probe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"kernellab/harness/arch"
+	"kernellab/harness/machine/machinetest"
+	"kernellab/harness/rsp"
+	"kernellab/harness/task"
+	"kernellab/harness/trace"
+)
+
+// broken is a guest of which one operation fails, from its n-th time on.
+type broken struct {
+	Guest
+	op    string
+	n     int
+	err   error
+	calls map[string]int
+}
+
+func (b *broken) fail(op string) error {
+	b.calls[op]++
+	if op == b.op && b.calls[op] >= b.n {
+		return b.err
+	}
+	return nil
+}
+
+func (b *broken) Registers(ctx context.Context) (rsp.Registers, error) {
+	if err := b.fail("registers"); err != nil {
+		return nil, err
+	}
+	return b.Guest.Registers(ctx)
+}
+
+func (b *broken) ReadMemory(ctx context.Context, addr uint64, buf []byte) error {
+	if err := b.fail("read"); err != nil {
+		return err
+	}
+	return b.Guest.ReadMemory(ctx, addr, buf)
+}
+
+func (b *broken) Insert(ctx context.Context, addr uint64) error {
+	if err := b.fail("insert"); err != nil {
+		return err
+	}
+	return b.Guest.Insert(ctx, addr)
+}
+
+func (b *broken) Remove(ctx context.Context, addr uint64) error {
+	if err := b.fail("remove"); err != nil {
+		return err
+	}
+	return b.Guest.Remove(ctx, addr)
+}
+
+func (b *broken) Resume(ctx context.Context) error {
+	if err := b.fail("resume"); err != nil {
+		return err
+	}
+	return b.Guest.Resume(ctx)
+}
+
+func (b *broken) Wait(ctx context.Context) (rsp.Stop, error) {
+	if err := b.fail("wait"); err != nil {
+		return rsp.Stop{}, err
+	}
+	return b.Guest.Wait(ctx)
+}
+
+func (b *broken) Step(ctx context.Context, thread string) (rsp.Stop, error) {
+	if err := b.fail("step"); err != nil {
+		return rsp.Stop{}, err
+	}
+	return b.Guest.Step(ctx, thread)
+}
+
+func (b *broken) Stopped(ctx context.Context) (string, error) {
+	if err := b.fail("stopped"); err != nil {
+		return "", err
+	}
+	return b.Guest.Stopped(ctx)
+}
+
+func (b *broken) Leave(ctx context.Context, pc uint64, breaks func(uint64) bool) (bool, error) {
+	if err := b.fail("leave"); err != nil {
+		return false, err
+	}
+	return b.Guest.Leave(ctx, pc, breaks)
+}
+
+func (b *broken) Clock(ctx context.Context) (int64, error) {
+	if err := b.fail("clock"); err != nil {
+		return 0, err
+	}
+	return b.Guest.Clock(ctx)
+}
+
+// Whatever the stub cannot do ends the drive with that error, and says at what.
+func TestDriveGuestFails(t *testing.T) {
+	lost := errors.New("the cable was pulled")
+	for _, c := range []struct {
+		op   string
+		n    int
+		want string // the error's beginning
+		seen int    // events until then
+	}{
+		{"insert", 1, "break at the program's end: ", 0},
+		{"insert", 2, "break at sys_clone (__riscv_sys_clone): ", 0},
+		{"insert", 3, "break at copy (copy_process): ", 1},
+		{"insert", 6, "break at the return of copy_process: ", 2},
+		{"registers", 1, "", 0},
+		{"registers", 2, "read registers: ", 0},
+		{"leave", 1, "move over the breakpoint at __riscv_sys_sethostname+0x0: ", 0},
+		{"leave", 2, "move over the breakpoint at __riscv_sys_clone+0x0: ", 1},
+		{"step", 1, "step off the breakpoint at __riscv_sys_clone+0x0: ", 1},
+		{"resume", 1, "resume the guest: ", 0},
+		{"resume", 3, "resume the guest: ", 2},
+		{"wait", 1, "wait for a stop: ", 0},
+		{"wait", 5, "wait for a stop: ", 4},
+		{"clock", 1, "at __riscv_sys_clone+0x0: ", 0},
+		{"clock", 3, "at schedule+0x8: ", 2},
+		{"read", 1, "at __riscv_sys_clone+0x0: read the task at ", 0},
+		{"remove", 1, "remove the breakpoint at copied (schedule+0x8): ", 3},
+		{"remove", 2, "remove the breakpoint at copy (copy_process+0x0): ", 5},
+	} {
+		t.Run(fmt.Sprintf("%s %d", c.op, c.n), func(t *testing.T) {
+			l := newLab(t, forks(), machinetest.Guest{}, with(0))
+			l.config.Guest = &broken{Guest: l.config.Guest, op: c.op, n: c.n, err: lost, calls: map[string]int{}}
+			err := Drive(t.Context(), l.config)
+			if !errors.Is(err, lost) || !strings.HasPrefix(err.Error(), c.want) {
+				t.Errorf("Drive = %v, want %q", err, c.want)
+			}
+			if len(l.trace) != c.seen {
+				t.Errorf("%d events, want %d", len(l.trace), c.seen)
+			}
+		})
+	}
+}
+
+// A step off a breakpoint may end where it began, when an exception cuts it short, or
+// at another breakpoint.
+func TestDriveStep(t *testing.T) {
+	for name, c := range map[string]struct {
+		step func(vm *machinetest.VM, at func(string) uint64, n int)
+		want []string
+	}{
+		// The guest is still where it was, and will come by again with the same registers.
+		"nowhere": {func(vm *machinetest.VM, at func(string) uint64, n int) {
+			if n == 0 {
+				return
+			}
+			vm.Set("pc", at("schedule"))
+		}, forked()},
+		"to another breakpoint": {func(vm *machinetest.VM, at func(string) uint64, n int) {
+			if n == 0 {
+				vm.Set("pc", at("copy_process"))
+				vm.Set("ra", at("schedule")+8)
+				vm.Set("sp", stack+0x3d00)
+				return
+			}
+			vm.Set("pc", at("schedule"))
+		}, note(forked(), 1, "copy by 83 as parent in 1")},
+		// Another call with every register the same is another call, as the step was
+		// whole.
+		"on": {func(vm *machinetest.VM, at func(string) uint64, n int) { vm.Set("pc", at("__riscv_sys_clone")+4) }, note(forked(), 1,
+			"sys_clone by 83 as parent in 2")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := 0
+			var at func(string) uint64
+			g := machinetest.Guest{Step: func(vm *machinetest.VM) { c.step(vm, at, n); n++ }}
+			l := newLab(t, forks(), g, func(found func(string) uint64) []machinetest.Event {
+				at = found
+				events := fork(at)
+				if name != "to another breakpoint" { // the entry comes twice
+					events = append(events[:1:1], events...)
+				}
+				return append(events, end)
+			})
+			if err := Drive(t.Context(), l.config); err != nil {
+				t.Error(err)
+			}
+			want := c.want
+			if name == "on" { // the second round is the one that goes on
+				for i := 2; i < len(want); i++ {
+					want[i] = strings.Replace(want[i], " in 1", " in 2", 1)
+				}
+			}
+			if diff := cmp.Diff(want, briefs(l.trace)); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+}
+
+// A nop under a breakpoint is passed without a step, unless that leads to another one.
+func TestDriveLeaves(t *testing.T) {
+	l := newLab(t, forks(), machinetest.Guest{Step: func(*machinetest.VM) { t.Error("a step over a nop") }}, func(at func(string) uint64) []machinetest.Event {
+		var events []machinetest.Event
+		for _, name := range []string{"__riscv_sys_clone", "copy_process", "wake_up_new_task", "ret_from_fork", "schedule"} {
+			events = append(events, machinetest.Load(at(name), []byte{0x13, 0, 0, 0, 0, 0, 0, 0, 0x13, 0, 0, 0}))
+		}
+		return append(append(events, fork(at)...), end)
+	})
+	if err := Drive(t.Context(), l.config); err != nil {
+		t.Error(err)
+	}
+	if diff := cmp.Diff(forked(), briefs(l.trace)); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+// A guest that stands at its first stop, where the events before it are known.
+func TestDriveStands(t *testing.T) {
+	l := newLab(t, forks(), machinetest.Guest{}, with(0))
+	seen := 0
+	l.config.Look = func(_ context.Context, e trace.Event, v *task.View) (bool, error) { seen++; return true, nil }
+	if err := Drive(t.Context(), l.config); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(forked()[:1], briefs(l.trace)); diff != "" || seen != 1 {
+		t.Fatalf("looked %d times, -want +got:\n%s", seen, diff)
+	}
+	first := l.trace[0]
+	if len(first.Fields) == 0 {
+		t.Error("no field was read at the first stop")
+	}
+	l.trace = nil
+	l.config.Stands, l.config.Look = true, nil
+	l.config.Before = []trace.Event{first}
+	if err := Drive(t.Context(), l.config); err != nil {
+		t.Error(err)
+	}
+	if diff := cmp.Diff(forked(), briefs(l.trace)); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	for path := range l.trace[0].Fields {
+		if _, again := first.Fields[path]; again {
+			t.Errorf("%s is new at the first stop though an event before it has it", path)
+		}
+	}
+
+	// What fails there is an error.
+	lost := errors.New("the cable was pulled")
+	l.config.Guest = &broken{Guest: l.config.Guest, op: "stopped", n: 1, err: lost, calls: map[string]int{}}
+	if err := Drive(t.Context(), l.config); !errors.Is(err, lost) {
+		t.Errorf("Drive = %v, want %v", err, lost)
+	}
+	l = newLab(t, forks(), machinetest.Guest{}, with(0))
+	l.config.Look = func(context.Context, trace.Event, *task.View) (bool, error) { return false, lost }
+	if err := Drive(t.Context(), l.config); !errors.Is(err, lost) || len(l.trace) != 1 {
+		t.Errorf("Drive = %v after %d events, want %v", err, len(l.trace), lost)
+	}
+}
+
+// exits is a lab with the roles that are known by a condition, points that any task may
+// come by, and such that are armed for a while.
+func exits() Plan {
+	return Plan{
+		Tasks: []Task{{"made", "task.tgid != 83 and task.comm == \"fork\""}},
+		Points: []Point{
+			{Name: "sys_clone", Role: "parent", Entry: true, Step: true},
+			{Name: "run", Place: "schedule", Role: Any, When: "task.pid == 85", Armed: []string{"sys_clone"}, Until: "exit", Hits: &Range{0, -1}},
+			{Name: "copy", Place: "copy_process", Role: "made", When: "read.cpu == arg.pid", Aside: "a copy on another processor", Reads: []Read{{Name: "cpu", Expr: "arg.args.flags"}}, Step: true},
+			{Name: "again", Place: "copy_process", Role: "made", When: "copy.arg.pid != arg.pid", Hits: &Range{0, 1}},
+			{Name: "exit", Place: "do_exit", Role: Any, When: "task.address == made", Step: true, Needs: []string{"code"}},
+		},
+	}
+}
+
+func TestDriveRoles(t *testing.T) {
+	l := newLab(t, exits(), machinetest.Guest{}, func(at func(string) uint64) []machinetest.Event {
+		copy, run, exit := at("copy_process"), at("schedule"), at("do_exit")
+		return []machinetest.Event{
+			machinetest.Load(memory, words(7)),
+			call(at("__riscv_sys_clone"), parent, 0, 0, callRegs),
+			call(run, parent, 0, 0), // any task may: not worth a line
+			call(run, other, 0, 0),
+			call(copy, stranger, 0, 0, 7, memory), // by its name no task of the lab
+			call(copy, child, 0, 0, 8, memory),    // not the processor asked for
+			call(copy, child, 0, 0, 7, 0),         // a read that cannot be made
+			call(copy, other, 0, 0, 7, memory),    // takes the role
+			call(copy, child, 0, 0, 7, memory),    // too late
+			call(copy, other, 0, 0, 9, memory),
+			call(exit, child, 0, 0, 1),
+			call(exit, other, 0, 0, 1),
+			call(run, other, 0, 0),
+			end,
+		}
+	})
+	if err := Drive(t.Context(), l.config); err != nil {
+		t.Error(err)
+	}
+	want := []string{
+		"sys_clone by 83 as parent in 1 +run +copy +again +exit",
+		"run by 85 as any in 1",
+		"copy by 84: a copy on another processor",
+		"copy by 84: a copy on another processor",
+		"copy by 85 as made in 1 cpu=7",
+		"copy by 84: another task",
+		"again by 85 as made in 1",
+		"exit by 85 as any in 1 -run -copy -again -exit",
+	}
+	if diff := cmp.Diff(want, briefs(l.trace)); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+// Where the return address is on the stack, a return is found there.
+func TestDriveReturnOnStack(t *testing.T) {
+	l := newLab(t, forks(), machinetest.Guest{}, func(at func(string) uint64) []machinetest.Event {
+		events := fork(at)
+		back := at("schedule") + 8
+		events[2] = call(back, parent, stack+0x3e08, 0, child) // the return has popped it
+		return append(append([]machinetest.Event{
+			machinetest.Load(stack+0x3e00, words(back)), call(back, parent, stack+0x3e08, 0, child),
+		}, events...), end)
+	})
+	l.config.Arch.Registers.Link = ""
+	if err := Drive(t.Context(), l.config); err != nil {
+		t.Error(err)
+	}
+	if diff := cmp.Diff(forked(), briefs(l.trace)); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+// A plan that a kernel or a condition cannot carry out is an error before the guest runs.
+func TestDrivePlanErrors(t *testing.T) {
+	for want, change := range map[string]func(*Plan){
+		`task made: condition "1 +"`:                           func(p *Plan) { p.Tasks = []Task{{"made", "1 +"}} },
+		`wake: condition "arg.p =="`:                           func(p *Plan) { p.Points[3].When = "arg.p ==" },
+		"no_such_function":                                     func(p *Plan) { p.Points[1].Place = "no_such_function" },
+		"copied is the return of late, which is no earlier":    func(p *Plan) { p.Points[2].ReturnOf = "late" },
+		`first: condition "1 + 1" gives 2: want true or false`: func(p *Plan) { p.Points[4].When = "1 + 1" },
+		`first: condition "task.pid.x.y == 1": `:               func(p *Plan) { p.Points[4].When = "task.pid.x.y == 1" },
+	} {
+		plan := forks()
+		change(&plan)
+		l := newLab(t, plan, machinetest.Guest{}, with(0))
+		if err := Drive(t.Context(), l.config); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("Drive = %v, want %q", err, want)
+		}
+	}
+	l := newLab(t, forks(), machinetest.Guest{}, with(0))
+	x86, err := arch.Lookup("x86_64")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.config.Arch = x86
+	if err := Drive(t.Context(), l.config); err == nil || !strings.Contains(err.Error(), "find the running task") {
+		t.Errorf("Drive = %v, want that the task is not found", err)
+	}
+}
