@@ -269,7 +269,7 @@ func exits() Plan {
 		Points: []Point{
 			{Name: "sys_clone", Role: "parent", Entry: true, Step: true},
 			{Name: "run", Place: "schedule", Role: Any, When: "task.pid == 85", Armed: []string{"sys_clone"}, Until: "exit", Hits: &Range{0, -1}},
-			{Name: "copy", Place: "copy_process", Role: "made", When: "read.cpu == arg.pid", Aside: "a copy on another processor", Reads: []Read{{Name: "cpu", Expr: "arg.args.flags"}}, Step: true},
+			{Name: "copy", Place: "copy_process", Role: "made", When: "read.cpu != arg.pid", Aside: "a copy of no interest", Reads: []Read{{Name: "cpu", Expr: "arg.args.flags"}}, Step: true},
 			{Name: "again", Place: "copy_process", Role: "made", When: "copy.arg.pid != arg.pid", Hits: &Range{0, 1}},
 			{Name: "exit", Place: "do_exit", Role: Any, When: "task.address == made", Step: true, Needs: []string{"code"}},
 		},
@@ -285,10 +285,10 @@ func TestDriveRoles(t *testing.T) {
 			call(run, parent, 0, 0), // any task may: not worth a line
 			call(run, other, 0, 0),
 			call(copy, stranger, 0, 0, 7, memory), // by its name no task of the lab
-			call(copy, child, 0, 0, 8, memory),    // not the processor asked for
-			call(copy, child, 0, 0, 7, 0),         // a read that cannot be made
-			call(copy, other, 0, 0, 7, memory),    // takes the role
-			call(copy, child, 0, 0, 7, memory),    // too late
+			call(copy, child, 0, 0, 7, memory),    // the condition is false
+			call(copy, child, 0, 0, 8, 0),         // its read cannot be made
+			call(copy, other, 0, 0, 8, memory),    // takes the role
+			call(copy, child, 0, 0, 8, memory),    // too late
 			call(copy, other, 0, 0, 9, memory),
 			call(exit, child, 0, 0, 1),
 			call(exit, other, 0, 0, 1),
@@ -302,12 +302,64 @@ func TestDriveRoles(t *testing.T) {
 	want := []string{
 		"sys_clone by 83 as parent in 1 +run +copy +again +exit",
 		"run by 85 as any in 1",
-		"copy by 84: a copy on another processor",
-		"copy by 84: a copy on another processor",
+		"copy by 84: a copy of no interest",
+		"copy by 84: a copy of no interest",
 		"copy by 85 as made in 1 cpu=7",
 		"copy by 84: another task",
 		"again by 85 as made in 1",
 		"exit by 85 as any in 1 -run -copy -again -exit",
+	}
+	if diff := cmp.Diff(want, briefs(l.trace)); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+// A call where a round begins is a later step of the round under way, if it may be one.
+func TestDriveSamePlace(t *testing.T) {
+	plan := Plan{Points: []Point{
+		{Name: "sys_clone", Role: "parent", Entry: true, Step: true},
+		{Name: "second", Place: "sys_clone", Role: "parent", Step: true},
+	}}
+	l := newLab(t, plan, machinetest.Guest{}, func(at func(string) uint64) []machinetest.Event {
+		var events []machinetest.Event
+		for sp := range uint64(4) {
+			events = append(events, call(at("__riscv_sys_clone"), parent, stack+0x3f00-0x10*sp, 0, callRegs))
+		}
+		return append(events, end)
+	})
+	if err := Drive(t.Context(), l.config); err != nil {
+		t.Error(err)
+	}
+	want := []string{
+		"sys_clone by 83 as parent in 1 +second", "second by 83 as parent in 1 -second",
+		"sys_clone by 83 as parent in 2 +second", "second by 83 as parent in 2 -second",
+	}
+	if diff := cmp.Diff(want, briefs(l.trace)); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+// A task_struct that is found to be another role's is not its former role's any more.
+func TestDriveReused(t *testing.T) {
+	l := newLab(t, Plan{Points: []Point{
+		{Name: "sys_clone", Role: "parent", Entry: true, Step: true},
+		{Name: "wake", Place: "wake_up_new_task", Role: "parent", Finds: []Find{{"child", "arg.p"}}, Step: true},
+		{Name: "copy", Place: "copy_process", Role: "parent", Finds: []Find{{"made", "arg.args"}}, Step: true},
+		{Name: "exit", Place: "do_exit", Role: "child", Step: true},
+	}}, machinetest.Guest{}, func(at func(string) uint64) []machinetest.Event {
+		return []machinetest.Event{
+			call(at("__riscv_sys_clone"), parent, 0, 0, callRegs),
+			call(at("wake_up_new_task"), parent, 0, 0, child),
+			call(at("copy_process"), parent, 0, 0, 0, child),
+			call(at("do_exit"), child, 0, 0, 0), end,
+		}
+	})
+	if err := Drive(t.Context(), l.config); err != nil {
+		t.Error(err)
+	}
+	want := []string{
+		"sys_clone by 83 as parent in 1 +wake +copy +exit", "wake by 83 as parent in 1 child=0x1000",
+		"copy by 83 as parent in 1 made=0x1000", "exit by 84: another task",
 	}
 	if diff := cmp.Diff(want, briefs(l.trace)); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
