@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -63,6 +64,7 @@ func TestDecoder(t *testing.T) {
 		{name: "run of nothing", in: framed("* "), want: []got{{damagedFrame, "* "}}, end: io.EOF},
 		{name: "run without count", in: framed("0*"), want: []got{{damagedFrame, "0*"}}, end: io.EOF},
 		{name: "run with a bad count", in: framed("0*\x1f"), want: []got{{damagedFrame, "0*\x1f"}}, end: io.EOF},
+		{name: "run with a count too high", in: framed("0*\x7f"), want: []got{{damagedFrame, "0*\x7f"}}, end: io.EOF},
 		{name: "escape of nothing", in: framed("0}"), want: []got{{damagedFrame, "0}"}}, end: io.EOF},
 		{name: "end in a packet", in: "$OK", end: io.ErrUnexpectedEOF},
 		{name: "end in a checksum", in: "$OK#9", end: io.ErrUnexpectedEOF},
@@ -89,6 +91,38 @@ func TestDecoder(t *testing.T) {
 				t.Errorf("frames (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// A packet has maxFrame bytes at most, as sent and as expanded.
+func TestLongestFrame(t *testing.T) {
+	const run = 1 + 97 // a byte and its longest run
+	for name, c := range map[string]struct{ body, want string }{
+		"sent":     {strings.Repeat("0", maxFrame), strings.Repeat("0", maxFrame)},
+		"expanded": {strings.Repeat("0*~", maxFrame/run) + strings.Repeat("1", maxFrame%run), strings.Repeat("0", maxFrame/run*run) + strings.Repeat("1", maxFrame%run)},
+		// The run is the last there is.
+		"in a run": {strings.Repeat("1", maxFrame-run) + "0*~", strings.Repeat("1", maxFrame-run) + strings.Repeat("0", run)},
+	} {
+		f, err := newDecoder(strings.NewReader(framed(c.body))).next()
+		if err != nil || f.kind != packetFrame || string(f.data) != c.want {
+			t.Errorf("%s: kind %v, %d bytes, %v, want %d", name, f.kind, len(f.data), err, len(c.want))
+		}
+		if name == "expanded" {
+			continue // of one more byte nobody knows before the end
+		}
+		if f, err := newDecoder(strings.NewReader(framed("1" + c.body))).next(); !errors.Is(err, errFrameTooLong) {
+			t.Errorf("%s and a byte more: kind %v, %d bytes, %v, want %v", name, f.kind, len(f.data), err, errFrameTooLong)
+		}
+	}
+}
+
+func TestFromHex(t *testing.T) {
+	for b := range 256 {
+		want, err := strconv.ParseUint(string([]byte{byte(b)}), 16, 8)
+		digit, ok := fromHex(byte(b))
+		if ok != (err == nil) || ok && digit != byte(want) {
+			t.Errorf("%#x is %d, %v", b, digit, ok)
+		}
 	}
 }
 
