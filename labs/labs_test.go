@@ -132,7 +132,7 @@ func spoil(t *testing.T, tr *trace.Trace, check string) {
 	t.Helper()
 	set := func(point, read string, v trace.Word) { tracetest.SetRead(tr, point, read, v) }
 	switch check {
-	case "the start address was planted before the child ran":
+	case "the start address was stored before the child ran":
 		set("wake_up_new_task", "start", 0xffffffff81000000)
 	case "the child starts by a return, not a call":
 		set("ret_from_fork", "came_from", 0xffffffff81000000)
@@ -188,7 +188,7 @@ func forkYAML(t testing.TB) string {
 // unasked is the file without its questions, which name points.
 func unasked(t testing.TB) string {
 	t.Helper()
-	before, _, ok := strings.Cut(forkYAML(t), "\n# What a student may hand in.")
+	before, _, ok := strings.Cut(forkYAML(t), "\nsubmission:")
 	if !ok {
 		t.Fatal("fork-new asks nothing")
 	}

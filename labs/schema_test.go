@@ -116,14 +116,14 @@ func TestSchemaAgrees(t *testing.T) {
 		"expected is a number":      {`expected: "0x57ac6e9d"`, "expected: 1"},
 		"entry is a word":           {"entry: true", "entry: indeed"},
 		"two lines in an output":    {"    - Child Complete!\n", "    - \"Child\\nComplete\"\n"},
-		"a scored check, no name":   {"sequence: {name: the path of the parent and the edge to the child, score: 1}", "sequence: {score: 1}"},
-		"means is missing":          {"    means: The child is whole", "    when: The child is whole"},
+		"a scored check, no name":   {"sequence: {name: the order of the parent's steps and the child's start, score: 1}", "sequence: {score: 1}"},
+		"means is missing":          {"    means: The child is complete", "    when: The child is complete"},
 		"when differs by machine":   {"    when: arg.p == child", "    when: {x86_64: arg.p == child, riscv64: arg.p == child}"},
 		"when lacks one machine":    {"    when: arg.p == child", "    when: {x86_64: arg.p == child}"},
 		"the points are a mapping":  {"points:\n  - point: sys_clone", "points:\n    point: sys_clone"},
 		"output is not a list":      {"  output:\n    - This is Child Process!", "  output: x\n  exit: 1\n  #"},
 		"reads is a list":           {"    reads:\n      flags: arg.args.flags\n      exit_signal: arg.args.exit_signal\n", "    reads: [arg.args.flags]\n"},
-		"a check without a purpose": {"    why: Seen in", "    format: Seen in"},
+		"a check without a purpose": {"    why: release_task releases", "    format: release_task releases"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			text := strings.Replace(good, change[0], change[1], 1)
