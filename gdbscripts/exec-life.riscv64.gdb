@@ -5,33 +5,33 @@ lab = Lab("exec-life")
 lab.task("parent")
 lab.task("child")
 lab.point("sys_clone", "parent", entry=True, when="bitand(arg.clone_flags, CLONE_VM + CLONE_THREAD) == 0",
-    means="The first stage, the fork. Nothing in it says which program is to run.")
+    means="The first stage is the fork. Its arguments do not name the program to run.")
 lab.point("dup_task_struct", "parent", finds={"child": "arg.dst"},
-    means="A task_struct for the child, a copy of the parent's.")
+    means="The kernel makes a task_struct for the child, a copy of the parent's.")
 lab.point("proc_fork_connector", "parent",
-    means="The child is whole and has a pid. It is called what its parent is called.")
+    means="The child is complete and has a pid. It has the same name as its parent.")
 lab.point("wake_up_new_task", "parent",
-    means="The child is put on a run queue.")
+    means="The child is about to be put on a run queue.")
 lab.point("ret_from_fork", "child",
     means="The child's first instruction. It is still a copy of the shell, with a copy of its memory.")
 lab.point("sys_execve", "child",
-    means="The second stage. The child asks to become another program, and names its file.")
+    means="The second stage is the exec. The child asks the kernel to execute another program and names its file.")
 lab.point("begin_new_exec", "child",
-    means="The file is there, may be run and has a known format. From here on exec can not fail back into the old program, for that is about to go.")
+    means="The file exists, may be executed and has a known format. From here on exec cannot return an error to the old program, because the kernel is about to discard it.")
 lab.point("proc_exec_connector", "child",
-    means="The new program is mapped, and the way back from the system call leads to its first instruction.")
+    means="The new program is mapped, and the system call will return to its first instruction.")
 lab.point("sys_exit_group", "child",
-    means="The new program ends by its own call. This is the only system call of it that the lab watches; the other was the write.")
+    means="The new program asks to end. The lab does not watch its other system call, the write.")
 lab.point("do_exit", "child",
-    means="The process takes itself apart.")
+    means="The process gives back its resources.")
 lab.point("do_notify_parent", "child",
-    means="It is a zombie, and its parent is told.")
+    means="The process is a zombie now, and the kernel notifies its parent.")
 lab.point("do_task_dead", "child",
-    means="It leaves the CPU for the last time.")
+    means="The process leaves the CPU for the last time.")
 lab.point("sys_wait4", "parent",
-    means="The shell waits for its command. Whether it comes here before the child has begun or after it has ended is the scheduler's choice.")
+    means="The shell waits for its command. The scheduler decides whether it gets here before the child has started or after it has ended.")
 lab.point("release_task", "parent", when="arg.p == child",
-    means="The wait has found the zombie and frees it. That is the last that the kernel knows of it.")
+    means="The wait has found the zombie and releases it. After this the kernel keeps nothing about the process.")
 lab.point("wait_returns", "parent", place="sys_wait4", returns="sys_wait4",
     means="The shell learns the pid and the status, and can show its prompt again.")
 lab.ready()

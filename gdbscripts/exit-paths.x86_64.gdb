@@ -8,48 +8,48 @@ lab.task("victim")
 lab.point("sys_clone", "parent", entry=True, when="bitand(arg.clone_flags, CLONE_VM + CLONE_THREAD) == 0",
     means="The program makes the first child.")
 lab.point("quitter_born", "parent", place="wake_up_new_task", armed=["sys_clone"], finds={"quitter": "arg.p"},
-    means="The first child is whole. From here on the lab knows which task it is.")
+    means="The first child is complete. From here on the lab recognizes its task.")
 lab.point("sys_exit_group", "quitter", armed=["quitter_born"],
-    means="The first child asks to end, with all its threads. C's exit() comes here in the end, and so does a return from main.")
+    means="The first child asks to end, with all its threads. In C, exit() and a return from main make this system call too.")
 lab.point("quitter_group_exit", "quitter", place="do_group_exit", armed=["sys_exit_group"],
-    means="All threads of the process are told to end. Here both ways meet.")
+    means="All threads of the process have to end. Both ways meet here.")
 lab.point("quitter_exit", "quitter", place="do_exit", armed=["sys_exit_group"],
-    means="This one task ends. The function never returns.")
+    means="This task ends. The function never returns.")
 lab.point("exit_signals", "quitter", armed=["sys_exit_group"],
-    means="The task is marked PF_EXITING. From here on no signal is delivered to it.")
+    means="This function sets PF_EXITING. After that no signal is delivered to the task.")
 lab.point("exit_mm", "quitter", armed=["sys_exit_group"],
-    means="The task gives up its address space. What is left of it runs in the kernel only.")
+    means="The task gives up its address space. From here on it can run only in the kernel.")
 lab.point("exit_sem", "quitter", armed=["sys_exit_group"],
-    means="What it did to semaphores is undone.")
+    means="The kernel undoes the task's semaphore operations.")
 lab.point("exit_files", "quitter", armed=["sys_exit_group"],
-    means="Its files are closed, those that no one else has open.")
+    means="The task drops its table of files. Files that no other process has open are closed.")
 lab.point("exit_fs", "quitter", armed=["sys_exit_group"],
-    means="It lets go of its root and its working directory.")
+    means="The task drops its root and working directories.")
 lab.point("quitter_tells", "quitter", place="do_notify_parent", armed=["sys_exit_group"],
-    means="It is a zombie now, and its parent is sent SIGCHLD.")
+    means="The task is a zombie now, and the kernel sends SIGCHLD to its parent.")
 lab.point("quitter_dead", "quitter", place="do_task_dead", armed=["sys_exit_group"],
-    means="The last function that it calls sets TASK_DEAD and calls __schedule, which does not come back. It still stands on its kernel stack, so it can not free that.")
+    means="The task's last function sets TASK_DEAD and calls __schedule, which does not return. The task still uses its kernel stack, so it cannot free it.")
 lab.point("quitter_buried", "any", place="finish_task_switch", armed=["quitter_dead"], when="reg.rdi == quitter",
-    means="Another task runs, on a stack of its own. It finds that the task before it was dead, and gives back the dead one's kernel stack.")
+    means="Another task runs, on its own stack. It finds that the previous task is dead, and frees the dead task's kernel stack.")
 lab.point("quitter_released", "parent", place="release_task", armed=["quitter_born"], when="arg.p == quitter",
-    means="The parent's wait has found the zombie, and takes it off all lists. With several tasks on one CPU this may come before or after the stack is given back.")
+    means="The parent's wait has found the zombie and removes it from all lists. This may happen before or after its stack is freed.")
 lab.point("second_call", "parent", place="sys_clone", armed=["quitter_born"], when="bitand(arg.clone_flags, CLONE_VM + CLONE_THREAD) == 0",
     means="The program makes the second child.")
 lab.point("victim_born", "parent", place="wake_up_new_task", armed=["second_call"], finds={"victim": "arg.p"},
-    means="The second child is whole. It will wait without end, and ask for nothing.")
+    means="The second child is complete. It will sleep forever.")
 lab.point("sys_kill", "parent", armed=["victim_born"],
-    means="The parent sends SIGKILL. That marks a signal as pending and wakes the victim; more the sender can not do.")
+    means="The parent sends SIGKILL. This marks the signal as pending and wakes the victim. The sender does nothing else to it.")
 lab.point("get_signal", "victim", armed=["sys_kill"],
-    means="The victim is on its way back to user space, and looks for signals before it gets there. It finds one that it can neither catch nor ignore.")
+    means="The victim is about to return to user space and checks for signals first. It finds one that it can neither catch nor ignore.")
 lab.point("victim_group_exit", "victim", place="do_group_exit", armed=["sys_kill"],
-    means="The same function that an exit_group calls, called for the victim by the delivery of its signal.")
+    means="exit_group calls the same function. Here the delivery of the signal calls it, in the victim itself.")
 lab.point("victim_exit", "victim", place="do_exit", armed=["sys_kill"],
-    means="From here on its way is that of the first child.")
+    means="From here on the second child takes the same steps as the first.")
 lab.point("victim_dead", "victim", place="do_task_dead", armed=["victim_exit"],
-    means="The end, as before.")
+    means="The second child sets TASK_DEAD and leaves the CPU for the last time.")
 lab.point("victim_buried", "any", place="finish_task_switch", armed=["victim_dead"], when="reg.rdi == victim",
-    means="And whichever task comes next gives its kernel stack back.")
+    means="Whichever task runs next frees the second child's kernel stack.")
 lab.point("victim_released", "parent", place="release_task", armed=["victim_born"], when="arg.p == victim",
-    means="The parent has waited for it as for the other.")
+    means="The parent's wait has found the second child and releases it.")
 lab.ready()
 end

@@ -7,28 +7,28 @@ lab.task("first")
 lab.task("second")
 lab.task("init", when="task.tgid == 1")
 lab.point("sys_clone", "parent", entry=True, when="bitand(arg.clone_flags, CLONE_VM + CLONE_THREAD) == 0",
-    means="The program makes its first child. The low byte of the flags is the signal that will tell the program of the child's end.")
+    means="The program makes its first child. The low byte of the flags is the signal that the program gets when the child ends.")
 lab.point("first_born", "parent", place="wake_up_new_task", armed=["sys_clone"], finds={"first": "arg.p"},
-    means="The first child is whole. From here on the lab knows which task it is.")
+    means="The first child is complete. From here on the lab recognizes its task.")
 lab.point("first_ends", "first", place="do_notify_parent",
-    means="The first child is dying, and in its last act tells its parent. It has given back its memory and its files; it is a zombie from here on.")
+    means="The first child is dying and notifies its parent. It has given back its memory and its files, and it is a zombie now.")
 lab.point("sys_wait4", "parent",
-    means="The parent asks how its child ended. The child has been dead for a while, and all that is left of it is its task_struct, with the answer in it.")
+    means="The parent asks how its child ended. The child has been dead for a while, and only its task_struct remains, which holds the answer.")
 lab.point("first_released", "parent", place="release_task", when="arg.p == first",
-    means="The wait has found the zombie, taken what it left, and frees it. In the child's place it is the parent that does this work.")
+    means="The wait has found the zombie and read its status, and releases it. The parent does this work, because the child cannot.")
 lab.point("wait_returns", "parent", place="sys_wait4", returns="sys_wait4",
-    means="The wait gives the program the child's pid. No task has that pid any more.")
+    means="The wait returns the child's pid to the program. No task has this pid any more.")
 lab.point("second_call", "parent", place="sys_clone", armed=["first_born"], when="bitand(arg.clone_flags, CLONE_VM + CLONE_THREAD) == 0",
-    means="The program makes its second child, as it made the first.")
+    means="The program makes its second child in the same way.")
 lab.point("second_born", "parent", place="wake_up_new_task", armed=["second_call"], finds={"second": "arg.p"},
-    means="The second child is whole.")
+    means="The second child is complete.")
 lab.point("second_ends", "second", place="do_notify_parent",
-    means="The second child dies as the first did. Its parent will never ask.")
+    means="The second child dies in the same way. Its parent will never ask for its status.")
 lab.point("parent_ends", "parent", place="sys_exit_group", armed=["second_born"],
-    means="The program ends. Its second child is still there.")
+    means="The program ends. Its second child is still a zombie.")
 lab.point("adopted", "any", place="do_notify_parent", armed=["parent_ends"], when="arg.tsk == second",
-    means="The dying parent hands its children on. The zombie has a new parent, which is told once more of the end.")
+    means="The dying parent's children get a new parent. The kernel notifies the zombie's new parent that it has ended.")
 lab.point("second_released", "init", place="release_task", armed=["parent_ends"], when="arg.p == second",
-    means="Process 1 waits for whatever it is given, and frees the zombie.")
+    means="Process 1 waits for every child that it gets, and releases the zombie.")
 lab.ready()
 end

@@ -7,11 +7,11 @@ lab.task("child")
 lab.point("sys_clone", "parent", entry=True, when="bitand(arg.clone_flags, CLONE_VM + CLONE_THREAD) == 0",
     means="The program forks.")
 lab.point("sched_fork", "parent", finds={"child": "arg.p"},
-    means="copy_process has the scheduler prepare the new task, whose task_struct is still a copy of its parent's, state and place on a run queue included.")
+    means="copy_process calls this function to prepare the new task for the scheduler. The task_struct is still a copy of the parent's, including the state and on_rq.")
 lab.point("wake_up_new_task", "parent",
-    means="The task is whole, and on no run queue. In the state TASK_NEW nothing can wake it, and no signal reaches it.")
+    means="The task is complete but on no run queue. While its state is TASK_NEW, neither a signal nor another wake-up wakes it.")
 lab.point("woken", "parent", place="wake_up_new_task", returns="wake_up_new_task",
-    means="The same call, as it returns. The task can run; on another CPU it might already, and on this one its parent may be put aside for it at any time.")
+    means="The same call returns. The task can run now. Another CPU might run it already, and this CPU may preempt its parent for it at any time.")
 lab.point("ret_from_fork", "child",
     means="The child's first instruction. A CPU has taken it from the run queue.")
 lab.ready()
