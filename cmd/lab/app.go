@@ -21,9 +21,10 @@ import (
 
 	"kernellab/harness/arch"
 	"kernellab/harness/machine"
+	"kernellab/harness/prepare"
 	"kernellab/harness/report"
 	"kernellab/images"
-	"kernellab/internal/nearest"
+	"kernellab/internal/usage"
 	"kernellab/labs"
 )
 
@@ -40,25 +41,20 @@ type app struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	cache          *images.Cache
-	code           int           // exit code of a command that ran to its end
-	entered        bool          // a command began: errors before that are the caller's usage
-	styled         *report.Style // of standard output, when stdout goes there by a detour
-
-	qemuChoice string    // --qemu
-	qemuNamed  bool      // --qemu was given
-	resolved   *resolved // what it and LAB_QEMU come to
+	code           int             // exit code of a command that ran to its end
+	entered        bool            // a command began: errors before that are the caller's usage
+	styled         *report.Style   // of standard output, when stdout goes there by a detour
+	qemu           *prepare.Choice // --qemu, and the QEMU it comes to
 }
 
-// usageError is a mistake of the caller.
-type usageError struct{ error }
-
-func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
-
-func (e usageError) Unwrap() error { return e.error }
+// host is where the command's runs are prepared.
+func (a *app) host(p *progress) prepare.Host {
+	return prepare.Host{Cache: a.cache, QEMU: a.qemu, Progress: p}
+}
 
 // run is the whole program: it returns the exit code.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, cache: &images.Cache{}, resolved: &resolved{}}
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, cache: &images.Cache{}}
 	a.cache.Warn = func(text string) { fmt.Fprintf(stderr, "lab: warning: %s\n", text) }
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
@@ -75,8 +71,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "lab: interrupted; %s\n", remains(err))
 		return exitError
 	}
-	var usage usageError
-	if !a.entered || errors.As(err, &usage) {
+	if !a.entered || usage.Is(err) {
 		fmt.Fprintf(stderr, "lab: %v\n", strings.TrimSpace(err.Error()))
 		return exitUsage
 	}
@@ -107,7 +102,7 @@ Exit codes: 0 passed · 1 failed · 2 wrong usage · 3 could not grade`,
 		SilenceErrors: true, SilenceUsage: true,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return unknown("command", args[0], commandNames(cmd), "lab --help lists them")
+				return usage.Unknown("command", args[0], commandNames(cmd), "lab --help lists them")
 			}
 			return nil
 		},
@@ -138,20 +133,15 @@ func commandNames(cmd *cobra.Command) []string {
 	return names
 }
 
-// unknown is the usage error for a word that is none of those known.
-func unknown(kind, word string, known []string, hint string) error {
-	return usagef("unknown %s %q%s (%s)", kind, word, nearest.Suggest(word, known), hint)
-}
-
 // flagError adds the nearest flags to an unknown one.
 func flagError(cmd *cobra.Command, err error) error {
 	_, name, ok := strings.Cut(err.Error(), "unknown flag: --")
 	if !ok {
-		return usagef("%w (%s --help tells the flags)", err, cmd.CommandPath())
+		return usage.Errorf("%w (%s --help tells the flags)", err, cmd.CommandPath())
 	}
 	var flags []string
 	cmd.Flags().VisitAll(func(f *pflag.Flag) { flags = append(flags, "--"+f.Name) })
-	return unknown("flag", "--"+name, flags, cmd.CommandPath()+" --help lists them")
+	return usage.Unknown("flag", "--"+name, flags, cmd.CommandPath()+" --help lists them")
 }
 
 // terminal reports whether w is a terminal, and its width.
@@ -206,7 +196,7 @@ func getLab(name string) (labs.Lab, error) {
 			err = fmt.Errorf("%w: lab new writes a folder that is a lab", err)
 		}
 		if err != nil {
-			return l, usageError{err}
+			return l, usage.Wrap(err)
 		}
 		return l, nil
 	}
@@ -216,7 +206,7 @@ func getLab(name string) (labs.Lab, error) {
 		if _, serr := os.Stat(filepath.Join(name, "lab.yaml")); serr == nil {
 			err = fmt.Errorf("no lab %q in the course; for the one in the folder of that name write ./%s", name, name)
 		}
-		return l, usageError{err}
+		return l, usage.Wrap(err)
 	}
 	return l, err
 }
@@ -225,7 +215,7 @@ func getLab(name string) (labs.Lab, error) {
 func oneLab(cmd *cobra.Command) *cobra.Command {
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
 		if len(args) != 1 {
-			return usagef("%s takes the name of one lab: %s", cmd.CommandPath(), strings.Join(labNames(), ", "))
+			return usage.Errorf("%s takes the name of one lab: %s", cmd.CommandPath(), strings.Join(labNames(), ", "))
 		}
 		return nil
 	}
@@ -238,7 +228,7 @@ func oneLab(cmd *cobra.Command) *cobra.Command {
 	return cmd
 }
 
-// archFlag adds --arch. The flag's value is checked by archs.
+// archFlag adds --arch. prepare.Archs checks the value.
 func archFlag(cmd *cobra.Command, value *string, fallback string) {
 	names := append(arch.Names(), "all")
 	if fallback != "all" {
@@ -246,18 +236,6 @@ func archFlag(cmd *cobra.Command, value *string, fallback string) {
 	}
 	cmd.Flags().StringVar(value, "arch", fallback, "architecture: "+strings.Join(names, ", "))
 	cmd.RegisterFlagCompletionFunc("arch", cobra.FixedCompletions(names, cobra.ShellCompDirectiveNoFileComp))
-}
-
-// archs turns the value of --arch into architectures.
-func archs(value string) ([]arch.Arch, error) {
-	if value == "all" {
-		return arch.All(), nil
-	}
-	a, err := arch.Lookup(value)
-	if err != nil {
-		return nil, unknown("architecture", value, append(arch.Names(), "all"), "use one of "+strings.Join(append(arch.Names(), "all"), ", "))
-	}
-	return []arch.Arch{a}, nil
 }
 
 // kernelCompletion knows the cached kernels.

@@ -20,6 +20,7 @@ import (
 	"kernellab/harness/grade"
 	"kernellab/harness/kernel"
 	"kernellab/harness/machine"
+	"kernellab/harness/prepare"
 	"kernellab/harness/trace"
 	"kernellab/images"
 	"kernellab/images/qemutest"
@@ -33,7 +34,7 @@ import (
 type bench struct {
 	app    *app
 	lab    labs.Lab
-	target target
+	target prepare.Target
 	job    harness.Job // of the lab's own program, from its first stop
 	binary string
 	digest string // of the kernel's image
@@ -59,11 +60,11 @@ func benchOn(b *testing.B, m arch.Arch, run func(b *testing.B, s *bench)) {
 			}
 		}
 		s.digest = k.SHA256
-		s.target, err = s.app.fileTarget(k.Path, m.Name)
+		s.target, err = openFile(b, s.app, k.Path, m.Name)
 		must(err)
 		s.lab, err = getLab("fork-new")
 		must(err)
-		s.job, err = s.app.job(b.Context(), s.lab, s.target, machineFlags{seed: defaultSeed, cpus: 1}, newProgress(io.Discard))
+		s.job, err = s.app.host(newProgress(io.Discard)).Job(b.Context(), s.lab, s.target, prepare.Machine{Seed: prepare.DefaultSeed, CPUs: 1})
 		must(err)
 		s.binary = builtLab(b)
 		s.command(b) // makes the snapshots, and the cache warm
@@ -88,7 +89,7 @@ func builtLab(b *testing.B) string {
 // command runs lab as a person does.
 func (s *bench) command(b *testing.B, more ...string) {
 	b.Helper()
-	cmd := exec.Command(s.binary, append([]string{"run", s.lab.Name, "--arch", s.target.arch.Name}, more...)...)
+	cmd := exec.Command(s.binary, append([]string{"run", s.lab.Name, "--arch", s.target.Arch.Name}, more...)...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		b.Fatalf("%v\n%s", err, out)
 	}
@@ -143,7 +144,7 @@ func BenchmarkRun(b *testing.B) {
 		if _, err := exec.LookPath(debugger); err != nil {
 			b.Skip(err)
 		}
-		initrd, err := s.app.shellInitramfs(b.Context(), s.target.arch, newProgress(io.Discard))
+		initrd, err := s.app.host(newProgress(io.Discard)).ShellInitramfs(b.Context(), s.target.Arch)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -166,7 +167,7 @@ func BenchmarkRun(b *testing.B) {
 			}
 			trips = append(trips, float64(out.Trips)/float64(n))
 		}
-		goal := goalsOf(s.target.arch.Name)
+		goal := goalsOf(s.target.Arch.Name)
 		b.ReportMetric(0, "ns/op")
 		against(b, median(warm), goal.warm, "warm-s")
 		against(b, median(hand)/median(warm), goal.byHand, "by-hand/warm")
@@ -260,7 +261,7 @@ func BenchmarkThroughput(b *testing.B) {
 			b.Fatal(err)
 		}
 		const runs = 8
-		goal := goalsOf(s.target.arch.Name).perMinute
+		goal := goalsOf(s.target.Arch.Name).perMinute
 		for _, kind := range []struct {
 			name string
 			each bool // every run has a program of its own
@@ -307,7 +308,7 @@ func BenchmarkOpenKernel(b *testing.B) {
 		var times []float64
 		for b.Loop() {
 			sample(&times, func() {
-				im, err := kernel.OpenKept(s.target.path, s.digest, dir)
+				im, err := kernel.OpenKept(s.target.Path, s.digest, dir)
 				if err != nil {
 					b.Fatal(err)
 				}

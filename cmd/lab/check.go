@@ -15,9 +15,11 @@ import (
 
 	"kernellab/harness"
 	"kernellab/harness/grade"
+	"kernellab/harness/prepare"
 	"kernellab/harness/report"
 	"kernellab/harness/submission"
 	"kernellab/harness/trace"
+	"kernellab/internal/usage"
 	"kernellab/labs"
 )
 
@@ -35,7 +37,7 @@ is not compiled: the trace is what it did.`,
 		Example: "  lab check out/trace.jsonl\n  lab check graded/alice graded/bob\n  lab check graded/alice/trace.jsonl --submission handed-in/alice",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return usagef("check takes the traces to grade: lab check DIR/trace.jsonl")
+				return usage.Errorf("check takes the traces to grade: lab check DIR/trace.jsonl")
 			}
 			return nil
 		},
@@ -44,7 +46,7 @@ is not compiled: the trace is what it did.`,
 				return err
 			}
 			if f.submission != "" && len(args) > 1 {
-				return usagef("--submission is what one student handed in: check its trace alone")
+				return usage.Errorf("--submission is what one student handed in: check its trace alone")
 			}
 			return a.check(cmd.Context(), args, f)
 		},
@@ -111,7 +113,7 @@ func (a *app) checkOne(ctx context.Context, path string, f checkFlags) (grade.Re
 		return grade.Result{}, fmt.Errorf("%s: %w", path, err)
 	}
 	if f.submission != "" {
-		s, err := readSubmission(ctx, l, f.submission)
+		s, err := prepare.Submission(ctx, l, f.submission)
 		if err != nil {
 			return grade.Result{}, err
 		}
@@ -121,8 +123,7 @@ func (a *app) checkOne(ctx context.Context, path string, f checkFlags) (grade.Re
 		return grade.Grade(t, l.Rules(t.Header.Arch)), nil
 	}
 	reference, err := readTrace(filepath.Join(dir, harness.ReferenceFile))
-	var usage usageError
-	if err != nil && !errors.As(err, &usage) { // it is there where one was needed
+	if err != nil && !usage.Is(err) { // it is there where one was needed
 		return grade.Result{}, err
 	}
 	return handed.Grade(l.Rules(handed.Arch), t, reference), nil
@@ -162,7 +163,7 @@ func readTrace(path string) (*trace.Trace, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		if errors.Is(err, os.ErrNotExist) {
-			return nil, usagef("no trace at %s: lab run LAB --out DIR leaves one as DIR/trace.jsonl", path)
+			return nil, usage.Errorf("no trace at %s: lab run LAB --out DIR leaves one as DIR/trace.jsonl", path)
 		}
 		return nil, err
 	}

@@ -114,12 +114,12 @@ func BenchmarkClass(b *testing.B) {
 	const size = 20
 	// One architecture: most of it is compiling, and BenchmarkThroughput has the rest.
 	benchOn(b, arch.All()[0], func(b *testing.B, s *bench) {
-		answers := honestAnswers(b, hostileKernel(b, s.target.arch))
+		answers := honestAnswers(b, hostileKernel(b, s.target.Arch))
 		var seconds, memory []float64
 		for turn := 0; b.Loop(); turn++ {
 			dir, out := b.TempDir(), filepath.Join(b.TempDir(), "graded")
 			makeClass(b, dir, size, answers+fmt.Sprintf("# turn %d, %d\n", turn, os.Getpid()))
-			cmd := exec.Command(s.binary, "grade", "fork-new", "--arch", s.target.arch.Name, "--submissions", dir, "--out", out)
+			cmd := exec.Command(s.binary, "grade", "fork-new", "--arch", s.target.Arch.Name, "--submissions", dir, "--out", out)
 			// Programs that were compiled before would be no measure.
 			cmd.Env = append(os.Environ(), "LAB_CACHE="+withoutPrograms(b, s))
 			var log bytes.Buffer

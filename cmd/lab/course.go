@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"kernellab/internal/usage"
 	"kernellab/labs"
 )
 
@@ -74,7 +75,7 @@ func (a *app) showCommand() *cobra.Command {
 // noArgs refuses arguments, as a mistake of usage.
 func noArgs(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return usagef("%s takes no arguments, but was given %q", cmd.CommandPath(), args[0])
+		return usage.Errorf("%s takes no arguments, but was given %q", cmd.CommandPath(), args[0])
 	}
 	return nil
 }
@@ -87,7 +88,7 @@ func textOrJSON(cmd *cobra.Command, value *string) {
 	run := cmd.RunE
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if *value != "text" && *value != "json" {
-			return unknown("format", *value, formats, "use text or json")
+			return usage.Unknown("format", *value, formats, "use text or json")
 		}
 		return run(cmd, args)
 	}

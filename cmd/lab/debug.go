@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"kernellab/gdbscripts"
+	"kernellab/harness/prepare"
 	"kernellab/harness/qemu"
 	"kernellab/labs"
 )
@@ -54,11 +55,12 @@ func (a *app) debug(ctx context.Context, l labs.Lab, machine, spec, vmlinux stri
 		return fmt.Errorf("%s is not installed: lab doctor --install installs it, --no-gdb does without", debugger)
 	}
 	a.sweep()
-	targets, err := a.targets(ctx, machine, []string{spec}, a.cache.Fetch, p)
+	host := a.host(p)
+	targets, err := host.Open(ctx, prepare.Kernels{Arch: machine, Names: []string{spec}})
 	if err != nil {
 		return err
 	}
-	if err := a.useVmlinux(targets, vmlinux); err != nil {
+	if err := host.UseVmlinux(targets, vmlinux); err != nil {
 		return err
 	}
 	t := targets[0]
@@ -66,7 +68,7 @@ func (a *app) debug(ctx context.Context, l labs.Lab, machine, spec, vmlinux stri
 	if l.Outside() {
 		more = append(more, l)
 	}
-	initrd, err := a.shellInitramfs(ctx, t.arch, p, more...)
+	initrd, err := host.ShellInitramfs(ctx, t.Arch, more...)
 	if err != nil {
 		return err
 	}
@@ -75,11 +77,11 @@ func (a *app) debug(ctx context.Context, l labs.Lab, machine, spec, vmlinux stri
 		return err
 	}
 	defer release()
-	emu, err := a.emulator(ctx, p.Report)
+	emu, err := host.Emulator(ctx)
 	if err != nil {
 		return err
 	}
-	config := a.shellConfig(emu, t, initrd)
+	config := shellConfig(emu, t, initrd)
 	config.Halted = true
 	config.GDBSocket, config.ConsoleSocket = filepath.Join(dir, "gdb.sock"), filepath.Join(dir, "console.sock")
 	session, err := writeSession(dir, l, t, config.GDBSocket)
@@ -96,7 +98,7 @@ func (a *app) debug(ctx context.Context, l labs.Lab, machine, spec, vmlinux stri
 Its console, in another terminal:
   %s shell --attach %s
 Then "continue" in gdb, and type %s at the guest's prompt.
-`, t.image.Release, t.arch.Name, self(), config.ConsoleSocket, l.Name)
+`, t.Image.Release, t.Arch.Name, self(), config.ConsoleSocket, l.Name)
 	gdb := []string{debugger, "-q", "-x", session}
 	if noGDB {
 		fmt.Fprintf(a.stdout, "%s\n", strings.Join(gdb, " "))
@@ -121,19 +123,19 @@ func self() string {
 }
 
 // writeSession writes gdb's symbols and commands, and returns the command file.
-func writeSession(dir string, l labs.Lab, t target, socket string) (string, error) {
-	symbols := t.image.DebugFile() // has all that we could write, and the source's lines
+func writeSession(dir string, l labs.Lab, t prepare.Target, socket string) (string, error) {
+	symbols := t.Image.DebugFile() // has all that we could write, and the source's lines
 	if symbols == "" {
 		symbols = filepath.Join(dir, "symbols.elf")
-		if err := writeFile(symbols, t.image.WriteSymbolFile); err != nil {
+		if err := writeFile(symbols, t.Image.WriteSymbolFile); err != nil {
 			return "", fmt.Errorf("write the kernel's symbols for gdb: %w", err)
 		}
 	}
-	known, err := l.GDBKernel(t.image)
+	known, err := l.GDBKernel(t.Image)
 	if err != nil {
 		return "", err
 	}
-	script, err := gdbScript(l, t.arch.Name)
+	script, err := gdbScript(l, t.Arch.Name)
 	if err != nil {
 		return "", err
 	}
@@ -152,7 +154,7 @@ symbol-file %s
 target remote %s
 source %s
 python kernel = json.load(open(%q))
-%s`, t.arch.GDB, symbols, socket, helper, facts, script)
+%s`, t.Arch.GDB, symbols, socket, helper, facts, script)
 		return err
 	})
 }

@@ -26,6 +26,7 @@ import (
 	"kernellab/harness/report"
 	"kernellab/harness/submission"
 	"kernellab/images"
+	"kernellab/internal/usage"
 	"kernellab/labs"
 )
 
@@ -47,7 +48,7 @@ func (a *app) exportCommand() *cobra.Command {
 		Short: "Make what another system grades with",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return unknown("system", args[0], commandNames(cmd), "lab export --help lists them")
+				return usage.Unknown("system", args[0], commandNames(cmd), "lab export --help lists them")
 			}
 			return nil
 		},
@@ -94,7 +95,7 @@ func gradescopeFlags(cmd *cobra.Command, show *report.Gradescope) {
 // checkShow refuses what there is not to show or hide.
 func checkShow(l labs.Lab, show report.Gradescope) error {
 	if err := show.Check(l.Rules(arch.Names()[0]).CheckNames()); err != nil {
-		return usageError{err}
+		return usage.Wrap(err)
 	}
 	return nil
 }
@@ -102,14 +103,14 @@ func checkShow(l labs.Lab, show report.Gradescope) error {
 // exportGradescope gathers the archive's files and writes them.
 func (a *app) exportGradescope(ctx context.Context, l labs.Lab, f exportFlags) error {
 	if !l.Takes() {
-		return usagef("%s takes no submissions: its lab.yaml does not say what to hand in", l.Name)
+		return usage.Errorf("%s takes no submissions: its lab.yaml does not say what to hand in", l.Name)
 	}
 	if err := checkShow(l, f.show); err != nil {
 		return err
 	}
 	machine, err := arch.Lookup(f.arch)
 	if err != nil {
-		return usageError{err}
+		return usage.Wrap(err)
 	}
 	p := newProgress(a.stderr)
 	defer p.Done()
@@ -121,12 +122,12 @@ func (a *app) exportGradescope(ctx context.Context, l labs.Lab, f exportFlags) e
 	p.Done()
 	var none *images.NotFoundError
 	if errors.As(err, &none) {
-		return usageError{err}
+		return usage.Wrap(err)
 	}
 	if err != nil {
 		return fmt.Errorf("kernel %s for %s: %w", spec, machine.Name, err)
 	}
-	made, err := a.buildGuest(ctx, machine, p)
+	made, err := a.host(p).BuildGuest(ctx, machine)
 	if err != nil {
 		return err
 	}

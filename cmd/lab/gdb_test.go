@@ -16,6 +16,7 @@ import (
 
 	"kernellab/harness"
 	"kernellab/harness/arch"
+	"kernellab/harness/prepare"
 	"kernellab/harness/qemu"
 	"kernellab/images"
 	"kernellab/images/qemutest"
@@ -23,8 +24,18 @@ import (
 	"kernellab/labs"
 )
 
+// openFile opens a kernel image.
+func openFile(t testing.TB, a *app, path, arch string) (prepare.Target, error) {
+	t.Helper()
+	found, err := a.host(newProgress(io.Discard)).Open(t.Context(), prepare.Kernels{Arch: arch, Names: []string{path}})
+	if err != nil {
+		return prepare.Target{}, err
+	}
+	return found[0], nil
+}
+
 // onKernel runs a subtest on the default kernel of each architecture.
-func onKernel(t *testing.T, binaries []string, test func(t *testing.T, a *app, tg target)) {
+func onKernel(t *testing.T, binaries []string, test func(t *testing.T, a *app, tg prepare.Target)) {
 	for _, m := range arch.All() {
 		t.Run(m.Name, func(t *testing.T) {
 			labtest.Long(t)
@@ -35,7 +46,7 @@ func onKernel(t *testing.T, binaries []string, test func(t *testing.T, a *app, t
 			if err != nil {
 				labtest.Lacking(t, m.Name, err.Error())
 			}
-			tg, err := a.fileTarget(k.Path, m.Name)
+			tg, err := openFile(t, a, k.Path, m.Name)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -54,20 +65,20 @@ var printed = regexp.MustCompile(`(?m)^point (\S+) symbol (\S+)`)
 // at the same points in the same order as the harness does. kthread has tasks that are
 // known by a condition, a condition on reads and an earlier stop, and a return.
 func TestGDBScriptAgreesWithRun(t *testing.T) {
-	onKernel(t, []string{debugger}, func(t *testing.T, a *app, tg target) {
+	onKernel(t, []string{debugger}, func(t *testing.T, a *app, tg prepare.Target) {
 		for _, name := range []string{"fork-new", "kthread"} {
 			t.Run(name, func(t *testing.T) { agreesWithRun(t, a, tg, name) })
 		}
 	})
 }
 
-func agreesWithRun(t *testing.T, a *app, tg target, name string) {
+func agreesWithRun(t *testing.T, a *app, tg prepare.Target, name string) {
 	l, err := getLab(name)
 	if err != nil {
 		t.Fatal(err)
 	}
 	p := newProgress(os.Stderr)
-	job, err := a.job(t.Context(), l, tg, machineFlags{seed: defaultSeed, cpus: 1}, p)
+	job, err := a.host(p).Job(t.Context(), l, tg, prepare.Machine{Seed: prepare.DefaultSeed, CPUs: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +92,7 @@ func agreesWithRun(t *testing.T, a *app, tg target, name string) {
 			want = append(want, e.Point+" "+e.Symbol)
 		}
 	}
-	initrd, err := a.shellInitramfs(t.Context(), tg.arch, p)
+	initrd, err := a.host(p).ShellInitramfs(t.Context(), tg.Arch)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +115,7 @@ const sessionLimit = 10 * time.Minute
 // gdbSession does a lab by hand: it boots a guest to its shell, runs the lab's
 // script in gdb, types the program's name, and returns what gdb printed until the
 // program had printed its last line.
-func gdbSession(t testing.TB, a *app, l labs.Lab, tg target, initrd string) string {
+func gdbSession(t testing.TB, a *app, l labs.Lab, tg prepare.Target, initrd string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), sessionLimit)
 	defer cancel()
@@ -113,11 +124,11 @@ func gdbSession(t testing.TB, a *app, l labs.Lab, tg target, initrd string) stri
 		t.Fatal(err)
 	}
 	defer release()
-	emu, err := a.emulator(ctx, nil)
+	emu, err := a.host(newProgress(io.Discard)).Emulator(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
-	config := a.shellConfig(emu, tg, initrd)
+	config := shellConfig(emu, tg, initrd)
 	config.GDBSocket = filepath.Join(dir, "gdb.sock")
 	session, err := writeSession(dir, l, tg, config.GDBSocket)
 	if err != nil {

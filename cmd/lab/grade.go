@@ -14,7 +14,9 @@ import (
 	"kernellab/harness"
 	"kernellab/harness/class"
 	"kernellab/harness/grade"
+	"kernellab/harness/prepare"
 	"kernellab/harness/report"
+	"kernellab/internal/usage"
 	"kernellab/labs"
 )
 
@@ -120,23 +122,23 @@ func (f gradeFlags) check(l labs.Lab) (class.Shard, error) {
 	var shard class.Shard
 	switch {
 	case !l.Takes():
-		return shard, usagef("%s takes no submissions: its lab.yaml does not say what to hand in", l.Name)
+		return shard, usage.Errorf("%s takes no submissions: its lab.yaml does not say what to hand in", l.Name)
 	case f.submissions == "":
-		return shard, usagef("lab grade needs the folder of the submissions: --submissions DIR")
+		return shard, usage.Errorf("lab grade needs the folder of the submissions: --submissions DIR")
 	case f.out == "":
-		return shard, usagef("lab grade needs a folder for the results: --out DIR")
+		return shard, usage.Errorf("lab grade needs a folder for the results: --out DIR")
 	case f.jobs < 0:
-		return shard, usagef("--jobs %d: want 1 or more, or 0 for as many as processors and memory allow", f.jobs)
+		return shard, usage.Errorf("--jobs %d: want 1 or more, or 0 for as many as processors and memory allow", f.jobs)
 	}
 	if err := report.CheckClassFormat(f.format); err != nil {
-		return shard, usageError{err}
+		return shard, usage.Wrap(err)
 	}
 	if f.shard == "" {
 		return shard, nil
 	}
 	shard, err := class.ParseShard(f.shard)
 	if err != nil {
-		return shard, usageError{err}
+		return shard, usage.Wrap(err)
 	}
 	return shard, nil
 }
@@ -163,7 +165,7 @@ func (a *app) grade(ctx context.Context, l labs.Lab, f gradeFlags) error {
 	p := newProgress(a.stderr)
 	defer p.Done()
 	a.sweep()
-	targets, err := a.targets(ctx, f.arch, f.kernels, a.cache.Fetch, p)
+	targets, err := a.host(p).Open(ctx, prepare.Kernels{Arch: f.arch, Names: f.kernels})
 	if err != nil {
 		return err
 	}
@@ -193,7 +195,7 @@ func remains(err error) string {
 func (a *app) students(dir string) ([]class.Student, error) {
 	students, skipped, err := class.List(dir)
 	if errors.Is(err, os.ErrNotExist) || errors.Is(err, class.ErrNoSubmissions) {
-		return nil, usageError{err}
+		return nil, usage.Wrap(err)
 	}
 	const told = 5
 	for i, name := range skipped {

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"kernellab/harness/submission"
+	"kernellab/internal/usage"
 	"kernellab/labs"
 )
 
@@ -28,7 +29,7 @@ README.md. It makes the folder when there is none, and replaces no file.`,
 		Example: "  lab init fork-new my-fork\n  lab init fork-new my-fork --language c\n  lab run fork-new --submission my-fork",
 		RunE: func(_ *cobra.Command, args []string) error {
 			if !slices.Contains(languages, language) {
-				return unknown("language", language, languages, "use go or c")
+				return usage.Unknown("language", language, languages, "use go or c")
 			}
 			l, err := getLab(args[0])
 			if err != nil {
@@ -39,7 +40,7 @@ README.md. It makes the folder when there is none, and replaces no file.`,
 	})
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
 		if len(args) != 2 {
-			return usagef("%s takes a lab and the folder to make: lab init %s my-submission", cmd.CommandPath(), labNames()[0])
+			return usage.Errorf("%s takes a lab and the folder to make: lab init %s my-submission", cmd.CommandPath(), labNames()[0])
 		}
 		return nil
 	}
@@ -61,10 +62,10 @@ README.md. It makes the folder when there is none, and replaces no file.`,
 // lab was called on the command line.
 func (a *app) init(l labs.Lab, called, dir, language string) error {
 	if !l.Takes() {
-		return usagef("%s takes no submissions: its lab.yaml has no \"submission\"", l.Name)
+		return usage.Errorf("%s takes no submissions: its lab.yaml has no \"submission\"", l.Name)
 	}
 	if l.Submission.Program != submission.None && !slices.Contains(l.Languages(), language) {
-		return usagef("a program for %s is written in %s: use --language %s", l.Name, l.Languages()[0], l.Languages()[0])
+		return usage.Errorf("a program for %s is written in %s: use --language %s", l.Name, l.Languages()[0], l.Languages()[0])
 	}
 	files, err := l.Template(language)
 	if err != nil {
@@ -76,9 +77,9 @@ func (a *app) init(l labs.Lab, called, dir, language string) error {
 		_, err := os.Lstat(path)
 		switch {
 		case err == nil:
-			return usagef("%s is there already, and init replaces nothing: name another folder", path)
+			return usage.Errorf("%s is there already, and init replaces nothing: name another folder", path)
 		case !errors.Is(err, fs.ErrNotExist):
-			return usagef("%w: name a folder to make", err)
+			return usage.Errorf("%w: name a folder to make", err)
 		}
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"strings"
 	"text/tabwriter"
@@ -10,7 +9,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"kernellab/harness/kernel"
+	"kernellab/harness/prepare"
 	"kernellab/images"
+	"kernellab/internal/usage"
 )
 
 func (a *app) kernelsCommand() *cobra.Command {
@@ -19,7 +20,7 @@ func (a *app) kernelsCommand() *cobra.Command {
 		Short: "The kernels that labs run on: list, fetch, add",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return unknown("command", args[0], commandNames(cmd), "lab kernels --help lists them")
+				return usage.Unknown("command", args[0], commandNames(cmd), "lab kernels --help lists them")
 			}
 			return nil
 		},
@@ -54,7 +55,7 @@ type listedKernel struct {
 }
 
 func (a *app) listKernels(cmd *cobra.Command, machines, format string, offline bool) error {
-	all, err := archs(machines)
+	all, err := prepare.Archs(machines)
 	if err != nil {
 		return err
 	}
@@ -131,18 +132,18 @@ up to 600 MB of disk for x86_64, and 1 GB to download for riscv64.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			p := newProgress(a.stderr)
 			defer p.Done()
-			fetch := a.cache.Fetch
+			var fetch prepare.Fetcher = a.cache.Fetch
 			if refresh {
 				fetch = a.cache.FetchNewest
 			}
 			if debug {
-				fetch = a.withDebug(fetch)
+				fetch = a.host(p).FetchDebug(fetch)
 			}
-			found, err := a.targets(cmd.Context(), machines, args, fetch, p)
+			found, err := a.host(p).Open(cmd.Context(), prepare.Kernels{Arch: machines, Names: args, Fetch: fetch})
 			for _, t := range found {
-				line := []string{t.arch.Name, t.image.Release, t.path}
-				if debug && t.image.DebugFile() != "" {
-					line = append(line, t.image.DebugFile())
+				line := []string{t.Arch.Name, t.Image.Release, t.Path}
+				if debug && t.Image.DebugFile() != "" {
+					line = append(line, t.Image.DebugFile())
 				}
 				fmt.Fprintln(a.stdout, strings.Join(line, "\t"))
 			}
@@ -155,25 +156,6 @@ up to 600 MB of disk for x86_64, and 1 GB to download for riscv64.`,
 	return cmd
 }
 
-// withDebug also brings the kernel's vmlinux.
-func (a *app) withDebug(fetch fetcher) fetcher {
-	return func(ctx context.Context, arch, spec string, p images.Progress) (images.Kernel, error) {
-		k, err := fetch(ctx, arch, spec, p)
-		if err != nil || k.Vmlinux != "" {
-			return k, err
-		}
-		image, err := a.openKernel(k.Path, k.SHA256)
-		if err != nil {
-			return k, err
-		}
-		dir, err := a.cache.Path("debuginfo")
-		if err != nil {
-			return k, err
-		}
-		return a.cache.FetchDebug(ctx, k, func(vmlinux string) error { return image.CheckDebug(vmlinux, dir) }, p)
-	}
-}
-
 func (a *app) kernelsAddCommand() *cobra.Command {
 	var image, vmlinux string
 	cmd := &cobra.Command{
@@ -183,7 +165,7 @@ func (a *app) kernelsAddCommand() *cobra.Command {
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if image == "" {
-				return usagef("kernels add needs --image FILE")
+				return usage.Errorf("kernels add needs --image FILE")
 			}
 			im, err := kernel.Open(image)
 			if err != nil {
@@ -195,7 +177,7 @@ func (a *app) kernelsAddCommand() *cobra.Command {
 					return err
 				}
 				if err := im.CheckDebug(vmlinux, dir); err != nil {
-					return usageError{err}
+					return usage.Wrap(err)
 				}
 			}
 			k, err := a.cache.Add(cmd.Context(), image, vmlinux, images.Identity{Arch: im.Arch, Release: im.Release})

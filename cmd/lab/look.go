@@ -13,11 +13,13 @@ import (
 
 	"kernellab/harness/kernel"
 	"kernellab/harness/machine"
+	"kernellab/harness/prepare"
 	"kernellab/harness/probe"
 	"kernellab/harness/rsp"
 	"kernellab/harness/task"
 	"kernellab/harness/task/listing"
 	"kernellab/harness/trace"
+	"kernellab/internal/usage"
 	"kernellab/labs"
 )
 
@@ -73,7 +75,7 @@ point of a lab: then the running task is the lab's own.`
 	cmd.Example = fmt.Sprintf("  lab %s\n  lab %s --lab fork-new --at copy_thread --arch riscv64", name, name)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if f.at != "" && f.lab == "" {
-			return usagef("--at needs --lab: whose point is %s?", f.at)
+			return usage.Errorf("--at needs --lab: whose point is %s?", f.at)
 		}
 		if err := f.machineFlags.check(cmd); err != nil {
 			return err
@@ -134,41 +136,42 @@ func (a *app) lookAt(ctx context.Context, f lookFlags, do look) error {
 		f.at = plan.Points[0].Name
 	}
 	if f.at != "" && !slices.Contains(pointNames(plan), f.at) {
-		return unknown("point of "+f.lab, f.at, pointNames(plan), "lab show "+f.lab+" tells them")
+		return usage.Unknown("point of "+f.lab, f.at, pointNames(plan), "lab show "+f.lab+" tells them")
 	}
-	targets, err := a.targets(ctx, f.arch, []string{f.kernel}, a.cache.Fetch, p)
+	host := a.host(p)
+	targets, err := host.Open(ctx, prepare.Kernels{Arch: f.arch, Names: []string{f.kernel}})
 	if err != nil {
 		return err
 	}
-	if err := a.useVmlinux(targets, f.vmlinux); err != nil {
+	if err := host.UseVmlinux(targets, f.vmlinux); err != nil {
 		return err
 	}
 	t := targets[0]
-	defer t.image.Keep()
+	defer t.Image.Keep()
 	return a.lookOnce(ctx, f, l, t, p, do)
 }
 
 // plan is what is driven to the stop. Where nobody reads arguments the stop is at
 // the function itself, if the kernel's vmlinux tells where it was inlined. exact
 // says that it is the plan of the lab's runs.
-func (f lookFlags) plan(l labs.Lab, t target, p *progress) (plan probe.Plan, exact bool) {
-	plan = l.Plan(t.arch.Name)
+func (f lookFlags) plan(l labs.Lab, t prepare.Target, p *progress) (plan probe.Plan, exact bool) {
+	plan = l.Plan(t.Arch.Name)
 	if f.exact {
 		return plan, true
 	}
-	bare, moved := probe.Bare(t.image, plan, f.at)
+	bare, moved := probe.Bare(t.Image, plan, f.at)
 	if moved {
 		p.Say("%s is inlined: stopping at its first instruction there; the graded run stops at what stands in for it", f.at)
 	}
 	return bare, !moved
 }
 
-func (a *app) lookOnce(ctx context.Context, f lookFlags, l labs.Lab, t target, p *progress, do look) error {
-	job, err := a.job(ctx, l, t, f.machineFlags, p)
+func (a *app) lookOnce(ctx context.Context, f lookFlags, l labs.Lab, t prepare.Target, p *progress, do look) error {
+	job, err := a.host(p).Job(ctx, l, t, f.Machine)
 	if err != nil {
 		return err
 	}
-	s := &sight{lookFlags: f, image: t.image}
+	s := &sight{lookFlags: f, image: t.Image}
 	if f.at == "" {
 		m, err := job.Machine.Start(ctx, io.Discard)
 		if err != nil {
@@ -235,7 +238,7 @@ func (a *app) show(ctx context.Context, f lookFlags, s *sight, p *progress, do l
 func seen(ctx context.Context, m *machine.Machine, err error) error {
 	var missing *task.NoTaskError
 	if errors.As(err, &missing) {
-		return usageError{missing}
+		return usage.Wrap(missing)
 	}
 	if err == nil {
 		return nil
@@ -244,8 +247,8 @@ func seen(ctx context.Context, m *machine.Machine, err error) error {
 }
 
 // here is the guest as the stub stopped it.
-func (s *sight) here(ctx context.Context, stub *rsp.Client, t target) error {
-	reader, err := task.NewReader(stub, t.image, t.arch)
+func (s *sight) here(ctx context.Context, stub *rsp.Client, t prepare.Target) error {
+	reader, err := task.NewReader(stub, t.Image, t.Arch)
 	if err != nil {
 		return err
 	}
@@ -304,7 +307,7 @@ func which(args []string) (func(ctx context.Context, s *sight) (addr uint64, reg
 	}
 	pid, err := strconv.Atoi(args[0])
 	if err != nil || pid < 0 {
-		return nil, usagef("%q is no pid: give a number, or current", args[0])
+		return nil, usage.Errorf("%q is no pid: give a number, or current", args[0])
 	}
 	return func(ctx context.Context, s *sight) (uint64, map[string]uint64, error) {
 		addr, err := s.view.Find(ctx, pid)

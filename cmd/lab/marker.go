@@ -13,6 +13,7 @@ import (
 	"kernellab/harness/class"
 	"kernellab/harness/grade"
 	"kernellab/harness/machine"
+	"kernellab/harness/prepare"
 	"kernellab/harness/report"
 	"kernellab/harness/snapshot"
 	"kernellab/harness/submission"
@@ -31,7 +32,7 @@ type marker struct {
 	store    *snapshot.Store
 	compiler *images.Compiler
 	tool     string // hash of this program, which the labs are part of
-	flags    machineFlags
+	flags    prepare.Machine
 	verify   int // per cent of the submissions that are run twice
 	jobs     int // submissions at a time
 	say      func(format string, args ...any)
@@ -39,7 +40,7 @@ type marker struct {
 
 // markTarget is a kernel with what its guests need.
 type markTarget struct {
-	target
+	prepare.Target
 	digest string      // of the kernel
 	own    harness.Job // the lab's own program's
 
@@ -48,17 +49,17 @@ type markTarget struct {
 }
 
 // newMarker prepares the kernels.
-func (a *app) newMarker(ctx context.Context, l labs.Lab, targets []target, f gradeFlags, p *progress) (*marker, error) {
-	m := &marker{app: a, lab: l, flags: f.machineFlags, verify: f.verify.percent, jobs: f.atOnce()}
+func (a *app) newMarker(ctx context.Context, l labs.Lab, targets []prepare.Target, f gradeFlags, p *progress) (*marker, error) {
+	m := &marker{app: a, lab: l, flags: f.Machine, verify: f.verify.percent, jobs: f.atOnce()}
 	var err error
-	if m.store, err = a.snapshots(p); err != nil {
+	if m.store, err = a.host(p).Snapshots(); err != nil {
 		return nil, err
 	}
-	e, err := a.emulator(ctx, p.Report)
+	e, err := a.host(p).Emulator(ctx)
 	if err != nil {
 		return nil, err
 	}
-	a.warnOlder(ctx, e, targets)
+	a.host(p).WarnUnsound(ctx, e, targets)
 	m.store.Warn = func(text string) { m.say("%s", text) }
 	m.say = p.Say
 	if m.compiler, err = a.cache.Compiler(ctx); err != nil {
@@ -72,8 +73,8 @@ func (a *app) newMarker(ctx context.Context, l labs.Lab, targets []target, f gra
 		return nil, fmt.Errorf("tell this version of lab from others: %w", err)
 	}
 	for _, t := range targets {
-		mt := &markTarget{target: t, digest: t.image.SHA256}
-		if mt.own, err = a.job(ctx, l, t, f.machineFlags, p); err != nil {
+		mt := &markTarget{Target: t, digest: t.Image.SHA256}
+		if mt.own, err = a.host(p).Job(ctx, l, t, f.Machine); err != nil {
 			return nil, err
 		}
 		mt.own.Machine.Snapshots = m.store
@@ -86,7 +87,7 @@ func (a *app) newMarker(ctx context.Context, l labs.Lab, targets []target, f gra
 func (m *marker) kernels() string {
 	var names []string
 	for _, t := range m.targets {
-		names = append(names, t.image.Release+" ("+t.arch.Name+")")
+		names = append(names, t.Name())
 	}
 	return strings.Join(names, ", ")
 }
@@ -111,8 +112,8 @@ func (m *marker) identify(ctx context.Context, s class.Student) (class.Identity,
 		return class.Identity{}, err
 	}
 	id := class.Identity{Submission: read.Hash, Tool: m.tool}
-	if m.flags.limit > 0 {
-		id.Limits = m.flags.limit.String()
+	if m.flags.Limit > 0 {
+		id.Limits = m.flags.Limit.String()
 	}
 	for _, t := range m.targets {
 		machine := t.own.Machine
@@ -120,7 +121,7 @@ func (m *marker) identify(ctx context.Context, s class.Student) (class.Identity,
 		if err != nil {
 			return class.Identity{}, err
 		}
-		id.Kernels = append(id.Kernels, fmt.Sprintf("%s %s %s", t.arch.Name, t.image.Release, t.digest))
+		id.Kernels = append(id.Kernels, fmt.Sprintf("%s %s %s", t.Arch.Name, t.Image.Release, t.digest))
 		id.Machines = append(id.Machines, fmt.Sprintf("QEMU %s, seed %d, %d processor(s)", version, machine.Seed, machine.CPUs))
 	}
 	return id, nil
@@ -136,7 +137,7 @@ func (m *marker) grade(ctx context.Context, s class.Student, dir string, stage f
 	for _, t := range m.targets {
 		out := dir
 		if len(m.targets) > 1 {
-			out = filepath.Join(dir, t.arch.Name+"."+t.image.Release)
+			out = filepath.Join(dir, t.Arch.Name+"."+t.Image.Release)
 			if err := os.Mkdir(out, 0o755); err != nil {
 				return doc, err
 			}
@@ -147,7 +148,7 @@ func (m *marker) grade(ctx context.Context, s class.Student, dir string, stage f
 		}
 		if err != nil {
 			leave(out, err)
-			doc.Results = append(doc.Results, grade.Failure(m.rules(t, read), t.image.Release, err))
+			doc.Results = append(doc.Results, grade.Failure(m.rules(t, read), t.Image.Release, err))
 			continue
 		}
 		if err := m.repeat(ctx, t, s, read, res.Trace, stage); err != nil {
@@ -155,7 +156,7 @@ func (m *marker) grade(ctx context.Context, s class.Student, dir string, stage f
 				return doc, context.Cause(ctx)
 			}
 			leave(out, err)
-			doc.Results = append(doc.Results, grade.Failure(m.rules(t, read), t.image.Release, err))
+			doc.Results = append(doc.Results, grade.Failure(m.rules(t, read), t.Image.Release, err))
 			continue
 		}
 		doc.Results = append(doc.Results, res.Result)
@@ -195,14 +196,14 @@ func leave(dir string, err error) {
 // submitted is the run of a submission on a kernel.
 func (m *marker) submitted(t *markTarget, s *submission.Submission, out string, stage func(string)) harness.Submitted {
 	compiler := func() (*images.Compiler, error) { return m.compiler, nil }
-	run := m.app.submitted(s, m.job(t, out, stage), compiler, nil)
+	run := prepare.Submitted(s, m.job(t, out, stage), compiler, nil)
 	run.Reference = func(ctx context.Context) (*trace.Trace, error) { return m.reference(ctx, t) }
 	return run
 }
 
 // feedback is what the student is to read.
 func (m *marker) feedback(s class.Student, doc grade.Document) string {
-	return report.Feedback(doc, m.lab.Rules(m.targets[0].arch.Name))
+	return report.Feedback(doc, m.lab.Rules(m.targets[0].Arch.Name))
 }
 
 // job is the run of the lab's own program on a kernel.
@@ -214,7 +215,7 @@ func (m *marker) job(t *markTarget, out string, stage func(string)) harness.Job 
 
 // rules are what a submission is judged by, for one that could not be.
 func (m *marker) rules(t *markTarget, s *submission.Submission) grade.Rules {
-	return harness.Submitted{Submission: s, Own: harness.Job{Rules: m.lab.Rules(t.arch.Name)}}.Rules()
+	return harness.Submitted{Submission: s, Own: harness.Job{Rules: m.lab.Rules(t.Arch.Name)}}.Rules()
 }
 
 // reference returns the trace of the lab's own program, run once a kernel: what
@@ -230,7 +231,7 @@ func (m *marker) reference(ctx context.Context, t *markTarget) (*trace.Trace, er
 		return nil, err
 	}
 	if out.Result.Verdict != grade.Pass {
-		return nil, fmt.Errorf("the lab's own program does not pass on %s: %s", t.image.Release, out.Result.Verdict)
+		return nil, fmt.Errorf("the lab's own program does not pass on %s: %s", t.Image.Release, out.Result.Verdict)
 	}
 	t.reference = out.Trace
 	return t.reference, nil
@@ -240,7 +241,7 @@ func (m *marker) reference(ctx context.Context, t *markTarget) (*trace.Trace, er
 func (m *marker) unable(s class.Student, err error) grade.Document {
 	doc := grade.NewDocument()
 	for _, t := range m.targets {
-		doc.Results = append(doc.Results, grade.Failure(m.rules(t, m.refused(s, "")), t.image.Release, err))
+		doc.Results = append(doc.Results, grade.Failure(m.rules(t, m.refused(s, "")), t.Image.Release, err))
 	}
 	return doc
 }

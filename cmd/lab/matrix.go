@@ -13,8 +13,11 @@ import (
 
 	"kernellab/harness"
 	"kernellab/harness/grade"
+	"kernellab/harness/matrix"
+	"kernellab/harness/prepare"
 	"kernellab/harness/regress"
 	"kernellab/harness/report"
+	"kernellab/internal/usage"
 	"kernellab/labs"
 )
 
@@ -82,14 +85,14 @@ with --strict every change does.`,
 func (f matrixFlags) check() error {
 	switch {
 	case f.jobs < 0:
-		return usagef("--jobs %d: want 1 or more, or 0 for as many as processors and memory allow", f.jobs)
+		return usage.Errorf("--jobs %d: want 1 or more, or 0 for as many as processors and memory allow", f.jobs)
 	case f.update && f.baseline == "":
-		return usagef("--update-baseline records into the file of --baseline: name one, such as --baseline labs/baseline.json")
+		return usage.Errorf("--update-baseline records into the file of --baseline: name one, such as --baseline labs/baseline.json")
 	case f.strict && f.baseline == "":
-		return usagef("--strict is about changes from a baseline: name it with --baseline FILE")
+		return usage.Errorf("--strict is about changes from a baseline: name it with --baseline FILE")
 	}
 	if err := report.CheckMatrixFormat(f.format); err != nil {
-		return usageError{err}
+		return usage.Wrap(err)
 	}
 	return nil
 }
@@ -103,18 +106,29 @@ func (a *app) matrix(ctx context.Context, names []string, f matrixFlags) error {
 	if err != nil {
 		return err
 	}
-	base, err := readBaseline(f.baseline, f.update)
-	if err != nil {
-		return err
+	var base regress.Baseline
+	if f.baseline != "" {
+		if base, err = matrix.ReadBaseline(f.baseline, f.update); err != nil {
+			return err
+		}
 	}
 	p := newProgress(a.stderr)
 	defer p.Done()
 	a.sweep()
-	runs, err := a.planMatrix(ctx, chosen, f, p)
+	var b *board
+	all := matrix.Matrix{
+		Host: a.host(p), Machine: f.Machine, Out: f.out, AtOnce: f.jobs,
+		Stage: func(i int, r *matrix.Run, what string) { b.stage(i, r.Name(), what) },
+		Done:  func(i int, r *matrix.Run, done harness.Finished) { b.done(i, r.Name(), done) },
+		Warn:  func(err error) { b.say("%v", err) },
+	}
+	runs, err := all.Plan(ctx, chosen, prepare.Kernels{Arch: f.arch, Names: f.kernels})
 	if err != nil {
 		return err
 	}
-	finished, err := a.runMatrix(ctx, runs, f, p)
+	b = newBoard(a.stderr, len(runs))
+	finished, err := all.Run(ctx, runs)
+	b.close()
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -131,7 +145,10 @@ func (a *app) matrix(ctx context.Context, names []string, f matrixFlags) error {
 		}
 	}
 	if f.update {
-		if err := a.updateBaseline(f.baseline, &base, entries); err != nil {
+		for _, e := range base.Update(entries...) {
+			fmt.Fprintf(a.stderr, "lab: not recorded: %s on %s %s, which could not be graded\n", e.Lab, e.Kernel, e.Arch)
+		}
+		if err := matrix.WriteBaseline(f.baseline, base); err != nil {
 			return err
 		}
 	}
@@ -160,29 +177,9 @@ func chooseLabs(names []string) ([]labs.Lab, error) {
 	return chosen, nil
 }
 
-// runMatrix runs what was planned.
-func (a *app) runMatrix(ctx context.Context, runs []*matrixRun, f matrixFlags, p *progress) ([]harness.Finished, error) {
-	b := newBoard(a.stderr, len(runs))
-	defer b.close()
-	var jobs []harness.Pending
-	for _, r := range runs {
-		jobs = append(jobs, a.pending(r, f, p))
-	}
-	return harness.Many{
-		AtOnce: f.jobs,
-		Stage:  func(i int, what string) { b.stage(i, runs[i].name(), what) },
-		Done: func(i int, done harness.Finished) {
-			if err := runs[i].end(done, f.out != ""); err != nil {
-				b.say("%v", err)
-			}
-			b.done(i, runs[i].name(), done)
-		},
-	}.Run(ctx, jobs)
-}
-
 // explainMatrix prints all that could not be graded, together, with the end of
 // each guest's console.
-func (a *app) explainMatrix(runs []*matrixRun, err error) {
+func (a *app) explainMatrix(runs []*matrix.Run, err error) {
 	var several interface{ WrappedErrors() []error }
 	if !errors.As(err, &several) {
 		return
@@ -191,54 +188,10 @@ func (a *app) explainMatrix(runs []*matrixRun, err error) {
 		a.explain(fmt.Errorf("could not be graded: %w", e))
 	}
 	for _, r := range runs {
-		if r.kept != "" {
-			fmt.Fprintf(a.stderr, "lab: what %s left is in %s\n", r.name(), r.kept)
+		if r.Kept != "" {
+			fmt.Fprintf(a.stderr, "lab: what %s left is in %s\n", r.Name(), r.Kept)
 		}
 	}
-}
-
-// readBaseline reads the file to compare with. One that is to be recorded may
-// not be there yet.
-func readBaseline(path string, fresh bool) (regress.Baseline, error) {
-	if path == "" {
-		return regress.Baseline{}, nil
-	}
-	file, err := os.Open(path)
-	if errors.Is(err, os.ErrNotExist) {
-		if fresh {
-			return regress.Baseline{}, nil
-		}
-		return regress.Baseline{}, usagef("no baseline at %s: lab matrix --baseline %s --update-baseline records one", path, path)
-	}
-	if err != nil {
-		return regress.Baseline{}, usageError{err}
-	}
-	defer file.Close()
-	b, err := regress.Decode(file)
-	if err != nil {
-		return b, fmt.Errorf("%s: %w", path, err)
-	}
-	return b, nil
-}
-
-// updateBaseline records entries, the file whole or not at all.
-func (a *app) updateBaseline(path string, base *regress.Baseline, entries []regress.Entry) error {
-	for _, e := range base.Update(entries...) {
-		fmt.Fprintf(a.stderr, "lab: not recorded: %s on %s %s, which could not be graded\n", e.Lab, e.Kernel, e.Arch)
-	}
-	file, err := os.CreateTemp(filepath.Dir(path), ".baseline-")
-	if err != nil {
-		return fmt.Errorf("record the baseline: %w", err)
-	}
-	defer os.Remove(file.Name())
-	err = errors.Join(base.Encode(file), file.Chmod(0o644), file.Close())
-	if err == nil {
-		err = os.Rename(file.Name(), path)
-	}
-	if err != nil {
-		return fmt.Errorf("record the baseline: %w", err)
-	}
-	return nil
 }
 
 // writeMatrix leaves the results in the folder of --out.
@@ -249,7 +202,7 @@ func writeMatrix(dir string, m report.Matrix) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("make the folder of --out: %w", err)
 	}
-	if err := writeVerdict(dir, grade.NewDocument(m.Results...)); err != nil {
+	if err := prepare.WriteVerdict(dir, grade.NewDocument(m.Results...)); err != nil {
 		return err
 	}
 	file, err := os.Create(filepath.Join(dir, "matrix.json"))

@@ -11,6 +11,7 @@ import (
 
 	"kernellab/harness/class"
 	"kernellab/harness/report"
+	"kernellab/internal/usage"
 )
 
 func (a *app) mergeCommand() *cobra.Command {
@@ -27,13 +28,13 @@ whole shard, merge says so and exits with 3, as its students are not known.`,
 		Example: "  lab grade merge part-1 part-2 --out graded\n  lab grade merge parts/* --out graded --format markdown",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return usagef("%s takes the --out folders of lab grade: lab grade merge part-1 part-2 --out graded", cmd.CommandPath())
+				return usage.Errorf("%s takes the --out folders of lab grade: lab grade merge part-1 part-2 --out graded", cmd.CommandPath())
 			}
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := report.CheckClassFormat(format); err != nil {
-				return usageError{err}
+				return usage.Wrap(err)
 			}
 			return a.merge(cmd.Context(), args, out, format)
 		},
@@ -47,7 +48,7 @@ whole shard, merge says so and exits with 3, as its students are not known.`,
 func (a *app) merge(ctx context.Context, dirs []string, out, format string) error {
 	c, missing, err := class.Merge(ctx, dirs, out)
 	if errors.Is(err, fs.ErrNotExist) {
-		return usageError{err}
+		return usage.Wrap(err)
 	}
 	if err != nil {
 		return err

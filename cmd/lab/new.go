@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"kernellab/internal/usage"
 	"kernellab/labs"
 )
 
@@ -24,7 +25,7 @@ say is in labs/README.md of the source, and in lab.schema.json for editors.`,
 		Example: "  lab new my-lab\n  lab run ./my-lab",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) < 1 || len(args) > 2 {
-				return usagef("%s takes the name of the lab, and the folder to make it in if not this one", cmd.CommandPath())
+				return usage.Errorf("%s takes the name of the lab, and the folder to make it in if not this one", cmd.CommandPath())
 			}
 			return nil
 		},
@@ -46,7 +47,7 @@ say is in labs/README.md of the source, and in lab.schema.json for editors.`,
 
 func (a *app) new(name, parent string) error {
 	if info, err := os.Stat(parent); err != nil || !info.IsDir() {
-		return usagef("no folder %s to make %s in", parent, name)
+		return usage.Errorf("no folder %s to make %s in", parent, name)
 	}
 	schema := ""
 	if _, err := os.Stat(filepath.Join(parent, "lab.schema.json")); err == nil {
@@ -54,12 +55,12 @@ func (a *app) new(name, parent string) error {
 	}
 	files, err := labs.New(name, schema)
 	if err != nil {
-		return usageError{err}
+		return usage.Wrap(err)
 	}
 	dir := filepath.Join(parent, name)
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		if errors.Is(err, fs.ErrExist) {
-			return usagef("%s is there already: nothing was written", dir)
+			return usage.Errorf("%s is there already: nothing was written", dir)
 		}
 		return fmt.Errorf("make the lab's folder: %w", err)
 	}

@@ -11,8 +11,10 @@ import (
 	"strings"
 	"time"
 
+	"kernellab/harness/prepare"
 	"kernellab/harness/task/listing"
 	"kernellab/harness/trace"
+	"kernellab/internal/usage"
 	"kernellab/labs"
 )
 
@@ -25,18 +27,18 @@ func checkBack(l labs.Lab, f runFlags) error {
 	case !f.back() && f.rewind == 0:
 		return nil
 	case f.rewind < 0:
-		return usagef("--rewind %d: stops are counted from the end, 1 is the last", f.rewind)
+		return usage.Errorf("--rewind %d: stops are counted from the end, 1 is the last", f.rewind)
 	case f.at != "" && f.rewind > 0:
-		return usagef("--at and --rewind are two ways to name a stop: give one")
+		return usage.Errorf("--at and --rewind are two ways to name a stop: give one")
 	case f.format != "text":
-		return usagef("--at and --rewind show a stop as text, not as %s", f.format)
+		return usage.Errorf("--at and --rewind show a stop as text, not as %s", f.format)
 	case f.at != "":
-		machines, err := archs(f.arch)
+		machines, err := prepare.Archs(f.arch)
 		if err != nil {
 			return err
 		}
 		if known := pointNames(l.Plan(machines[0].Name)); !slices.Contains(known, f.at) {
-			return unknown("point of "+l.Name, f.at, known, "lab show "+l.Name+" tells them")
+			return usage.Unknown("point of "+l.Name, f.at, known, "lab show "+l.Name+" tells them")
 		}
 	}
 	return nil
@@ -44,7 +46,7 @@ func checkBack(l labs.Lab, f runFlags) error {
 
 // goBack stops once more at a stop of a run that is over: the guest is restored
 // from the same snapshot and runs forward to it. It takes the same path.
-func (a *app) goBack(ctx context.Context, l labs.Lab, t target, f runFlags, tr *trace.Trace, p *progress) error {
+func (a *app) goBack(ctx context.Context, l labs.Lab, t prepare.Target, f runFlags, tr *trace.Trace, p *progress) error {
 	began := time.Now()
 	var stops []trace.Event
 	for _, e := range tr.Events {
@@ -57,15 +59,15 @@ func (a *app) goBack(ctx context.Context, l labs.Lab, t target, f runFlags, tr *
 		i = slices.IndexFunc(stops, func(e trace.Event) bool { return e.Point == f.at })
 	}
 	if i < 0 || i >= len(stops) {
-		return usagef("the run has %d stops, none of them is --at %q or --rewind %d", len(stops), f.at, f.rewind)
+		return usage.Errorf("the run has %d stops, none of them is --at %q or --rewind %d", len(stops), f.at, f.rewind)
 	}
-	look := lookFlags{arch: t.arch.Name, lab: l.Name, at: stops[i].Point, step: i + 1, format: "text", machineFlags: f.machineFlags, exact: f.at == ""}
+	look := lookFlags{arch: t.Arch.Name, lab: l.Name, at: stops[i].Point, step: i + 1, format: "text", machineFlags: f.machineFlags, exact: f.at == ""}
 	return a.lookOnce(ctx, look, l, t, p, func(ctx context.Context, s *sight) (any, func() error, error) {
 		info, err := s.view.Inspect(ctx, s.current, s.regs)
 		if err != nil {
 			return nil, nil, err
 		}
-		sp, size := s.regs[t.arch.Registers.SP], uint64(8*stackWords)
+		sp, size := s.regs[t.Arch.Registers.SP], uint64(8*stackWords)
 		if _, top, err := s.view.Stack(ctx, s.current); err == nil && sp < top {
 			size = min(size, (top-sp)&^7)
 		}

@@ -4,22 +4,22 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 
 	"kernellab/harness"
 	"kernellab/harness/arch"
 	"kernellab/harness/grade"
 	"kernellab/harness/machine"
+	"kernellab/harness/prepare"
 	"kernellab/harness/report"
 	"kernellab/harness/submission"
 	"kernellab/harness/trace"
 	"kernellab/images"
+	"kernellab/internal/usage"
 	"kernellab/labs"
 )
 
@@ -35,7 +35,6 @@ type runFlags struct {
 	seeds   int // run with so many seeds instead of one
 	verbose bool
 	jobs    int
-	atOnce  int    // of how many runs this is one
 	who     string // in front of what one of several runs says of itself
 	at      string
 	rewind  int
@@ -79,16 +78,16 @@ answers are graded; lab init begins a submission.`,
 				return err
 			}
 			if f.jobs < 0 {
-				return usagef("--jobs %d: want 1 or more, or 0 for as many as processors and memory allow", f.jobs)
+				return usage.Errorf("--jobs %d: want 1 or more, or 0 for as many as processors and memory allow", f.jobs)
 			}
 			if err := errors.Join(f.machineFlags.check(cmd), checkBack(lab, f), checkShow(lab, f.show)); err != nil {
 				return err
 			}
 			if cmd.Flags().Changed("submission") {
 				if f.back() {
-					return usagef("--at and --rewind go back in the lab's own program: leave out --submission")
+					return usage.Errorf("--at and --rewind go back in the lab's own program: leave out --submission")
 				}
-				if f.submitted, err = readSubmission(cmd.Context(), lab, f.submission); err != nil {
+				if f.submitted, err = prepare.Submission(cmd.Context(), lab, f.submission); err != nil {
 					return err
 				}
 				f.compiler = a.compiler(cmd.Context())
@@ -124,13 +123,13 @@ answers are graded; lab init begins a submission.`,
 func (f runFlags) checkSeeds(cmd *cobra.Command) error {
 	switch {
 	case f.seeds < 1 || f.seeds > maxSeeds:
-		return usagef("--seeds %d: want 1 to %d", f.seeds, maxSeeds)
+		return usage.Errorf("--seeds %d: want 1 to %d", f.seeds, maxSeeds)
 	case cmd.Flags().Changed("seed"):
-		return usagef("--seed and --seeds are two ways to name seeds: give one")
+		return usage.Errorf("--seed and --seeds are two ways to name seeds: give one")
 	case f.submitted != nil || f.back() || f.out != "":
-		return usagef("--seeds runs the lab's own program and keeps no files: leave out --submission, --out, --at and --rewind")
+		return usage.Errorf("--seeds runs the lab's own program and keeps no files: leave out --submission, --out, --at and --rewind")
 	case !slices.Contains(report.SeedsFormats(), f.format):
-		return unknown("format of --seeds", f.format, report.SeedsFormats(), "use text or json")
+		return usage.Unknown("format of --seeds", f.format, report.SeedsFormats(), "use text or json")
 	}
 	return nil
 }
@@ -143,7 +142,7 @@ func formatFlag(cmd *cobra.Command, value *string) {
 
 func checkFormat(format string) error {
 	if err := report.CheckFormat(format); err != nil {
-		return usageError{err}
+		return usage.Wrap(err)
 	}
 	return nil
 }
@@ -153,20 +152,20 @@ func (a *app) run(ctx context.Context, l labs.Lab, f runFlags) error {
 	p := newProgress(a.stderr)
 	defer p.Done()
 	a.sweep()
-	targets, err := a.targets(ctx, f.arch, f.kernels, a.cache.Fetch, p)
+	host := a.host(p)
+	targets, err := host.Open(ctx, prepare.Kernels{Arch: f.arch, Names: f.kernels})
 	if err == nil {
-		err = a.useVmlinux(targets, f.vmlinux)
+		err = host.UseVmlinux(targets, f.vmlinux)
 	}
-	var emu emulator
+	var emu prepare.Emulator
 	if err == nil {
-		emu, err = a.emulator(ctx, p.Report)
-		p.Done()
+		emu, err = host.Emulator(ctx)
 	}
 	if err != nil {
 		return errors.Join(err, a.ungraded(l, f.format, err))
 	}
 	if f.submitted != nil {
-		a.warnOlder(ctx, emu, targets)
+		host.WarnUnsound(ctx, emu, targets)
 	}
 	results, err := a.runEach(ctx, l, targets, f, p)
 	if err != nil {
@@ -174,11 +173,11 @@ func (a *app) run(ctx context.Context, l labs.Lab, f runFlags) error {
 	}
 	doc := grade.NewDocument(results...)
 	if f.out != "" && len(targets) > 1 {
-		if err := writeVerdict(f.out, doc); err != nil {
+		if err := prepare.WriteVerdict(f.out, doc); err != nil {
 			return err
 		}
 		if f.submitted != nil {
-			if err := writeFeedback(f.out, doc, l.Rules(targets[0].arch.Name)); err != nil {
+			if err := writeFeedback(f.out, doc, l.Rules(targets[0].Arch.Name)); err != nil {
 				return fmt.Errorf("write the feedback: %w", err)
 			}
 		}
@@ -198,54 +197,38 @@ func (a *app) run(ctx context.Context, l labs.Lab, f runFlags) error {
 
 // runEach runs the lab on all targets, several at a time, and shows each run as
 // if it were alone.
-func (a *app) runEach(ctx context.Context, l labs.Lab, targets []target, f runFlags, p *progress) ([]grade.Result, error) {
-	if f.atOnce = f.jobs; f.atOnce == 0 {
-		f.atOnce = harness.Room()
+func (a *app) runEach(ctx context.Context, l labs.Lab, targets []prepare.Target, f runFlags, p *progress) ([]grade.Result, error) {
+	atOnce := f.jobs
+	if atOnce == 0 {
+		atOnce = harness.Room()
 	}
-	f.atOnce = min(f.atOnce, len(targets))
-	results, errs := make([]grade.Result, len(targets)), make([]error, len(targets))
+	results := make([]grade.Result, len(targets))
 	order := newTurns(a.stdout, len(targets))
 	style := a.style()
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	next := make(chan int)
-	var workers sync.WaitGroup
-	for range f.atOnce {
-		workers.Go(func() {
-			for i := range next {
-				one, f := *a, f // a run's own
-				one.stdout, one.stderr, one.styled = order.writer(i), p, &style
-				if len(targets) > 1 {
-					f.who = fmt.Sprintf("%s (%s): ", targets[i].image.Release, targets[i].arch.Name)
-				}
-				if i > 0 && f.format == "text" {
-					fmt.Fprintln(one.stdout)
-				}
-				results[i], errs[i] = one.runKept(ctx, l, targets[i], f, len(targets), p)
-				if errs[i] = errors.Join(errs[i], order.end(i)); errs[i] != nil {
-					cancel() // nowhere to write to: the rest is in vain
-				}
+	g, ctx := errgroup.WithContext(ctx) // an error means that nothing can be written
+	g.SetLimit(atOnce)
+	for i, t := range targets {
+		g.Go(func() error {
+			one, f := *a, f // a run's own
+			one.stdout, one.stderr, one.styled = order.writer(i), p, &style
+			if len(targets) > 1 {
+				f.who = t.Name() + ": "
 			}
+			if i > 0 && f.format == "text" {
+				fmt.Fprintln(one.stdout)
+			}
+			var err error
+			results[i], err = one.runKept(ctx, l, t, f, len(targets), p)
+			return errors.Join(err, order.end(i))
 		})
 	}
-	for i := range targets {
-		next <- i
-	}
-	close(next)
-	workers.Wait()
-	for _, err := range errs {
-		if err != nil && !errors.Is(err, context.Canceled) {
-			return nil, err
-		}
-	}
-	return results, ctx.Err()
+	return results, g.Wait()
 }
 
 // ungraded gives a program that reads the document one for a run that could not
 // begin. A mistake of usage has none.
 func (a *app) ungraded(l labs.Lab, format string, err error) error {
-	var usage usageError
-	if format == report.FormatText || errors.As(err, &usage) || errors.Is(err, context.Canceled) {
+	if format == report.FormatText || usage.Is(err) || errors.Is(err, context.Canceled) {
 		return nil
 	}
 	result := grade.Failure(l.Rules(arch.Names()[0]), "", err)
@@ -257,39 +240,38 @@ func (a *app) ungraded(l labs.Lab, format string, err error) error {
 // of --out, DIR itself for a single run, or in the cache when it was not graded.
 // The error is for a folder that can not be written; that the run could not be
 // graded is a result.
-func (a *app) runKept(ctx context.Context, l labs.Lab, t target, f runFlags, runs int, p *progress) (grade.Result, error) {
-	name := strings.Join([]string{l.Name, t.arch.Name, t.image.Release}, ".")
-	dir, keep, err := a.outDir(ctx, f.out, name, runs)
+func (a *app) runKept(ctx context.Context, l labs.Lab, t prepare.Target, f runFlags, runs int, p *progress) (grade.Result, error) {
+	folder, err := a.host(p).Folder(ctx, f.out, runs > 1, l, t.Arch.Name, t.Image.Release)
 	if err != nil {
 		return grade.Result{}, err
 	}
-	result, err := a.runOne(ctx, l, t, f, dir, p)
-	t.image.Keep()
+	result, err := a.runOne(ctx, l, t, f, folder.Dir, p)
+	t.Image.Keep()
 	p.Done()
 	if ctx.Err() != nil {
-		keep(false)
+		folder.Close(false)
 		return result, ctx.Err()
 	}
 	if err != nil {
-		rules := l.Rules(t.arch.Name)
+		rules := l.Rules(t.Arch.Name)
 		if f.submitted != nil {
 			rules = harness.Submitted{Submission: f.submitted, Own: harness.Job{Rules: rules}}.Rules()
 		}
-		result = grade.Failure(rules, t.image.Release, err)
+		result = grade.Failure(rules, t.Image.Release, err)
 	}
 	if f.out != "" || err != nil { // else the folder is gone in a moment
-		if werr := writeVerdict(dir, grade.NewDocument(result)); werr != nil && f.out != "" {
+		if werr := prepare.WriteVerdict(folder.Dir, grade.NewDocument(result)); werr != nil && f.out != "" {
 			return result, werr
 		}
 	}
 	if f.submitted != nil && f.out != "" {
-		if err := writeFeedback(dir, grade.NewDocument(result), l.Rules(t.arch.Name)); err != nil {
+		if err := writeFeedback(folder.Dir, grade.NewDocument(result), l.Rules(t.Arch.Name)); err != nil {
 			return result, fmt.Errorf("write the feedback: %w", err)
 		}
 	}
-	dir = keep(err != nil)
+	dir := folder.Close(err != nil)
 	if err != nil {
-		a.explain(fmt.Errorf("%s on %s (%s) could not be graded: %w", l.Name, t.image.Release, t.arch.Name, err))
+		a.explain(fmt.Errorf("%s on %s (%s) could not be graded: %w", l.Name, t.Image.Release, t.Arch.Name, err))
 		if dir != "" {
 			fmt.Fprintf(a.stderr, "  what the run left is in %s\n", dir)
 		}
@@ -297,52 +279,10 @@ func (a *app) runKept(ctx context.Context, l labs.Lab, t target, f runFlags, run
 	return result, nil
 }
 
-// outDir makes the folder of one run. keep, called at the end, returns where the
-// folder is then, or "" when it was removed.
-func (a *app) outDir(ctx context.Context, out, name string, runs int) (dir string, keep func(bool) string, err error) {
-	if out != "" {
-		if dir = out; runs > 1 {
-			dir = filepath.Join(out, name)
-		}
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return "", nil, fmt.Errorf("make the folder of --out: %w", err)
-		}
-		return dir, func(bool) string { return dir }, nil
-	}
-	dir, release, err := a.cache.TempDir(ctx, "run")
-	if err != nil {
-		return "", nil, err
-	}
-	return dir, func(kept bool) string {
-		defer release()
-		if !kept {
-			return ""
-		}
-		// The last failure on each kernel is kept, so that they do not pile up.
-		failed, err := a.cache.Path("failed")
-		if err != nil {
-			return ""
-		}
-		to := filepath.Join(failed, name)
-		if err := errors.Join(os.RemoveAll(to), os.CopyFS(to, os.DirFS(dir))); err != nil {
-			return ""
-		}
-		return to
-	}, nil
-}
-
-func writeVerdict(dir string, doc grade.Document) error {
-	f, err := os.Create(filepath.Join(dir, "verdict.json"))
-	if err != nil {
-		return err
-	}
-	return errors.Join(doc.Encode(f), f.Close())
-}
-
 // runOne prepares and runs the lab on one kernel.
-func (a *app) runOne(ctx context.Context, l labs.Lab, t target, f runFlags, dir string, p *progress) (grade.Result, error) {
+func (a *app) runOne(ctx context.Context, l labs.Lab, t prepare.Target, f runFlags, dir string, p *progress) (grade.Result, error) {
 	say := func(format string, args ...any) { p.Say("%s%s", f.who, fmt.Sprintf(format, args...)) }
-	job, err := a.job(ctx, l, t, f.machineFlags, p)
+	job, err := a.host(p).Job(ctx, l, t, f.Machine)
 	if err != nil {
 		return grade.Result{}, err
 	}

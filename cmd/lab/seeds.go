@@ -10,6 +10,7 @@ import (
 
 	"kernellab/harness"
 	"kernellab/harness/grade"
+	"kernellab/harness/prepare"
 	"kernellab/harness/report"
 	"kernellab/harness/seeds"
 	"kernellab/labs"
@@ -23,7 +24,7 @@ func (a *app) runSeeds(ctx context.Context, l labs.Lab, f runFlags) error {
 	p := newProgress(a.stderr)
 	defer p.Done()
 	a.sweep()
-	targets, err := a.targets(ctx, f.arch, f.kernels, a.cache.Fetch, p)
+	targets, err := a.host(p).Open(ctx, prepare.Kernels{Arch: f.arch, Names: f.kernels})
 	if err != nil {
 		return err
 	}
@@ -34,7 +35,7 @@ func (a *app) runSeeds(ctx context.Context, l labs.Lab, f runFlags) error {
 		if err != nil {
 			return err
 		}
-		t.image.Keep()
+		t.Image.Keep()
 		all = append(all, s)
 		for _, r := range s.Runs {
 			doc.Results = append(doc.Results, r.Result)
@@ -46,13 +47,13 @@ func (a *app) runSeeds(ctx context.Context, l labs.Lab, f runFlags) error {
 }
 
 // seedsOn runs the lab on one target, several seeds at a time.
-func (a *app) seedsOn(ctx context.Context, l labs.Lab, t target, f runFlags, p *progress) (report.Seeds, error) {
-	s := report.Seeds{Lab: l.Name, Arch: t.arch.Name, Kernel: t.image.Release, Runs: make([]seeds.Run, f.seeds)}
-	job, err := a.job(ctx, l, t, f.machineFlags, p)
+func (a *app) seedsOn(ctx context.Context, l labs.Lab, t prepare.Target, f runFlags, p *progress) (report.Seeds, error) {
+	s := report.Seeds{Lab: l.Name, Arch: t.Arch.Name, Kernel: t.Image.Release, Runs: make([]seeds.Run, f.seeds)}
+	job, err := a.host(p).Job(ctx, l, t, f.Machine)
 	if err != nil {
 		return s, err
 	}
-	p.Say("%s on %s (%s): %d seeds", l.Name, t.image.Release, t.arch.Name, f.seeds)
+	p.Say("%s on %s: %d seeds", l.Name, t.Name(), f.seeds)
 	g, ctx := errgroup.WithContext(ctx)
 	if g.SetLimit(harness.Room()); f.jobs > 0 {
 		g.SetLimit(f.jobs)
@@ -64,14 +65,14 @@ func (a *app) seedsOn(ctx context.Context, l labs.Lab, t target, f runFlags, p *
 			one := job
 			one.Machine.Seed, one.Machine.Stage = uint32(i+1), nil
 			// A snapshot for each seed would drive out those that are of use again.
-			one.Machine.Cold, one.Again = one.Machine.Cold || i+1 != defaultSeed, false
+			one.Machine.Cold, one.Again = one.Machine.Cold || i+1 != prepare.DefaultSeed, false
 			r := seeds.Run{Seed: uint32(i + 1)}
 			out, err := harness.Run(ctx, one)
 			switch {
 			case ctx.Err() != nil:
 				return context.Cause(ctx)
 			case err != nil:
-				r.Result = grade.Failure(one.Rules, t.image.Release, err)
+				r.Result = grade.Failure(one.Rules, t.Image.Release, err)
 			default:
 				r.Trace, r.Result = out.Trace, out.Result
 			}

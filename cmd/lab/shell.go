@@ -13,10 +13,9 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
-	"kernellab/harness/arch"
+	"kernellab/harness/prepare"
 	"kernellab/harness/qemu"
 	"kernellab/images/guest"
-	"kernellab/labs"
 )
 
 func (a *app) shellCommand() *cobra.Command {
@@ -40,42 +39,29 @@ func (a *app) shellCommand() *cobra.Command {
 	return cmd
 }
 
-// shellInitramfs holds the program of every lab of the course, and of more.
-func (a *app) shellInitramfs(ctx context.Context, m arch.Arch, p *progress, more ...labs.Lab) (string, error) {
-	made, err := a.buildGuest(ctx, m, p, more...)
-	if err != nil {
-		return "", err
-	}
-	initrd, err := a.cache.Initramfs(ctx, m.GOARCH, made.Programs, p.Report)
-	p.Done()
-	if err != nil {
-		return "", fmt.Errorf("build the initramfs for %s: %w", m.Name, err)
-	}
-	return initrd, nil
-}
-
 func (a *app) shell(ctx context.Context, machine, spec string) error {
 	p := newProgress(a.stderr)
 	defer p.Done()
-	targets, err := a.targets(ctx, machine, []string{spec}, a.cache.Fetch, p)
+	host := a.host(p)
+	targets, err := host.Open(ctx, prepare.Kernels{Arch: machine, Names: []string{spec}})
 	if err != nil {
 		return err
 	}
 	t := targets[0]
-	initrd, err := a.shellInitramfs(ctx, t.arch, p)
+	initrd, err := host.ShellInitramfs(ctx, t.Arch)
 	if err != nil {
 		return err
 	}
-	emu, err := a.emulator(ctx, p.Report)
+	emu, err := host.Emulator(ctx)
 	if err != nil {
 		return err
 	}
-	vm, err := qemu.Start(ctx, a.shellConfig(emu, t, initrd))
+	vm, err := qemu.Start(ctx, shellConfig(emu, t, initrd))
 	if err != nil {
 		return err
 	}
 	defer vm.Close()
-	p.Say("booting %s (%s); Ctrl-A x leaves", t.image.Release, t.arch.Name)
+	p.Say("booting %s; Ctrl-A x leaves", t.Name())
 	err = a.relay(ctx, vm.Console())
 	if err == nil {
 		err = vm.Err()
@@ -88,10 +74,10 @@ func (a *app) shell(ctx context.Context, machine, spec string) error {
 }
 
 // shellConfig is a machine that boots to a shell, for a person.
-func (a *app) shellConfig(emu emulator, t target, initrd string) qemu.Config {
+func shellConfig(emu prepare.Emulator, t prepare.Target, initrd string) qemu.Config {
 	return qemu.Config{
-		Command: emu.command(t.arch), Arch: t.arch, Kernel: t.path, Initrd: initrd, Append: guest.ShellMode,
-		Seed: defaultSeed, Interactive: true,
+		Command: emu.For(t.Arch), Arch: t.Arch, Kernel: t.Path, Initrd: initrd, Append: guest.ShellMode,
+		Seed: prepare.DefaultSeed, Interactive: true,
 	}
 }
 

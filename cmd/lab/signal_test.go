@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"kernellab/harness/prepare"
 	"kernellab/images"
 )
 
@@ -32,19 +33,19 @@ func TestSignalsLeaveNothing(t *testing.T) {
 		{"killed in the boot", syscall.SIGKILL, "booting"},
 		{"killed at a stop", syscall.SIGKILL, "dup_task_struct"},
 	}
-	onKernel(t, nil, func(t *testing.T, a *app, tg target) {
+	onKernel(t, nil, func(t *testing.T, a *app, tg prepare.Target) {
 		l, err := getLab("fork-new")
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, _, err := a.guestFiles(t.Context(), l, tg.arch, newProgress(os.Stderr)); err != nil {
+		if _, err := a.host(newProgress(os.Stderr)).GuestFor(t.Context(), l, tg.Arch); err != nil {
 			t.Fatal(err)
 		}
 		for _, tt := range tests {
 			t.Run(tt.name, func(t *testing.T) {
 				cache := copyCache(t, a.cache)
 				out := &waiter{mark: tt.when, seen: make(chan struct{})}
-				cmd := exec.Command(lab, "run", "fork-new", "--kernel", tg.path)
+				cmd := exec.Command(lab, "run", "fork-new", "--kernel", tg.Path)
 				cmd.Env = append(os.Environ(), "LAB_CACHE="+cache.Dir)
 				cmd.Stdout, cmd.Stderr = out, out
 				if err := cmd.Start(); err != nil {
@@ -101,15 +102,15 @@ func TestInterruptedGrade(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	onKernel(t, nil, func(t *testing.T, a *app, tg target) {
+	onKernel(t, nil, func(t *testing.T, a *app, tg prepare.Target) {
 		dir := t.TempDir()
-		answers := honestAnswers(t, tg.image)
+		answers := honestAnswers(t, tg.Image)
 		writeFiles(t, filepath.Join(dir, "first"), map[string]string{"prog.go": readFile(t, "../../labs/fork-new/main.go"), "answers.yaml": answers})
 		writeFiles(t, filepath.Join(dir, "second"), map[string]string{
 			"prog.c": readFile(t, "../../labs/fork-new/testdata/hostile/endless-loop/prog.c"), "answers.yaml": answers,
 		})
 		out := &waiter{mark: "lab: [1/2] first: ", seen: make(chan struct{})}
-		cmd := exec.Command(lab, "grade", "fork-new", "--kernel", tg.path, "--arch", tg.arch.Name, "--submissions", dir, "--out", filepath.Join(t.TempDir(), "graded"),
+		cmd := exec.Command(lab, "grade", "fork-new", "--kernel", tg.Path, "--arch", tg.Arch.Name, "--submissions", dir, "--out", filepath.Join(t.TempDir(), "graded"),
 			"--jobs", "1", "--timeout", "24h") // of the guest's time, so that the second is not graded before the signal comes
 		cmd.Stdout, cmd.Stderr = out, out
 		if err := cmd.Start(); err != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
@@ -12,48 +11,14 @@ import (
 	"kernellab/harness"
 	"kernellab/harness/grade"
 	"kernellab/harness/machine"
+	"kernellab/harness/prepare"
 	"kernellab/harness/report"
-	"kernellab/harness/submission"
 	"kernellab/harness/trace"
 	"kernellab/images"
-	"kernellab/labs"
 )
 
 // feedbackFile is what the student is to read of a graded submission.
 const feedbackFile = "feedback.md"
-
-// readSubmission reads what was handed in for a lab.
-func readSubmission(ctx context.Context, l labs.Lab, path string) (*submission.Submission, error) {
-	if !l.Takes() {
-		return nil, usagef("%s takes no submissions: its lab.yaml has no \"submission\"", l.Name)
-	}
-	s, err := submission.Read(ctx, path, l.Handed())
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, usagef("no submission at %s: lab init %s DIR begins one", path, l.Name)
-	}
-	return s, err
-}
-
-// submitted is the run of a submission in the place of the lab's own program.
-// compiler is called when there is something to compile.
-func (a *app) submitted(s *submission.Submission, own harness.Job, compiler func() (*images.Compiler, error), p images.Progress) harness.Submitted {
-	return harness.Submitted{
-		Submission: s,
-		Own:        own,
-		Compile: func(ctx context.Context, program submission.Program) (path, fault string, err error) {
-			c, err := compiler()
-			if err != nil {
-				return "", "", err
-			}
-			path, err = c.Build(ctx, own.Machine.Arch.GOARCH, own.ProgramName, program.FS(), p)
-			var ce *images.CompileError
-			if errors.As(err, &ce) {
-				return "", ce.Text, nil
-			}
-			return path, "", err
-		},
-	}
-}
 
 // compiler makes the compiler of submissions once.
 func (a *app) compiler(ctx context.Context) func() (*images.Compiler, error) {
@@ -63,7 +28,7 @@ func (a *app) compiler(ctx context.Context) func() (*images.Compiler, error) {
 // runSubmitted is runOne with a submission.
 func (a *app) runSubmitted(ctx context.Context, f runFlags, job harness.Job, p *progress) (grade.Result, error) {
 	job.Rules.Hide = f.show.Hidden
-	s := a.submitted(f.submitted, job, f.compiler, p.Report)
+	s := prepare.Submitted(f.submitted, job, f.compiler, p.Report)
 	rules := s.Rules()
 	if f.format != report.FormatText {
 		out, err := s.Run(ctx)

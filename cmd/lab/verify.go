@@ -17,10 +17,12 @@ import (
 	"kernellab/harness"
 	"kernellab/harness/arch"
 	"kernellab/harness/grade"
+	"kernellab/harness/prepare"
 	"kernellab/harness/submission"
 	"kernellab/harness/trace"
 	"kernellab/harness/verify"
 	"kernellab/images"
+	"kernellab/internal/usage"
 	"kernellab/labs"
 )
 
@@ -48,13 +50,13 @@ executed here`,
 		Example: "  lab verify out\n  lab verify graded/alice --submission handed-in/alice",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return usagef("verify takes the traces to execute again: lab verify DIR")
+				return usage.Errorf("verify takes the traces to execute again: lab verify DIR")
 			}
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if f.submission != "" && len(args) > 1 {
-				return usagef("--submission is what one student handed in: verify its trace alone")
+				return usage.Errorf("--submission is what one student handed in: verify its trace alone")
 			}
 			return a.verify(cmd.Context(), args, f)
 		},
@@ -99,7 +101,7 @@ func (a *app) verify(ctx context.Context, paths []string, f verifyFlags) error {
 	for _, path := range paths {
 		files, err := tracesIn(path)
 		if err != nil {
-			return usageError{err}
+			return usage.Wrap(err)
 		}
 		for _, file := range files {
 			v, err := a.verifyOne(ctx, file, f, p)
@@ -239,34 +241,35 @@ func (a *app) recordedJob(ctx context.Context, h trace.Header, f verifyFlags, p 
 	if err != nil {
 		return none, err
 	}
-	flags := machineFlags{seed: h.Machine.Seed, cpus: h.Machine.CPUs, limit: h.Program.Limit}
-	if flags.cpus < 1 || flags.cpus > maxCPUs || flags.limit < 0 {
-		return none, fmt.Errorf("its header asks for %d processors and a limit of %s", flags.cpus, flags.limit)
+	m := prepare.Machine{Seed: h.Machine.Seed, CPUs: h.Machine.CPUs, Limit: h.Program.Limit}
+	if m.CPUs < 1 || m.CPUs > prepare.MaxCPUs || m.Limit < 0 {
+		return none, fmt.Errorf("its header asks for %d processors and a limit of %s", m.CPUs, m.Limit)
 	}
-	return a.job(ctx, l, t, flags, p)
+	return a.host(p).Job(ctx, l, t, m)
 }
 
 // recordedKernel finds the kernel that a trace was recorded on.
-func (a *app) recordedKernel(ctx context.Context, h trace.Header, f verifyFlags, p *progress) (target, error) {
-	spec, fetch := h.Kernel.Release, a.cache.Fetch
+func (a *app) recordedKernel(ctx context.Context, h trace.Header, f verifyFlags, p *progress) (prepare.Target, error) {
+	spec := h.Kernel.Release
+	var fetch prepare.Fetcher
 	if f.kernel != "" {
 		spec = f.kernel
 	}
 	cached, err := a.cache.Kernels(h.Arch)
 	if err != nil {
-		return target{}, err
+		return prepare.Target{}, err
 	}
 	for _, k := range cached {
 		if f.kernel == "" && k.SHA256 == h.Kernel.SHA256 {
 			fetch = func(context.Context, string, string, images.Progress) (images.Kernel, error) { return k, nil }
 		}
 	}
-	found, err := a.targets(ctx, h.Arch, []string{spec}, fetch, p)
+	found, err := a.host(p).Open(ctx, prepare.Kernels{Arch: h.Arch, Names: []string{spec}, Fetch: fetch})
 	if err != nil {
-		return target{}, fmt.Errorf("its kernel is not to be had: %w", err)
+		return prepare.Target{}, fmt.Errorf("its kernel is not to be had: %w", err)
 	}
-	if sum := found[0].image.SHA256; sum != h.Kernel.SHA256 {
-		return target{}, fmt.Errorf("its kernel %s has the SHA-256 %s, the one here has %s", h.Kernel.Release, h.Kernel.SHA256, sum)
+	if sum := found[0].Image.SHA256; sum != h.Kernel.SHA256 {
+		return prepare.Target{}, fmt.Errorf("its kernel %s has the SHA-256 %s, the one here has %s", h.Kernel.Release, h.Kernel.SHA256, sum)
 	}
 	return found[0], nil
 }
@@ -301,14 +304,14 @@ func (a *app) sameInputs(ctx context.Context, job *harness.Job, h trace.Header, 
 
 // submittedProgram makes the job one of a student's program.
 func (a *app) submittedProgram(ctx context.Context, job *harness.Job, l labs.Lab, path string, p *progress) error {
-	s, err := readSubmission(ctx, l, path)
+	s, err := prepare.Submission(ctx, l, path)
 	if err != nil {
 		return err
 	}
 	if s.Program == nil {
 		return fmt.Errorf("%s has no program", path)
 	}
-	run := a.submitted(s, *job, a.compiler(ctx), p.Report)
+	run := prepare.Submitted(s, *job, a.compiler(ctx), p.Report)
 	var program string
 	var fault string
 	program, fault, err = run.Compile(ctx, submission.Program(*s.Program))

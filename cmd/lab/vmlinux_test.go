@@ -5,8 +5,8 @@ import (
 	"context"
 	"debug/elf"
 	"encoding/binary"
-	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"os/exec"
@@ -18,10 +18,12 @@ import (
 	"testing"
 
 	"kernellab/harness/arch"
+	"kernellab/harness/prepare"
 	"kernellab/harness/trace"
 	"kernellab/images"
 	"kernellab/images/qemutest"
 	"kernellab/internal/labtest"
+	"kernellab/internal/usage"
 )
 
 // withVmlinux runs a subtest on each cached kernel that has its vmlinux. It skips
@@ -81,7 +83,7 @@ func TestVariablesAsGDB(t *testing.T) {
 
 // A vmlinux that is not the kernel's is wrong usage, and says why.
 func TestVmlinuxRefused(t *testing.T) {
-	onKernel(t, nil, func(t *testing.T, a *app, tg target) {
+	onKernel(t, nil, func(t *testing.T, a *app, tg prepare.Target) {
 		text := filepath.Join(t.TempDir(), "text")
 		if err := os.WriteFile(text, []byte("no kernel"), 0o600); err != nil {
 			t.Fatal(err)
@@ -91,15 +93,14 @@ func TestVmlinuxRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 		for file, want := range map[string]string{
-			self: tg.image.BuildID, text: "it is no ELF file", filepath.Join(t.TempDir(), "none"): "no such file",
+			self: tg.Image.BuildID, text: "it is no ELF file", filepath.Join(t.TempDir(), "none"): "no such file",
 		} {
-			err := a.useVmlinux([]target{tg}, file)
-			var usage usageError
-			if !errors.As(err, &usage) || !strings.Contains(err.Error(), want) {
+			err := a.host(newProgress(io.Discard)).UseVmlinux([]prepare.Target{tg}, file)
+			if !usage.Is(err) || !strings.Contains(err.Error(), want) {
 				t.Errorf("%s: %v, want a mistake of usage that says %q", file, err, want)
 			}
 		}
-		if tg.image.DebugFile() != "" {
+		if tg.Image.DebugFile() != "" {
 			t.Error("what was refused is used")
 		}
 	})

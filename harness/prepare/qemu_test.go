@@ -1,4 +1,4 @@
-package main
+package prepare
 
 import (
 	"os"
@@ -8,6 +8,7 @@ import (
 
 	"kernellab/harness/arch"
 	"kernellab/images"
+	"kernellab/internal/usage"
 )
 
 // scripted is an emulator that answers to --version only.
@@ -21,10 +22,10 @@ func scripted(t *testing.T, version string) string {
 }
 
 // A submission on an old QEMU is warned of, once for all kernels.
-func TestWarnOlder(t *testing.T) {
-	var targets []target
+func TestWarnUnsound(t *testing.T) {
+	var targets []Target
 	for _, m := range arch.All() {
-		targets = append(targets, target{arch: m})
+		targets = append(targets, Target{Arch: m})
 	}
 	for version, want := range map[string]int{"7.2.22": 1, "9.2.1 (Debian 1:9.2.1)": 1, "10.0.13": 0, "11.0.50 (v11.0.0-12-g0123456)": 0} {
 		t.Run(version, func(t *testing.T) {
@@ -33,8 +34,8 @@ func TestWarnOlder(t *testing.T) {
 				t.Fatal(err)
 			}
 			var warned []string
-			a := &app{cache: &images.Cache{Warn: func(text string) { warned = append(warned, text) }}}
-			a.warnOlder(t.Context(), emulator{QEMU: q}, targets)
+			h := Host{Cache: &images.Cache{Warn: func(text string) { warned = append(warned, text) }}}
+			h.WarnUnsound(t.Context(), Emulator{QEMU: q}, targets)
 			if len(warned) != want || want > 0 && !strings.Contains(warned[0], "a submitted program can bring its guest down") {
 				t.Errorf("warnings %q, want %d", warned, want)
 			}
@@ -45,31 +46,30 @@ func TestWarnOlder(t *testing.T) {
 // The QEMU of a call of lab is found once: a failure too, so that the runs of a
 // matrix do not all try to fetch it.
 func TestEmulator(t *testing.T) {
-	t.Setenv(qemuEnv, "")
+	t.Setenv(QEMUEnv, "")
 	t.Setenv("LAB_DEBIAN_MIRROR", "file:///nowhere")
-	tried := 0
-	count := func(what string, _, _ int64) {
-		if strings.Contains(what, "index") {
-			tried++
-		}
-	}
-	a := &app{cache: &images.Cache{Dir: t.TempDir()}, resolved: &resolved{}}
-	_, first := a.emulator(t.Context(), count)
-	before := tried
-	if _, err := a.emulator(t.Context(), count); first == nil || err == nil || tried != before {
-		t.Errorf("%v, then %v with %d more tries", first, err, tried-before)
+	log := &log{}
+	h := Host{Cache: &images.Cache{Dir: t.TempDir()}, QEMU: &Choice{}, Progress: log}
+	_, first := h.Emulator(t.Context())
+	tried := len(log.tasks)
+	if _, err := h.Emulator(t.Context()); first == nil || err == nil || len(log.tasks) != tried || tried == 0 {
+		t.Errorf("%v, then %v after %d tasks, and %d before", first, err, len(log.tasks), tried)
 	}
 
 	script := scripted(t, "10.0.0")
 	m := arch.All()[0]
-	t.Setenv(qemuEnv, script)
-	a = &app{cache: a.cache, resolved: &resolved{}}
-	e, err := a.emulator(t.Context(), nil)
-	if err != nil || len(e.command(m)) != 1 || e.command(m)[0] != script {
-		t.Errorf("with %s: %v, %v", qemuEnv, e, err)
+	t.Setenv(QEMUEnv, script)
+	h.QEMU = nil
+	e, err := h.Emulator(t.Context())
+	if err != nil || len(e.For(m)) != 1 || e.For(m)[0] != script {
+		t.Errorf("with %s: %v, %v", QEMUEnv, e, err)
 	}
-	a = &app{cache: a.cache, resolved: &resolved{}, qemuChoice: images.HostQEMU, qemuNamed: true}
-	if e, err := a.emulator(t.Context(), nil); err != nil || e.command(m)[0] != m.QEMU.Binary {
+	h.QEMU = &Choice{Value: images.HostQEMU, Given: true}
+	if e, err := h.Emulator(t.Context()); err != nil || e.For(m)[0] != m.QEMU.Binary {
 		t.Errorf("with --qemu host: %v, %v", e, err)
+	}
+	h.QEMU = &Choice{Value: filepath.Join(t.TempDir(), "none"), Given: true}
+	if _, err := h.Emulator(t.Context()); !usage.Is(err) {
+		t.Errorf("with a --qemu that does not exist: %v, want a mistake of usage", err)
 	}
 }

@@ -1,0 +1,59 @@
+package doctor
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
+
+	"kernellab/harness"
+	"kernellab/harness/prepare"
+)
+
+// Boot boots a target n times, several at a time, and records in the cache how many
+// boots succeeded, for Examine to report.
+func Boot(ctx context.Context, h prepare.Host, t prepare.Target, n int) error {
+	initrd, err := h.Cache.Base(ctx, t.Arch.GOARCH, h.Progress.Report)
+	if err != nil {
+		return err
+	}
+	spec, err := h.Spec(ctx, t, initrd, prepare.Machine{Cold: true})
+	if err != nil {
+		return err
+	}
+	spec.Stage = nil
+	h.Progress.Say("booting %s %d times", t.Name(), n)
+	// A machine with the same seed boots in the same way: boots that add to a count
+	// take seeds that the earlier ones did not have.
+	var counted uint32
+	for _, b := range spec.Snapshots.Boots() {
+		if b.Arch == t.Arch.Name && b.Kernel == t.Image.Release {
+			counted += uint32(b.Tries)
+		}
+	}
+	var done, crashed atomic.Int64
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(harness.Room())
+	for i := range n {
+		g.Go(func() error {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			boot := spec
+			boot.Seed = counted + uint32(i)
+			clean, err := boot.TryBoot(ctx)
+			if err != nil {
+				return fmt.Errorf("boot %s: %w", t.Name(), err)
+			}
+			if !clean {
+				crashed.Add(1)
+			}
+			if count := done.Add(1); count%10 == 0 || count == int64(n) {
+				h.Progress.Say("%s: %d of %d booted, %d of them crashed", t.Name(), count, n, crashed.Load())
+			}
+			return nil
+		})
+	}
+	return g.Wait()
+}

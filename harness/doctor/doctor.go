@@ -1,0 +1,207 @@
+// Package doctor examines the host: what it has of what lab needs, the command that
+// installs what is missing, and how often kernels come up when they are booted here.
+package doctor
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"kernellab/harness/arch"
+	"kernellab/harness/prepare"
+	"kernellab/harness/snapshot"
+	"kernellab/images"
+	"kernellab/images/sandbox"
+)
+
+// The states of a finding.
+const (
+	OK       = "ok"
+	Missing  = "missing"  // and every run needs it
+	Optional = "optional" // missing, and only some commands need it
+)
+
+// Finding is what is known of one thing that lab uses.
+type Finding struct {
+	Name     string `json:"name"`
+	State    string `json:"state"` // "ok", "missing", "optional"
+	Detail   string `json:"detail"`
+	Needed   string `json:"needed_for,omitempty"`
+	Packages string `json:"packages,omitempty"` // Debian packages that install it
+	Mend     string `json:"mend,omitempty"`     // command that installs it
+}
+
+// tool is a program of the host that lab uses.
+type tool struct {
+	name, binary, packages, needed string
+	optional                       bool
+}
+
+func tools() []tool {
+	return []tool{
+		{name: "Go", binary: "go", packages: "golang-go", needed: "building guest programs and the initramfs"},
+		{name: "apt-get", binary: "apt-get", needed: "fetching QEMU and kernels (local ones need only --qemu and --kernel FILE)", optional: true},
+		{name: "dpkg-deb", binary: "dpkg-deb", packages: "dpkg", needed: "unpacking fetched QEMU and kernels", optional: true},
+		{name: "gdb-multiarch", binary: "gdb-multiarch", packages: "gdb-multiarch", needed: "lab debug", optional: true},
+		{name: "bubblewrap", binary: "bwrap", packages: "bubblewrap", needed: "hiding the host from the compilation of submissions", optional: true},
+	}
+}
+
+// keyring holds the keys that Debian's indexes are signed with.
+const keyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
+
+// Examine examines the host.
+func Examine(ctx context.Context, h prepare.Host) []Finding {
+	found := qemuFindings(ctx, h)
+	for _, t := range tools() {
+		f := Finding{Name: t.name, State: OK, Needed: t.needed, Packages: t.packages}
+		path, err := exec.LookPath(t.binary)
+		switch {
+		case err == nil:
+			f.Detail = path
+		case t.optional:
+			f.State, f.Detail = Optional, "not installed"
+		default:
+			f.State, f.Detail = Missing, "not installed"
+		}
+		found = append(found, f)
+	}
+	found = append(found, submissionFindings(ctx)...)
+	found = append(found, fileFinding("Debian's keys", keyring, "debian-archive-keyring", "checking fetched QEMU and kernels"))
+	for i := range found {
+		if f := &found[i]; f.State != OK && f.Packages != "" {
+			f.Mend = strings.Join(append(privileged(), "apt-get", "install", "--no-install-recommends", f.Packages), " ")
+		}
+	}
+	return append(append(found, cacheFinding(h.Cache), hostFinding()), bootFindings(h.Cache)...)
+}
+
+// submissionFindings say what a class's sources are compiled with, and how that is
+// kept apart from the host.
+func submissionFindings(ctx context.Context) []Finding {
+	f := Finding{Name: "sandbox", State: OK, Needed: "compiling submissions", Packages: "bubblewrap"}
+	box, err := sandbox.Find(ctx, "")
+	var none *sandbox.UnavailableError
+	switch {
+	case errors.As(err, &none):
+		f.State, f.Detail = Optional, strings.Join(none.Reasons, "; ")
+	case err != nil:
+		f.State, f.Detail = Optional, err.Error()
+	case box.Kind == sandbox.Bubblewrap:
+		f.Detail = "bubblewrap: a compiler sees its sources and itself, and no network"
+	case box.Kind == sandbox.Landlock:
+		f.Detail = "Landlock: a compiler reads its sources and itself only; bubblewrap would hide the processes and the network too"
+	default:
+		f.Detail = sandbox.Env + "=none: a compiler can read what you can"
+	}
+	found := []Finding{f}
+	for _, m := range arch.All() {
+		path, packages := images.CCompiler(m.GOARCH)
+		f := Finding{Name: "C for " + m.Name, State: OK, Detail: path, Needed: "submissions written in C", Packages: packages}
+		if path == "" {
+			f.State, f.Detail = Optional, "not installed"
+		}
+		found = append(found, f)
+	}
+	return found
+}
+
+func fileFinding(name, path, packages, needed string) Finding {
+	f := Finding{Name: name, State: OK, Detail: path, Needed: needed, Packages: packages}
+	if _, err := os.Stat(path); err != nil {
+		f.State, f.Detail = Optional, "not installed"
+	}
+	return f
+}
+
+func cacheFinding(cache *images.Cache) Finding {
+	f := Finding{Name: "cache", State: OK, Needed: "kernels, initramfs"}
+	root, err := cache.Path("kernels")
+	if err != nil {
+		f.State, f.Detail, f.Mend = Missing, err.Error(), "export LAB_CACHE=DIR"
+		return f
+	}
+	size, _ := cache.Size()
+	var free string
+	var st unix.Statfs_t
+	if unix.Statfs(root, &st) == nil {
+		free = fmt.Sprintf(", %.1f GB free", float64(st.Bavail)*float64(st.Bsize)/1e9)
+	}
+	var kernels []string
+	for _, m := range arch.All() {
+		some, _ := cache.Kernels(m.Name)
+		for _, k := range some {
+			kernels = append(kernels, k.Release)
+		}
+	}
+	dir, _ := cache.Root()
+	f.Detail = fmt.Sprintf("%s, %.0f MB%s, kernels: %s", dir, float64(size)/1e6, free, cmp.Or(strings.Join(kernels, ", "), "none yet"))
+	return f
+}
+
+// bootFindings say how often each kernel came up here. A stock kernel may die by
+// itself under emulation; one that often does is a poor choice.
+func bootFindings(cache *images.Cache) []Finding {
+	dir, err := cache.Path("snapshots")
+	if err != nil {
+		return nil
+	}
+	var found []Finding
+	for _, b := range (&snapshot.Store{Dir: dir}).Boots() {
+		f := Finding{Name: "boots of " + b.Kernel, State: OK, Needed: "knowing which kernels to trust"}
+		f.Detail = fmt.Sprintf("%d of %d came up on QEMU %s (%s)", b.Tries-b.Oopses, b.Tries, b.QEMU, b.Arch)
+		if b.Oopses > 0 {
+			f.Detail += fmt.Sprintf("; %.0f%% ended by an oops, a panic or a reset of the kernel's own", 100*float64(b.Oopses)/float64(b.Tries))
+		}
+		found = append(found, f)
+	}
+	return found
+}
+
+func hostFinding() Finding {
+	var info unix.Sysinfo_t
+	unix.Sysinfo(&info)
+	total := float64(info.Totalram) * float64(info.Unit)
+	return Finding{
+		Name: "host", State: OK,
+		Detail: fmt.Sprintf("%s/%s, %d cores, %.1f GB of memory; QEMU's TCG is used, never KVM", runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), total/1e9),
+	}
+}
+
+// privileged is how a command is run as root from here.
+func privileged() []string {
+	if os.Geteuid() == 0 {
+		return nil
+	}
+	return []string{"sudo"}
+}
+
+// Packages returns the Debian packages that install what was found missing, each
+// once, in order.
+func Packages(found []Finding) []string {
+	var packages []string
+	for _, f := range found {
+		if f.State != OK {
+			packages = append(packages, strings.Fields(f.Packages)...)
+		}
+	}
+	slices.Sort(packages)
+	return slices.Compact(packages)
+}
+
+// Install returns the commands that install packages.
+func Install(packages []string) [][]string {
+	apt := append(privileged(), "env", "DEBIAN_FRONTEND=noninteractive", "apt-get")
+	return [][]string{
+		append(slices.Clone(apt), "update"),
+		append(append(slices.Clone(apt), "install", "--yes", "--no-install-recommends"), packages...),
+	}
+}

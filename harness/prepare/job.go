@@ -1,0 +1,54 @@
+package prepare
+
+import (
+	"context"
+	"time"
+
+	"kernellab/harness"
+	"kernellab/harness/machine"
+	"kernellab/labs"
+)
+
+// DefaultSeed is the seed of machines when none is asked for.
+const DefaultSeed = 1
+
+// MaxCPUs bounds a machine's processors. They take turns on one of the host's, and
+// when the turn changes depends on more than the guest: QEMU kicks the next one for
+// reasons of its own (rr_kick_next_cpu in accel/tcg/tcg-accel-ops-rr.c), so that two
+// runs differ in times and registers.
+const MaxCPUs = 8
+
+// Machine is the machine that a person asked for.
+type Machine struct {
+	Cold  bool   // boot the kernel instead of starting from a snapshot
+	Seed  uint32 // of its random numbers
+	CPUs  int
+	Limit time.Duration // of the program, by the guest's clock; 0 is the default
+}
+
+// Spec describes a machine that runs a target.
+func (h Host) Spec(ctx context.Context, t Target, initrd string, m Machine) (machine.Spec, error) {
+	s := machine.Spec{Initrd: initrd, Arch: t.Arch, Image: t.Image, Kernel: t.Path, Seed: m.Seed, CPUs: m.CPUs, Cold: m.Cold}
+	s.Stage = func(what string) { h.Progress.Say("%s", what) }
+	e, err := h.Emulator(ctx)
+	if err != nil {
+		return s, err
+	}
+	s.QEMU = e.For(t.Arch)
+	s.Snapshots, err = h.Snapshots()
+	return s, err
+}
+
+// Job is the run of a lab's own program on a target.
+func (h Host) Job(ctx context.Context, l labs.Lab, t Target, m Machine) (harness.Job, error) {
+	j := harness.Job{
+		Lab: l.Name, ProgramName: l.Name, Plan: l.Plan(t.Arch.Name), Rules: l.Rules(t.Arch.Name), Limit: m.Limit, Again: true,
+	}
+	g, err := h.GuestFor(ctx, l, t.Arch)
+	if err != nil {
+		return j, err
+	}
+	j.Program = g.Programs[l.Name]
+	j.Machine, err = h.Spec(ctx, t, g.Initrd, m)
+	return j, err
+}

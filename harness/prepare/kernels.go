@@ -1,0 +1,347 @@
+package prepare
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"kernellab/harness/arch"
+	"kernellab/harness/kernel"
+	"kernellab/harness/kernel/debuginfo"
+	"kernellab/harness/regress"
+	"kernellab/images"
+	"kernellab/internal/usage"
+)
+
+// Kernels are the kernels that a person named.
+type Kernels struct {
+	Arch  string   // name of an architecture, or "all"
+	Names []string // series, versions or image files; "" is the architecture's default
+	Fetch Fetcher  // nil is the cache's Fetch
+}
+
+// Fetcher finds a kernel in the cache or downloads it: images.Cache.Fetch.
+type Fetcher func(ctx context.Context, arch, name string, p images.Progress) (images.Kernel, error)
+
+// Target is a kernel to run on.
+type Target struct {
+	Arch    arch.Arch
+	Release string        // or the kernel's name as it was given, when Err is set
+	Path    string        // image file
+	Digest  string        // SHA-256 of the image in hex, "" when it is not in the cache
+	Vmlinux string        // the cache's vmlinux with debug information, "" for none
+	Image   *kernel.Image // nil until it is opened
+	Err     error         // why the kernel cannot be used; only Find returns such targets
+}
+
+// Name names the target to a person.
+func (t Target) Name() string { return fmt.Sprintf("%s (%s)", t.Image.Release, t.Arch.Name) }
+
+// Open finds the named kernels, in the order of their names, and opens them. Without
+// names it opens the default kernel of each architecture. A name that only some of
+// the architectures have is enough.
+func (h Host) Open(ctx context.Context, k Kernels) ([]Target, error) {
+	machines, err := Archs(k.Arch)
+	if err != nil {
+		return nil, err
+	}
+	if len(k.Names) == 0 {
+		k.Names = []string{""}
+	}
+	var opened []Target
+	for _, name := range k.Names {
+		found, missing, err := h.named(ctx, machines, name, k)
+		if err != nil {
+			return nil, err
+		}
+		if len(missing) > 0 {
+			return nil, usage.Wrap(errors.Join(missing...))
+		}
+		for _, t := range found {
+			if t.Err == nil {
+				t, t.Err = h.open(t)
+			}
+			if t.Err != nil {
+				return nil, t.Err
+			}
+			opened = append(opened, t)
+		}
+	}
+	return opened, nil
+}
+
+// Find finds the named kernels, each once, in the order of their architectures and
+// versions, and opens none. Without names it finds all kernels in the cache, and the
+// default kernel of an architecture that has none there. A kernel that cannot be
+// used becomes a target that carries its error; Find itself fails when no kernel
+// that was named exists.
+func (h Host) Find(ctx context.Context, k Kernels) ([]Target, error) {
+	machines, err := Archs(k.Arch)
+	if err != nil {
+		return nil, err
+	}
+	var all []Target
+	var absent []error
+	for _, name := range k.Names {
+		found, missing, err := h.named(ctx, machines, name, k)
+		if err != nil {
+			return nil, err
+		}
+		all, absent = append(all, found...), append(absent, missing...)
+	}
+	if len(k.Names) == 0 {
+		if all, err = h.cachedOrDefault(ctx, machines, k); err != nil {
+			return nil, err
+		}
+	}
+	if len(absent) > 0 && !slices.ContainsFunc(all, func(t Target) bool { return t.Err == nil }) {
+		return nil, usage.Wrap(errors.Join(absent...))
+	}
+	for i := range all {
+		all[i].Image = nil // one for each run, when its turn comes
+	}
+	return sorted(all), nil
+}
+
+// sorted orders targets by architecture and version, and removes repeated ones.
+func sorted(all []Target) []Target {
+	order := arch.Names()
+	slices.SortStableFunc(all, func(x, y Target) int {
+		return cmp.Or(
+			cmp.Compare(slices.Index(order, x.Arch.Name), slices.Index(order, y.Arch.Name)),
+			regress.CompareReleases(x.Release, y.Release), cmp.Compare(x.Release, y.Release),
+		)
+	})
+	return slices.CompactFunc(all, func(x, y Target) bool {
+		return x.Arch.Name == y.Arch.Name && x.Release == y.Release && x.Path == y.Path
+	})
+}
+
+// OpenCached opens every kernel in the cache.
+func (h Host) OpenCached(archName string) ([]Target, error) {
+	machines, err := Archs(archName)
+	if err != nil {
+		return nil, err
+	}
+	var opened []Target
+	for _, m := range machines {
+		found, err := h.cached(m)
+		if err != nil {
+			return nil, err
+		}
+		for _, t := range found {
+			if t, err = h.open(t); err != nil {
+				return nil, err
+			}
+			opened = append(opened, t)
+		}
+	}
+	if len(opened) == 0 {
+		return nil, usage.Errorf("no kernel in the cache: name one with --kernel, or fetch some with lab kernels fetch")
+	}
+	return opened, nil
+}
+
+// named finds the kernels that one name stands for, a file or one kernel on each of
+// machines. When no machine has such a kernel, missing says so for each, and found
+// has a target with the same error for each.
+func (h Host) named(ctx context.Context, machines []arch.Arch, name string, k Kernels) (found []Target, missing []error, err error) {
+	file, err := isFile(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	if file {
+		return []Target{fileTarget(name, k.Arch)}, nil, nil
+	}
+	fetch := k.Fetch
+	if fetch == nil {
+		fetch = h.Cache.Fetch
+	}
+	var absent []Target
+	for _, m := range machines {
+		want := name
+		if want == "" {
+			want = images.DefaultSpec(m.Name)
+		}
+		got, err := fetch(ctx, m.Name, want, h.Progress.Report)
+		h.Progress.Done()
+		var none *images.NotFoundError
+		switch {
+		case ctx.Err() != nil:
+			return nil, nil, ctx.Err()
+		case errors.As(err, &none):
+			absent, missing = append(absent, Target{Arch: m, Release: want, Err: err}), append(missing, err)
+		case err != nil:
+			found = append(found, Target{Arch: m, Release: want, Err: fmt.Errorf("kernel %s for %s: %w", want, m.Name, err)})
+		default:
+			found = append(found, ofCache(m, got))
+		}
+	}
+	if len(found) == 0 {
+		return absent, missing, nil
+	}
+	for _, err := range missing {
+		h.Progress.Say("left out: %v", err)
+	}
+	return found, nil, nil
+}
+
+// cachedOrDefault finds the kernels in the cache, and on an architecture without one
+// its default kernel.
+func (h Host) cachedOrDefault(ctx context.Context, machines []arch.Arch, k Kernels) ([]Target, error) {
+	var all []Target
+	for _, m := range machines {
+		found, err := h.cached(m)
+		if err == nil && len(found) == 0 {
+			found, _, err = h.named(ctx, []arch.Arch{m}, "", k)
+		}
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, found...)
+	}
+	return all, nil
+}
+
+// cached finds the kernels of an architecture in the cache.
+func (h Host) cached(m arch.Arch) ([]Target, error) {
+	kernels, err := h.Cache.Kernels(m.Name)
+	if err != nil {
+		return nil, err
+	}
+	var all []Target
+	for _, k := range kernels {
+		all = append(all, ofCache(m, k))
+	}
+	return all, nil
+}
+
+func ofCache(m arch.Arch, k images.Kernel) Target {
+	return Target{Arch: m, Release: k.Release, Path: k.Path, Digest: k.SHA256, Vmlinux: k.Vmlinux}
+}
+
+// isFile tells a path from a version: it names a file or has a slash.
+func isFile(name string) (bool, error) {
+	info, err := os.Stat(name)
+	switch {
+	case err == nil && info.IsDir() && strings.Contains(name, "/"):
+		return false, usage.Errorf("kernel %s is a folder: name an image file in it, such as %s", name, filepath.Join(name, "vmlinuz"))
+	case err == nil:
+		return !info.IsDir(), nil // a folder may be called like a version
+	case strings.Contains(name, "/"):
+		return false, usage.Errorf("no kernel image at %s", name)
+	}
+	return false, nil
+}
+
+// fileTarget is the target of an image file. The image tells its architecture, which
+// has to be the one of --arch.
+func fileTarget(path, archName string) Target {
+	t := Target{Release: path, Path: path}
+	if archName != "all" {
+		t.Arch, _ = arch.Lookup(archName)
+	}
+	image, err := kernel.Open(path)
+	if err != nil {
+		t.Err = fmt.Errorf("kernel %s: %w", path, err)
+		return t
+	}
+	if t.Arch.Name != "" && t.Arch.Name != image.Arch {
+		t.Err = usage.Errorf("kernel %s is for %s, not for --arch %s", path, image.Arch, archName)
+		return t
+	}
+	t.Release, t.Image = image.Release, image
+	if t.Arch, err = arch.Lookup(image.Arch); err != nil {
+		t.Err = fmt.Errorf("kernel %s: %w", path, err)
+	}
+	return t
+}
+
+// open opens a target's image, with the debug information that the cache has.
+func (h Host) open(t Target) (Target, error) {
+	if t.Image != nil {
+		t.Image.Prepare()
+		return t, nil
+	}
+	image, err := h.Image(t.Path, t.Digest)
+	if err != nil {
+		return t, err
+	}
+	t.Image = image
+	if t.Vmlinux != "" { // nothing depends on it
+		dir, err := h.Cache.Path("debuginfo")
+		if err == nil {
+			err = image.UseDebug(t.Vmlinux, dir)
+		}
+		if err != nil {
+			h.Progress.Say("without debug information: %v", err)
+		}
+	}
+	return t, nil
+}
+
+// Image opens a kernel image, and begins to read its symbols and types. An image
+// whose SHA-256 in hex is given is unpacked into the cache once.
+func (h Host) Image(path, digest string) (*kernel.Image, error) {
+	dir, err := h.Cache.Path("unpacked")
+	if err != nil {
+		return nil, err
+	}
+	image, err := kernel.OpenKept(path, digest, dir)
+	if err != nil {
+		return nil, fmt.Errorf("kernel %s: %w", path, err)
+	}
+	image.Prepare()
+	return image, nil
+}
+
+// UseVmlinux gives the target that a vmlinux belongs to its debug information. A
+// vmlinux that belongs to none of them is a mistake of the caller; "" is ignored.
+func (h Host) UseVmlinux(targets []Target, vmlinux string) error {
+	if vmlinux == "" {
+		return nil
+	}
+	dir, err := h.Cache.Path("debuginfo")
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, t := range targets {
+		err := t.Image.UseDebug(vmlinux, dir)
+		var other *debuginfo.MismatchError
+		switch {
+		case err == nil:
+			return nil
+		case !errors.As(err, &other):
+			return usage.Wrap(err)
+		case len(targets) > 1:
+			err = fmt.Errorf("%s: %w", t.Name(), err)
+		}
+		errs = append(errs, err)
+	}
+	return usage.Wrap(errors.Join(errs...))
+}
+
+// FetchDebug makes a Fetcher that also fetches the kernel's vmlinux.
+func (h Host) FetchDebug(fetch Fetcher) Fetcher {
+	return func(ctx context.Context, arch, name string, p images.Progress) (images.Kernel, error) {
+		k, err := fetch(ctx, arch, name, p)
+		if err != nil || k.Vmlinux != "" {
+			return k, err
+		}
+		image, err := h.Image(k.Path, k.SHA256)
+		if err != nil {
+			return k, err
+		}
+		dir, err := h.Cache.Path("debuginfo")
+		if err != nil {
+			return k, err
+		}
+		return h.Cache.FetchDebug(ctx, k, func(vmlinux string) error { return image.CheckDebug(vmlinux, dir) }, p)
+	}
+}
