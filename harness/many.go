@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"runtime/debug"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/hashicorp/go-multierror"
+	"golang.org/x/sync/errgroup"
 
 	"kernellab/harness/grade"
 	"kernellab/harness/machine"
@@ -67,23 +67,18 @@ func (m Many) Run(ctx context.Context, jobs []Pending) ([]Finished, error) {
 		atOnce = Room()
 	}
 	out := make([]Finished, len(jobs))
-	turn := make(chan int)
-	var workers sync.WaitGroup
-	for range min(atOnce, len(jobs)) {
-		workers.Go(func() {
-			for i := range turn {
-				out[i] = m.one(ctx, i, jobs[i])
-				if m.Done != nil && ctx.Err() == nil {
-					m.Done(i, out[i])
-				}
+	var g errgroup.Group // without a context: a job's error stops no other
+	g.SetLimit(atOnce)
+	for i, job := range jobs {
+		g.Go(func() error {
+			out[i] = m.one(ctx, i, job)
+			if m.Done != nil && ctx.Err() == nil {
+				m.Done(i, out[i])
 			}
+			return nil
 		})
 	}
-	for i := range jobs {
-		turn <- i
-	}
-	close(turn)
-	workers.Wait()
+	g.Wait()
 	if ctx.Err() != nil {
 		return out, context.Cause(ctx)
 	}

@@ -18,8 +18,9 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
-	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"kernellab/harness/grade"
 	"kernellab/harness/report"
@@ -80,26 +81,21 @@ func (r Run) Class(ctx context.Context) (report.Class, error) {
 	out := make([]report.Graded, len(r.Students))
 	ended := make([]bool, len(r.Students))
 	failed := make([]error, len(r.Students))
-	turn := make(chan int)
-	var workers sync.WaitGroup
-	for range min(r.atOnce(), len(r.Students)) {
-		workers.Go(func() {
-			for i := range turn {
-				out[i], failed[i] = r.student(ctx, store, i)
-				if ended[i] = failed[i] == nil && ctx.Err() == nil; ended[i] && r.Done != nil {
-					r.Done(i, out[i])
-				}
+	var g errgroup.Group // without a context: a student's error stops no other
+	g.SetLimit(r.atOnce())
+	for i := range r.Students {
+		g.Go(func() error {
+			if ctx.Err() != nil {
+				return nil
 			}
+			out[i], failed[i] = r.student(ctx, store, i)
+			if ended[i] = failed[i] == nil && ctx.Err() == nil; ended[i] && r.Done != nil {
+				r.Done(i, out[i])
+			}
+			return nil
 		})
 	}
-	for i := range r.Students {
-		select {
-		case turn <- i:
-		case <-ctx.Done():
-		}
-	}
-	close(turn)
-	workers.Wait()
+	g.Wait()
 	if ctx.Err() != nil {
 		e := &InterruptedError{Of: len(r.Students), Err: context.Cause(ctx)}
 		for _, ok := range ended {
