@@ -14,6 +14,7 @@ import (
 	"kernellab/harness"
 	"kernellab/harness/class"
 	"kernellab/harness/grade"
+	"kernellab/harness/marking"
 	"kernellab/harness/prepare"
 	"kernellab/harness/report"
 	"kernellab/internal/usage"
@@ -169,12 +170,12 @@ func (a *app) grade(ctx context.Context, l labs.Lab, f gradeFlags) error {
 	if err != nil {
 		return err
 	}
-	m, err := a.newMarker(ctx, l, targets, f, p)
+	m, err := marking.New(ctx, a.host(p), l, targets, f.Machine, f.verify.percent)
 	if err != nil {
 		return err
 	}
 	p.Done()
-	graded, err := a.gradeClass(ctx, m, class.Run{Lab: l.Name, Out: f.out, Students: students, Shard: shard, AtOnce: m.jobs, Again: f.again})
+	graded, err := a.gradeClass(ctx, m, class.Run{Out: f.out, Students: students, Shard: shard, AtOnce: f.atOnce(), Again: f.again})
 	if err != nil {
 		return err
 	}
@@ -208,14 +209,14 @@ func (a *app) students(dir string) ([]class.Student, error) {
 	return students, err
 }
 
-// gradeClass runs a class and tells how it goes.
-func (a *app) gradeClass(ctx context.Context, m *marker, r class.Run) (report.Class, error) {
+// gradeClass runs a class and shows its progress.
+func (a *app) gradeClass(ctx context.Context, m *marking.Marker, r class.Run) (report.Class, error) {
 	b := newBoard(a.stderr, len(r.Students))
 	defer b.close()
 	b.terse = true
-	m.say = b.say
+	m.Say = b.say
 	var kept atomic.Int64
-	r.Identify, r.Grade, r.Unable, r.Feedback = m.identify, m.grade, m.unable, m.feedback
+	r = m.Class(r)
 	r.Stage = func(i int, what string) { b.stage(i, r.Students[i].Name, what) }
 	r.Done = func(i int, g report.Graded) {
 		if g.Kept {
@@ -225,7 +226,7 @@ func (a *app) gradeClass(ctx context.Context, m *marker, r class.Run) (report.Cl
 		}
 		b.end(i, g.Student, ending(g))
 	}
-	b.say("%s: %d submissions on %s", r.Lab, len(r.Students), m.kernels())
+	b.say("%s: %d submissions on %s", r.Lab, len(r.Students), m.Kernels())
 	out, err := r.Class(ctx)
 	if n := kept.Load(); n > 0 {
 		b.say("%d of them were graded before and are kept", n)

@@ -1,4 +1,6 @@
-package main
+// Package marking grades submissions to a lab on kernels, each in a guest of its own.
+// It is how package class grades one student.
+package marking
 
 import (
 	"context"
@@ -8,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 
 	"kernellab/harness"
 	"kernellab/harness/class"
@@ -15,7 +18,6 @@ import (
 	"kernellab/harness/machine"
 	"kernellab/harness/prepare"
 	"kernellab/harness/report"
-	"kernellab/harness/snapshot"
 	"kernellab/harness/submission"
 	"kernellab/harness/trace"
 	"kernellab/harness/verify"
@@ -23,23 +25,21 @@ import (
 	"kernellab/labs"
 )
 
-// marker grades submissions to a lab on some kernels. Its methods may be called by
-// any number of goroutines.
-type marker struct {
-	app      *app
+// Marker grades submissions. Its methods may be called by any number of goroutines.
+type Marker struct {
+	// Say takes a message about the snapshots. It may be set until a class is run.
+	Say func(format string, args ...any)
+
 	lab      labs.Lab
-	targets  []*markTarget
-	store    *snapshot.Store
+	limit    time.Duration // of the programs, by the guest's clock; 0 is the default
+	percent  int           // of the submissions, that are run twice
+	targets  []*target
 	compiler *images.Compiler
 	tool     string // hash of this program, which the labs are part of
-	flags    prepare.Machine
-	verify   int // per cent of the submissions that are run twice
-	jobs     int // submissions at a time
-	say      func(format string, args ...any)
 }
 
-// markTarget is a kernel with what its guests need.
-type markTarget struct {
+// target is a kernel with what its guests need.
+type target struct {
 	prepare.Target
 	digest string      // of the kernel
 	own    harness.Job // the lab's own program's
@@ -48,43 +48,50 @@ type markTarget struct {
 	reference *trace.Trace // a run of the lab's own program
 }
 
-// newMarker prepares the kernels.
-func (a *app) newMarker(ctx context.Context, l labs.Lab, targets []prepare.Target, f gradeFlags, p *progress) (*marker, error) {
-	m := &marker{app: a, lab: l, flags: f.Machine, verify: f.verify.percent, jobs: f.atOnce()}
-	var err error
-	if m.store, err = a.host(p).Snapshots(); err != nil {
-		return nil, err
-	}
-	e, err := a.host(p).Emulator(ctx)
+// New returns the Marker of a lab on the targets, and prepares their guests. percent
+// of the submissions are run twice, and are not graded when the traces differ.
+func New(ctx context.Context, h prepare.Host, l labs.Lab, targets []prepare.Target, machine prepare.Machine, percent int) (*Marker, error) {
+	m := &Marker{Say: h.Progress.Say, lab: l, limit: machine.Limit, percent: percent}
+	store, err := h.Snapshots()
 	if err != nil {
 		return nil, err
 	}
-	a.host(p).WarnUnsound(ctx, e, targets)
-	m.store.Warn = func(text string) { m.say("%s", text) }
-	m.say = p.Say
-	if m.compiler, err = a.cache.Compiler(ctx); err != nil {
+	store.Warn = func(text string) { m.Say("%s", text) }
+	e, err := h.Emulator(ctx)
+	if err != nil {
+		return nil, err
+	}
+	h.WarnUnsound(ctx, e, targets)
+	if m.compiler, err = h.Cache.Compiler(ctx); err != nil {
 		return nil, err
 	}
 	self, err := os.Executable()
 	if err == nil {
-		m.tool, err = m.store.Digest(ctx, self)
+		m.tool, err = store.Digest(ctx, self)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("tell this version of lab from others: %w", err)
+		return nil, fmt.Errorf("identify this version of lab: %w", err)
 	}
 	for _, t := range targets {
-		mt := &markTarget{Target: t, digest: t.Image.SHA256}
-		if mt.own, err = a.host(p).Job(ctx, l, t, f.Machine); err != nil {
+		own, err := h.Job(ctx, l, t, machine)
+		if err != nil {
 			return nil, err
 		}
-		mt.own.Machine.Snapshots = m.store
-		m.targets = append(m.targets, mt)
+		own.Machine.Snapshots = store
+		m.targets = append(m.targets, &target{Target: t, digest: t.Image.SHA256, own: own})
 	}
 	return m, nil
 }
 
-// kernels names them.
-func (m *marker) kernels() string {
+// Class is a run of a class that m grades.
+func (m *Marker) Class(r class.Run) class.Run {
+	r.Lab = m.lab.Name
+	r.Identify, r.Grade, r.Unable, r.Feedback = m.identify, m.grade, m.unable, m.feedback
+	return r
+}
+
+// Kernels names the kernels to a person.
+func (m *Marker) Kernels() string {
 	var names []string
 	for _, t := range m.targets {
 		names = append(names, t.Name())
@@ -93,7 +100,7 @@ func (m *marker) kernels() string {
 }
 
 // read reads a submission.
-func (m *marker) read(ctx context.Context, s class.Student) (*submission.Submission, error) {
+func (m *Marker) read(ctx context.Context, s class.Student) (*submission.Submission, error) {
 	if s.Link {
 		return m.refused(s, "the submission is a symbolic link, which is not followed: hand in the folder itself"), nil
 	}
@@ -101,19 +108,19 @@ func (m *marker) read(ctx context.Context, s class.Student) (*submission.Submiss
 }
 
 // refused is a submission that is not read.
-func (m *marker) refused(s class.Student, why string) *submission.Submission {
+func (m *Marker) refused(s class.Student, why string) *submission.Submission {
 	return submission.Refused(s.Name, &submission.Problem{Part: submission.PartAll, Message: why}, m.lab.Handed())
 }
 
 // identify returns what the student's result depends on.
-func (m *marker) identify(ctx context.Context, s class.Student) (class.Identity, error) {
+func (m *Marker) identify(ctx context.Context, s class.Student) (class.Identity, error) {
 	read, err := m.read(ctx, s)
 	if err != nil {
 		return class.Identity{}, err
 	}
 	id := class.Identity{Submission: read.Hash, Tool: m.tool}
-	if m.flags.Limit > 0 {
-		id.Limits = m.flags.Limit.String()
+	if m.limit > 0 {
+		id.Limits = m.limit.String()
 	}
 	for _, t := range m.targets {
 		machine := t.own.Machine
@@ -128,7 +135,7 @@ func (m *marker) identify(ctx context.Context, s class.Student) (class.Identity,
 }
 
 // grade grades a submission on every kernel.
-func (m *marker) grade(ctx context.Context, s class.Student, dir string, stage func(string)) (grade.Document, error) {
+func (m *Marker) grade(ctx context.Context, s class.Student, dir string, stage func(string)) (grade.Document, error) {
 	doc := grade.NewDocument()
 	read, err := m.read(ctx, s)
 	if err != nil {
@@ -164,12 +171,18 @@ func (m *marker) grade(ctx context.Context, s class.Student, dir string, stage f
 	return doc, nil
 }
 
-// repeat executes a submission's run again, if it is in the share of --verify, and
-// compares the traces. A mark on a run that does not repeat would be chance.
-func (m *marker) repeat(ctx context.Context, t *markTarget, s class.Student, read *submission.Submission, first *trace.Trace, stage func(string)) error {
+// repeats reports whether a student's run is executed twice. The same students' are
+// each time.
+func (m *Marker) repeats(student string) bool {
 	h := fnv.New32a()
-	h.Write([]byte(s.Name))
-	if first == nil || int(h.Sum32()%100) >= m.verify {
+	h.Write([]byte(student))
+	return int(h.Sum32()%100) < m.percent
+}
+
+// repeat executes a submission's run again, if it repeats, and compares the traces:
+// a mark for a run that does not repeat would be chance.
+func (m *Marker) repeat(ctx context.Context, t *target, s class.Student, read *submission.Submission, first *trace.Trace, stage func(string)) error {
+	if first == nil || !m.repeats(s.Name) {
 		return nil
 	}
 	stage("executing the run again, to compare it")
@@ -194,7 +207,7 @@ func leave(dir string, err error) {
 }
 
 // submitted is the run of a submission on a kernel.
-func (m *marker) submitted(t *markTarget, s *submission.Submission, out string, stage func(string)) harness.Submitted {
+func (m *Marker) submitted(t *target, s *submission.Submission, out string, stage func(string)) harness.Submitted {
 	compiler := func() (*images.Compiler, error) { return m.compiler, nil }
 	run := prepare.Submitted(s, m.job(t, out, stage), compiler, nil)
 	run.Reference = func(ctx context.Context) (*trace.Trace, error) { return m.reference(ctx, t) }
@@ -202,25 +215,25 @@ func (m *marker) submitted(t *markTarget, s *submission.Submission, out string, 
 }
 
 // feedback is what the student is to read.
-func (m *marker) feedback(s class.Student, doc grade.Document) string {
+func (m *Marker) feedback(s class.Student, doc grade.Document) string {
 	return report.Feedback(doc, m.lab.Rules(m.targets[0].Arch.Name))
 }
 
 // job is the run of the lab's own program on a kernel.
-func (m *marker) job(t *markTarget, out string, stage func(string)) harness.Job {
+func (m *Marker) job(t *target, out string, stage func(string)) harness.Job {
 	j := t.own
 	j.Again, j.Out, j.Machine.Stage = false, out, stage
 	return j
 }
 
 // rules are what a submission is judged by, for one that could not be.
-func (m *marker) rules(t *markTarget, s *submission.Submission) grade.Rules {
+func (m *Marker) rules(t *target, s *submission.Submission) grade.Rules {
 	return harness.Submitted{Submission: s, Own: harness.Job{Rules: m.lab.Rules(t.Arch.Name)}}.Rules()
 }
 
 // reference returns the trace of the lab's own program, run once a kernel: what
 // the answers of those are compared with whose program does not show it.
-func (m *marker) reference(ctx context.Context, t *markTarget) (*trace.Trace, error) {
+func (m *Marker) reference(ctx context.Context, t *target) (*trace.Trace, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.reference != nil {
@@ -238,7 +251,7 @@ func (m *marker) reference(ctx context.Context, t *markTarget) (*trace.Trace, er
 }
 
 // unable is the document of a submission that can not be graded at all.
-func (m *marker) unable(s class.Student, err error) grade.Document {
+func (m *Marker) unable(s class.Student, err error) grade.Document {
 	doc := grade.NewDocument()
 	for _, t := range m.targets {
 		doc.Results = append(doc.Results, grade.Failure(m.rules(t, m.refused(s, "")), t.Image.Release, err))
