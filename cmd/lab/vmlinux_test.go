@@ -18,6 +18,8 @@ import (
 	"testing"
 
 	"kernellab/harness/arch"
+	"kernellab/harness/inspect"
+	"kernellab/harness/kernel"
 	"kernellab/harness/prepare"
 	"kernellab/harness/trace"
 	"kernellab/images"
@@ -63,11 +65,16 @@ func TestVariablesAsGDB(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c := comparison{t: t, app: a, kernel: k, arch: m}
+		host := a.host(newProgress(os.Stderr))
+		found, err := host.Open(t.Context(), prepare.Kernels{Arch: m.Name, Names: []string{k.Release}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer found[0].Image.Keep()
+		c := comparison{t: t, kernel: k, arch: m, image: found[0].Image}
 		for _, p := range l.Plan(m.Name).Points[:7] {
 			c.point = p.Name
-			f := lookFlags{arch: m.Name, kernel: k.Release, lab: l.Name, at: p.Name, format: "text"}
-			if err := a.lookAt(t.Context(), f, c.look); err != nil {
+			if err := inspect.Guest(t.Context(), host, found[0], prepare.Machine{}, inspect.Place{Lab: l, Point: p.Name}, c.look); err != nil {
 				t.Errorf("%s: %v", p.Name, err)
 			}
 		}
@@ -108,8 +115,8 @@ func TestVmlinuxRefused(t *testing.T) {
 
 type comparison struct {
 	t      *testing.T
-	app    *app
 	kernel images.Kernel
+	image  *kernel.Image
 	arch   arch.Arch
 	point  string
 
@@ -117,30 +124,30 @@ type comparison struct {
 }
 
 // look compares at one stop.
-func (c *comparison) look(ctx context.Context, s *sight) (any, func() error, error) {
-	bottom, top, err := s.view.Stack(ctx, s.current)
+func (c *comparison) look(ctx context.Context, s *inspect.Stop) error {
+	bottom, top, err := s.View.Stack(ctx, s.Current)
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
 	stack := make([]byte, top-bottom)
-	if err := s.view.Read(ctx, bottom, stack); err != nil {
-		return nil, nil, err
+	if err := s.View.Read(ctx, bottom, stack); err != nil {
+		return err
 	}
-	regs := maps.Clone(s.regs)
-	if code, err := s.image.Text(regs[c.arch.Registers.PC], 8); err == nil && bytes.Equal(code, bytes.Repeat([]byte{1, 0}, 4)) {
+	regs := maps.Clone(s.Registers)
+	if code, err := c.image.Text(regs[c.arch.Registers.PC], 8); err == nil && bytes.Equal(code, bytes.Repeat([]byte{1, 0}, 4)) {
 		regs[c.arch.Registers.PC] += 8 // riscv64's nops at the entry, which gdb knows nothing of
 	}
 	core := filepath.Join(c.t.TempDir(), "core")
 	if err := os.WriteFile(core, coreFile(c.arch, regs, bottom, stack), 0o600); err != nil {
-		return nil, nil, err
+		return err
 	}
-	ours := s.view.BacktraceVariables(ctx, s.current, s.regs)
+	ours := s.View.BacktraceVariables(ctx, s.Current, s.Registers)
 	theirs, err := c.gdb(ctx, core, len(ours))
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
 	c.compare(ours, theirs)
-	return nil, func() error { return nil }, nil
+	return nil
 }
 
 // gdbFrame is what gdb says of a frame.

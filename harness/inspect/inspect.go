@@ -1,0 +1,170 @@
+// Package inspect stops a guest and reads its tasks: where the guest is ready for a
+// lab, at a point of a lab's run, or once more at a stop of a run that is over.
+package inspect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"kernellab/harness/arch"
+	"kernellab/harness/machine"
+	"kernellab/harness/prepare"
+	"kernellab/harness/probe"
+	"kernellab/harness/rsp"
+	"kernellab/harness/task"
+	"kernellab/harness/trace"
+	"kernellab/internal/usage"
+	"kernellab/labs"
+)
+
+// Place is where a guest is stopped.
+type Place struct {
+	Lab   labs.Lab // any, when Point is ""
+	Point string   // of the lab; "" is where the guest is ready for a lab
+	// Step is the stop in the run, counted from 1 without asides; it is one at Point.
+	// 0 is the first stop at Point.
+	Step int
+	// Exact stops where the lab's run does. Otherwise the stop is at the function
+	// itself, if the kernel's vmlinux says where it was inlined.
+	Exact bool
+}
+
+// Stop is a stopped guest.
+type Stop struct {
+	View      *task.View
+	Current   uint64            // address of the running task's task_struct
+	Registers map[string]uint64 // of the running task
+	Event     trace.Event       // of the stop; zero when it is not in a run
+}
+
+// Guest starts a guest, stops it at p and calls look once. The error of look is
+// returned, and a pid that does not exist is a mistake of the caller.
+func Guest(ctx context.Context, h prepare.Host, t prepare.Target, m prepare.Machine, p Place, look func(context.Context, *Stop) error) error {
+	job, err := h.Job(ctx, p.Lab, t, m)
+	if err != nil {
+		return err
+	}
+	if p.Point == "" {
+		m, err := job.Machine.Start(ctx, io.Discard)
+		if err != nil {
+			return err
+		}
+		defer m.Close()
+		return explain(ctx, m, m.Guard(ctx, "the look at the guest", func(ctx context.Context) error {
+			s, err := stopped(ctx, m.Stub, t)
+			if err != nil {
+				return err
+			}
+			return look(ctx, s)
+		}))
+	}
+	if job.Again = true; !p.Exact {
+		bare, moved := probe.Bare(t.Image, job.Plan, p.Point)
+		if moved {
+			h.Progress.Say("%s is inlined: stopping at its first instruction there; the graded run stops at what stands in for it", p.Point)
+		}
+		job.Plan, job.Again = bare, !moved
+	}
+	o, err := job.Open(ctx, io.Discard)
+	if err != nil {
+		return err
+	}
+	defer o.Machine.Close()
+	watched, unwatch := o.Machine.Watch(ctx)
+	defer unwatch()
+	reached, steps := false, 0
+	err = job.Drive(watched, o, func(trace.Event) error { return nil }, func(ctx context.Context, e trace.Event, v *task.View) (bool, error) {
+		if e.Aside == "" {
+			steps++
+		}
+		if ok, err := p.is(e, steps); !ok {
+			return false, err
+		}
+		regs, err := o.Machine.Stub.Registers(ctx)
+		if err != nil {
+			return false, err
+		}
+		reached = true
+		return true, look(ctx, &Stop{View: v, Current: uint64(e.Task.Address), Registers: regs, Event: e})
+	})
+	if err == nil && !reached {
+		return fmt.Errorf("%s ended without coming to %s", p.Lab.Name, p.Point)
+	}
+	return explain(ctx, o.Machine, err)
+}
+
+// is reports whether the place is the stop of e, before or at which there were so
+// many steps.
+func (p Place) is(e trace.Event, steps int) (bool, error) {
+	switch {
+	case p.Step == 0:
+		return e.Point == p.Point, nil
+	case e.Aside != "" || steps < p.Step:
+		return false, nil
+	case e.Point != p.Point:
+		return false, fmt.Errorf("stop %d of this run is at %s, it was at %s before, though a run repeats exactly", steps, e.Point, p.Point)
+	}
+	return true, nil
+}
+
+// explain finds whose fault err is; a pid that does not exist is the caller's.
+func explain(ctx context.Context, m *machine.Machine, err error) error {
+	var missing *task.NoTaskError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &missing):
+		return usage.Wrap(missing)
+	}
+	return m.Explain(ctx, "look at the guest", err)
+}
+
+// stopped is the guest as the stub stopped it.
+func stopped(ctx context.Context, stub *rsp.Client, t prepare.Target) (*Stop, error) {
+	reader, err := task.NewReader(stub, t.Image, t.Arch)
+	if err != nil {
+		return nil, err
+	}
+	s := &Stop{}
+	if s.Registers, err = stub.Registers(ctx); err != nil {
+		return nil, err
+	}
+	if s.Current, err = reader.Current(ctx, s.Registers); err != nil {
+		return nil, err
+	}
+	s.View = reader.View()
+	return s, nil
+}
+
+// Back finds a stop in a trace: the first at a point, or the one that is so many
+// from the end, where 1 is the last. of is how many stops the run has, without asides.
+func Back(tr *trace.Trace, l labs.Lab, point string, rewind int) (p Place, of int, err error) {
+	var stops []trace.Event
+	for _, e := range tr.Events {
+		if e.Kind == trace.KindStop && e.Aside == "" {
+			stops = append(stops, e)
+		}
+	}
+	for i, e := range stops {
+		if point != "" && e.Point == point || point == "" && i == len(stops)-rewind {
+			return Place{Lab: l, Point: e.Point, Step: i + 1, Exact: point == ""}, len(stops), nil
+		}
+	}
+	return Place{}, len(stops), usage.Errorf("the run has %d stops, none of them is --at %q or --rewind %d", len(stops), point, rewind)
+}
+
+// StackMemory reads the memory at the stack pointer, at most size bytes and not
+// beyond the end of the running task's stack.
+func (s *Stop) StackMemory(ctx context.Context, a arch.Arch, size uint64) (sp uint64, memory []byte, err error) {
+	sp = s.Registers[a.Registers.SP]
+	if _, top, err := s.View.Stack(ctx, s.Current); err == nil && sp < top {
+		size = min(size, (top-sp)&^7)
+	}
+	memory = make([]byte, size)
+	if err := s.View.Read(ctx, sp, memory); err != nil {
+		return sp, nil, fmt.Errorf("read the stack: %w", err)
+	}
+	return sp, memory, nil
+}
