@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 
 	"kernellab/harness/grade"
+	"kernellab/harness/report/words"
 	"kernellab/harness/trace"
 )
 
@@ -154,5 +155,5 @@ func (h *HandedIn) Grade(rules grade.Rules, t, reference *trace.Trace) grade.Res
 	for _, n := range h.Notes {
 		res.AddNote(n)
 	}
-	return res
+	return words.Result(res)
 }

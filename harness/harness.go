@@ -23,6 +23,7 @@ import (
 	"kernellab/harness/grade"
 	"kernellab/harness/machine"
 	"kernellab/harness/probe"
+	"kernellab/harness/report/words"
 	"kernellab/harness/trace"
 	"kernellab/images/guest"
 )
@@ -84,6 +85,7 @@ func Run(ctx context.Context, j Job) (*Outcome, error) {
 		return nil, fmt.Errorf("%w (tried twice)", err)
 	}
 	out.Result.AddNote(fmt.Sprintf("The first try was thrown away: %v.", first))
+	out.Result = words.Result(out.Result)
 	return out, nil
 }
 
@@ -449,7 +451,7 @@ func (r *recording) run(ctx context.Context) (*Outcome, error) {
 	cancel()
 	go r.m.Close() // takes some milliseconds, in which the trace is graded
 	r.out.Trace = &r.trace
-	r.out.Result = grade.Grade(&r.trace, r.Rules)
+	r.out.Result = words.Result(grade.Grade(&r.trace, r.Rules))
 	r.times.Total = time.Since(r.times.Began)
 	r.out.Times = r.times
 	return &r.out, nil

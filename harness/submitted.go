@@ -8,6 +8,7 @@ import (
 
 	"kernellab/harness/grade"
 	"kernellab/harness/machine"
+	"kernellab/harness/report/words"
 	"kernellab/harness/submission"
 	"kernellab/harness/trace"
 	"kernellab/images/guest"
@@ -46,7 +47,7 @@ func (s Submitted) Run(ctx context.Context) (*Outcome, error) {
 	rules := s.Rules()
 	graded := grade.Submitted{Rules: rules}
 	for _, p := range s.Submission.Problems {
-		graded.Findings = append(graded.Findings, grade.Finding{Kind: grade.FindSubmission, Message: p.Error()})
+		graded.Findings = append(graded.Findings, grade.Finding{Kind: grade.FindSubmission, Part: string(p.Part), Message: p.Error()})
 	}
 	if s.Own.Machine.Image != nil {
 		graded.Kernel = s.Own.Machine.Image.Release
@@ -73,7 +74,7 @@ func (s Submitted) Run(ctx context.Context) (*Outcome, error) {
 			return nil, fmt.Errorf("run the lab's own program, which the answers are compared with: %w", err)
 		}
 	}
-	notes := out.Result.Notes
+	notes := out.Result.Said()
 	if err := leaveHandedIn(s.Own.Out, graded, notes); err != nil {
 		return nil, err
 	}
@@ -84,6 +85,7 @@ func (s Submitted) Run(ctx context.Context) (*Outcome, error) {
 	for _, n := range notes {
 		out.Result.AddNote(n)
 	}
+	out.Result = words.Result(out.Result)
 	return out, nil
 }
 

@@ -153,7 +153,7 @@ func again(handed *harness.HandedIn, t *trace.Trace, s *submission.Submission) *
 	handed.Findings = slices.DeleteFunc(handed.Findings, func(f grade.Finding) bool { return f.Kind != grade.FindCompile })
 	for _, p := range s.Problems {
 		if t == nil || p.Part != submission.PartProgram {
-			handed.Findings = append(handed.Findings, grade.Finding{Kind: grade.FindSubmission, Message: p.Error()})
+			handed.Findings = append(handed.Findings, grade.Finding{Kind: grade.FindSubmission, Part: string(p.Part), Message: p.Error()})
 		}
 	}
 	return handed

@@ -24,6 +24,7 @@ import (
 
 	"kernellab/harness/grade"
 	"kernellab/harness/report"
+	"kernellab/harness/report/words"
 )
 
 // Tries is how often a submission is graded when the fault is ours.
@@ -214,7 +215,7 @@ func caught(err *error) {
 
 // keep puts a result in its place.
 func (r Run) keep(store *store, s Student, id Identity, g report.Graded, dir string) error {
-	err := writeTo(filepath.Join(dir, VerdictFile), g.Document.Encode)
+	err := writeTo(filepath.Join(dir, VerdictFile), words.Document(g.Document).Encode)
 	if err == nil && r.Feedback != nil {
 		err = os.WriteFile(filepath.Join(dir, FeedbackFile), []byte(r.Feedback(s, g.Document)), 0o644)
 	}

@@ -1,7 +1,6 @@
 package grade
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -11,34 +10,34 @@ import (
 // absences checks that what is not to come was watched for: that a point was
 // never hit says something only if the guest would have stopped there.
 func (g *grader) absences(hits *Check, steps []Point) {
-	var doubts []string
+	var doubts []Fact
 	for _, p := range steps {
 		if p.hits().Most != 0 {
 			continue
 		}
-		if why := g.unwatched(p.Name); why != "" {
-			doubts = append(doubts, fmt.Sprintf("%s: %s", p.Name, why))
+		if why := g.unwatched(p.Name); why != nil {
+			doubts = append(doubts, *why)
 		}
 	}
 	if len(doubts) == 0 {
 		return
 	}
 	hits.Verdict, hits.Score = Skip, 0
-	hits.Observed = "not known: " + strings.Join(doubts, "; ")
-	g.find(g.exit.Seq, FindNotSeen, "", "%s: could not be checked: %s", hits.Name, strings.Join(doubts, "; "))
+	hits.Got = &Fact{Case: CaseUnknown, Why: doubts}
+	g.find(g.exit.Seq, FindNotSeen, Fact{Case: CaseUnmade, Check: hits.Name, Why: doubts})
 	if !g.exit.Exit.TimedOut {
-		g.unmade = append(g.unmade, hits.Name+": "+hits.Observed)
+		g.unmade = append(g.unmade, Fact{Case: CaseNotGraded, Check: hits.Name, Why: []Fact{*hits.Got}})
 	}
 }
 
-// unwatched says why it is not known that a point did not come, "" when it is.
-func (v *view) unwatched(point string) string {
+// unwatched says why it is not known that a point did not come, nil when it is.
+func (v *view) unwatched(point string) *Fact {
 	if v.exit != nil && v.exit.Exit.TimedOut {
-		return "the program was stopped before its end, so it might still have come"
+		return &Fact{Case: CaseCutShort, Point: point}
 	}
 	p, ok := v.rules.point(point)
 	if !ok || p.Entry {
-		return ""
+		return nil
 	}
 	recorded, armed := false, false
 	for _, e := range v.trace.Events {
@@ -47,19 +46,13 @@ func (v *view) unwatched(point string) string {
 		case slices.Contains(e.Arms, point):
 			armed = true
 		case slices.Contains(e.Disarms, point) && e.Point != p.Until:
-			return "it was watched for only until event " + fmt.Sprint(e.Seq)
+			return &Fact{Case: CaseWatchEnded, Point: point, Event: e.Seq}
 		}
 	}
-	switch {
-	case p.ReturnOf != "":
-		return ""
-	case recorded && !armed:
-		if len(p.Armed) > 0 {
-			return "it was never armed, as " + strings.Join(p.Armed, " or ") + " was not hit"
-		}
-		return "it was never armed"
+	if p.ReturnOf == "" && recorded && !armed {
+		return &Fact{Case: CaseNeverArmed, Point: point, Points: p.Armed}
 	}
-	return ""
+	return nil
 }
 
 // follows reports whether a point was not hit for want of another that was not: of
@@ -82,24 +75,24 @@ func (v *view) follows(point string) bool {
 	return unhit(p.Armed) || unhit(tell) || p.ReturnOf != "" && v.count(p.ReturnOf) == 0
 }
 
-// hitBy names the first task that hit a point.
-func (v *view) hitBy(point string) string {
+// hitBy returns the first task that hit a point.
+func (v *view) hitBy(point string) *TaskName {
 	for _, r := range v.rounds {
 		if e := r.first(point); e != nil {
 			return who(*e)
 		}
 	}
-	return "no task"
+	return nil
 }
 
 // calls reports whether a function is on the stack of a stop, by the name of a
 // point or a symbol. Frames that are not to be trusted do not count.
 func (v *view) calls(name string, e *trace.Event) (bool, error) {
 	if e == nil {
-		return false, &missing{what: "not seen: there is no stop whose stack could have " + name}
+		return false, &missing{Fact{Case: CaseNoStack, Point: name}}
 	}
 	if len(e.Stack) == 0 {
-		return false, &missing{what: fmt.Sprintf("not recorded: the stack at %s", e.Point)}
+		return false, &missing{Fact{Case: CaseStackGone, Point: e.Point}}
 	}
 	symbol := v.symbolOf(name)
 	for _, f := range e.Stack {

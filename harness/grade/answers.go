@@ -54,7 +54,7 @@ func NeedsReference(t *trace.Trace, r Rules, kernel string) bool {
 		}
 		_, err := v.truth(q)
 		var m *missing
-		return errors.As(err, &m) && m.point != ""
+		return errors.As(err, &m) && m.unhit() != ""
 	})
 }
 
@@ -64,13 +64,13 @@ func (g *grader) answers(reference *view) {
 	if g.rules.Answers == nil {
 		return
 	}
-	first := len(g.result.Checks) - len(g.rules.Questions)
 	open := map[Visibility][]string{}
-	for i, q := range g.rules.Questions {
-		c := g.on(first + i)
+	for _, q := range g.rules.Questions {
+		c := g.answerTo(q.Name)
+		g.about = c.Visibility
 		given, ok := g.rules.Answers[q.Name].On(g.result.Arch, g.result.Kernel)
 		if !ok {
-			c.Observed = "not answered"
+			c.Got = &Fact{Case: CaseNotAnswered}
 			settle(c, false)
 			open[c.Visibility] = append(open[c.Visibility], q.Name)
 			g.keep(q, reference)
@@ -80,19 +80,19 @@ func (g *grader) answers(reference *view) {
 	}
 	for _, v := range slices.Sorted(maps.Keys(open)) {
 		g.about = v
-		g.find(g.end(), FindAnswer, "", "not answered: %s", strings.Join(open[v], ", "))
+		g.find(g.end(), FindAnswer, Fact{Case: CaseUnanswered, Checks: open[v]})
 	}
 }
 
 func (g *grader) answer(c *Check, q Question, given any, reference *view) {
 	if why, bad := given.(Invalid); bad {
-		// Told already, by what is wrong with what was handed in.
-		c.Observed = "not understood: " + clip(string(why), 200)
+		// Found already, by what is wrong with what was handed in.
+		c.Got = &Fact{Case: CaseNotUnderstood, Said: clip(string(why), 200)}
 		settle(c, false)
 		g.keep(q, reference)
 		return
 	}
-	c.Observed = q.show(given)
+	c.Observed, c.Got = q.show(given), nil
 	seen, truth, err := g.keep(q, reference)
 	if err != nil {
 		g.unanswerable(c, q, err)
@@ -105,16 +105,14 @@ func (g *grader) answer(c *Check, q Question, given any, reference *view) {
 	c.Hint, c.Read = q.Hint, q.Read
 	if q.Reveal {
 		c.Expected = q.show(truth)
-		g.find(g.end(), FindAnswer, "", "question %s: answered %s, and it is %s", q.Name, c.Observed, c.Expected)
-		return
 	}
-	g.find(g.end(), FindAnswer, "", "question %s: %s is not right", q.Name, c.Observed)
+	g.find(g.end(), FindAnswer, Fact{Case: CaseWrong, Check: q.Name})
 }
 
 // keep computes the truth of a question, by the run or else by the reference, and
 // remembers it for what is to be concealed.
 func (g *grader) keep(q Question, reference *view) (seen *view, truth any, err error) {
-	seen, err = g.view, &missing{what: "the program was not run"}
+	seen, err = g.view, &missing{Fact{Case: CaseNotRun}}
 	if !g.absent {
 		truth, err = seen.truth(q)
 	}
@@ -131,12 +129,13 @@ func (g *grader) keep(q Question, reference *view) (seen *view, truth any, err e
 // unanswerable is a question whose truth is not known. That the program did not
 // get to a point is the program's doing; all else is ours.
 func (g *grader) unanswerable(c *Check, q Question, err error) {
-	c.Verdict, c.Score = Skip, 0
-	c.Observed = "not graded: " + reason(err)
-	g.find(g.end(), FindNotSeen, "", "question %s: %s", q.Name, c.Observed)
+	c.Verdict, c.Score, c.Observed = Skip, 0, ""
+	why := []Fact{reason(err)}
+	c.Got = &Fact{Case: CaseNotGraded, Why: why}
+	g.find(g.end(), FindNotSeen, Fact{Case: CaseNotGraded, Questions: []string{q.Name}, Why: why})
 	var m *missing
-	if !errors.As(err, &m) || m.point == "" {
-		g.ours = append(g.ours, "question "+q.Name+": "+c.Observed)
+	if !errors.As(err, &m) || m.unhit() == "" {
+		g.ours = append(g.ours, Fact{Case: CaseNotGraded, Questions: []string{q.Name}, Why: why})
 	}
 }
 

@@ -53,7 +53,7 @@ func (f *Follower) Step(e trace.Event) (Step, bool) {
 	f.view.rounds = []round{f.round}
 	s.Lifetime = f.view.line(p, &e, f.round)
 	for _, show := range p.Show {
-		s.Values = append(s.Values, Value{show.Name, f.view.text(show.Expr, "", &e, f.round)})
+		s.Values = append(s.Values, f.view.shown(show, &e, f.round))
 	}
 	return s, true
 }
@@ -69,7 +69,11 @@ func (v *view) line(p Point, e *trace.Event, r round) string {
 		}
 		return fmt.Sprintf("%d[%s]", t.PID, t.Comm)
 	}
-	return who(e.Task) + "/" + who(e.Parent) + " " + v.text(p.Lifetime, "", e, r)
+	what := v.shown(Show{Expr: p.Lifetime}, e, r)
+	if what.Why != nil {
+		what.Text = "?"
+	}
+	return who(e.Task) + "/" + who(e.Parent) + " " + what.Text
 }
 
 // place is the logical place in the kernel that a point of the lab is.
@@ -105,13 +109,14 @@ func (v *view) why(point string) string {
 	return v.trace.Header.Points[i].Why
 }
 
-// text evaluates and formats an expression for a person.
-func (v *view) text(expr, format string, e *trace.Event, r round) string {
-	val, err := v.eval(expr, e, r)
+// shown evaluates and formats an expression for a person.
+func (v *view) shown(show Show, e *trace.Event, r round) Value {
+	val, err := v.eval(show.Expr, e, r)
 	if err != nil {
-		return reason(err)
+		why := reason(err)
+		return Value{Name: show.Name, Why: &why}
 	}
-	return v.format(val, format)
+	return Value{Name: show.Name, Text: v.format(val, "")}
 }
 
 // symbol returns the symbol of the point at address, "" for none.

@@ -15,17 +15,18 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 
 	"kernellab/harness/trace"
 )
 
 // Grade judges t by r. The result is complete in every case: what could not be
 // graded is a result with verdict Error.
-func Grade(t *trace.Trace, r Rules) Result { return grade(t, nil, r, nil) }
+func Grade(t *trace.Trace, r Rules) Result { return marked(grade(t, nil, r, nil)) }
 
 // grade is Grade with the findings about what was handed in, and with a run of
 // the lab's own program for the answers that t does not settle.
-func grade(t *trace.Trace, reference *view, r Rules, handed []Finding) Result {
+func grade(t *trace.Trace, reference *view, r Rules, handed []Finding) (Result, secrets) {
 	r.Programs = cmp.Or(r.Programs, &Programs{})
 	whole := r
 	if t != nil {
@@ -33,9 +34,9 @@ func grade(t *trace.Trace, reference *view, r Rules, handed []Finding) Result {
 	}
 	res := newResult(r)
 	if t == nil {
-		return res.errorf("there is no trace")
+		return res.errorf("there is no trace"), secrets{}
 	}
-	res.Notes = append(res.Notes, r.notes...)
+	res.Remarks = append(res.Remarks, r.notes...)
 	res.Unseen = r.unseen((&view{trace: t}).symbolOf)
 	res.Kernel, res.QEMU = t.Header.Kernel.Release, t.Header.Machine.QEMU
 	if t.Header.Arch != "" {
@@ -44,26 +45,31 @@ func grade(t *trace.Trace, reference *view, r Rules, handed []Finding) Result {
 	v, err := newView(t, whole)
 	if v != nil {
 		res.Steps = v.steps()
-		res.Lifetime = v.lifetime()
+		res.Lifetime, res.Moments = v.lifetime()
 		res.Duration = v.duration()
-		res.Notes = append(res.Notes, v.notes...)
+		res.Remarks = append(res.Remarks, v.notes...)
 	}
-	if err != nil {
-		return res.errorf("%v", err)
+	var unfit *ungradable
+	switch {
+	case errors.As(err, &unfit):
+		return res.ungraded(unfit.Fact), secrets{}
+	case err != nil:
+		return res.errorf("%v", err), secrets{}
 	}
 	g := &grader{view: v, result: &res}
 	for _, f := range handed {
 		g.findings = append(g.findings, placed{Finding: f})
 	}
-	// Findings of the same place are told in this order, causes first.
-	n := len(res.Checks) - len(r.questionChecks())
-	g.status(g.on(n - 1))
+	// Findings of the same place come in this order, causes first.
+	g.status()
 	g.path()
-	g.values()
-	g.output(g.on(n - 2))
+	if !r.AnswersOnly {
+		g.values()
+	}
+	g.output()
 	g.answers(reference)
-	g.finish()
-	return res
+	s := g.finish()
+	return res, s
 }
 
 // Failure is the result of a run that could not be driven or graded, whose cause
@@ -74,7 +80,7 @@ func Failure(r Rules, kernel string, err error) Result {
 	if err == nil {
 		err = errors.New("unknown cause")
 	}
-	return res.errorf("%v", err)
+	return marked(res.errorf("%v", err), secrets{})
 }
 
 // newResult has every check of the rules, none of them made yet.
@@ -82,6 +88,7 @@ func newResult(r Rules) Result {
 	res := Result{
 		Lab: r.Lab, Title: r.Title, Summary: r.Summary, Arch: r.Arch, Verdict: Error,
 		Steps: []Step{}, Checks: []Check{}, Findings: []Finding{},
+		Unseen: r.unseen(func(string) string { return "" }),
 	}
 	add := func(name string, score int, why string, v Visibility) {
 		res.Checks = append(res.Checks, Check{Name: name, Verdict: Skip, MaxScore: score, Why: why, Visibility: v})
@@ -105,17 +112,28 @@ func newResult(r Rules) Result {
 	return res
 }
 
+// errorf is a result that could not be graded, for a cause outside the trace.
 func (res Result) errorf(format string, args ...any) Result {
-	res.Verdict, res.Score = Error, 0
+	res = res.ungraded()
 	res.Error = fmt.Sprintf(format, args...)
+	return res
+}
+
+// ungraded is a result that could not be graded, for those causes.
+func (res Result) ungraded(causes ...Fact) Result {
+	res.Verdict, res.Score, res.Causes = Error, 0, causes
 	for i := range res.Checks {
-		res.Checks[i].Verdict, res.Checks[i].Score = Skip, 0
-		if res.Checks[i].Observed == "" {
-			res.Checks[i].Observed = "not graded"
+		c := &res.Checks[i]
+		c.Verdict, c.Score = Skip, 0
+		if c.Observed == "" && c.Got == nil {
+			c.Got = &Fact{Case: CaseNotGraded}
 		}
 	}
 	return res
 }
+
+// remark adds a note of the rules.
+func (res *Result) remark(f Fact) { res.Remarks = append(res.Remarks, f) }
 
 // grader fills in the checks of a result.
 type grader struct {
@@ -124,9 +142,9 @@ type grader struct {
 	findings []placed
 	// unmade are the checks whose evidence the harness did not bring, though the
 	// guest was stopped where it lay: not the student's mistake.
-	unmade []string
+	unmade []Fact
 	// ours are the questions whose truth the harness did not bring.
-	ours []string
+	ours []Fact
 	// absent: no program was run, or none that counts.
 	absent bool
 	truths []known
@@ -137,29 +155,40 @@ type grader struct {
 type placed struct {
 	seq int
 	Finding
-	follows bool // from what another finding tells
+	follows bool // from another finding
 }
 
-// check returns the check at index i of the result's: sequence, hits, the rules'
-// own, output, exit.
-func (g *grader) check(i int) *Check { return &g.result.Checks[i] }
+// check returns the check of that name that is no question.
+func (g *grader) check(name string) *Check {
+	return g.checkOf(func(c Check) bool { return c.Kind == "" && c.Name == name })
+}
+
+// answerTo returns the check of a question.
+func (g *grader) answerTo(name string) *Check {
+	return g.checkOf(func(c Check) bool { return c.Kind == KindQuestion && c.Name == name })
+}
+
+func (g *grader) checkOf(is func(Check) bool) *Check {
+	return &g.result.Checks[slices.IndexFunc(g.result.Checks, is)]
+}
 
 // on is check of the one that is made next, whose findings are seen when it is.
-func (g *grader) on(i int) *Check {
-	c := g.check(i)
+func (g *grader) on(name string) *Check {
+	c := g.check(name)
 	g.about = c.Visibility
 	return c
 }
 
-func (g *grader) find(seq int, kind, point, message string, args ...any) {
-	p, _ := g.rules.point(point)
-	f := Finding{Kind: kind, Point: point, Message: fmt.Sprintf(message, args...), Visibility: stricter(g.about, p.Visibility)}
+// find adds a finding at the event seq of the trace.
+func (g *grader) find(seq int, kind string, about Fact) {
+	p, _ := g.rules.point(about.Point)
+	f := Finding{Kind: kind, Fact: about, Visibility: stricter(g.about, p.Visibility)}
 	for i, s := range g.result.Steps {
 		if s.Seq == seq {
 			f.Step = i + 1
 		}
 	}
-	g.findings = append(g.findings, placed{seq, f, kind != FindEdge && g.follows(point)})
+	g.findings = append(g.findings, placed{seq, f, kind != FindEdge && g.follows(about.Point)})
 }
 
 // settle gives a check its verdict and score.

@@ -13,11 +13,19 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"kernellab/harness/grade"
+	"kernellab/harness/report/words"
 	"kernellab/harness/trace"
 	"kernellab/harness/trace/tracetest"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
+
+// judge and judgeSubmission grade, and write the sentences.
+func judge(t *trace.Trace, r grade.Rules) grade.Result { return words.Result(grade.Grade(t, r)) }
+
+func judgeSubmission(s grade.Submitted) grade.Result {
+	return words.Result(grade.GradeSubmission(s))
+}
 
 // forkRules are rules in the manner of the lab fork-new.
 func forkRules(arch string) grade.Rules {
@@ -199,7 +207,7 @@ func TestGrade(t *testing.T) {
 			t.Run(arch+"/"+w.name, func(t *testing.T) {
 				tr := tracetest.Fork(arch)
 				w.make(tr)
-				got := grade.Grade(tr, forkRules(arch))
+				got := judge(tr, forkRules(arch))
 				if (got.Verdict == grade.Pass) != strings.HasPrefix(w.name, "pass") {
 					t.Errorf("verdict %s", got.Verdict)
 				}

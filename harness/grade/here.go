@@ -1,7 +1,6 @@
 package grade
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -27,7 +26,7 @@ func (r Rules) here(t *trace.Trace) Rules {
 	for _, p := range r.Points {
 		if missing[p.Name] {
 			if why := reasons[p.Name]; why != "" {
-				out.notes = append(out.notes, fmt.Sprintf("%s can not be observed on %s: %s.", p.Name, on, strings.TrimSuffix(why, ".")))
+				out.notes = append(out.notes, Fact{Case: NoteAbsent, Point: p.Name, Name: on, Said: strings.TrimSuffix(why, ".")})
 			}
 			continue
 		}
@@ -36,11 +35,11 @@ func (r Rules) here(t *trace.Trace) Rules {
 	}
 	roles := out.Roles()
 	gone := slices.DeleteFunc(r.Roles(), func(role string) bool { return slices.Contains(roles, role) })
-	var left []string
+	left := Fact{Case: NoteUnchecked}
 	for _, c := range r.Checks {
 		needs := names(c.Observed, c.Expected, c.That)
 		if missing[c.At] || slices.ContainsFunc(needs, func(n string) bool { return missing[n] || slices.Contains(gone, n) }) {
-			left = append(left, `"`+c.Name+`"`)
+			left.Checks = append(left.Checks, c.Name)
 			continue
 		}
 		out.Checks = append(out.Checks, c)
@@ -54,13 +53,13 @@ func (r Rules) here(t *trace.Trace) Rules {
 			}
 		}
 		if slices.ContainsFunc(needs, func(n string) bool { return missing[n] || slices.Contains(gone, n) }) {
-			left = append(left, "question "+q.Name)
+			left.Questions = append(left.Questions, q.Name)
 			continue
 		}
 		out.Questions = append(out.Questions, q)
 	}
-	if len(left) > 0 {
-		out.notes = append(out.notes, "So this is not checked there, and scores nothing: "+strings.Join(left, ", ")+".")
+	if len(left.Checks)+len(left.Questions) > 0 {
+		out.notes = append(out.notes, left)
 	}
 	return out
 }

@@ -242,8 +242,8 @@ func functions(s *scope) map[string]any {
 func (v *view) hitsOf(point string) (int, error) {
 	n := v.count(point)
 	if n == 0 {
-		if why := v.unwatched(point); why != "" {
-			return 0, &missing{what: "not known whether " + point + " came: " + why}
+		if why := v.unwatched(point); why != nil {
+			return 0, &missing{Fact{Case: CaseUnknown, Point: point, Why: []Fact{*why}}}
 		}
 	}
 	return n, nil

@@ -14,7 +14,7 @@ func observe(t *testing.T, arch, at, expr, expected, format string) grade.Check 
 	t.Helper()
 	r := forkRules(arch)
 	r.Checks = []grade.CheckRule{{Name: "probe", At: at, Observed: expr, Expected: expected, Format: format}}
-	res := grade.Grade(tracetest.Fork(arch), r)
+	res := judge(tracetest.Fork(arch), r)
 	for _, c := range res.Checks {
 		if c.Name == "probe" {
 			return c
@@ -177,7 +177,7 @@ func TestValidate(t *testing.T) {
 			case tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)):
 				t.Errorf("error %v, want one with %q", err, tt.want)
 			case tt.want != "":
-				if res := grade.Grade(tracetest.Fork("x86_64"), r); res.Verdict != grade.Error {
+				if res := judge(tracetest.Fork("x86_64"), r); res.Verdict != grade.Error {
 					t.Errorf("graded by broken rules: %s", res.Verdict)
 				}
 			}
@@ -203,7 +203,7 @@ func TestForkBomb(t *testing.T) {
 	}
 	tr.Events = append(events, tr.Events[len(tr.Events)-2:]...)
 	tracetest.Renumber(tr)
-	res := grade.Grade(tr, forkRules("x86_64"))
+	res := judge(tr, forkRules("x86_64"))
 	consistent(t, res)
 	if res.Verdict != grade.Fail || len(res.Findings) > 20 || len(res.Steps) > 256 {
 		t.Errorf("%s with %d findings and %d steps", res.Verdict, len(res.Findings), len(res.Steps))
@@ -220,7 +220,7 @@ func FuzzExpression(f *testing.F) {
 	f.Fuzz(func(t *testing.T, src string) {
 		r := forkRules("x86_64")
 		r.Checks = []grade.CheckRule{{Name: "fuzz", At: "ret_from_fork", Observed: src, Expected: "\"\u0000\""}}
-		res := grade.Grade(tracetest.Fork("x86_64"), r)
+		res := judge(tracetest.Fork("x86_64"), r)
 		if (res.Verdict == grade.Error) == (r.Validate() == nil) && !strings.Contains(res.Error, "fuzz: not") {
 			t.Errorf("verdict %s %s, and the rules are %v", res.Verdict, res.Error, r.Validate())
 		}

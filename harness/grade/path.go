@@ -1,96 +1,81 @@
 package grade
 
 import (
-	"fmt"
+	"reflect"
 	"slices"
-	"strings"
 
 	"kernellab/harness/trace"
 )
 
-// The places of the two checks over the path among a result's checks.
-const (
-	indexSequence = iota
-	indexHits
-	indexValues
-)
-
 // path makes the sequence and hits checks.
 func (g *grader) path() {
-	hits, seq := g.check(indexHits), g.on(indexSequence)
+	if g.rules.AnswersOnly {
+		return
+	}
+	hits, seq := g.check(g.rules.hits().Name), g.check(g.rules.sequence().Name)
 	steps := g.rules.path("")
-	seq.Expected, hits.Expected = g.expectedOrder(), expectedHits(steps)
+	seq.Want, hits.Want = g.expectedOrder(), expectedHits(steps)
+	g.about = seq.Visibility
 	if len(g.rounds) == 0 {
-		seq.Observed, hits.Observed = "no stop at all", "no stop at all"
+		seq.Got, hits.Got = &Fact{Case: CaseNoStop}, &Fact{Case: CaseNoStop}
 		settle(seq, false)
 		settle(hits, false)
 		g.neverCalled()
 		return
 	}
 	ok := true
-	var orders []string
+	seq.Got = &Fact{Case: CasePaths}
 	for _, r := range g.rounds {
-		order, good := g.order(r)
-		orders = append(orders, order)
+		paths, good := g.order(r)
+		seq.Got.Calls = append(seq.Got.Calls, CallPaths{r.number, paths})
 		ok = g.edges(r) && good && ok
 	}
-	seq.Observed = g.inEachCall(orders)
+	seq.Got.Calls, seq.Got.Times = briefly(seq.Got.Calls), len(seq.Got.Calls)
 	settle(seq, ok)
-	g.on(indexHits)
-	hits.Observed = g.hits(steps)
-	settle(hits, hits.Observed == "")
-	if hits.Observed == "" {
-		hits.Observed = hits.Expected
-		g.absences(hits, steps)
+	g.about = hits.Visibility
+	wrong := g.hits(steps)
+	settle(hits, len(wrong) == 0)
+	if len(wrong) > 0 {
+		hits.Got = &Fact{Case: CaseCounts, Counts: wrong, Times: len(steps)}
+		return
 	}
+	same := hits.Want.clone()
+	hits.Got = &same
+	g.absences(hits, steps)
 }
 
-// inEachCall tells what was seen in each round, once if it was the same in all.
-func (g *grader) inEachCall(orders []string) string {
-	distinct := slices.Compact(slices.Sorted(slices.Values(orders)))
-	switch {
-	case len(orders) == 1:
-		return orders[0]
-	case len(distinct) == 1:
-		return fmt.Sprintf("in each of %d calls, %s", len(orders), orders[0])
-	}
+// briefly leaves one call of those in which the same was seen, and bounds the rest.
+func briefly(calls []CallPaths) []CallPaths {
 	const most = 8
-	var out []string
-	for i, order := range orders[:min(most, len(orders))] {
-		out = append(out, fmt.Sprintf("call %d, %s", g.rounds[i].number, order))
+	alike := !slices.ContainsFunc(calls, func(c CallPaths) bool { return !reflect.DeepEqual(c.Paths, calls[0].Paths) })
+	if alike {
+		return calls[:1]
 	}
-	if len(orders) > most {
-		out = append(out, "…")
-	}
-	return strings.Join(out, "; ")
+	return calls[:min(most, len(calls))]
 }
 
-// neverCalled tells that the program did not do what the lab is about.
+// neverCalled finds that the program did not do what the lab is about.
 func (g *grader) neverCalled() {
-	entry := g.rules.entry().Name
-	seen := g.ending() + g.printed()
-	if n := len(g.asides); n > 0 {
-		var asides []string
-		for _, why := range keys(g.asides) {
-			asides = append(asides, fmt.Sprintf("%s: %s", times(g.asides[why]), why))
-		}
-		seen = fmt.Sprintf("%s was hit by other calls only (%s); %s", entry, strings.Join(asides, ", "), seen)
+	f := Fact{Case: CaseNeverCalled, Point: g.rules.entry().Name, Program: g.program(), End: g.ending(), Output: g.printed()}
+	for _, why := range keys(g.asides) {
+		f.Asides = append(f.Asides, Aside{why, g.asides[why]})
 	}
-	g.find(g.exit.Seq, FindNeverCalled, entry, "the program never called %s: expected %s by %s, seen: %s",
-		entry, entry, g.trace.Header.Program.Name, seen)
+	g.find(g.exit.Seq, FindNeverCalled, f)
 }
 
-// order compares the steps of each role with the rules', tells the first
+func (g *grader) program() string { return g.trace.Header.Program.Name }
+
+// order compares the steps of each role with the rules', finds the first
 // divergence of each, and returns what was seen.
-func (g *grader) order(r round) (seen string, ok bool) {
+func (g *grader) order(r round) (seen []RolePath, ok bool) {
+	const most = 32
 	ok = true
 	for _, e := range r.stops {
 		if p, _ := g.rules.point(e.Point); p.Step && e.Role != p.Role {
 			ok = false
-			g.find(e.Seq, FindOrder, e.Point, "%s is a step of the %s, and was hit by %s", e.Point, p.Role, who(e))
+			g.find(e.Seq, FindOrder, Fact{Case: CaseWrongTask, Point: e.Point, Role: p.Role, Task: who(e)})
 		}
 	}
-	var parts []string
 	for _, role := range g.rules.Roles() {
 		want := g.ordered(role)
 		var got []trace.Event
@@ -109,49 +94,45 @@ func (g *grader) order(r round) (seen string, ok bool) {
 		if !g.diverge(r, role, want, got) {
 			ok = false
 		}
-		names := []string{"nothing"}
-		if len(got) > 0 {
-			names = nil
+		path := RolePath{Role: role, Points: []string{}, More: len(got) > most}
+		for _, e := range got[:min(most, len(got))] {
+			path.Points = append(path.Points, e.Point)
 		}
-		for _, e := range got {
-			if len(names) == 32 {
-				names = append(names, "…")
-				break
-			}
-			names = append(names, e.Point)
-		}
-		parts = append(parts, role+": "+strings.Join(names, " → "))
+		seen = append(seen, path)
 	}
-	return strings.Join(parts, "; "), ok
+	return seen, ok
 }
 
-// diverge tells the first place where got is not want.
+// diverge finds the first place where got is not want.
 func (g *grader) diverge(r round, role string, want []Point, got []trace.Event) bool {
-	i, before := 0, "first of all"
+	i, before := 0, ""
 	for _, p := range want {
 		if i < len(got) && got[i].Point == p.Name {
-			i, before = i+1, "after "+p.Name
+			i, before = i+1, p.Name
 			continue
 		}
 		if p.hits().Least == 0 {
 			continue
 		}
+		f := Fact{Point: p.Name, Role: role, After: before}
 		switch {
 		case i >= len(got) && role != g.rules.entry().Role && r.first(p.Name) == nil:
-			g.find(g.exit.Seq, FindMissing, p.Name, "%s never came: the %s was not seen to start", p.Name, role)
+			f.Case = CaseNotStarted
+			g.find(g.exit.Seq, FindMissing, f)
 		case i >= len(got):
-			g.find(g.exit.Seq, FindMissing, p.Name, "%s was not hit by the %s: expected it %s, seen: nothing more of the %s before the end (%s)",
-				p.Name, role, before, role, g.ending())
+			f.Case, f.End = CaseNotReached, g.ending()
+			g.find(g.exit.Seq, FindMissing, f)
 		case r.first(p.Name) == nil:
-			g.find(got[i].Seq, FindMissing, p.Name, "%s was not hit: expected it %s, seen: %s", p.Name, before, got[i].Point)
+			f.Case, f.Other = CasePassedOver, got[i].Point
+			g.find(got[i].Seq, FindMissing, f)
 		default:
-			g.find(got[i].Seq, FindOrder, got[i].Point, "%s came too early: expected %s %s, seen: %s", got[i].Point, p.Name, before, got[i].Point)
+			f.Case, f.Point, f.Other = CaseTooEarly, got[i].Point, p.Name
+			g.find(got[i].Seq, FindOrder, f)
 		}
 		return false
 	}
 	if i < len(got) {
-		e := got[i]
-		g.find(e.Seq, FindOrder, e.Point, "%s came again, after the path had ended with %s", e.Point, want[len(want)-1].Name)
+		g.find(got[i].Seq, FindOrder, Fact{Case: CasePastEnd, Point: got[i].Point, After: want[len(want)-1].Name})
 		return false
 	}
 	return true
@@ -172,53 +153,50 @@ func (g *grader) edges(r round) bool {
 		for _, after := range p.After {
 			to, from := r.first(p.Name), r.first(after)
 			switch {
-			case to == nil: // told by the order, or by the check that needs it
+			case to == nil: // found by the order, or by the check that needs it
 			case from == nil:
 				ok = false
-				g.find(to.Seq, FindEdge, p.Name, "%s came without %s, which comes before it", p.Name, after)
+				g.find(to.Seq, FindEdge, Fact{Case: CaseWithout, Point: p.Name, After: after})
 			case from.Seq > to.Seq:
 				ok = false
-				g.find(to.Seq, FindEdge, p.Name, "%s came before %s, and has to come after it", p.Name, after)
+				g.find(to.Seq, FindEdge, Fact{Case: CaseBefore, Point: p.Name, After: after})
 			}
 		}
 	}
 	return ok
 }
 
-// hits tells which points were hit too often or not often enough, "" for none.
-func (g *grader) hits(steps []Point) string {
-	var wrong []string
-	same := map[int]bool{}
+// hits returns the points that were hit too often or not often enough.
+func (g *grader) hits(steps []Point) []PointCount {
+	var wrong []PointCount
 	entry := g.rules.entry()
 	extra := g.count(entry.Name) > entry.hits().Most
 	for _, p := range steps {
 		n := g.count(p.Name)
-		same[n] = true
 		h := p.hits()
 		if h.has(n) {
 			continue
 		}
-		wrong = append(wrong, fmt.Sprintf("%s %s", p.Name, times(n)))
-		// Calls beyond the lab's hit every point once more: told once, at the entry.
+		wrong = append(wrong, PointCount{Point: p.Name, Times: n})
+		// Calls beyond the lab's hit every point once more: found once, at the entry.
 		if n == 0 && p.inOrder() || extra && p.Name != entry.Name && n == h.Most*len(g.rounds) {
 			continue
 		}
 		seq := g.nth(p.Name, max(h.Most, 0))
+		f := Fact{Case: CaseHits, Point: p.Name, Times: n, Range: &h}
+		kind := FindHits
 		switch {
 		case p.Name == entry.Name:
-			g.find(seq, FindHits, p.Name, "the program called %s %s: expected %s, seen %s", p.Name, times(n), h, hitCount(n))
+			f.Case = CaseCalls
 		case h.Most == 0:
-			g.find(seq, FindHits, p.Name, "%s came, and should not: seen %s by %s", p.Name, times(n), g.hitBy(p.Name))
+			f.Case, f.Task = CaseForbidden, g.hitBy(p.Name)
 		case n == 0:
-			g.find(g.exit.Seq, FindMissing, p.Name, "%s was not hit: expected %s before the end (%s)", p.Name, h, g.ending())
-		default:
-			g.find(seq, FindHits, p.Name, "%s was hit %s: expected %s, seen %s", p.Name, times(n), h, hitCount(n))
+			seq, kind = g.exit.Seq, FindMissing
+			f.Case, f.End = CaseTooFew, g.ending()
 		}
+		g.find(seq, kind, f)
 	}
-	if len(same) == 1 && len(wrong) == len(steps) && len(steps) > 1 {
-		return fmt.Sprintf("each of %d points %s", len(steps), times(g.count(entry.Name)))
-	}
-	return strings.Join(wrong, ", ")
+	return wrong
 }
 
 // nth returns the place of a point's hit of index i, or the end.
@@ -237,68 +215,36 @@ func (g *grader) nth(point string, i int) int {
 	return g.end()
 }
 
-func (g *grader) expectedOrder() string {
-	var parts []string
+func (g *grader) expectedOrder() *Fact {
+	call := CallPaths{}
 	for _, role := range g.rules.Roles() {
-		var names []string
+		path := RolePath{Role: role}
 		for _, p := range g.ordered(role) {
-			names = append(names, p.Name)
+			path.Points = append(path.Points, p.Name)
 		}
-		if len(names) > 0 {
-			parts = append(parts, role+": "+strings.Join(names, " → "))
+		if len(path.Points) > 0 {
+			call.Paths = append(call.Paths, path)
 		}
 	}
-	return strings.Join(parts, "; ")
+	return &Fact{Case: CasePaths, Calls: []CallPaths{call}}
 }
 
-func expectedHits(steps []Point) string {
-	var other []string
+// expectedHits lists the points that are not to be hit just once.
+func expectedHits(steps []Point) *Fact {
+	f := &Fact{Case: CaseRanges, Times: len(steps)}
 	for _, p := range steps {
-		switch h := p.hits(); {
-		case h == Range{1, 1}:
-		case h == Range{}:
-			other = append(other, p.Name+" never")
-		case h.Least == h.Most:
-			other = append(other, fmt.Sprintf("%s %s", p.Name, times(h.Most)))
-		default:
-			other = append(other, fmt.Sprintf("%s %s", p.Name, h))
+		if h := p.hits(); h != (Range{1, 1}) {
+			f.Counts = append(f.Counts, PointCount{Point: p.Name, Range: &h})
 		}
 	}
-	if len(other) == 0 {
-		return fmt.Sprintf("each of %d points once", len(steps))
-	}
-	if len(other) == len(steps) {
-		return strings.Join(other, ", ")
-	}
-	return strings.Join(other, ", ") + ", the others once"
+	return f
 }
 
-func who(e trace.Event) string {
-	role := e.Role
-	if role == "" {
-		role = "another task"
-	} else {
-		role = "the " + role
+// who is the task of an event.
+func who(e trace.Event) *TaskName {
+	name := &TaskName{Role: e.Role}
+	if e.Task != nil {
+		name.PID, name.Comm = e.Task.PID, e.Task.Comm
 	}
-	if e.Task == nil {
-		return role
-	}
-	return fmt.Sprintf("%s, %d[%s]", role, e.Task.PID, e.Task.Comm)
-}
-
-func times(n int) string {
-	switch n {
-	case 1:
-		return "once"
-	case 2:
-		return "twice"
-	}
-	return fmt.Sprintf("%d times", n)
-}
-
-func hitCount(n int) string {
-	if n == 1 {
-		return "1 hit"
-	}
-	return fmt.Sprintf("%d hits", n)
+	return name
 }

@@ -1,7 +1,6 @@
 package grade
 
 import (
-	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -17,137 +16,105 @@ const (
 	maxLineBytes = 240 // of a line of output shown
 )
 
-// ending says how the program ended.
-func (g *grader) ending() string {
+// ending is how the program ended.
+func (g *grader) ending() *Ending {
 	x := g.exit.Exit
 	switch {
 	case x.Stops > 0:
-		return fmt.Sprintf("stopped after it had come to the lab's points %d times", x.Stops)
+		return &Ending{Stops: x.Stops}
 	case x.TimedOut:
 		limit := x.Limit
 		if limit == 0 {
 			limit = time.Duration(g.exit.Time)
 		}
-		return "did not end within " + roughly(limit)
+		return &Ending{TimedOut: true, Limit: limit}
 	case x.Signal != "":
-		return "killed by " + x.Signal
+		return &Ending{Signal: x.Signal}
 	}
-	return fmt.Sprintf("exit status %d", x.Code)
+	return &Ending{Code: x.Code}
 }
 
-func roughly(d time.Duration) string {
-	if d >= 10*time.Second {
-		return d.Round(time.Second).String()
+func (g *grader) status() {
+	if g.rules.AnswersOnly {
+		return
 	}
-	return d.Round(100 * time.Millisecond).String()
-}
-
-func (g *grader) status(c *Check) {
-	x, name := g.exit.Exit, g.trace.Header.Program.Name
-	c.Expected = fmt.Sprintf("exit status %d", g.rules.Exit)
+	c := g.on(checkExit)
+	x, got, want := g.exit.Exit, g.ending(), &Ending{Code: g.rules.Exit}
 	if g.rules.Signal != "" {
-		c.Expected = "killed by " + g.rules.Signal
+		want = &Ending{Signal: g.rules.Signal}
 	}
-	c.Observed = g.ending()
-	settle(c, c.Observed == c.Expected)
-	switch {
-	case c.Verdict == Pass:
-	case x.Stops > 0:
-		g.find(g.exit.Seq, FindTimeout, "", "%s was %s: something in it goes on and on", name, g.ending())
-	case x.TimedOut:
-		g.find(g.exit.Seq, FindTimeout, "", "%s %s, and was stopped: something in it waits for what never comes, or never stops", name, g.ending())
-	case x.Signal != "" && g.rules.Signal == "":
-		g.find(g.exit.Seq, FindSignal, "", "%s was %s instead of ending with %s", name, g.ending(), c.Expected)
-	case g.rules.Signal != "":
-		g.find(g.exit.Seq, FindSignal, "", "%s was to be %s, seen: %s", name, c.Expected, g.ending())
-	default:
-		g.find(g.exit.Seq, FindExit, "", "%s ended with %s: expected %d", name, g.ending(), g.rules.Exit)
+	c.Want, c.Got = &Fact{Case: CaseEnded, End: want}, &Fact{Case: CaseEnded, End: got}
+	settle(c, *got == *want)
+	if c.Verdict != Pass {
+		kind := FindExit
+		switch {
+		case x.Stops > 0 || x.TimedOut:
+			kind = FindTimeout
+		case x.Signal != "" || g.rules.Signal != "":
+			kind = FindSignal
+		}
+		g.find(g.exit.Seq, kind, Fact{Case: CaseEnding, Program: g.program(), End: got, Want: want})
 	}
 	if x.Leftover > 0 {
-		g.result.Notes = append(g.result.Notes, fmt.Sprintf("%s left %s behind when it ended.", name, plural(x.Leftover, "process", "processes")))
+		g.result.remark(Fact{Case: NoteLeft, Program: g.program(), Times: x.Leftover})
 	}
 	if x.Dropped > 0 {
-		g.result.Notes = append(g.result.Notes, fmt.Sprintf("%s printed more than is kept: %s are lost.", name, plural(int(x.Dropped), "byte", "bytes")))
+		g.result.remark(Fact{Case: NoteLost, Program: g.program(), Times: int(x.Dropped)})
 	}
 }
 
-// printed says the first of what the program printed.
-func (g *grader) printed() string {
-	got := lines(g.exit.Exit.Output)
-	got = slices.DeleteFunc(got, func(l string) bool { return l == "" })
-	if len(got) == 0 {
-		return ", and no output"
-	}
+// printed is the first of what the program printed.
+func (g *grader) printed() *OutputFact {
 	const most = 3
-	var quoted []string
+	got := slices.DeleteFunc(lines(g.exit.Exit.Output), func(l string) bool { return l == "" })
+	out := &OutputFact{Silent: len(got) == 0, More: max(0, len(got)-most)}
 	for _, l := range got[:min(most, len(got))] {
-		quoted = append(quoted, fmt.Sprintf("%q", clip(l, 60)))
+		out.Lines = append(out.Lines, clip(l, 60))
 	}
-	if n := len(got) - most; n > 0 {
-		quoted = append(quoted, plural(n, "line", "lines")+" more")
-	}
-	return ", after printing " + strings.Join(quoted, ", ")
+	return out
 }
 
-func plural(n int, one, many string) string {
-	if n == 1 {
-		return "1 " + one
+func (g *grader) output() {
+	if g.rules.AnswersOnly {
+		return
 	}
-	return fmt.Sprintf("%d %s", n, many)
-}
-
-func (g *grader) output(c *Check) {
+	c := g.on(checkOutput)
 	want := g.rules.Output
 	got := lines(g.exit.Exit.Output)
-	var missing []string
+	var missing, patterns []string
 	for _, w := range want {
 		if !slices.Contains(got, clean(w)) {
 			missing = append(missing, clean(w))
 		}
 	}
+	total := len(want) + len(g.rules.Patterns)
 	for _, p := range g.rules.Patterns {
-		line, ok := matching(got, p)
-		if !ok {
-			line = "a line that matches " + p
-			missing = append(missing, line)
-		}
-		want = append(slices.Clone(want), line)
-	}
-	switch len(want) {
-	case 0:
-		c.Expected = "anything"
-	case 1:
-		c.Expected = fmt.Sprintf("the line %q", want[0])
-	default:
-		c.Expected = fmt.Sprintf("%d lines, in any order", len(want))
-	}
-	c.Observed = c.Expected
-	if len(missing) > 0 {
-		c.Observed = fmt.Sprintf("%d of %d", len(want)-len(missing), len(want))
-		if len(got) == 0 {
-			c.Observed = "no output"
+		if line, ok := matching(got, p); ok {
+			want = append(slices.Clone(want), line)
+		} else {
+			patterns = append(patterns, p)
 		}
 	}
-	c.Lines = mark(got, want, missing)
-	settle(c, len(missing) == 0)
-	if len(missing) == 0 {
+	found := total - len(missing) - len(patterns)
+	c.Want = &Fact{Case: CaseLines, Output: &OutputFact{Wanted: total, Found: total}}
+	if total == 1 {
+		c.Want.Output.Lines, c.Want.Output.Pattern = want, patterns
+	}
+	c.Lines = mark(got, want, missing, patterns)
+	settle(c, found == total)
+	if found == total {
+		c.Got = c.Want
 		return
 	}
-	var quoted, near []string
+	c.Got = &Fact{Case: CaseLines, Output: &OutputFact{Wanted: total, Found: found, Silent: len(got) == 0}}
+	f := Fact{Case: CaseOutput, Program: g.program(), Output: &OutputFact{Wanted: total, Found: found, Pattern: patterns, Silent: len(got) == 0}}
 	for _, m := range missing {
-		quoted = append(quoted, fmt.Sprintf("%q", clip(m, maxLineBytes)))
+		f.Output.Lines = append(f.Output.Lines, clip(m, maxLineBytes))
 		if i := slices.IndexFunc(got, func(l string) bool { return almost(l, m) }); i >= 0 {
-			near = append(near, fmt.Sprintf("%q", clip(got[i], maxLineBytes)))
+			f.Output.Near = append(f.Output.Near, clip(got[i], maxLineBytes))
 		}
 	}
-	seen := ""
-	switch {
-	case len(near) > 0:
-		seen = ": seen " + strings.Join(near, ", ")
-	case len(got) == 0:
-		seen = ", nor anything else"
-	}
-	g.find(g.exit.Seq, FindOutput, "", "%s did not print %s%s", g.trace.Header.Program.Name, strings.Join(quoted, ", "), seen)
+	g.find(g.exit.Seq, FindOutput, f)
 }
 
 // matching returns the first line that a pattern matches as a whole.
@@ -177,8 +144,9 @@ func lines(output string) []string {
 
 func clean(line string) string { return strings.TrimRight(line, " \t\r") }
 
-// mark marks the lines of output, with some context, and adds the missing ones.
-func mark(got, want, missing []string) []OutputLine {
+// mark marks the lines of output, with some context, and adds the missing ones; of
+// those that a pattern describes the pattern.
+func mark(got, want, missing, patterns []string) []OutputLine {
 	marks := make([]Mark, len(got))
 	for i, l := range got {
 		switch {
@@ -188,7 +156,7 @@ func mark(got, want, missing []string) []OutputLine {
 			marks[i] = Bad
 		}
 	}
-	if len(missing) > 0 {
+	if len(missing)+len(patterns) > 0 {
 		for i := range marks {
 			near := i >= len(marks)-contextLines // how it ended always matters
 			for j := max(0, i-contextLines); j <= min(len(marks)-1, i+contextLines); j++ {
@@ -207,6 +175,9 @@ func mark(got, want, missing []string) []OutputLine {
 	}
 	for _, m := range missing {
 		out = append(out, OutputLine{Missing, clip(m, maxLineBytes)})
+	}
+	for _, p := range patterns {
+		out = append(out, OutputLine{Missing, clip("a line that matches "+p, maxLineBytes)})
 	}
 	return out
 }

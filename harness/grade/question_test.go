@@ -71,7 +71,7 @@ func TestAnswersRight(t *testing.T) {
 	if grade.NeedsReference(tr, rules, "") {
 		t.Error("a run that shows all needs a reference")
 	}
-	res := grade.Grade(tr, rules)
+	res := judge(tr, rules)
 	if !res.Passed() || res.MaxScore != 12+11 || res.Score != res.MaxScore {
 		t.Errorf("%s %d/%d: %+v", res.Verdict, res.Score, res.MaxScore, res.Findings)
 	}
@@ -82,7 +82,7 @@ func TestAnswersRight(t *testing.T) {
 	}
 	// A run that is no submission is graded as if nothing were asked.
 	rules.Answers = nil
-	if res := grade.Grade(tr, rules); !res.Passed() || res.MaxScore != 12 {
+	if res := judge(tr, rules); !res.Passed() || res.MaxScore != 12 {
 		t.Errorf("without answers: %s %d/%d", res.Verdict, res.Score, res.MaxScore)
 	}
 }
@@ -135,7 +135,7 @@ func TestAnswersByType(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			answers := right()
 			answers[tt.question] = tt.given
-			res := grade.Grade(tracetest.Fork("x86_64"), asking(answers))
+			res := judge(tracetest.Fork("x86_64"), asking(answers))
 			c := question(t, res, tt.question)
 			if c.Verdict != tt.want {
 				t.Errorf("%s, observed %q, want %s", c.Verdict, c.Observed, tt.want)
@@ -156,7 +156,7 @@ func TestAnswersKept(t *testing.T) {
 		"distance": of(1), "start": of(1), "first": of("schedule"), "who": of("init"),
 		"path": of([]string{"kernel_clone", "sys_clone", "copy_thread"}), "own": of([]string{}),
 	}
-	res := grade.Grade(tracetest.Fork("x86_64"), asking(wrongs))
+	res := judge(tracetest.Fork("x86_64"), asking(wrongs))
 	var b bytes.Buffer
 	if err := grade.NewDocument(res).Encode(&b); err != nil {
 		t.Fatal(err)
@@ -180,7 +180,7 @@ func TestAnswersKept(t *testing.T) {
 		t.Error(err)
 	}
 	// Nor when there is no program, and the checks were not made.
-	res = grade.GradeSubmission(grade.Submitted{Rules: asking(wrongs), Reference: tracetest.Fork("x86_64"), Findings: []grade.Finding{{Kind: grade.FindCompile, Message: "prog.go does not compile"}}})
+	res = judgeSubmission(grade.Submitted{Rules: asking(wrongs), Reference: tracetest.Fork("x86_64"), Findings: []grade.Finding{{Kind: grade.FindCompile, Message: "prog.go does not compile"}}})
 	for _, c := range res.Checks {
 		if strings.Contains(c.Expected, "168") {
 			t.Errorf("%s tells %s", c.Name, c.Expected)
@@ -225,14 +225,14 @@ func TestGradeSubmission(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			res := grade.GradeSubmission(tt.s)
+			res := judgeSubmission(tt.s)
 			if res.Verdict != tt.want || res.Score != tt.score || res.MaxScore != tt.max {
 				t.Errorf("%s %d/%d, want %s %d/%d; %s %+v", res.Verdict, res.Score, res.MaxScore, tt.want, tt.score, tt.max, res.Error, res.Findings)
 			}
 			if tt.finding != "" && (len(res.Findings) == 0 || res.Findings[0].Kind != tt.finding) {
 				t.Errorf("findings %+v, want first %s", res.Findings, tt.finding)
 			}
-			if again := grade.GradeSubmission(tt.s); again.Score != res.Score || again.Verdict != res.Verdict {
+			if again := judgeSubmission(tt.s); again.Score != res.Score || again.Verdict != res.Verdict {
 				t.Error("graded again, the mark is another")
 			}
 		})
@@ -250,13 +250,13 @@ func TestTruthIsTheRuns(t *testing.T) {
 	tr := tracetest.Fork("x86_64")
 	tr.Events[tracetest.Index(tr, "ret_from_fork")].Registers["rsp"] -= 16
 	for given, want := range map[int]grade.Verdict{168: grade.Fail, 184: grade.Pass} {
-		if c := question(t, grade.Grade(tr, asking(grade.Answers{"distance": of(given)})), "distance"); c.Verdict != want {
+		if c := question(t, judge(tr, asking(grade.Answers{"distance": of(given)})), "distance"); c.Verdict != want {
 			t.Errorf("%d: %s, want %s", given, c.Verdict, want)
 		}
 	}
 	tracetest.Move(tr, "copy_thread", "kernel_clone")
 	order := []string{"sys_clone", "copy_thread", "kernel_clone"}
-	if c := question(t, grade.Grade(tr, asking(grade.Answers{"path": of(order)})), "path"); c.Verdict != grade.Pass {
+	if c := question(t, judge(tr, asking(grade.Answers{"path": of(order)})), "path"); c.Verdict != grade.Pass {
 		t.Errorf("the order of the run: %s", c.Verdict)
 	}
 }
@@ -317,7 +317,7 @@ func TestWrongTruth(t *testing.T) {
 			r := forkRules("x86_64")
 			r.Questions = []grade.Question{q}
 			r.Answers = grade.Answers{"q": of("a")}
-			if res := grade.Grade(tracetest.Fork("x86_64"), r); res.Verdict != grade.Error || res.Score != 0 || res.Error == "" {
+			if res := judge(tracetest.Fork("x86_64"), r); res.Verdict != grade.Error || res.Score != 0 || res.Error == "" {
 				t.Errorf("%s %d: %s", res.Verdict, res.Score, res.Error)
 			}
 		})

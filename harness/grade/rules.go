@@ -38,7 +38,7 @@ type Rules struct {
 	// Programs are the compiled expressions of the rules, nil for none remembered.
 	Programs *Programs
 
-	notes []string // what is left out of a trace's rules, and why
+	notes []Fact // what is left out of a trace's rules, and why
 }
 
 // Point is what is expected of one place.
@@ -78,22 +78,12 @@ type Point struct {
 const Any = "any"
 
 // Range is a number of times; Most below 0 is without limit.
-type Range struct{ Least, Most int }
+type Range struct {
+	Least int `json:"least"`
+	Most  int `json:"most"`
+}
 
 func (r Range) has(n int) bool { return n >= r.Least && (r.Most < 0 || n <= r.Most) }
-
-// String is the range for a person: "1 hit", "at least 2 hits".
-func (r Range) String() string {
-	switch {
-	case r.Most < 0:
-		return "at least " + hitCount(r.Least)
-	case r.Least == r.Most:
-		return hitCount(r.Least)
-	case r.Least == 0:
-		return "at most " + hitCount(r.Most)
-	}
-	return fmt.Sprintf("%d to %d hits", r.Least, r.Most)
-}
 
 // Show is a value worth seeing at a point.
 type Show struct{ Name, Expr string }

@@ -11,6 +11,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"kernellab/harness/grade"
+	"kernellab/harness/report/words"
 	"kernellab/harness/trace/tracetest"
 )
 
@@ -42,12 +43,12 @@ func everything() grade.Document {
 		for _, w := range wrongs() {
 			tr := tracetest.Fork(arch)
 			w.make(tr)
-			doc.Results = append(doc.Results, grade.Grade(tr, forkRules(arch)))
+			doc.Results = append(doc.Results, judge(tr, forkRules(arch)))
 		}
 	}
-	failed := grade.Failure(forkRules("riscv64"), "", errors.New("boot: no console output"))
+	failed := words.Result(grade.Failure(forkRules("riscv64"), "", errors.New("boot: no console output")))
 	failed.Attempts = 2
-	doc.Results = append(doc.Results, failed, grade.Failure(grade.Rules{}, "", nil), grade.Grade(nil, grade.Rules{}))
+	doc.Results = append(doc.Results, failed, words.Result(grade.Failure(grade.Rules{}, "", nil)), judge(nil, grade.Rules{}))
 	return doc
 }
 
@@ -57,7 +58,7 @@ func TestDocument(t *testing.T) {
 	veiled.Points[1].Visibility, veiled.ProgramVisibility = grade.Hidden, grade.AfterDueDate
 	secretive := tracetest.Fork("x86_64")
 	tracetest.Drop(secretive, veiled.Points[1].Name)
-	hidden := grade.NewDocument(grade.Grade(secretive, veiled))
+	hidden := grade.NewDocument(judge(secretive, veiled))
 	if shown := hidden.Shown(grade.Visible); cmp.Equal(hidden, shown) || len(shown.Results[0].Unseen) > 0 {
 		t.Error("what is hidden is shown")
 	}
@@ -102,7 +103,7 @@ func TestDecodeRefuses(t *testing.T) {
 // TestSchemaRefuses checks that a pass has to be one.
 func TestSchemaRefuses(t *testing.T) {
 	s := schema(t)
-	pass := grade.Grade(tracetest.Fork("x86_64"), forkRules("x86_64"))
+	pass := judge(tracetest.Fork("x86_64"), forkRules("x86_64"))
 	for name, spoil := range map[string]func(r *grade.Result){
 		"a skipped check":     func(r *grade.Result) { r.Checks[3].Verdict = grade.Skip },
 		"a failed check":      func(r *grade.Result) { r.Checks[0].Verdict = grade.Fail },

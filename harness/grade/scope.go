@@ -11,20 +11,25 @@ import (
 )
 
 // missing says that a value an expression needs is not in the trace.
-type missing struct {
-	what  string
-	point string // the point that was not hit, if that is why
+type missing struct{ Fact }
+
+func (m *missing) Error() string { return "not in the trace: " + m.Case }
+
+// unhit returns the point that was not hit, if that is why.
+func (m *missing) unhit() string {
+	if m.Case == CaseNotHit {
+		return m.Point
+	}
+	return ""
 }
 
-func (m *missing) Error() string { return m.what }
-
-// reason tells a person why an expression has no value.
-func reason(err error) string {
+// reason is why an expression has no value.
+func reason(err error) Fact {
 	var m *missing
 	if errors.As(err, &m) {
-		return m.what
+		return m.Fact
 	}
-	return "not computed: " + oneLine(err).Error()
+	return Fact{Case: CaseFailed, Said: oneLine(err).Error()}
 }
 
 // scope is what an expression sees: one event, if there is one, its round and
@@ -57,7 +62,7 @@ func (s *scope) get(name string) (any, error) {
 	}
 	switch name {
 	case "sizes":
-		return object{what: "the size of", fields: fields(header.Sizes)}, nil
+		return object{of: "sizes", fields: fields(header.Sizes)}, nil
 	case "switch_frame":
 		return header.SwitchFrame, nil
 	case "arch":
@@ -74,7 +79,7 @@ func (s *scope) get(name string) (any, error) {
 		return c, nil
 	}
 	if s.event == nil {
-		return nil, &missing{what: fmt.Sprintf("not seen: %s has no event", name)}
+		return nil, &missing{Fact{Case: CaseNoEvent, Name: name}}
 	}
 	return s.view.object(s.event).get(name)
 }
@@ -105,7 +110,7 @@ func (s *scope) address(role string) (any, error) {
 			return int(at), nil
 		}
 	}
-	return nil, &missing{what: fmt.Sprintf("not seen: no stop of the %s", role)}
+	return nil, &missing{Fact{Case: CaseNoTask, Role: role}}
 }
 
 // task is a member of a task of the lab, as it was at its last stop.
@@ -118,28 +123,29 @@ func (s *scope) task(role, member string) (any, error) {
 	if member == "address" {
 		return s.address(role)
 	}
-	return nil, &missing{what: fmt.Sprintf("not seen: no stop of the %s", role)}
+	return nil, &missing{Fact{Case: CaseNoTask, Role: role}}
 }
 
 func notHit(point string) error {
-	return &missing{what: "not seen: no stop at " + point, point: point}
+	return &missing{Fact{Case: CaseNotHit, Point: point}}
 }
 
 func (s *scope) program() (any, error) {
 	if s.view.exit == nil {
-		return nil, &missing{what: "not seen: the program's end"}
+		return nil, &missing{Fact{Case: CaseNoEnd}}
 	}
 	x := s.view.exit.Exit
 	f := map[string]any{"signal": x.Signal, "output": x.Output}
 	if x.Signal == "" && !x.TimedOut && x.Stops == 0 {
 		f["exit"] = x.Code
 	}
-	return object{what: "the program's", fields: f}, nil
+	return object{of: "program", fields: f}, nil
 }
 
 // object is a value with fields.
 type object struct {
-	what   string // begins the message about a missing field
+	point  string // whose it is, "" for the run's
+	of     string // and of what
 	fields map[string]any
 	unread map[string]string
 }
@@ -161,9 +167,9 @@ func (o object) get(name string) (any, error) {
 		return v, nil
 	}
 	if why, ok := o.unread[name]; ok {
-		return nil, &missing{what: fmt.Sprintf("not read: %s %s: %s", o.what, name, why)}
+		return nil, &missing{Fact{Case: CaseUnread, Point: o.point, Of: o.of, Name: name, Said: why}}
 	}
-	return nil, &missing{what: fmt.Sprintf("not recorded: %s %s", o.what, name)}
+	return nil, &missing{Fact{Case: CaseUnrecorded, Point: o.point, Of: o.of, Name: name}}
 }
 
 // object returns an event as expressions see it.
@@ -172,18 +178,18 @@ func (v *view) object(e *trace.Event) object {
 	for name, val := range e.Env(v.trace.Header.Roles) {
 		switch val := val.(type) {
 		case map[string]int:
-			f[name] = object{what: fmt.Sprintf("%s's %s", e.Point, name), fields: fields(val)}
+			f[name] = object{point: e.Point, of: name, fields: fields(val)}
 		case map[string]any:
-			o := object{what: fmt.Sprintf("%s's %s", e.Point, name), fields: val}
+			o := object{point: e.Point, of: name, fields: val}
 			if name == "read" {
-				o.what, o.unread = e.Point+"'s", e.Unread
+				o.of, o.unread = "", e.Unread
 			}
 			f[name] = o
 		default:
 			f[name] = val
 		}
 	}
-	return object{what: e.Point + "'s", fields: f}
+	return object{point: e.Point, fields: f}
 }
 
 func fields(m map[string]int) map[string]any {

@@ -1,7 +1,6 @@
 package grade
 
 import (
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,31 +17,35 @@ type known struct {
 	truth any
 }
 
-// withheld stands for a value that a question asks for.
-const withheld = "(a question asks for it)"
+// Withheld stands for a value that a question asks for, and Unnamed for a name that
+// students may not see.
+const (
+	Withheld = "(a question asks for it)"
+	Unnamed  = "(not shown)"
+)
 
 // small is below what is taken for a secret wherever it stands: counts, pids and
 // statuses are numbers too. Where a check is about what a question asks, they are.
 const small = 256
 
-// conceal takes out of the rest of the result what the questions ask for, as it
-// would give it away to the next attempt: the values of checks, and what was read at
-// a step. The points themselves, and their order, stay: Shown leaves out of them what
-// answers a question.
-func (g *grader) conceal() {
+// conceal takes the values that a question asks for out of the checks and the steps,
+// as they would give it away to the next attempt. Points and their order stay: marked
+// notes which of them answer a question, and Shown leaves those out.
+func (g *grader) conceal() secrets {
+	s := g.secrets()
 	hidden := slices.ContainsFunc(g.rules.Questions, func(q Question) bool { return !q.Reveal })
 	if g.rules.Answers == nil || !hidden {
-		return
+		return s
 	}
-	s := g.secrets()
 	for i := range g.result.Checks {
 		c := &g.result.Checks[i]
 		switch {
 		case c.Kind != "" || len(c.Lines) > 0:
 		case c.Verdict == Skip:
-			c.Expected = ""
+			c.Expected, c.Want = "", nil
 		case c.Verdict == Pass && (s.told(c.Expected) || s.told(c.Observed)):
-			c.Expected, c.Observed = withheld, withheld
+			c.Expected, c.Observed = Withheld, Withheld
+			c.Got = nil
 		case c.Verdict == Fail:
 			g.concealFailure(c, s)
 		}
@@ -53,43 +56,40 @@ func (g *grader) conceal() {
 	g.result.Lifetime = slices.Clone(g.result.Lifetime)
 	for i, line := range g.result.Lifetime {
 		if s.told(line) {
-			g.result.Lifetime[i] = withheld
+			g.result.Lifetime[i] = Withheld
 		}
 	}
 	g.asked(s)
+	return s
 }
 
-// concealFailure takes out of a check that fails, and of what is found of it, what a
-// question asks for. What the program did wrong stays.
+// concealFailure takes out of a check that fails what a question asks for. What the
+// program did wrong stays.
 func (g *grader) concealFailure(c *Check, s secrets) {
 	i := slices.IndexFunc(g.rules.Checks, func(r CheckRule) bool { return r.Name == c.Name })
 	if i < 0 {
 		return // of the path, which is no secret here, or of the program
 	}
-	before := fmt.Sprintf("%s: expected %s, seen %s", c.Name, c.Expected, c.Observed)
-	about := g.rules.asksFor(g.rules.Checks[i])
-	if about && s.distinct(c.Expected) {
-		s.phrases[c.Expected] = true // on a run that goes right
+	question := g.rules.asksFor(g.rules.Checks[i])
+	about := question != ""
+	if about && c.Expected != "" {
+		if _, known := s.phrases[c.Expected]; !known && s.distinct(c.Expected) {
+			s.phrases[c.Expected] = question // on a run that goes right
+		}
 	}
 	if about || s.large(c.Expected) || s.whole(c.Expected) {
-		c.Expected = withheld
+		c.Expected = Withheld
 	}
 	if s.large(c.Observed) || s.whole(c.Observed) || about && s.told(c.Observed) {
-		c.Observed = withheld
-	}
-	after := fmt.Sprintf("%s: expected %s, seen %s", c.Name, c.Expected, c.Observed)
-	for j, f := range g.result.Findings {
-		if f.Kind == FindCheck && f.Message == before {
-			g.result.Findings[j].Message = after
-		}
+		c.Observed = Withheld
 	}
 }
 
-// asksFor reports whether a question that is not revealed is about what a check
-// observes, so that what the check expects is the answer.
-func (r Rules) asksFor(c CheckRule) bool {
+// asksFor returns the question, not revealed, that is about what a check observes, so
+// that what the check expects is the answer; "" for none.
+func (r Rules) asksFor(c CheckRule) string {
 	observed, wanted := r.paths(c.At, c.Observed), r.paths(c.At, c.Expected, c.That)
-	return slices.ContainsFunc(r.Questions, func(q Question) bool {
+	i := slices.IndexFunc(r.Questions, func(q Question) bool {
 		if q.Reveal || q.Type == TypeOrder {
 			return false
 		}
@@ -104,6 +104,10 @@ func (r Rules) asksFor(c CheckRule) bool {
 		all := append(slices.Clone(observed), wanted...)
 		return len(wanted) > 0 && len(all) > 0 && !slices.ContainsFunc(all, func(p string) bool { return !in(p) })
 	})
+	if i < 0 {
+		return ""
+	}
+	return r.Questions[i].Name
 }
 
 // paths returns the names that expressions at a point use, each with its point, in
@@ -152,36 +156,24 @@ func (w *walker) whole() [][]string {
 	})
 }
 
-// asked notes in the result what Shown takes out of the words of the lab: what
-// answers a question that is not answered rightly.
+// asked notes which questions the order of the points answers, and collects the
+// names and phrases that answer the others.
 func (g *grader) asked(s secrets) {
-	open := func(name string) bool {
-		i := slices.IndexFunc(g.result.Checks, func(c Check) bool { return c.Kind == KindQuestion && c.Name == name })
-		return i >= 0 && g.result.Checks[i].Verdict != Pass
-	}
 	for _, q := range g.rules.Questions {
-		if q.Type == TypeOrder && !q.Reveal && open(q.Name) {
+		if q.Type == TypeOrder && !q.Reveal && g.answerTo(q.Name).Verdict != Pass {
 			g.result.Ordered = append(g.result.Ordered, q.Name)
 		}
 	}
 	for _, k := range g.truths {
 		t, ok := k.truth.(string)
-		if !ok || k.Reveal || !open(k.Name) {
+		if !ok || k.Reveal || g.answerTo(k.Name).Verdict == Pass {
 			continue
 		}
-		s.phrases[t] = true
+		s.phrases[t] = k.Name
 		for _, p := range g.header().Points {
 			if k.Type == TypeSymbol && p.Symbol == t {
-				s.phrases[p.Point] = true // is taken for the answer, too
+				s.phrases[p.Point] = k.Name // is taken for the answer, too
 			}
-		}
-	}
-	for _, phrase := range keys(s.phrases) {
-		// What the lab is called stands in every other line.
-		if s.distinct(phrase) && phrase != g.result.Lab {
-			g.result.Secret = append(g.result.Secret, phrase)
-		} else {
-			g.result.Plain = append(g.result.Plain, phrase)
 		}
 	}
 }
@@ -197,13 +189,13 @@ func (g *grader) header() trace.Header {
 type secrets struct {
 	words   map[string]bool
 	symbols map[string]bool
-	phrases map[string]bool // that stand for an answer wherever they are
+	phrases map[string]string // that stand for an answer wherever they are, and to which question
 	sets    []known
 	numbers bool
 }
 
 func (g *grader) secrets() secrets {
-	s := secrets{words: map[string]bool{}, symbols: map[string]bool{}, phrases: map[string]bool{}}
+	s := secrets{words: map[string]bool{}, symbols: map[string]bool{}, phrases: map[string]string{}}
 	for _, k := range g.truths {
 		if k.Reveal {
 			continue
@@ -272,11 +264,11 @@ func (s secrets) step(step *Step) {
 	step.Values = slices.Clone(step.Values)
 	for j, v := range step.Values {
 		if s.told(v.Text) || s.whole(v.Text) {
-			step.Values[j].Text = withheld
+			step.Values[j].Text = Withheld
 		}
 	}
 	if s.told(step.Lifetime) {
-		step.Lifetime = withheld
+		step.Lifetime = Withheld
 	}
 	if s.symbols[step.Symbol] {
 		step.Symbol, step.Why, step.Source = "", "", ""

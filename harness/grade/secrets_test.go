@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"kernellab/harness/grade"
+	"kernellab/harness/report/words"
 	"kernellab/harness/trace/tracetest"
 )
 
@@ -22,7 +23,7 @@ func TestFailuresGiveNothingAway(t *testing.T) {
 	}
 	tr := tracetest.Fork("x86_64")
 	tracetest.SetRead(tr, "kernel_clone", "exit_signal", 9)
-	res := grade.GradeSubmission(grade.Submitted{Rules: r, Trace: tr, Reference: tracetest.Fork("x86_64")})
+	res := judgeSubmission(grade.Submitted{Rules: r, Trace: tr, Reference: tracetest.Fork("x86_64")})
 	find := func(name string) grade.Check {
 		t.Helper()
 		i := slices.IndexFunc(res.Checks, func(c grade.Check) bool { return c.Name == name })
@@ -42,7 +43,7 @@ func TestFailuresGiveNothingAway(t *testing.T) {
 			t.Errorf("the finding tells: %s", f.Message)
 		}
 	}
-	shown := grade.NewDocument(res).Shown(grade.Visible).Results[0]
+	shown := words.Result(grade.NewDocument(res).Shown(grade.Visible).Results[0])
 	if shown.Score != res.Score || shown.MaxScore != res.MaxScore || len(shown.Steps) != len(res.Steps) || len(shown.Ordered) != 1 {
 		t.Errorf("what is shown has score %d/%d, %d steps and the orders %q", shown.Score, shown.MaxScore, len(shown.Steps), shown.Ordered)
 	}
@@ -62,7 +63,7 @@ func TestFailuresGiveNothingAway(t *testing.T) {
 func TestRightAnswersAreNoSecret(t *testing.T) {
 	tr := tracetest.Fork("x86_64")
 	r := asking(right())
-	shown := grade.NewDocument(grade.Grade(tr, r)).Shown(grade.Visible).Results[0]
+	shown := words.Result(grade.NewDocument(judge(tr, r)).Shown(grade.Visible).Results[0])
 	if len(shown.Ordered) > 0 || len(shown.Steps) == 0 || shown.Steps[3].Point != "dup_task_struct" {
 		t.Errorf("orders %q, steps %+v", shown.Ordered, shown.Steps)
 	}

@@ -1,10 +1,6 @@
 package grade
 
-import (
-	"fmt"
-
-	"kernellab/harness/trace"
-)
+import "kernellab/harness/trace"
 
 // Submitted is what is graded of a submission.
 type Submitted struct {
@@ -23,7 +19,9 @@ type Submitted struct {
 
 // GradeSubmission judges a submission. What could not be run scores nothing, and
 // the answers count all the same.
-func GradeSubmission(s Submitted) Result {
+func GradeSubmission(s Submitted) Result { return marked(gradeSubmission(s)) }
+
+func gradeSubmission(s Submitted) (Result, secrets) {
 	var reference *view
 	var lost error
 	if s.Reference != nil {
@@ -39,35 +37,29 @@ func GradeSubmission(s Submitted) Result {
 		rules = rules.here(s.Reference)
 	}
 	res := newResult(rules)
-	res.Notes = append(res.Notes, rules.notes...)
+	res.Remarks = append(res.Remarks, rules.notes...)
 	res.Kernel, res.QEMU = s.Kernel, s.QEMU
-	res.Unseen = rules.unseen(func(string) string { return "" })
 	if s.Reference != nil {
 		h := s.Reference.Header
 		res.Kernel, res.QEMU, res.Arch = h.Kernel.Release, h.Machine.QEMU, h.Arch
 	}
 	if lost != nil {
-		return res.errorf("the lab's own program, which the answers are compared with: %v", lost)
+		return res.errorf("the lab's own program, which the answers are compared with: %v", lost), secrets{}
 	}
 	g := &grader{view: &view{trace: &trace.Trace{}, rules: rules}, result: &res, absent: true}
 	for _, f := range s.Findings {
 		g.findings = append(g.findings, placed{Finding: f})
 	}
 	for i := range res.Checks {
-		res.Checks[i].Observed = "no program was run"
+		res.Checks[i].Got = &Fact{Case: CaseNoProgram}
 	}
 	if err := s.Rules.Validate(); err != nil {
-		return res.errorf("the rules of lab %s do not hold: %v", s.Rules.Lab, err)
+		return res.errorf("the rules of lab %s do not hold: %v", s.Rules.Lab, err), secrets{}
 	}
 	g.answers(reference)
-	g.finish()
+	hidden := g.finish()
 	if res.Verdict != Error && len(res.Checks) == 0 {
-		return res.errorf("the lab asks for nothing that could be graded")
+		return res.errorf("the lab asks for nothing that could be graded"), secrets{}
 	}
-	return res
-}
-
-// Problem returns a finding about what was handed in.
-func Problem(kind, format string, args ...any) Finding {
-	return Finding{Kind: kind, Message: fmt.Sprintf(format, args...)}
+	return res, hidden
 }

@@ -198,7 +198,7 @@ func TestTasks(t *testing.T) {
 			if tt.change != nil {
 				tt.change(tr)
 			}
-			res := grade.Grade(tr, taskRules())
+			res := judge(tr, taskRules())
 			consistent(t, res)
 			var told strings.Builder
 			told.WriteString(res.Error)
@@ -215,7 +215,7 @@ func TestTasks(t *testing.T) {
 // TestMissingIsSaid checks that what a kernel lacks is left out and told, with all
 // that hangs on it, and that it is not told that it passed.
 func TestMissingIsSaid(t *testing.T) {
-	res := grade.Grade(taskTrace(), taskRules())
+	res := judge(taskTrace(), taskRules())
 	want := []string{
 		"lacking can not be observed on 6.1 (x86_64): it has no such call.",
 		"rare can not be observed on 6.1 (x86_64): point rare has no place in kernel 6.1.",
@@ -240,13 +240,13 @@ func TestMissingIsSaid(t *testing.T) {
 	// Where the kernel has it, it counts.
 	tr := taskTrace()
 	tr.Header.Points[len(tr.Header.Points)-1].Missing = ""
-	if res := grade.Grade(tr, taskRules()); res.Verdict != grade.Fail {
+	if res := judge(tr, taskRules()); res.Verdict != grade.Fail {
 		t.Errorf("an optional point that is there and was not hit: %s", res.Verdict)
 	}
 }
 
 func TestLifetime(t *testing.T) {
-	res := grade.Grade(taskTrace(), taskRules())
+	res := judge(taskTrace(), taskRules())
 	want := []string{"50[tasks]/1[init] made, TASK_NEW", "51[tasks]/50[tasks] starts"}
 	if !slices.Equal(res.Lifetime, want) {
 		t.Errorf("lifetime %q, want %q", res.Lifetime, want)
@@ -258,7 +258,7 @@ func TestLifetime(t *testing.T) {
 func TestConsequences(t *testing.T) {
 	tr := taskTrace()
 	drop(tr, "made", "back", "starts", "ends", "seen")
-	res := grade.Grade(tr, taskRules())
+	res := judge(tr, taskRules())
 	for _, f := range res.Findings {
 		for _, p := range []string{"starts", "seen", "back"} {
 			if strings.HasPrefix(f.Message, p+" ") {
@@ -295,7 +295,7 @@ func TestTaskRulesRefused(t *testing.T) {
 			if err := r.Validate(); err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("error %v, want one with %q", err, tt.want)
 			}
-			if res := grade.Grade(taskTrace(), r); res.Verdict != grade.Error {
+			if res := judge(taskTrace(), r); res.Verdict != grade.Error {
 				t.Errorf("graded by broken rules: %s", res.Verdict)
 			}
 		})

@@ -3,8 +3,8 @@ package grade
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
-	"strings"
 
 	"kernellab/harness/trace"
 )
@@ -18,8 +18,8 @@ func (g *grader) values() {
 	}
 	blocked := map[need][]string{} // checks that need a point
 	var order []need
-	for i, rule := range g.rules.Checks {
-		c := g.on(indexValues + i)
+	for _, rule := range g.rules.Checks {
+		c := g.on(rule.Name)
 		var at *trace.Event
 		if rule.At != "" {
 			at = r.first(rule.At)
@@ -35,7 +35,7 @@ func (g *grader) values() {
 		blocked[n] = append(blocked[n], rule.Name)
 	}
 	if len(g.rounds) == 0 {
-		return // told already: the program never made the call
+		return // found already: the program never made the call
 	}
 	for _, n := range order {
 		g.about = n.seen
@@ -54,18 +54,19 @@ func (g *grader) value(c *Check, rule CheckRule, at *trace.Event, r round) (poin
 		ok, err = g.equal(c, rule, at, r)
 	}
 	if err != nil {
-		c.Verdict, c.Score, c.Observed = Skip, 0, reason(err)
+		why := reason(err)
+		c.Verdict, c.Score, c.Observed, c.Got = Skip, 0, "", &why
 		var m *missing
-		if errors.As(err, &m) && m.point != "" {
-			return m.point
+		if errors.As(err, &m) && m.unhit() != "" {
+			return m.unhit()
 		}
-		g.unmade = append(g.unmade, rule.Name+": "+c.Observed)
-		g.find(g.seq(at), FindNotSeen, rule.At, "%s: could not be checked: %s", rule.Name, c.Observed)
+		g.unmade = append(g.unmade, Fact{Case: CaseNotGraded, Check: rule.Name, Why: []Fact{why}})
+		g.find(g.seq(at), FindNotSeen, Fact{Case: CaseUnmade, Check: rule.Name, Point: rule.At, Why: []Fact{why}})
 		return ""
 	}
 	settle(c, ok)
 	if c.Verdict == Fail {
-		g.find(g.seq(at), FindCheck, rule.At, "%s: expected %s, seen %s", rule.Name, c.Expected, c.Observed)
+		g.find(g.seq(at), FindCheck, Fact{Case: CaseValue, Check: rule.Name, Point: rule.At})
 	}
 	return ""
 }
@@ -104,35 +105,28 @@ func (g *grader) that(c *Check, rule CheckRule, at *trace.Event, r round) (bool,
 	if !isBool {
 		return false, fmt.Errorf("%s gives %v: a condition is true or false", rule.That, v)
 	}
-	c.Observed = map[bool]string{true: "it holds", false: "it does not hold"}[ok]
+	c.Got = &Fact{Case: map[bool]string{true: CaseHolds, false: CaseHoldsNot}[ok]}
 	if rule.Observed != "" {
 		observed, err := g.eval(rule.Observed, at, r)
 		if err != nil {
 			return false, err
 		}
-		c.Observed = g.format(observed, rule.Format)
+		c.Observed, c.Got = g.format(observed, rule.Format), nil
 	}
 	return ok, nil
 }
 
-// notSeen tells once of a point that was not hit which checks hang on it.
+// notSeen finds, once for a point that was not hit, the checks that hang on it.
 func (g *grader) notSeen(r round, point string, checks []string) {
 	p, _ := g.rules.point(point)
 	if p.Step && slices.ContainsFunc(g.findings, func(f placed) bool { return f.Point == point && f.Kind == FindMissing }) {
-		return // told already by the order
+		return // found already by the order
 	}
-	for i, name := range checks {
-		checks[i] = `"` + name + `"`
-	}
-	means := ""
-	if p.Means != "" {
-		means = " " + p.Means
-	}
-	hit := fmt.Sprintf("%s was never hit by the %s", point, p.Role)
+	f := Fact{Case: CaseBlocked, Point: point, Role: p.Role, Checks: checks, Said: p.Means}
 	if g.count(point) > 0 {
-		hit = fmt.Sprintf("%s was not hit by the %s for call %d", point, p.Role, r.number)
+		f.Call = r.number
 	}
-	g.find(g.exit.Seq, FindNotSeen, point, "%s, and so %s can not hold.%s", hit, strings.Join(checks, ", "), means)
+	g.find(g.exit.Seq, FindNotSeen, f)
 }
 
 func (g *grader) seq(e *trace.Event) int {
@@ -142,8 +136,9 @@ func (g *grader) seq(e *trace.Event) int {
 	return e.Seq
 }
 
-// finish adds up the checks and orders the findings.
-func (g *grader) finish() {
+// finish adds up the checks and orders the findings. It returns what the questions ask
+// for.
+func (g *grader) finish() secrets {
 	res := g.result
 	pass := len(res.Checks) > 0
 	for _, c := range res.Checks {
@@ -155,27 +150,48 @@ func (g *grader) finish() {
 	if slices.ContainsFunc(g.findings, func(f placed) bool { return !f.follows }) {
 		g.findings = slices.DeleteFunc(g.findings, func(f placed) bool { return f.follows })
 	}
-	g.findings = slices.CompactFunc(g.findings, func(a, b placed) bool { return a.Finding == b.Finding })
+	g.findings = slices.CompactFunc(g.findings, func(a, b placed) bool { return reflect.DeepEqual(a.Finding, b.Finding) })
+	s := g.conceal()
 	for i, f := range g.findings {
 		if i == maxFindings {
-			res.Notes = append(res.Notes, "More findings follow from these; they are left out.")
+			res.remark(Fact{Case: NoteMore})
 			break
 		}
 		res.Findings = append(res.Findings, f.Finding)
 	}
-	g.conceal()
+	for i := range res.Findings {
+		g.quote(&res.Findings[i])
+	}
 	switch {
 	case len(g.ours) > 0:
-		*res = res.errorf("%s", strings.Join(g.ours, "; "))
+		*res = res.ungraded(g.ours...)
 	case pass && len(g.findings) == 0:
 		res.Verdict = Pass
 	case len(g.unmade) > 0 && len(g.findings) == len(g.unmade):
 		// Nothing speaks against the program, but not all was seen.
 		res.Verdict = Error
-		res.Error = strings.Join(g.unmade, "; ")
+		res.Causes = g.unmade
 	default:
 		res.Verdict = Fail
 	}
+	return s
 }
 
 const maxFindings = 20
+
+// quote puts into a finding what its check expected and observed.
+func (g *grader) quote(f *Finding) {
+	var c *Check
+	switch f.Case {
+	case CaseValue:
+		c = g.check(f.Check)
+	case CaseWrong:
+		c = g.answerTo(f.Check)
+	default:
+		return
+	}
+	f.Expected, f.Observed = c.Expected, c.Observed
+	if c.Got != nil {
+		f.Why = []Fact{*c.Got}
+	}
+}

@@ -58,15 +58,27 @@ type Result struct {
 	Checks   []Check  `json:"checks"`
 	// Unseen are names in here that students are not told.
 	Unseen []Unseen `json:"unseen,omitempty"`
-	// Secret is what answers a question that is not answered rightly: identifiers and
-	// phrases; Plain are words that do so in the lab's own sentences, and stand in
-	// others by chance. Ordered are the questions that the order of the points answers.
-	Secret, Plain, Ordered []string `json:"-"`
+	// Ordered are the questions that the order of the points answers, and that are not
+	// answered rightly.
+	Ordered []string `json:"ordered,omitempty"`
 	// Withheld is how many checks Shown left out.
-	Withheld int `json:"-"`
+	Withheld int `json:"withheld,omitempty"`
+	// Causes are what Error says, where the rules say it.
+	Causes []Fact `json:"causes,omitempty"`
+	// Moments say of each line of Lifetime what it is about.
+	Moments []Moment `json:"moments,omitempty"`
 	// Findings are what does not hold, the first divergence first.
 	Findings []Finding `json:"findings"`
 	Notes    []string  `json:"notes,omitempty"`
+	// Remarks are what the notes say.
+	Remarks []Fact `json:"remarks,omitempty"`
+}
+
+// Moment says what a line of the lifetime is about.
+type Moment struct {
+	Point      string     `json:"point"`
+	Visibility Visibility `json:"visibility,omitempty"`
+	Mentions   []Mention  `json:"mentions,omitempty"`
 }
 
 // Step is one stop on the path of the lab.
@@ -96,12 +108,16 @@ type Step struct {
 	Sources []string `json:"sources,omitempty"`
 	// Stacks are kernel stacks of the lab's tasks as they lie in memory.
 	Stacks []trace.StackImage `json:"stacks,omitempty"`
+	// Mentions are of point, symbol, comm, means, why, lifetime, values and stack.
+	Mentions []Mention `json:"mentions,omitempty"`
 }
 
 // Value is one thing seen at a step, formatted.
 type Value struct {
 	Name string `json:"name"`
 	Text string `json:"text"`
+	// Why says why there is no value; Text then says it in words.
+	Why *Fact `json:"why,omitempty"`
 }
 
 // Check is a named assertion with what was expected and observed.
@@ -125,6 +141,12 @@ type Check struct {
 	Read   string `json:"read,omitempty"`   // what to read about it
 	// Lines are the program's output around what was looked for in it.
 	Lines []OutputLine `json:"lines,omitempty"`
+	// Want and Got are what Expected and Observed say; nil where those are values, or
+	// what was answered.
+	Want *Fact `json:"want,omitempty"`
+	Got  *Fact `json:"got,omitempty"`
+	// Mentions are of name, why, expected and observed.
+	Mentions []Mention `json:"mentions,omitempty"`
 }
 
 // Mark says what a line of output is to the lab.
@@ -162,11 +184,15 @@ const (
 	FindCompile     = "compile"      // the program does not compile
 )
 
-// Finding is one thing that does not hold, told to a person.
+// Finding is one thing that does not hold.
 type Finding struct {
-	Kind    string `json:"kind"`
+	Kind string `json:"kind"`
+	// Message is the sentence of Fact; without a case it is what another program or
+	// the reader of a submission said.
 	Message string `json:"message"`
-	Point   string `json:"point,omitempty"`
+	Fact
+	// Part is the part of a submission that the finding is about.
+	Part string `json:"part,omitempty"`
 	// Step is the number of the step it showed at, from 1; 0 is none.
 	Step int `json:"step,omitempty"`
 	// Text is what another program said about it, such as a compiler, in lines.
@@ -174,11 +200,22 @@ type Finding struct {
 	Visibility Visibility `json:"visibility,omitempty"`
 }
 
-// AddNote adds a note that is not there yet.
+// AddNote adds a note of something that is not the rules, unless it is there.
 func (res *Result) AddNote(note string) {
-	if !slices.Contains(res.Notes, note) {
-		res.Notes = append(res.Notes, note)
+	if !slices.Contains(res.Said(), note) {
+		res.remark(Fact{Case: CaseSaid, Said: note})
 	}
+}
+
+// Said returns the notes that AddNote added.
+func (res Result) Said() []string {
+	var notes []string
+	for _, f := range res.Remarks {
+		if f.Case == CaseSaid {
+			notes = append(notes, f.Said)
+		}
+	}
+	return notes
 }
 
 // Passed reports whether every check was made and holds.

@@ -18,7 +18,7 @@ type view struct {
 	// rounds are the lab's calls by the program in the order they began,
 	// restarted ones left out.
 	rounds []round
-	notes  []string
+	notes  []Fact
 	// asides counts the stops at the entry that were not the lab's call.
 	asides map[string]int
 }
@@ -62,7 +62,7 @@ func newView(t *trace.Trace, r Rules) (*view, error) {
 		return v, errors.New("the trace is empty: the run ended before anything was recorded")
 	case !t.Complete():
 		last := t.Events[len(t.Events)-1]
-		return v, fmt.Errorf("the trace is incomplete: it stops after event %d (%s) without an end, so the run was cut short", last.Seq, describe(last))
+		return v, &ungradable{Fact{Case: CaseCutTrace, Event: last.Seq, Name: last.Kind, Point: last.Point}}
 	case !started:
 		return v, errors.New("the trace has no program event: the program was never started")
 	case v.exit == nil:
@@ -90,7 +90,7 @@ func (v *view) read() (started bool, err error) {
 				continue
 			}
 			if _, ok := v.rules.point(e.Point); !ok {
-				return started, fmt.Errorf("event %d: the lab has no point %q: the trace is of another version of the lab, record it again", e.Seq, e.Point)
+				return started, &ungradable{Fact{Case: CaseOtherLab, Event: e.Seq, Point: e.Point}}
 			}
 			i, ok := index[e.Round]
 			if !ok {
@@ -129,8 +129,7 @@ func (v *view) fold(rounds []round) []round {
 			out = append(out, r)
 			continue
 		}
-		v.notes = append(v.notes, fmt.Sprintf("%s was restarted: call %d ended at %s and the same task made it again as call %d, as happens when a signal arrives. It is not counted.",
-			entry.Name, r.number, r.stops[len(r.stops)-1].Point, rounds[again].number))
+		v.notes = append(v.notes, Fact{Case: NoteRestarted, Point: entry.Name, Call: r.number, After: r.stops[len(r.stops)-1].Point, Times: rounds[again].number})
 	}
 	return out
 }
@@ -178,27 +177,25 @@ func (v *view) duration() time.Duration {
 	return 0
 }
 
-func describe(e trace.Event) string {
-	if e.Point != "" {
-		return e.Kind + " at " + e.Point
-	}
-	return e.Kind
-}
+// ungradable is a trace that can not be graded.
+type ungradable struct{ Fact }
+
+func (u *ungradable) Error() string { return "the trace can not be graded: " + u.Case }
 
 // maxSteps bounds the steps of a result: a program that forks without end makes
 // a trace without end.
 const maxSteps = 256
 
-// lifetime returns the lines of the lifetime trace.
-func (v *view) lifetime() []string {
-	var lines []string
+// lifetime returns the lines of the lifetime trace, and what each is about.
+func (v *view) lifetime() (lines []string, moments []Moment) {
 	f := NewFollower(v.trace.Header, v.rules)
 	for _, e := range v.trace.Events {
 		if s, ok := f.Step(e); ok && s.Lifetime != "" && len(lines) < maxSteps {
 			lines = append(lines, s.Lifetime)
+			moments = append(moments, Moment{Point: s.Point, Visibility: s.Visibility})
 		}
 	}
-	return lines
+	return lines, moments
 }
 
 // steps returns the stops on the path, in the order they came.
@@ -211,7 +208,7 @@ func (v *view) steps() []Step {
 			continue
 		}
 		if len(steps) == maxSteps {
-			v.notes = append(v.notes, fmt.Sprintf("Only the first %d steps are listed; the trace has them all.", maxSteps))
+			v.notes = append(v.notes, Fact{Case: NoteSteps, Times: maxSteps})
 			break
 		}
 		steps = append(steps, s)

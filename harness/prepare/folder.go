@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"kernellab/harness/grade"
+	"kernellab/harness/report"
 	"kernellab/images"
 	"kernellab/labs"
 )
@@ -76,5 +77,5 @@ func WriteVerdict(dir string, doc grade.Document) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(doc.Encode(f), f.Close())
+	return errors.Join(report.Write(f, report.FormatJSON, doc, report.Style{}), f.Close())
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"kernellab/harness/grade"
+	"kernellab/harness/report/words"
 )
 
 // The kinds of change.
@@ -132,6 +133,7 @@ const mostValues = 100
 
 // verdict compares verdicts and checks.
 func (d *differ) verdict(r grade.Result) {
+	r = words.Result(r)
 	passed := d.old.Verdict == grade.Pass
 	switch lab := d.new.Lab; {
 	case d.new.Verdict == grade.Error:

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"kernellab/harness/grade"
+	"kernellab/harness/report/words"
 )
 
 // Class is how the submissions of a class were graded.
@@ -33,10 +34,10 @@ func (g *Graded) Trim() {
 	g.Document.Results = slices.Clone(g.Document.Results)
 	for i := range g.Document.Results {
 		r := &g.Document.Results[i]
-		r.Steps, r.Notes = nil, nil
+		r.Steps, r.Notes, r.Remarks = nil, nil, nil
 		r.Checks = slices.Clone(r.Checks)
 		for j := range r.Checks {
-			r.Checks[j].Lines, r.Checks[j].Why = nil, ""
+			r.Checks[j].Lines, r.Checks[j].Mentions, r.Checks[j].Why = nil, nil, ""
 		}
 	}
 }
@@ -106,6 +107,7 @@ func CheckClassFormat(format string) error { return checkFormat(format, ClassFor
 
 // WriteClass writes a class in a format; s matters to text alone.
 func WriteClass(w io.Writer, format string, c Class, s Style) error {
+	c = c.written()
 	switch format {
 	case FormatText:
 		return classText(w, c.Summary(), s)
@@ -119,6 +121,15 @@ func WriteClass(w io.Writer, format string, c Class, s Style) error {
 		return classMarkdown(w, c.Summary())
 	}
 	return CheckClassFormat(format)
+}
+
+// written is c with the sentences of its documents.
+func (c Class) written() Class {
+	c.Students = slices.Clone(c.Students)
+	for i := range c.Students {
+		c.Students[i].Document = words.Document(c.Students[i].Document)
+	}
+	return c
 }
 
 // ExitCode is the worst of the students': a class in which one is not graded is

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"kernellab/harness/grade"
+	"kernellab/harness/report/words"
 )
 
 // Feedback tells a student in GitHub's Markdown how a submission did: where it
@@ -17,7 +18,7 @@ import (
 // What a program printed or called itself, and what a student wrote, shows as it
 // is: it formats nothing, links to nothing and mentions nobody.
 func Feedback(doc grade.Document, rules grade.Rules) string {
-	doc = doc.Shown(grade.Visible)
+	doc = words.Document(doc.Shown(grade.Visible))
 	f := &feedback{rules: rules}
 	if len(doc.Results) == 0 {
 		return "# Feedback\n\nNothing was graded. Tell your instructor.\n"
@@ -111,9 +112,13 @@ func (f *feedback) story(r grade.Result) {
 	}
 }
 
+// answersPart is the part of a submission that the answers are; see
+// submission.PartAnswers.
+const answersPart = "answers"
+
 // ofAnswers reports whether a finding is told with the answers.
 func ofAnswers(x grade.Finding) bool {
-	return x.Kind == grade.FindAnswer || x.Kind == grade.FindSubmission && strings.Contains(x.Message, "answers.yaml")
+	return x.Kind == grade.FindAnswer || x.Kind == grade.FindSubmission && x.Part == answersPart
 }
 
 // divergence tells where the run first went another way: what held until then,
@@ -131,7 +136,7 @@ func (f *feedback) divergence(r grade.Result, x grade.Finding) {
 	f.line("%s", map[bool]string{true: "Then this went another way:", false: "The first thing that went another way:"}[at > 1])
 	told := false
 	for _, c := range r.Checks {
-		if x.Kind == grade.FindCheck && strings.HasPrefix(x.Message, c.Name+": ") {
+		if x.Kind == grade.FindCheck && c.Kind == "" && c.Name == x.Check {
 			f.item("**What:** %s", safe(c.Name))
 			f.item("**Expected:** %s", safe(c.Expected))
 			f.item("**Seen:** %s", safe(c.Observed))
@@ -153,10 +158,10 @@ func (f *feedback) divergence(r grade.Result, x grade.Finding) {
 			symbol = s.Symbol
 		}
 	}
-	if means := f.means(x.Point); means != "" && !strings.Contains(x.Message, means) {
+	if means := f.means(x.Point); means != "" && x.Case != grade.CaseBlocked { // which says it
 		f.item("**`%s` is:** %s", code(x.Point), safe(means))
 	}
-	if x.Point != "" {
+	if known := x.Point != "" && x.Point != grade.Unnamed && x.Point != grade.Withheld; known {
 		read := fmt.Sprintf("what the handout (`lab show %s`) says of `%s`", code(r.Lab), code(x.Point))
 		if symbol != "" && symbol != x.Point {
 			read += fmt.Sprintf(", which is `%s` in this kernel", code(symbol))
@@ -208,7 +213,7 @@ func (f *feedback) questions(r grade.Result) {
 
 // answerLines tell what became of an answer; show makes text safe.
 func answerLines(c grade.Check, show func(string) string) []string {
-	said := strings.HasPrefix(c.Observed, "not ")
+	said := c.Got != nil // why there is no answer
 	line := "you answered: " + show(c.Observed)
 	if said {
 		line = show(c.Observed)

@@ -55,7 +55,7 @@ func submissions(t testing.TB) map[string]grade.Document {
 	only := answered(t, "x86_64")
 	only.AnswersOnly = true
 	compile := grade.Finding{Kind: grade.FindCompile, Message: "prog.go does not compile", Text: "prog.go:3:1: undefined: x\n```\n<b>prog.go:4</b>\n"}
-	key := grade.Finding{Kind: grade.FindSubmission, Message: `answers.yaml:3: no question "` + evil + `": did you mean path?`}
+	key := grade.Finding{Kind: grade.FindSubmission, Part: "answers", Message: `answers.yaml:3: no question "` + evil + `": did you mean path?`}
 	return map[string]grade.Document{
 		"submission": grading(reference, x),
 		"never":      grading(never, x),

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"kernellab/harness/grade"
+	"kernellab/harness/report/words"
 	"kernellab/internal/nearest"
 )
 
@@ -75,15 +76,15 @@ type gradescopeTest struct {
 // Write writes a document as results.json: all tests, each with its visibility, and
 // an output that tells of no test that is not seen when the output is.
 func (g Gradescope) Write(w io.Writer, doc grade.Document) error {
-	doc = doc.Hide(g.Hidden...)
-	shown := doc.Shown(grade.Visibility(g.visibility()))
+	doc = words.Document(doc.Hide(g.Hidden...))
+	shown := words.Document(doc.Shown(grade.Visibility(g.visibility())))
 	out := g.empty(string(verdictOf(shown)))
 	graded := doc.ExitCode() != grade.ExitError
 	var text []string
 	for i, r := range doc.Results {
 		out.ExecutionTime += r.Duration.Seconds()
 		for j, c := range r.Checks {
-			c = g.seen(grade.NewDocument(r), c)
+			c = g.seen(r, c)
 			out.Tests = append(out.Tests, g.test(fmt.Sprintf("%d.%d", i+1, j+1), r, c, graded))
 		}
 	}
@@ -116,17 +117,12 @@ func (g Gradescope) Write(w io.Writer, doc grade.Document) error {
 
 // seen is a check of a result as it is told when the check is seen: without the
 // names that are not told then.
-func (g Gradescope) seen(of grade.Document, c grade.Check) grade.Check {
+func (g Gradescope) seen(of grade.Result, c grade.Check) grade.Check {
 	at := c.Visibility
 	if at == "" {
 		at = grade.Visibility(g.visibility())
 	}
-	for _, s := range of.Shown(at).Results[0].Checks {
-		if s.Name == c.Name {
-			return s
-		}
-	}
-	return c
+	return words.Check(of.ShownCheck(c, at))
 }
 
 // notYours begins what a student reads of a submission that was not graded.

@@ -12,6 +12,7 @@ import (
 
 	"kernellab/harness/grade"
 	"kernellab/harness/regress"
+	"kernellab/harness/report/words"
 )
 
 // MatrixSchema names the document of a matrix and its version.
@@ -68,6 +69,7 @@ func (m Matrix) ExitCode() int {
 
 // WriteMatrix writes a matrix in a format; s matters to text alone.
 func WriteMatrix(w io.Writer, format string, m Matrix, s Style) error {
+	m.Results = words.Document(grade.Document{Results: m.Results}).Results
 	switch format {
 	case FormatText:
 		return matrixText(w, m, s)

@@ -18,6 +18,7 @@ import (
 	"strings"
 
 	"kernellab/harness/grade"
+	"kernellab/harness/report/words"
 	"kernellab/internal/nearest"
 )
 
@@ -69,6 +70,7 @@ func checkFormat(format string, formats []string) error {
 
 // Write writes a document in a format; s matters to text alone.
 func Write(w io.Writer, format string, doc grade.Document, s Style) error {
+	doc = words.Document(doc)
 	switch format {
 	case FormatText:
 		return Text(w, doc, s)

@@ -4,9 +4,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"text/tabwriter"
 
 	"kernellab/harness/grade"
+	"kernellab/harness/report/words"
 	"kernellab/harness/seeds"
 )
 
@@ -57,6 +59,10 @@ func (s Seeds) verdicts() (passed, failed, ungraded int) {
 }
 
 func (s Seeds) write(w io.Writer) error {
+	s.Runs = slices.Clone(s.Runs)
+	for i := range s.Runs {
+		s.Runs[i].Result = words.Result(s.Runs[i].Result)
+	}
 	passed, failed, ungraded := s.verdicts()
 	fmt.Fprintf(w, "%s on %s Linux %s, %d seeds: %d passed, %d failed, %d could not be graded\n", s.Lab, s.Arch, s.Kernel, len(s.Runs), passed, failed, ungraded)
 	for _, r := range s.Runs {

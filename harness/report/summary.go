@@ -112,6 +112,7 @@ func (s ClassSummary) Encode(w io.Writer) error {
 
 // Summary sums up a class.
 func (c Class) Summary() ClassSummary {
+	c = c.written()
 	s := ClassSummary{
 		Schema: ClassSchema, Lab: c.Lab, Students: len(c.Students),
 		Distribution: []Bucket{}, Checks: []CheckRate{}, Findings: []Common{}, Suspects: []Suspect{}, Ungraded: []NotGradable{},
@@ -209,7 +210,7 @@ func (c Class) rates() []CheckRate {
 	return out
 }
 
-// particular is what differs between two tellings of the same: numbers, and what
+// particular is what differs between two errors of the same cause: numbers, and what
 // is quoted.
 var particular = regexp.MustCompile(`"[^"]*"|0x[0-9a-f]+|[0-9]+(\.[0-9]+)?`)
 
@@ -222,14 +223,14 @@ type group struct {
 	students []string
 }
 
-func grouped(c Class, of func(Graded) (kind, text string)) []group {
+// grouped collects the students for whom of returns the same key.
+func grouped(c Class, of func(Graded) (key, kind, text string)) []group {
 	groups := map[string]*group{}
 	for _, g := range c.Students {
-		kind, text := of(g)
-		if text == "" {
+		key, kind, text := of(g)
+		if key == "" {
 			continue
 		}
-		key := kind + " " + alike(text)
 		if groups[key] == nil {
 			groups[key] = &group{example: text, kind: kind}
 		}
@@ -252,14 +253,30 @@ func (c Class) common() []Common {
 	return out
 }
 
-// firstFinding is the first divergence of a student.
-func firstFinding(g Graded) (kind, text string) {
+// firstFinding is the first divergence of a student. The key is the same for the same
+// divergence, whatever the numbers and the outputs of the programs.
+func firstFinding(g Graded) (key, kind, text string) {
 	for _, r := range g.Document.Results {
 		if len(r.Findings) > 0 && r.Verdict == grade.Fail {
-			return r.Findings[0].Kind, plain(r.Findings[0].Message)
+			f := r.Findings[0]
+			return findingKey(f), f.Kind, plain(f.Message)
 		}
 	}
-	return "", ""
+	return "", "", ""
+}
+
+func findingKey(f grade.Finding) string {
+	parts := []string{f.Kind, f.Case, f.Part, f.Check, f.Point, f.Other, f.After, f.Role}
+	for _, list := range [][]string{f.Checks, f.Questions, f.Points} {
+		parts = append(parts, strings.Join(list, ","))
+	}
+	if f.End != nil {
+		parts = append(parts, f.End.Signal)
+	}
+	if f.Case == "" {
+		parts = append(parts, alike(f.Message))
+	}
+	return strings.Join(parts, "\x00")
 }
 
 // suspects are what an instructor should look at before the marks go out.
@@ -268,7 +285,7 @@ func (c Class) suspects(s ClassSummary) []Suspect {
 	add := func(kind string, students []string, format string, args ...any) {
 		out = append(out, Suspect{Kind: kind, Message: fmt.Sprintf(format, args...), Students: students})
 	}
-	for _, g := range grouped(c, func(g Graded) (string, string) { return "", g.Cause() }) {
+	for _, g := range grouped(c, func(g Graded) (string, string, string) { return alike(g.Cause()), "", g.Cause() }) {
 		add(SuspectUngraded, g.students, "%s could not be graded: %s", plural(len(g.students), "submission"), g.example)
 	}
 	var retried, slow []string
@@ -276,7 +293,7 @@ func (c Class) suspects(s ClassSummary) []Suspect {
 		if g.Attempts > 1 && g.Verdict() != grade.Error {
 			retried = append(retried, plain(g.Student))
 		}
-		if kind, _ := firstFinding(g); kind == grade.FindTimeout {
+		if _, kind, _ := firstFinding(g); kind == grade.FindTimeout {
 			slow = append(slow, plain(g.Student))
 		}
 	}
@@ -314,7 +331,7 @@ func unpassed(checks []CheckRate) []string {
 // fails on another. Those that both architectures have are compared by name;
 // answers to questions, whose truth differs, are not.
 func (c Class) differing() []group {
-	return grouped(c, func(g Graded) (string, string) {
+	return grouped(c, func(g Graded) (string, string, string) {
 		passed := map[string]bool{}
 		for _, r := range g.Document.Results {
 			for _, check := range r.Checks {
@@ -323,11 +340,11 @@ func (c Class) differing() []group {
 				}
 				holds := check.Verdict == grade.Pass
 				if before, ok := passed[check.Name]; ok && before != holds {
-					return "", plain(check.Name)
+					return check.Name, "", plain(check.Name)
 				}
 				passed[check.Name] = holds
 			}
 		}
-		return "", ""
+		return "", "", ""
 	})
 }

@@ -11,12 +11,14 @@ import (
 	"github.com/charmbracelet/lipgloss"
 
 	"kernellab/harness/grade"
+	"kernellab/harness/report/words"
 	"kernellab/harness/trace"
 )
 
 // Text writes a document for a person: every result, and with several a table of
 // them at the end.
 func Text(w io.Writer, doc grade.Document, s Style) error {
+	doc = words.Document(doc)
 	p := newPage(w, s)
 	for i, r := range doc.Results {
 		if i > 0 {
@@ -72,6 +74,7 @@ func (l *Live) Event(e trace.Event) error {
 	if l.student {
 		s = l.veil.Step(s)
 	}
+	s = words.Step(s)
 	switch {
 	case !ok, l.student && !s.Visibility.Always():
 	case s.Evidence:
@@ -88,7 +91,7 @@ func (l *Live) Result(r grade.Result) error {
 	if l.student {
 		r = grade.NewDocument(r).Shown(grade.Visible).Results[0]
 	}
-	l.page.result(r)
+	l.page.result(words.Result(r))
 	return l.page.err
 }
 

@@ -1,0 +1,182 @@
+package grade
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"unicode/utf8"
+)
+
+// marker notes in a result where names stand that students may not see, and what
+// answers a question. It reads what the lab's author wrote, and values; no sentence
+// has been written yet. Shown goes by its notes alone.
+type marker struct {
+	// names are points, symbols and checks.
+	names []string
+	// phrases answer a question wherever they are, and words in what the lab's author
+	// wrote about the checks: in other texts they stand by chance. Both map to the
+	// question.
+	phrases, words map[string]string
+}
+
+// marked notes in a result what Shown leaves out.
+func marked(res Result, s secrets) Result {
+	m := marker{phrases: map[string]string{}, words: map[string]string{}}
+	for _, u := range res.Unseen {
+		m.names = append(m.names, u.Name)
+	}
+	for _, c := range res.Checks {
+		m.names = append(m.names, c.Name)
+	}
+	for phrase, question := range s.phrases {
+		// What the lab is called stands in every other line.
+		if s.distinct(phrase) && phrase != res.Lab {
+			m.phrases[phrase] = question
+		} else {
+			m.words[phrase] = question
+		}
+	}
+	for i := range res.Checks {
+		m.check(&res.Checks[i])
+	}
+	for i := range res.Steps {
+		m.step(&res.Steps[i])
+	}
+	for i := range res.Findings {
+		if f := &res.Findings[i]; f.Kind != FindAnswer {
+			m.fact(&f.Fact)
+		}
+	}
+	m.facts(res.Remarks)
+	m.facts(res.Causes)
+	for i := range res.Moments {
+		at := &res.Moments[i]
+		at.Mentions = m.text(nil, "text", res.Lifetime[i], false)
+	}
+	return res
+}
+
+// text notes the names in a text that is the field in; own says that the lab's author
+// wrote it about a check.
+func (m marker) text(to []Mention, in, text string, own bool) []Mention {
+	add := func(word string, mention Mention) {
+		for _, at := range places(text, word) {
+			mention.In, mention.From, mention.To = in, at[0], at[1]
+			to = append(to, mention)
+		}
+	}
+	for _, name := range m.names {
+		add(name, Mention{Name: name})
+	}
+	answers := []map[string]string{m.phrases}
+	if own {
+		answers = append(answers, m.words)
+	}
+	for _, phrases := range answers {
+		for _, phrase := range slices.Sorted(maps.Keys(phrases)) {
+			add(phrase, Mention{Question: phrases[phrase]})
+		}
+	}
+	return to
+}
+
+func (m marker) check(c *Check) {
+	if c.Kind == KindQuestion {
+		return // what may be answered is in the template
+	}
+	m.names = slices.DeleteFunc(slices.Clone(m.names), func(name string) bool { return name == c.Name })
+	c.Mentions = nil
+	for _, t := range []struct {
+		in, text string
+		own      bool
+	}{{"name", c.Name, true}, {"why", c.Why, true}, {"expected", c.Expected, false}, {"observed", c.Observed, false}} {
+		c.Mentions = m.text(c.Mentions, t.in, t.text, t.own)
+	}
+	for _, f := range []**Fact{&c.Want, &c.Got} {
+		if *f != nil {
+			own := (*f).clone()
+			m.fact(&own)
+			*f = &own
+		}
+	}
+}
+
+func (m marker) step(s *Step) {
+	s.Mentions = nil
+	visitStep(s, func(in string, text *string) { s.Mentions = m.text(s.Mentions, in, *text, false) })
+	for i := range s.Values {
+		if s.Values[i].Why != nil {
+			m.fact(s.Values[i].Why)
+		}
+	}
+	if question, ok := m.words[s.Comm]; ok {
+		s.Mentions = append(s.Mentions, Mention{In: "comm", Question: question})
+	}
+	for _, question := range slices.Compact(slices.Sorted(maps.Values(m.phrases))) {
+		if len(s.Stacks) > 0 {
+			s.Mentions = append(s.Mentions, Mention{In: "stacks", Question: question})
+		}
+	}
+}
+
+// visitStep calls visit for the texts of a step that can have names in them.
+func visitStep(s *Step, visit func(in string, text *string)) {
+	visit("point", &s.Point)
+	visit("means", &s.Means)
+	visit("why", &s.Why)
+	visit("lifetime", &s.Lifetime)
+	for i := range s.Values {
+		visit(fmt.Sprintf("values.%d", i), &s.Values[i].Text)
+	}
+	for i := range s.Stack {
+		visit(fmt.Sprintf("stack.%d", i), &s.Stack[i])
+	}
+}
+
+func (m marker) facts(facts []Fact) {
+	for i := range facts {
+		m.fact(&facts[i])
+	}
+}
+
+func (m marker) fact(f *Fact) {
+	f.Mentions = nil
+	f.names(func(in string, name *string) {
+		question, answers := m.phrases[*name]
+		if !answers && in == "task" {
+			question, answers = m.words[*name]
+		}
+		if answers {
+			f.Mentions = append(f.Mentions, Mention{In: in, Question: question})
+		}
+	})
+	f.texts(func(in string, text *string) { f.Mentions = m.text(f.Mentions, in, *text, false) })
+	m.facts(f.Why)
+}
+
+// places returns where a name stands in a text as a word of its own, as ranges of
+// characters.
+func places(text, name string) (out [][2]int) {
+	if name == "" {
+		return nil
+	}
+	for i := 0; i+len(name) <= len(text); {
+		end := i + len(name)
+		if text[i:end] != name || wordEnd(text[:i]) || wordStart(text[end:]) {
+			_, n := utf8.DecodeRuneInString(text[i:])
+			i += n
+			continue
+		}
+		from := utf8.RuneCountInString(text[:i])
+		out = append(out, [2]int{from, from + utf8.RuneCountInString(name)})
+		i = end
+	}
+	return out
+}
+
+func wordEnd(s string) bool   { return s != "" && wordByte(s[len(s)-1]) }
+func wordStart(s string) bool { return s != "" && wordByte(s[0]) }
+
+func wordByte(c byte) bool {
+	return c == '_' || c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' || c >= 0x80
+}

@@ -1,0 +1,295 @@
+package grade
+
+import (
+	"cmp"
+	"slices"
+
+	"kernellab/harness/trace"
+)
+
+// Hide returns d with the checks of those names hidden, and the findings about them.
+func (d Document) Hide(names ...string) Document {
+	if len(names) == 0 {
+		return d
+	}
+	named := func(name string) bool { return slices.Contains(names, name) }
+	d.Results = slices.Clone(d.Results)
+	for i, r := range d.Results {
+		d.Results[i].Checks = slices.Clone(r.Checks)
+		for j, c := range r.Checks {
+			if named(c.Name) {
+				d.Results[i].Checks[j].Visibility = Hidden
+			}
+		}
+		d.Results[i].Findings = slices.Clone(r.Findings)
+		for j, f := range r.Findings {
+			if named(f.Check) || slices.ContainsFunc(f.Checks, named) || slices.ContainsFunc(f.Questions, named) {
+				d.Results[i].Findings[j].Visibility = Hidden
+			}
+		}
+	}
+	return d
+}
+
+// Shown returns what a student sees of d when what has the visibility at shows; ""
+// is what always does. What is not seen is left out, of the score too, and is
+// nowhere named; a note says that there is more. Shown reads no sentence and writes
+// none: those of the result are to be written again.
+func (d Document) Shown(at Visibility) Document {
+	out := Document{Schema: d.Schema}
+	for _, r := range d.Results {
+		out.Results = append(out.Results, r.shown(at))
+	}
+	return out
+}
+
+// ShownCheck returns the check of that name and kind as a student sees it when it shows.
+func (res Result) ShownCheck(c Check, at Visibility) Check { return newVeil(res, at).check(c) }
+
+func (res Result) shown(at Visibility) Result {
+	v := newVeil(res, at)
+	out := res
+	out.Unseen, out.Checks, out.Steps, out.Findings, out.Moments = nil, []Check{}, []Step{}, []Finding{}, nil
+	out.Score, out.MaxScore, out.Notes, out.Lifetime = 0, 0, nil, nil
+	pass := true
+	for _, c := range res.Checks {
+		if !c.Visibility.within(at) {
+			out.Withheld++
+			continue
+		}
+		out.Checks = append(out.Checks, v.check(c))
+		out.Score, out.MaxScore = out.Score+c.Score, out.MaxScore+c.MaxScore
+		pass = pass && c.Verdict == Pass
+	}
+	for i, line := range res.Lifetime {
+		if i >= len(res.Moments) {
+			break // of whom it is, is not known
+		}
+		if m := res.Moments[i]; m.Visibility.within(at) {
+			out.Lifetime = append(out.Lifetime, v.text("text", line, m.Mentions))
+			out.Moments = append(out.Moments, Moment{Point: v.name("", m.Point, nil)})
+		}
+	}
+	number := make([]int, len(res.Steps)+1) // a step's, by the one it had
+	for i, s := range res.Steps {
+		if s.Visibility.within(at) {
+			out.Steps = append(out.Steps, v.step(s))
+			number[i+1] = len(out.Steps)
+		}
+	}
+	for _, f := range res.Findings {
+		if !f.Visibility.within(at) {
+			continue
+		}
+		f.Fact = v.fact(f.Fact)
+		if f.Case != "" {
+			f.Message = ""
+		}
+		if f.Step < len(number) {
+			f.Step = number[f.Step]
+		}
+		out.Findings = append(out.Findings, f)
+	}
+	out.Remarks = v.facts(res.Remarks)
+	out.Causes = v.facts(res.Causes)
+	switch {
+	case res.Verdict == Error:
+		if out.Score = 0; len(out.Causes) > 0 {
+			out.Error = ""
+		}
+	case pass && len(out.Findings) == 0:
+		out.Verdict = Pass
+	default:
+		out.Verdict = Fail
+	}
+	if out.Withheld > 0 {
+		out.Remarks = append(out.Remarks, Fact{Case: NoteWithheld, Times: out.Withheld})
+	}
+	return out
+}
+
+// Veil takes names that are not to be seen, and answers to questions, out of what
+// shows. It goes by names and by the mentions that markeded noted.
+type Veil struct {
+	unseen  map[string]bool   // points, symbols, checks
+	open    map[string]bool   // questions that are not answered rightly
+	renamed map[string]string // checks whose name is not seen as it is
+	ordered bool              // the order of points answers a question
+}
+
+func newVeil(res Result, at Visibility) Veil {
+	v := Veil{unseen: map[string]bool{}, open: map[string]bool{}, renamed: map[string]string{}, ordered: len(res.Ordered) > 0}
+	for _, u := range res.Unseen {
+		if !u.Visibility.within(at) {
+			v.unseen[u.Name] = true
+		}
+	}
+	for _, c := range res.Checks {
+		if !c.Visibility.within(at) {
+			v.unseen[c.Name] = true
+		}
+		if c.Kind == KindQuestion && c.Verdict != Pass {
+			v.open[c.Name] = true
+		}
+	}
+	for _, c := range res.Checks {
+		if c.Kind != KindQuestion {
+			v.renamed[c.Name] = v.text("name", c.Name, c.Mentions)
+		}
+	}
+	return v
+}
+
+// NewVeil returns the veil over the points of r that students do not always see, for
+// a run with that header.
+func NewVeil(r Rules, h trace.Header) Veil {
+	v := Veil{unseen: map[string]bool{}}
+	for _, u := range r.unseen((&view{trace: &trace.Trace{Header: h}}).symbolOf) {
+		v.unseen[u.Name] = true
+	}
+	return v
+}
+
+// Step returns a step that has just come, without the names.
+func (v Veil) Step(s Step) Step {
+	m := marker{}
+	for name := range v.unseen {
+		m.names = append(m.names, name)
+	}
+	s.Mentions = nil
+	m.step(&s)
+	return v.step(s)
+}
+
+// instead is what stands in the place of a mention, "" for what is seen.
+func (v Veil) instead(m Mention) string {
+	switch {
+	case v.unseen[m.Name]:
+		return Unnamed
+	case v.open[m.Question]:
+		return Withheld
+	}
+	return ""
+}
+
+// name returns what is seen of a name that is the field in.
+func (v Veil) name(in, name string, mentions []Mention) string {
+	if v.unseen[name] {
+		return Unnamed
+	}
+	for _, m := range mentions {
+		if other := v.instead(m); m.In == in && other != "" {
+			return other
+		}
+	}
+	return name
+}
+
+// text returns what is seen of a text that is the field in.
+func (v Veil) text(in, text string, mentions []Mention) string {
+	type span struct {
+		from, to int
+		other    string
+	}
+	var spans []span
+	for _, m := range mentions {
+		if other := v.instead(m); m.In == in && other != "" {
+			spans = append(spans, span{m.From, m.To, other})
+		}
+	}
+	if len(spans) == 0 {
+		return text
+	}
+	slices.SortStableFunc(spans, func(a, b span) int { return cmp.Or(a.from-b.from, b.to-a.to) })
+	letters := []rune(text)
+	var out []rune
+	at := 0
+	for _, s := range spans {
+		if s.from >= at && s.to <= len(letters) {
+			out = append(append(out, letters[at:s.from]...), []rune(s.other)...)
+		}
+		at = min(max(at, s.to), len(letters))
+	}
+	return string(append(out, letters[at:]...))
+}
+
+func (v Veil) check(c Check) Check {
+	if c.Kind != KindQuestion {
+		c.Name, c.Why = v.text("name", c.Name, c.Mentions), v.text("why", c.Why, c.Mentions)
+		c.Expected, c.Observed = v.text("expected", c.Expected, c.Mentions), v.text("observed", c.Observed, c.Mentions)
+	}
+	c.Mentions = nil
+	c.Want, c.Expected = v.said(c.Want, c.Expected)
+	c.Got, c.Observed = v.said(c.Got, c.Observed)
+	return c
+}
+
+// said is what is seen of what a check expected or observed, where that is a fact, and
+// of the text, which is then to be written again.
+func (v Veil) said(f *Fact, text string) (*Fact, string) {
+	if f == nil {
+		return nil, text
+	}
+	if v.ordered && f.Case == CasePaths {
+		return nil, Withheld
+	}
+	out := v.fact(*f)
+	if v.ordered {
+		slices.SortFunc(out.Counts, func(a, b PointCount) int { return cmp.Compare(a.Point, b.Point) })
+	}
+	return &out, ""
+}
+
+func (v Veil) step(s Step) Step {
+	s.Values, s.Stack = slices.Clone(s.Values), slices.Clone(s.Stack)
+	mentions := s.Mentions
+	s.Mentions = nil
+	visitStep(&s, func(in string, text *string) { *text = v.text(in, *text, mentions) })
+	for i, val := range s.Values {
+		if val.Why != nil {
+			why := v.fact(*val.Why)
+			s.Values[i].Why, s.Values[i].Text = &why, ""
+		}
+	}
+	if v.name("comm", s.Comm, mentions) != s.Comm {
+		s.Comm = ""
+	}
+	if len(v.unseen) > 0 || v.name("stacks", "", mentions) != "" {
+		s.Stacks = nil
+	}
+	return s
+}
+
+func (v Veil) facts(facts []Fact) []Fact {
+	facts = slices.Clone(facts)
+	for i := range facts {
+		facts[i] = v.fact(facts[i])
+	}
+	return facts
+}
+
+func (v Veil) fact(f Fact) Fact {
+	f = f.clone()
+	mentions := f.Mentions
+	f.Mentions = nil
+	f.names(func(in string, name *string) { *name = v.name(in, *name, mentions) })
+	f.texts(func(in string, text *string) { *text = v.text(in, *text, mentions) })
+	f.Check = v.checkName(f.Check)
+	for _, names := range [][]string{f.Checks, f.Questions} {
+		for i := range names {
+			names[i] = v.checkName(names[i])
+		}
+	}
+	f.Why = v.facts(f.Why)
+	return f
+}
+
+func (v Veil) checkName(name string) string {
+	if v.unseen[name] {
+		return Unnamed
+	}
+	if shown, ok := v.renamed[name]; ok {
+		return shown
+	}
+	return name
+}

@@ -1,0 +1,544 @@
+// Package words writes the sentences of a verdict document from its fields: the
+// messages of findings, the notes, what checks expected and observed, and why a run
+// could not be graded. It decides nothing, and nothing reads what it writes: whatever
+// students may not see has left the fields before.
+//
+// A field that is empty where a sentence needs it shows as "(not shown)".
+package words
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"kernellab/harness/grade"
+)
+
+// Document returns d with its sentences written.
+func Document(d grade.Document) grade.Document {
+	d.Results = slices.Clone(d.Results)
+	for i := range d.Results {
+		d.Results[i] = Result(d.Results[i])
+	}
+	return d
+}
+
+// Result returns r with its sentences written. It shares no list of findings, checks
+// or steps with r.
+func Result(r grade.Result) grade.Result {
+	r.Checks, r.Steps, r.Findings = slices.Clone(r.Checks), slices.Clone(r.Steps), slices.Clone(r.Findings)
+	for i := range r.Checks {
+		r.Checks[i] = Check(r.Checks[i])
+	}
+	for i := range r.Steps {
+		r.Steps[i] = Step(r.Steps[i])
+	}
+	for i, f := range r.Findings {
+		if f.Case != "" {
+			r.Findings[i].Message = Finding(f.Fact)
+		}
+		if r.Findings[i].Message == "" {
+			r.Findings[i].Message = grade.Unnamed
+		}
+	}
+	if len(r.Remarks) > 0 {
+		r.Notes = nil
+		for _, f := range r.Remarks {
+			r.Notes = append(r.Notes, Note(f))
+		}
+	}
+	if len(r.Causes) > 0 {
+		r.Error = list("; ", r.Causes, cause)
+	}
+	return r
+}
+
+// Check returns c with what it expected and observed written.
+func Check(c grade.Check) grade.Check {
+	if c.Want != nil {
+		c.Expected = Value(*c.Want)
+	}
+	if c.Got != nil {
+		c.Observed = Value(*c.Got)
+	}
+	return c
+}
+
+// Step returns s with its values written.
+func Step(s grade.Step) grade.Step {
+	s.Values = slices.Clone(s.Values)
+	for i, v := range s.Values {
+		if v.Why != nil {
+			s.Values[i].Text = reason(*v.Why)
+		}
+	}
+	return s
+}
+
+// Finding writes the sentence of a finding.
+func Finding(f grade.Fact) string {
+	switch f.Case {
+	case grade.CaseNeverCalled:
+		return neverCalled(f)
+	case grade.CaseWrongTask:
+		return fmt.Sprintf("%s is a step of the %s, and was hit by %s", name(f.Point), f.Role, who(f.Task))
+	case grade.CaseNotStarted:
+		return fmt.Sprintf("%s never came: the %s was not seen to start", name(f.Point), f.Role)
+	case grade.CaseNotReached:
+		return fmt.Sprintf("%s was not hit by the %s: expected it %s, seen: nothing more of the %s before the end (%s)", name(f.Point), f.Role, after(f), f.Role, ending(f.End))
+	case grade.CasePassedOver:
+		return fmt.Sprintf("%s was not hit: expected it %s, seen: %s", name(f.Point), after(f), name(f.Other))
+	case grade.CaseTooEarly:
+		return fmt.Sprintf("%s came too early: expected %s %s, seen: %s", name(f.Point), name(f.Other), after(f), name(f.Point))
+	case grade.CasePastEnd:
+		return fmt.Sprintf("%s came again, after the path had ended with %s", name(f.Point), name(f.After))
+	case grade.CaseWithout:
+		return fmt.Sprintf("%s came without %s, which comes before it", name(f.Point), name(f.After))
+	case grade.CaseBefore:
+		return fmt.Sprintf("%s came before %s, and has to come after it", name(f.Point), name(f.After))
+	case grade.CaseForbidden:
+		return fmt.Sprintf("%s came, and should not: seen %s by %s", name(f.Point), times(f.Times), who(f.Task))
+	case grade.CaseTooFew:
+		return fmt.Sprintf("%s was not hit: expected %s before the end (%s)", name(f.Point), hitRange(f.Range), ending(f.End))
+	case grade.CaseHits:
+		return fmt.Sprintf("%s was hit %s: expected %s, seen %s", name(f.Point), times(f.Times), hitRange(f.Range), hits(f.Times))
+	case grade.CaseCalls:
+		return fmt.Sprintf("the program called %s %s: expected %s, seen %s", name(f.Point), times(f.Times), hitRange(f.Range), hits(f.Times))
+	case grade.CaseValue:
+		return fmt.Sprintf("%s: expected %s, seen %s", name(f.Check), f.Expected, observed(f))
+	case grade.CaseUnmade:
+		return fmt.Sprintf("%s: could not be checked: %s", name(f.Check), list("; ", f.Why, doubt))
+	case grade.CaseBlocked:
+		return blocked(f)
+	case grade.CaseOutput:
+		return output(f)
+	case grade.CaseEnding:
+		return ended(f)
+	case grade.CaseWrong:
+		if f.Expected != "" {
+			return fmt.Sprintf("question %s: answered %s, and it is %s", f.Check, observed(f), f.Expected)
+		}
+		return fmt.Sprintf("question %s: %s is not right", f.Check, observed(f))
+	case grade.CaseUnanswered:
+		return "not answered: " + strings.Join(f.Checks, ", ")
+	}
+	return cause(f)
+}
+
+// Value writes what a check expected or observed.
+func Value(f grade.Fact) string {
+	switch f.Case {
+	case grade.CasePaths:
+		return paths(f)
+	case grade.CaseRanges:
+		return ranges(f)
+	case grade.CaseCounts:
+		return counts(f)
+	case grade.CaseNoStop:
+		return "no stop at all"
+	case grade.CaseEnded:
+		return ending(f.End)
+	case grade.CaseLines:
+		return lines(f.Output)
+	case grade.CaseHolds:
+		return "it holds"
+	case grade.CaseHoldsNot:
+		return "it does not hold"
+	case grade.CaseNotGraded:
+		if len(f.Why) == 0 {
+			return "not graded"
+		}
+		return "not graded: " + list("; ", f.Why, reason)
+	case grade.CaseNotAnswered:
+		return "not answered"
+	case grade.CaseNotUnderstood:
+		return "not understood: " + f.Said
+	case grade.CaseNoProgram:
+		return "no program was run"
+	}
+	return reason(f)
+}
+
+// reason writes why a value is not known.
+func reason(f grade.Fact) string {
+	switch f.Case {
+	case grade.CaseNotHit:
+		return "not seen: no stop at " + name(f.Point)
+	case grade.CaseNoTask:
+		return "not seen: no stop of the " + f.Role
+	case grade.CaseNoEvent:
+		return "not seen: " + f.Name + " has no event"
+	case grade.CaseNoEnd:
+		return "not seen: the program's end"
+	case grade.CaseNoStack:
+		return "not seen: there is no stop whose stack could have " + name(f.Point)
+	case grade.CaseStackGone:
+		return "not recorded: the stack at " + name(f.Point)
+	case grade.CaseUnread:
+		return fmt.Sprintf("not read: %s %s: %s", whose(f), f.Name, f.Said)
+	case grade.CaseUnrecorded:
+		return fmt.Sprintf("not recorded: %s %s", whose(f), f.Name)
+	case grade.CaseUnknown:
+		if f.Point == "" {
+			return "not known: " + list("; ", f.Why, doubt)
+		}
+		return fmt.Sprintf("not known whether %s came: %s", f.Point, list("; ", f.Why, unwatched))
+	case grade.CaseNotRun:
+		return "the program was not run"
+	case grade.CaseFailed:
+		return "not computed: " + f.Said
+	}
+	return cmp.Or(f.Said, grade.Unnamed)
+}
+
+// doubt writes a reason about a point after the point's name.
+func doubt(f grade.Fact) string {
+	switch f.Case {
+	case grade.CaseCutShort, grade.CaseWatchEnded, grade.CaseNeverArmed:
+		return name(f.Point) + ": " + unwatched(f)
+	}
+	return reason(f)
+}
+
+// unwatched writes why it is not known that a point did not come.
+func unwatched(f grade.Fact) string {
+	switch f.Case {
+	case grade.CaseCutShort:
+		return "the program was stopped before its end, so it might still have come"
+	case grade.CaseWatchEnded:
+		return fmt.Sprintf("it was watched for only until event %d", f.Event)
+	case grade.CaseNeverArmed:
+		if len(f.Points) > 0 {
+			return "it was never armed, as " + strings.Join(f.Points, " or ") + " was not hit"
+		}
+		return "it was never armed"
+	}
+	return reason(f)
+}
+
+// cause writes why a result, a check or an answer could not be graded.
+func cause(f grade.Fact) string {
+	switch f.Case {
+	case grade.CaseNotGraded:
+		if len(f.Questions) > 0 {
+			return fmt.Sprintf("question %s: %s", strings.Join(f.Questions, ", "), Value(f))
+		}
+		return fmt.Sprintf("%s: %s", name(f.Check), list("; ", f.Why, reason))
+	case grade.CaseCutTrace:
+		at := f.Name
+		if f.Point != "" {
+			at += " at " + f.Point
+		}
+		return fmt.Sprintf("the trace is incomplete: it stops after event %d (%s) without an end, so the run was cut short", f.Event, at)
+	case grade.CaseOtherLab:
+		return fmt.Sprintf("event %d: the lab has no point %q: the trace is of another version of the lab, record it again", f.Event, f.Point)
+	}
+	return reason(f)
+}
+
+// Note writes a note.
+func Note(f grade.Fact) string {
+	switch f.Case {
+	case grade.NoteRestarted:
+		return fmt.Sprintf("%s was restarted: call %d ended at %s and the same task made it again as call %d, as happens when a signal arrives. It is not counted.",
+			name(f.Point), f.Call, name(f.After), f.Times)
+	case grade.NoteAbsent:
+		return fmt.Sprintf("%s can not be observed on %s: %s.", name(f.Point), f.Name, f.Said)
+	case grade.NoteUnchecked:
+		left := named(f.Checks)
+		for _, q := range f.Questions {
+			left = append(left, "question "+q)
+		}
+		return "So this is not checked there, and scores nothing: " + strings.Join(left, ", ") + "."
+	case grade.NoteSteps:
+		return fmt.Sprintf("Only the first %d steps are listed; the trace has them all.", f.Times)
+	case grade.NoteLeft:
+		return fmt.Sprintf("%s left %s behind when it ended.", f.Program, plural(f.Times, "process", "processes"))
+	case grade.NoteLost:
+		return fmt.Sprintf("%s printed more than is kept: %s are lost.", f.Program, plural(f.Times, "byte", "bytes"))
+	case grade.NoteMore:
+		return "More findings follow from these; they are left out."
+	case grade.NoteWithheld:
+		if f.Times > 1 {
+			return fmt.Sprintf("%d checks more, which count and are not shown here.", f.Times)
+		}
+		return "1 check more, which counts and is not shown here."
+	}
+	return f.Said
+}
+
+func neverCalled(f grade.Fact) string {
+	seen := ending(f.End) + printed(f.Output)
+	if len(f.Asides) > 0 {
+		var asides []string
+		for _, a := range f.Asides {
+			asides = append(asides, fmt.Sprintf("%s: %s", times(a.Times), a.Why))
+		}
+		seen = fmt.Sprintf("%s was hit by other calls only (%s); %s", name(f.Point), strings.Join(asides, ", "), seen)
+	}
+	return fmt.Sprintf("the program never called %s: expected %s by %s, seen: %s", name(f.Point), name(f.Point), f.Program, seen)
+}
+
+func printed(o *grade.OutputFact) string {
+	if o == nil || o.Silent {
+		return ", and no output"
+	}
+	said := quoted(o.Lines)
+	if o.More > 0 {
+		said = append(said, plural(o.More, "line", "lines")+" more")
+	}
+	return ", after printing " + strings.Join(said, ", ")
+}
+
+func blocked(f grade.Fact) string {
+	hit := fmt.Sprintf("%s was never hit by the %s", name(f.Point), f.Role)
+	if f.Call > 0 {
+		hit = fmt.Sprintf("%s was not hit by the %s for call %d", name(f.Point), f.Role, f.Call)
+	}
+	means := ""
+	if f.Said != "" {
+		means = " " + f.Said
+	}
+	return fmt.Sprintf("%s, and so %s can not hold.%s", hit, strings.Join(named(f.Checks), ", "), means)
+}
+
+func output(f grade.Fact) string {
+	missing, seen := quoted(f.Output.Lines), ""
+	for _, p := range f.Output.Pattern {
+		missing = append(missing, fmt.Sprintf("%q", matches(p)))
+	}
+	switch {
+	case len(f.Output.Near) > 0:
+		seen = ": seen " + strings.Join(quoted(f.Output.Near), ", ")
+	case f.Output.Silent:
+		seen = ", nor anything else"
+	}
+	return fmt.Sprintf("%s did not print %s%s", f.Program, strings.Join(missing, ", "), seen)
+}
+
+func matches(pattern string) string { return "a line that matches " + pattern }
+
+// lines writes what was to be printed, or how much of it was.
+func lines(o *grade.OutputFact) string {
+	switch {
+	case o.Found < o.Wanted && o.Silent:
+		return "no output"
+	case o.Found < o.Wanted:
+		return fmt.Sprintf("%d of %d", o.Found, o.Wanted)
+	case o.Wanted == 0:
+		return "anything"
+	case o.Wanted == 1 && len(o.Lines) > 0:
+		return fmt.Sprintf("the line %q", o.Lines[0])
+	case o.Wanted == 1 && len(o.Pattern) > 0:
+		return fmt.Sprintf("the line %q", matches(o.Pattern[0]))
+	}
+	return fmt.Sprintf("%d lines, in any order", o.Wanted)
+}
+
+// ended writes that a program ended in another way than it should.
+func ended(f grade.Fact) string {
+	got, want := ending(f.End), ending(f.Want)
+	switch {
+	case f.End.Stops > 0:
+		return fmt.Sprintf("%s was %s: something in it goes on and on", f.Program, got)
+	case f.End.TimedOut:
+		return fmt.Sprintf("%s %s, and was stopped: something in it waits for what never comes, or never stops", f.Program, got)
+	case f.End.Signal != "" && f.Want.Signal == "":
+		return fmt.Sprintf("%s was %s instead of ending with %s", f.Program, got, want)
+	case f.Want.Signal != "":
+		return fmt.Sprintf("%s was to be %s, seen: %s", f.Program, want, got)
+	}
+	return fmt.Sprintf("%s ended with %s: expected %d", f.Program, got, f.Want.Code)
+}
+
+func ending(e *grade.Ending) string {
+	switch {
+	case e == nil:
+		return grade.Unnamed
+	case e.Stops > 0:
+		return fmt.Sprintf("stopped after it had come to the lab's points %d times", e.Stops)
+	case e.TimedOut:
+		return "did not end within " + roughly(e.Limit)
+	case e.Signal != "":
+		return "killed by " + e.Signal
+	}
+	return fmt.Sprintf("exit status %d", e.Code)
+}
+
+func roughly(d time.Duration) string {
+	if d >= 10*time.Second {
+		return d.Round(time.Second).String()
+	}
+	return d.Round(100 * time.Millisecond).String()
+}
+
+// paths writes the points of each role, of one call or of several.
+func paths(f grade.Fact) string {
+	var calls []string
+	for _, c := range f.Calls {
+		var roles []string
+		for _, p := range c.Paths {
+			points := slices.Clone(p.Points)
+			if p.More {
+				points = append(points, "…")
+			}
+			if len(points) == 0 {
+				points = []string{"nothing"}
+			}
+			roles = append(roles, p.Role+": "+strings.Join(points, " → "))
+		}
+		calls = append(calls, strings.Join(roles, "; "))
+	}
+	switch {
+	case len(calls) == 1 && f.Times > 1:
+		return fmt.Sprintf("in each of %d calls, %s", f.Times, calls[0])
+	case len(calls) == 1:
+		return calls[0]
+	}
+	for i, c := range f.Calls {
+		calls[i] = fmt.Sprintf("call %d, %s", c.Number, calls[i])
+	}
+	if f.Times > len(calls) {
+		calls = append(calls, "…")
+	}
+	return strings.Join(calls, "; ")
+}
+
+// ranges writes how often points are to be hit.
+func ranges(f grade.Fact) string {
+	var other []string
+	for _, c := range f.Counts {
+		switch h := *c.Range; {
+		case h == grade.Range{}:
+			other = append(other, name(c.Point)+" never")
+		case h.Least == h.Most:
+			other = append(other, fmt.Sprintf("%s %s", name(c.Point), times(h.Most)))
+		default:
+			other = append(other, fmt.Sprintf("%s %s", name(c.Point), hitRange(c.Range)))
+		}
+	}
+	switch len(other) {
+	case 0:
+		return fmt.Sprintf("each of %d points once", f.Times)
+	case f.Times:
+		return strings.Join(other, ", ")
+	}
+	return strings.Join(other, ", ") + ", the others once"
+}
+
+// counts writes how often points were hit.
+func counts(f grade.Fact) string {
+	first := f.Counts[0].Times
+	same := !slices.ContainsFunc(f.Counts, func(c grade.PointCount) bool { return c.Times != first })
+	if same && len(f.Counts) == f.Times && f.Times > 1 {
+		return fmt.Sprintf("each of %d points %s", f.Times, times(first))
+	}
+	var out []string
+	for _, c := range f.Counts {
+		out = append(out, fmt.Sprintf("%s %s", name(c.Point), times(c.Times)))
+	}
+	return strings.Join(out, ", ")
+}
+
+func observed(f grade.Fact) string {
+	if len(f.Why) > 0 {
+		return Value(f.Why[0])
+	}
+	return f.Observed
+}
+
+// whose writes the beginning of a sentence about a value.
+func whose(f grade.Fact) string {
+	switch {
+	case f.Point != "" && f.Of != "":
+		return f.Point + "'s " + f.Of
+	case f.Point != "":
+		return f.Point + "'s"
+	case f.Of == "sizes":
+		return "the size of"
+	}
+	return "the program's"
+}
+
+func after(f grade.Fact) string {
+	if f.After == "" {
+		return "first of all"
+	}
+	return "after " + f.After
+}
+
+func name(s string) string { return cmp.Or(s, grade.Unnamed) }
+
+func who(t *grade.TaskName) string {
+	if t == nil {
+		return "no task"
+	}
+	role := "another task"
+	if t.Role != "" {
+		role = "the " + t.Role
+	}
+	if t.PID == 0 && t.Comm == "" {
+		return role
+	}
+	return fmt.Sprintf("%s, %d[%s]", role, t.PID, t.Comm)
+}
+
+// hitRange writes a range: "1 hit", "at least 2 hits".
+func hitRange(r *grade.Range) string {
+	switch {
+	case r == nil:
+		return grade.Unnamed
+	case r.Most < 0:
+		return "at least " + hits(r.Least)
+	case r.Least == r.Most:
+		return hits(r.Least)
+	case r.Least == 0:
+		return "at most " + hits(r.Most)
+	}
+	return fmt.Sprintf("%d to %d hits", r.Least, r.Most)
+}
+
+func times(n int) string {
+	switch n {
+	case 1:
+		return "once"
+	case 2:
+		return "twice"
+	}
+	return fmt.Sprintf("%d times", n)
+}
+
+func hits(n int) string { return plural(n, "hit", "hits") }
+
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
+
+func named(checks []string) []string {
+	out := make([]string, len(checks))
+	for i, c := range checks {
+		out[i] = `"` + c + `"`
+	}
+	return out
+}
+
+func quoted(texts []string) []string {
+	out := make([]string, len(texts))
+	for i, t := range texts {
+		out[i] = fmt.Sprintf("%q", t)
+	}
+	return out
+}
+
+func list(sep string, facts []grade.Fact, write func(grade.Fact) string) string {
+	out := make([]string, len(facts))
+	for i, f := range facts {
+		out[i] = write(f)
+	}
+	return strings.Join(out, sep)
+}
