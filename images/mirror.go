@@ -1,8 +1,8 @@
 package images
 
 import (
-	"cmp"
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
