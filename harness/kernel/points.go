@@ -102,26 +102,6 @@ func Points() []string {
 	return names
 }
 
-// Candidates are the symbols that may stand for a point on an architecture, the
-// best first.
-func Candidates(point, arch string) ([]string, error) {
-	specs, err := pointTable()
-	if err != nil {
-		return nil, err
-	}
-	p := unlisted(point)
-	if i := slices.IndexFunc(specs, func(p pointSpec) bool { return p.Point == point }); i >= 0 {
-		p = specs[i]
-	}
-	var names []string
-	for _, c := range p.Candidates {
-		if c.Arch == "" || c.Arch == arch {
-			names = append(names, c.Symbol)
-		}
-	}
-	return names, nil
-}
-
 // Resolve finds a logical point's place in this kernel. A name that is not in the
 // table is a function of the kernel that goes by that name; sys_NAME is the entry
 // of a system call. The error is a
