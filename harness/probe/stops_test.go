@@ -149,53 +149,40 @@ func TestDriveGuestFails(t *testing.T) {
 // A step off a breakpoint may end where it began, when an exception cuts it short, or
 // at another breakpoint.
 func TestDriveStep(t *testing.T) {
+	twice := func(at func(string) uint64) []machinetest.Event {
+		events := fork(at)
+		return append(append(events[:1:1], events...), end)
+	}
+	off := func(vm *machinetest.VM, at func(string) uint64) { vm.Set("pc", at("schedule")) }
 	for name, c := range map[string]struct {
-		step func(vm *machinetest.VM, at func(string) uint64, n int)
+		step func(vm *machinetest.VM, at func(string) uint64) // the first; others lead off the breakpoint
+		does script
 		want []string
 	}{
-		// The guest is still where it was, and will come by again with the same registers.
-		"nowhere": {func(vm *machinetest.VM, at func(string) uint64, n int) {
-			if n == 0 {
-				return
-			}
-			vm.Set("pc", at("schedule"))
-		}, forked()},
-		"to another breakpoint": {func(vm *machinetest.VM, at func(string) uint64, n int) {
-			if n == 0 {
-				vm.Set("pc", at("copy_process"))
-				vm.Set("ra", at("schedule")+8)
-				vm.Set("sp", stack+0x3d00)
-				return
-			}
-			vm.Set("pc", at("schedule"))
-		}, note(forked(), 1, "copy by 83 as parent in 1")},
-		// Another call with every register the same is another call, as the step was
-		// whole.
-		"on": {func(vm *machinetest.VM, at func(string) uint64, n int) { vm.Set("pc", at("__riscv_sys_clone")+4) }, note(forked(), 1,
-			"sys_clone by 83 as parent in 2")},
+		// The entry comes a second time with the same registers: it is the same stop.
+		"nowhere": {func(*machinetest.VM, func(string) uint64) {}, twice, forked()},
+		"into another function, as an exception does": {off, twice, forked()},
+		// The same registers again are another call, as the step ran its instruction.
+		"to the next instruction": {func(vm *machinetest.VM, at func(string) uint64) { vm.Set("pc", at("__riscv_sys_clone")+4) }, twice,
+			append(forked()[:1], again(false)...)},
+		"to another breakpoint": {func(vm *machinetest.VM, at func(string) uint64) {
+			vm.Set("pc", at("copy_process"))
+			vm.Set("ra", at("schedule")+8)
+			vm.Set("sp", stack+0x3d00)
+		}, with(0), note(forked(), 1, "copy by 83 as parent in 1")},
 	} {
 		t.Run(name, func(t *testing.T) {
-			n := 0
 			var at func(string) uint64
-			g := machinetest.Guest{Step: func(vm *machinetest.VM) { c.step(vm, at, n); n++ }}
+			step := c.step
+			g := machinetest.Guest{Step: func(vm *machinetest.VM) { step(vm, at); step = off }}
 			l := newLab(t, forks(), g, func(found func(string) uint64) []machinetest.Event {
 				at = found
-				events := fork(at)
-				if name != "to another breakpoint" { // the entry comes twice
-					events = append(events[:1:1], events...)
-				}
-				return append(events, end)
+				return c.does(at)
 			})
 			if err := Drive(t.Context(), l.config); err != nil {
 				t.Error(err)
 			}
-			want := c.want
-			if name == "on" { // the second round is the one that goes on
-				for i := 2; i < len(want); i++ {
-					want[i] = strings.Replace(want[i], " in 1", " in 2", 1)
-				}
-			}
-			if diff := cmp.Diff(want, briefs(l.trace)); diff != "" {
+			if diff := cmp.Diff(c.want, briefs(l.trace)); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
 		})
