@@ -178,7 +178,7 @@ func TestStarter(t *testing.T) {
 	}
 	for _, language := range []string{submission.Go, submission.C} {
 		files, err := got[0].Template(language)
-		if err != nil || !strings.HasPrefix(files["prog."+language], "// The program of fork-new: A process is born\n// It prints: This is Child Process!\n") {
+		if err != nil || !strings.HasPrefix(files["prog."+language], "// The program of fork-new: A process is born\n// It has to print: This is Child Process!\n") {
 			t.Errorf("%s: %v\n%s", language, err, files["prog."+language])
 		}
 	}

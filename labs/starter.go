@@ -53,9 +53,9 @@ func (l Lab) starter(language string) (string, error) {
 	comment := func(s string) { b.WriteString(strings.TrimRight("// "+s, " ") + "\n") }
 	comment(fmt.Sprintf("The program of %s: %s", l.Name, l.Title))
 	for _, line := range l.Output {
-		comment("It prints: " + line)
+		comment("It has to print: " + line)
 	}
-	comment(fmt.Sprintf("It ends with exit status %d.", l.Exit))
+	comment(fmt.Sprintf("It has to end with exit status %d.", l.Exit))
 	if language == submission.C {
 		b.WriteString("int main(void)\n{\n\treturn 1;\n}\n")
 	} else {
@@ -68,28 +68,28 @@ func (l Lab) starter(language string) (string, error) {
 func (l Lab) instructions(language string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# %s: %s\n\n%s\n\n`lab show %s` prints the handout.\n\n", l.Name, l.Title, l.Summary, l.Name)
-	b.WriteString("What is handed in is this folder, or an archive of it:\n\n")
+	b.WriteString("Hand in this folder or an archive of it:\n\n")
 	if l.Submission.Program != submission.None {
-		b.WriteString(fmt.Sprintf("- `prog.%s`%s: the program that runs in the guest in the place of the lab's own. It may be one file of Go that imports the standard library only (`prog.go`), or one of C (`prog.c`)%s; not both.\n", language, optional(l.Submission.Program), l.only()))
+		b.WriteString(fmt.Sprintf("- `prog.%s`%s: the program that runs in the guest instead of the lab's own. It is one file, in Go (`prog.go`, which may import only the standard library) or in C (`prog.c`)%s, but not both.\n", language, optional(l.Submission.Program), l.only()))
 	}
 	if l.Submission.Answers != submission.None {
 		b.WriteString(fmt.Sprintf("- `%s`%s: your answers to the questions in it.\n", submission.AnswersFile, optional(l.Submission.Answers)))
 	}
-	fmt.Fprintf(&b, "\nOther files are not looked at. To see how it does, in this folder:\n\n    lab run %s --submission .\n", l.Name)
+	fmt.Fprintf(&b, "\nOther files are ignored. To grade the folder, run in it:\n\n    lab run %s --submission .\n", l.Name)
 	return b.String()
 }
 
-// only says that not every language is taken.
+// only names the one language that the lab accepts, if there is only one.
 func (l Lab) only() string {
 	if langs := l.Languages(); len(langs) == 1 {
-		return fmt.Sprintf(", and this lab takes prog.%s", langs[0])
+		return fmt.Sprintf("; this lab accepts prog.%s", langs[0])
 	}
 	return ""
 }
 
 func optional(n submission.Need) string {
 	if n == submission.Optional {
-		return " (if you like)"
+		return " (optional)"
 	}
 	return ""
 }
@@ -104,9 +104,9 @@ func (l Lab) form() string {
 	}
 	comment(fmt.Sprintf("Answers to the questions of %s: %s.", l.Name, l.Title))
 	b.WriteString("#\n")
-	comment("Write each after its colon. Where the architectures differ, or the kernels, answer for each:")
+	comment("Write each answer after its colon. Where architectures or kernels differ, give an answer for each:")
 	b.WriteString("#\n#     name: {x86_64: 24, riscv64: 32}\n#     name: {x86_64: 24, x86_64 6.12: 40, riscv64: 32}\n#\n")
-	comment("One answer alone counts everywhere. What is left empty is not answered.")
+	comment("A single answer counts on every architecture and kernel. An empty answer is not answered.")
 	for _, q := range l.Questions {
 		points := "1 point"
 		if q.Score > 1 {
@@ -134,7 +134,7 @@ func (l Lab) form() string {
 		case grade.TypeOrder:
 			comment("Answer: a list of all of these in the right order, [first, second, …]:")
 		case grade.TypeSet:
-			comment("Answer: a list of those that are right, [one, another]; [] for none of them:")
+			comment("Answer: a list of all right choices, [first, second]; [] if none is right:")
 		}
 		for _, n := range names {
 			b.WriteString("#   " + n + "\n")

@@ -1,11 +1,11 @@
-// This program has to make one child by the plain fork call of Linux, clone with
-// no flag but SIGCHLD, and wait for it. Three lines are to be printed:
+// This program has to make one child with Linux's plain fork, which is clone with
+// no flag but SIGCHLD, and wait for it. It has to print three lines:
 //
 //	This is Child Process!     by the child
 //	This is Parent Process!    by the parent
 //	Child Complete!            by the parent, when the child has ended
 //
-// and both end with exit status 0. Only the standard library can be imported.
+// Both have to end with exit status 0. Import only the standard library.
 package main
 
 import (
@@ -30,10 +30,10 @@ func main() {
 // fork makes a child: it returns 0 in the child and the child's pid in the parent.
 //
 // The child is a copy of a Go program without the threads of Go's runtime, so it
-// may do nothing but raw system calls: write, then exit_group.
+// may make nothing but raw system calls: write, then exit_group.
 //
-// Signals are blocked meanwhile, because one that arrives during the call makes
-// the kernel begin it again, and Go's runtime sends itself some.
+// Signals are blocked meanwhile, because a signal that arrives during the call makes
+// the kernel restart it, and Go's runtime sends signals to itself.
 //
 //go:noinline
 //go:norace
@@ -42,7 +42,7 @@ func fork() (pid int, errno syscall.Errno) {
 	var old uint64
 	all := ^uint64(0)
 	syscall.RawSyscall6(syscall.SYS_RT_SIGPROCMASK, setMask, uintptr(unsafe.Pointer(&all)), uintptr(unsafe.Pointer(&old)), maskSize, 0, 0)
-	// Make the call here, and let the child end in here.
+	// Make the call here. The child has to end here too.
 	errno = syscall.ENOSYS
 	syscall.RawSyscall6(syscall.SYS_RT_SIGPROCMASK, setMask, uintptr(unsafe.Pointer(&old)), 0, maskSize, 0, 0)
 	return pid, errno
