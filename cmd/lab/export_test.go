@@ -16,8 +16,6 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"kernellab/harness/arch"
-	"kernellab/harness/grade"
-	"kernellab/harness/report"
 	"kernellab/images"
 	"kernellab/internal/labtest"
 )
@@ -270,33 +268,4 @@ func readFile(t testing.TB, path string) string {
 		t.Fatal(err)
 	}
 	return string(text)
-}
-
-// The scripts are the shell's, and every name that can be hidden is a check.
-func TestAutograderScripts(t *testing.T) {
-	l, err := getLab("fork-new")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := checkShow(l, report.Gradescope{Hidden: []string{"the parent reaps its child", "stack-distance", "the program ends as it should"}}); err != nil {
-		t.Error(err)
-	}
-	for _, name := range []string{"env.sh", "setup.sh", "run_autograder"} {
-		text, err := autograder.ReadFile("autograder/" + name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		script := strings.NewReplacer("{{.Lab}}", l.Name, "{{.On}}", "--arch x86_64", "{{.Packages}}", "make", "{{range .Show}} {{.}}{{end}}", "").Replace(string(text))
-		if strings.Contains(script, "{{") {
-			t.Errorf("%s: a part of the template is not known to this test", name)
-		}
-		cmd := exec.Command("bash", "-n")
-		cmd.Stdin = strings.NewReader(script)
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Errorf("%s: %v: %s", name, err, out)
-		}
-	}
-	if grade.ExitError != exitError {
-		t.Error("the exit codes that run_autograder knows are others")
-	}
 }

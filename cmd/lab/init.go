@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"kernellab/harness/submission"
+	"kernellab/internal/shell"
 	"kernellab/internal/usage"
 	"kernellab/labs"
 )
@@ -91,7 +92,7 @@ func (a *app) init(l labs.Lab, called, dir, language string) error {
 		}
 		fmt.Fprintf(a.stdout, "%s\n", filepath.Join(dir, name))
 	}
-	fmt.Fprintf(a.stderr, "Write the answers and the program, then: lab run %s --submission %s\n", shellWord(called), shellWord(dir))
+	fmt.Fprintf(a.stderr, "Write the answers and the program, then: lab run %s --submission %s\n", shell.Quote(called), shell.Quote(dir))
 	return nil
 }
 
@@ -103,15 +104,4 @@ func writeNew(path, text string) error {
 	}
 	_, err = f.WriteString(text)
 	return errors.Join(err, f.Close())
-}
-
-// shellWord quotes a word for a shell if it needs it.
-func shellWord(s string) string {
-	plain := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("/._-+@%:,", r) || r > 0x7f
-	}
-	if s != "" && !strings.ContainsFunc(s, func(r rune) bool { return !plain(r) }) {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }

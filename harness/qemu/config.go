@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"kernellab/harness/arch"
+	"kernellab/internal/shell"
 )
 
 // Config describes one virtual machine. Arch and Kernel are needed; the zero
@@ -203,7 +204,7 @@ func (c Config) Replay() string {
 	words := slices.Concat(c.command(), c.machine(""))
 	words = append(words, "-serial", "mon:stdio", "-gdb", "unix:gdb.sock,server=on,wait=off")
 	for i, w := range words {
-		words[i] = quote(w)
+		words[i] = shell.Quote(w)
 	}
 	return strings.Join(words, " ")
 }
@@ -271,14 +272,3 @@ func onOff(on bool) string {
 
 // escape doubles commas, which separate the options of a chardev.
 func escape(s string) string { return strings.ReplaceAll(s, ",", ",,") }
-
-// quote makes s one word of a POSIX shell.
-func quote(s string) string {
-	plain := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_./:,=+@%", r)
-	}
-	if s != "" && strings.IndexFunc(s, func(r rune) bool { return !plain(r) }) < 0 {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
-}

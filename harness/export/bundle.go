@@ -1,0 +1,91 @@
+package export
+
+import (
+	"archive/zip"
+	"compress/flate"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// bundle is an archive in the making.
+type bundle struct {
+	entries []bundled
+}
+
+// bundled is a file of the archive: a text, or a file of this host.
+type bundled struct {
+	name string
+	mode fs.FileMode
+	text []byte
+	from string
+}
+
+func (z *bundle) text(name string, mode fs.FileMode, text []byte) {
+	z.entries = append(z.entries, bundled{name: name, mode: mode, text: text})
+}
+
+func (z *bundle) file(name string, mode fs.FileMode, from string) {
+	z.entries = append(z.entries, bundled{name: name, mode: mode, from: from})
+}
+
+// files adds files of the cache to a folder of the archive's.
+func (z *bundle) files(dir string, paths ...string) {
+	for _, p := range paths {
+		mode := fs.FileMode(0o600)
+		if info, err := os.Stat(p); err == nil {
+			mode = info.Mode().Perm()
+		}
+		z.file(path.Join(dir, filepath.Base(p)), mode, p)
+	}
+}
+
+// write writes the archive, whole or not at all, and returns its size.
+func (z *bundle) write(to string) (int64, error) {
+	f, err := os.CreateTemp(filepath.Dir(to), ".autograder-")
+	if err != nil {
+		return 0, err
+	}
+	defer os.Remove(f.Name())
+	w := zip.NewWriter(f)
+	w.RegisterCompressor(zip.Deflate, func(to io.Writer) (io.WriteCloser, error) {
+		return flate.NewWriter(to, flate.DefaultCompression)
+	})
+	slices.SortFunc(z.entries, func(x, y bundled) int { return strings.Compare(x.name, y.name) })
+	for _, e := range z.entries {
+		if err = e.write(w); err != nil {
+			break
+		}
+	}
+	err = errors.Join(err, w.Close(), f.Chmod(0o644))
+	info, serr := f.Stat()
+	if err = errors.Join(err, serr, f.Close()); err != nil {
+		return 0, err
+	}
+	return info.Size(), os.Rename(f.Name(), to)
+}
+
+func (e bundled) write(w *zip.Writer) error {
+	h := &zip.FileHeader{Name: e.name, Method: zip.Deflate}
+	h.SetMode(e.mode)
+	to, err := w.CreateHeader(h)
+	if err != nil {
+		return err
+	}
+	if e.from == "" {
+		_, err = to.Write(e.text)
+		return err
+	}
+	from, err := os.Open(e.from)
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	_, err = io.Copy(to, from)
+	return err
+}

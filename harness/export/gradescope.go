@@ -1,0 +1,255 @@
+// Package export makes the archives that other systems grade with.
+package export
+
+import (
+	"bytes"
+	"context"
+	"embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"text/template"
+
+	"kernellab/harness/arch"
+	"kernellab/harness/prepare"
+	"kernellab/harness/report"
+	"kernellab/harness/submission"
+	"kernellab/images"
+	"kernellab/internal/shell"
+	"kernellab/internal/usage"
+	"kernellab/labs"
+)
+
+// autograder are the scripts of the archive.
+//
+//go:embed autograder
+var autograder embed.FS
+
+// Gradescope is an autograder to make: what it grades, on which kernel, and how
+// results are shown.
+type Gradescope struct {
+	Lab    labs.Lab
+	Arch   arch.Arch
+	Kernel string // series or version, "" is the default
+	Show   report.Gradescope
+}
+
+// Write writes the archive, completely or not at all: scripts, this program, the
+// kernel, QEMU, the guest's files, and the Go toolchain that submissions are
+// compiled with.
+func (g Gradescope) Write(ctx context.Context, h prepare.Host, to string) (Written, error) {
+	name := g.Kernel
+	if name == "" {
+		name = images.DefaultSpec(g.Arch.Name)
+	}
+	k, err := h.Cache.Fetch(ctx, g.Arch.Name, name, h.Progress.Report)
+	h.Progress.Done()
+	var none *images.NotFoundError
+	if errors.As(err, &none) {
+		return Written{}, usage.Wrap(err)
+	}
+	if err != nil {
+		return Written{}, fmt.Errorf("kernel %s for %s: %w", name, g.Arch.Name, err)
+	}
+	made, err := h.BuildGuest(ctx, g.Arch)
+	if err != nil {
+		return Written{}, err
+	}
+	q, err := h.Cache.QEMU(ctx, h.Progress.Report)
+	if err != nil {
+		return Written{}, err
+	}
+	h.Progress.Done()
+	z := &bundle{}
+	z.kernel(k)
+	z.files("cache/initramfs", made.Initrd)
+	for _, program := range made.Programs {
+		z.files("cache/programs", program)
+	}
+	for _, add := range []func() error{
+		func() error { return z.qemu(q, g.Arch) },
+		func() error { return z.scripts(g, k.Release) },
+		z.program,
+		func() error { return z.toolchain(ctx) },
+	} {
+		if err := add(); err != nil {
+			return Written{}, err
+		}
+	}
+	size, err := z.write(to)
+	if err != nil {
+		return Written{}, fmt.Errorf("write the autograder's archive: %w", err)
+	}
+	return Written{Files: len(z.entries), Size: size, Kernel: k.Release}, nil
+}
+
+// Written is an archive that was written.
+type Written struct {
+	Files  int
+	Size   int64 // in bytes
+	Kernel string
+}
+
+// kernel adds an image without the debug information that may lie beside it.
+func (z *bundle) kernel(k images.Kernel) {
+	dir := path.Join("cache/kernels", k.Arch, k.Release)
+	z.file(path.Join(dir, filepath.Base(k.Path)), 0o600, k.Path)
+	facts := map[string]any{}
+	text, err := os.ReadFile(filepath.Join(filepath.Dir(k.Path), "kernel.json"))
+	if err == nil && json.Unmarshal(text, &facts) == nil {
+		delete(facts, "vmlinux_size")
+		if text, err = json.MarshalIndent(facts, "", "  "); err == nil {
+			z.text(path.Join(dir, "kernel.json"), 0o600, text)
+		}
+	}
+}
+
+// qemu adds lab's own QEMU, with the program of the machine's alone.
+func (z *bundle) qemu(q images.QEMU, m arch.Arch) error {
+	files, record, err := q.Bundle(m.QEMU.Binary)
+	if err != nil {
+		return fmt.Errorf("bundle QEMU: %w", err)
+	}
+	dir := path.Join("cache", q.Part())
+	for _, name := range files {
+		z.files(path.Join(dir, path.Dir(name)), filepath.Join(q.Dir, name))
+	}
+	z.text(path.Join(dir, images.QEMURecord), 0o600, record)
+	return nil
+}
+
+// scripts adds what Gradescope calls, and the results of what does not come to an
+// end.
+func (z *bundle) scripts(g Gradescope, release string) error {
+	packages := []string{"bubblewrap", "util-linux"}
+	if languages := g.Lab.Submission.Languages; len(languages) == 0 || slices.Contains(languages, submission.C) {
+		_, compiler := images.CCompiler(g.Arch.GOARCH)
+		packages = append(packages, compiler)
+	}
+	values := struct {
+		Lab, On, Packages string
+		Show              []string
+	}{
+		Lab: g.Lab.Name, On: "--arch " + g.Arch.Name + " --kernel " + shell.Quote(release), Packages: strings.Join(packages, " "),
+	}
+	if g.Show.Visibility != "" {
+		values.Show = append(values.Show, "--visibility "+g.Show.Visibility)
+	}
+	for _, name := range g.Show.Hidden {
+		values.Show = append(values.Show, "--hide "+shell.Quote(name))
+	}
+	for _, name := range []string{"env.sh", "setup.sh", "run_autograder"} {
+		t, err := template.ParseFS(autograder, "autograder/"+name)
+		if err != nil {
+			return err
+		}
+		var b bytes.Buffer
+		if err := t.Execute(&b, values); err != nil {
+			return err
+		}
+		z.text(name, 0o755, b.Bytes())
+	}
+	for name, why := range map[string]string{
+		"unfinished.json": "the autograder was stopped before it came to an end",
+		"timeout.json":    "the autograder took too long",
+		"killed.json":     "the autograder was killed, as it is when there is not enough memory",
+		"failed.json":     "the autograder could not do its work",
+	} {
+		var b bytes.Buffer
+		if err := g.Show.WriteUnfinished(&b, why); err != nil {
+			return err
+		}
+		z.text(name, 0o644, b.Bytes())
+	}
+	z.text("selftest/prog.go", 0o644, []byte(selftest))
+	return nil
+}
+
+// selftest imports what submissions may be expected to.
+const selftest = `// This program only has to compile, so that what it imports is compiled.
+package main
+
+import (
+	_ "bufio"
+	_ "bytes"
+	_ "errors"
+	_ "fmt"
+	_ "io"
+	_ "log"
+	_ "math"
+	_ "os"
+	_ "os/exec"
+	_ "os/signal"
+	_ "runtime"
+	_ "slices"
+	_ "sort"
+	_ "strconv"
+	_ "strings"
+	_ "sync"
+	_ "syscall"
+	_ "time"
+	_ "unsafe"
+)
+
+func main() {}
+`
+
+// program adds this program.
+func (z *bundle) program() error {
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find this program: %w", err)
+	}
+	z.file("lab", 0o755, self)
+	return nil
+}
+
+// toolchain adds as much of Go as compiles a submission: the go command, the
+// compiler, the linker and the assembler, and the sources of the standard library.
+func (z *bundle) toolchain(ctx context.Context) error {
+	out, err := exec.CommandContext(ctx, "go", "env", "-json", "GOROOT", "GOTOOLDIR").Output()
+	var tool struct{ GOROOT, GOTOOLDIR string }
+	if err == nil {
+		err = json.Unmarshal(out, &tool)
+	}
+	if err != nil {
+		return fmt.Errorf("find the Go toolchain: %w; install Go 1.26 or newer", err)
+	}
+	z.file("go/bin/go", 0o755, filepath.Join(tool.GOROOT, "bin/go"))
+	for _, name := range []string{"VERSION", "go.env"} {
+		z.file("go/"+name, 0o644, filepath.Join(tool.GOROOT, name))
+	}
+	tools, err := filepath.Rel(tool.GOROOT, tool.GOTOOLDIR)
+	if err != nil || !filepath.IsLocal(tools) {
+		return fmt.Errorf("the Go toolchain's tools are in %s, which is not in its GOROOT %s", tool.GOTOOLDIR, tool.GOROOT)
+	}
+	for _, name := range []string{"compile", "link", "asm"} {
+		z.file(path.Join("go", filepath.ToSlash(tools), name), 0o755, filepath.Join(tool.GOTOOLDIR, name))
+	}
+	for _, part := range []string{"src", "pkg/include"} {
+		err := filepath.WalkDir(filepath.Join(tool.GOROOT, part), func(file string, d fs.DirEntry, err error) error {
+			rel, rerr := filepath.Rel(tool.GOROOT, file)
+			switch {
+			case err != nil || rerr != nil:
+				return errors.Join(err, rerr)
+			case d.IsDir() && (d.Name() == "testdata" || rel == "src/cmd"):
+				return fs.SkipDir
+			case !d.Type().IsRegular() || strings.HasSuffix(d.Name(), "_test.go"):
+				return nil
+			}
+			z.file("go/"+filepath.ToSlash(rel), 0o644, file)
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("read the Go toolchain: %w", err)
+		}
+	}
+	return nil
+}
