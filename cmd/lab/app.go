@@ -2,13 +2,10 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -185,30 +182,6 @@ func labNames() []string {
 		names = append(names, l.Name)
 	}
 	return names
-}
-
-// getLab finds a lab of the course, or reads the one in a folder: a path has a
-// slash, as a kernel's has.
-func getLab(name string) (labs.Lab, error) {
-	if strings.Contains(name, "/") || name == "." || name == ".." {
-		l, err := labs.Open(name)
-		if errors.Is(err, fs.ErrNotExist) {
-			err = fmt.Errorf("%w: lab new writes a folder that is a lab", err)
-		}
-		if err != nil {
-			return l, usage.Wrap(err)
-		}
-		return l, nil
-	}
-	l, err := labs.Get(name)
-	var missing *labs.NotFoundError
-	if errors.As(err, &missing) {
-		if _, serr := os.Stat(filepath.Join(name, "lab.yaml")); serr == nil {
-			err = fmt.Errorf("no lab %q in the course; for the one in the folder of that name write ./%s", name, name)
-		}
-		return l, usage.Wrap(err)
-	}
-	return l, err
 }
 
 // oneLab is the argument check and completion of commands that take a lab.

@@ -62,7 +62,7 @@ func benchOn(b *testing.B, m arch.Arch, run func(b *testing.B, s *bench)) {
 		s.digest = k.SHA256
 		s.target, err = openFile(b, s.app, k.Path, m.Name)
 		must(err)
-		s.lab, err = getLab("fork-new")
+		s.lab, err = prepare.Lab("fork-new")
 		must(err)
 		s.job, err = s.app.host(newProgress(io.Discard)).Job(b.Context(), s.lab, s.target, prepare.Machine{Seed: prepare.DefaultSeed, CPUs: 1})
 		must(err)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"kernellab/harness/prepare"
 	"kernellab/internal/usage"
 	"kernellab/labs"
 )
@@ -62,7 +63,7 @@ func (a *app) showCommand() *cobra.Command {
 		Use:   "show LAB",
 		Short: "Print a lab's handout",
 		RunE: func(_ *cobra.Command, args []string) error {
-			l, err := getLab(args[0])
+			l, err := prepare.Lab(args[0])
 			if err != nil {
 				return err
 			}

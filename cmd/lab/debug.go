@@ -33,7 +33,7 @@ func (a *app) debugCommand() *cobra.Command {
 with the kernel's symbols and the lab's script. The guest's console is for
 another terminal: debug prints the command for it.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			l, err := getLab(args[0])
+			l, err := prepare.Lab(args[0])
 			if err != nil {
 				return err
 			}

@@ -10,6 +10,7 @@ import (
 	"kernellab/harness/arch"
 	"kernellab/harness/export"
 	"kernellab/harness/grade"
+	"kernellab/harness/prepare"
 	"kernellab/harness/report"
 	"kernellab/internal/usage"
 	"kernellab/labs"
@@ -47,7 +48,7 @@ What could not be graded has no score, which Gradescope reports as an autograder
 that failed: run it again from there.`,
 		Example: "  lab export gradescope fork-new\n  lab export gradescope fork-new --kernel 6.12 --visibility after_published --out fork-new.zip",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			lab, err := getLab(args[0])
+			lab, err := prepare.Lab(args[0])
 			if err != nil {
 				return err
 			}

@@ -73,7 +73,7 @@ func TestGDBScriptAgreesWithRun(t *testing.T) {
 }
 
 func agreesWithRun(t *testing.T, a *app, tg prepare.Target, name string) {
-	l, err := getLab(name)
+	l, err := prepare.Lab(name)
 	if err != nil {
 		t.Fatal(err)
 	}

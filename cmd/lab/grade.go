@@ -67,7 +67,7 @@ graded.`,
 			"  lab grade fork-new --submissions handed-in --out part-2 --shard 2/4\n" +
 			"  lab grade merge part-1 part-2 part-3 part-4 --out graded",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			lab, err := getLab(args[0])
+			lab, err := prepare.Lab(args[0])
 			if err != nil {
 				return err
 			}

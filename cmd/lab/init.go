@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"kernellab/harness/prepare"
 	"kernellab/harness/submission"
 	"kernellab/internal/shell"
 	"kernellab/internal/usage"
@@ -32,7 +33,7 @@ README.md. It makes the folder when there is none, and replaces no file.`,
 			if !slices.Contains(languages, language) {
 				return usage.Unknown("language", language, languages, "use go or c")
 			}
-			l, err := getLab(args[0])
+			l, err := prepare.Lab(args[0])
 			if err != nil {
 				return err
 			}

@@ -113,7 +113,7 @@ func (a *app) look(ctx context.Context, f lookFlags, read look) error {
 	if lab == "" {
 		lab = labNames()[0] // any: the guest is the same
 	}
-	l, err := getLab(lab)
+	l, err := prepare.Lab(lab)
 	if err != nil {
 		return err
 	}

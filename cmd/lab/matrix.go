@@ -166,7 +166,7 @@ func chooseLabs(names []string) ([]labs.Lab, error) {
 	}
 	var chosen []labs.Lab
 	for _, name := range names {
-		l, err := getLab(name)
+		l, err := prepare.Lab(name)
 		if err != nil {
 			return nil, err
 		}

@@ -73,7 +73,7 @@ answers are graded; lab init begins a submission.`,
 			if err := checkFormat(f.format); err != nil {
 				return err
 			}
-			lab, err := getLab(args[0])
+			lab, err := prepare.Lab(args[0])
 			if err != nil {
 				return err
 			}

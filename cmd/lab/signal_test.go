@@ -34,7 +34,7 @@ func TestSignalsLeaveNothing(t *testing.T) {
 		{"killed at a stop", syscall.SIGKILL, "dup_task_struct"},
 	}
 	onKernel(t, nil, func(t *testing.T, a *app, tg prepare.Target) {
-		l, err := getLab("fork-new")
+		l, err := prepare.Lab("fork-new")
 		if err != nil {
 			t.Fatal(err)
 		}

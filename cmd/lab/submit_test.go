@@ -13,6 +13,7 @@ import (
 
 	"kernellab/harness/arch"
 	"kernellab/harness/grade"
+	"kernellab/harness/trace"
 	"kernellab/internal/labtest"
 	"kernellab/labs"
 )
@@ -177,4 +178,14 @@ func runLab(t *testing.T, cache string, args ...string) grade.Document {
 		t.Errorf("exit code %d, the document's is %d", code, doc.ExitCode())
 	}
 	return doc
+}
+
+// readTrace reads a trace.
+func readTrace(path string) (*trace.Trace, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return trace.Read(f)
 }

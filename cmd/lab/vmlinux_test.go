@@ -61,7 +61,7 @@ func withVmlinux(t *testing.T, test func(t *testing.T, a *app, k images.Kernel, 
 // fork-new, shows the same functions, lines, arguments and locals.
 func TestVariablesAsGDB(t *testing.T) {
 	withVmlinux(t, func(t *testing.T, a *app, k images.Kernel, m arch.Arch) {
-		l, err := getLab("fork-new")
+		l, err := prepare.Lab("fork-new")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,0 +1,48 @@
+package prepare
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"kernellab/internal/usage"
+	"kernellab/labs"
+)
+
+// Lab finds a lab of the course, or reads the one in a folder: a path has a slash, as
+// a kernel's has.
+func Lab(name string) (labs.Lab, error) {
+	if strings.Contains(name, "/") || name == "." || name == ".." {
+		l, err := labs.Open(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			err = fmt.Errorf("%w: lab new writes a folder that is a lab", err)
+		}
+		if err != nil {
+			return l, usage.Wrap(err)
+		}
+		return l, nil
+	}
+	l, err := labs.Get(name)
+	var missing *labs.NotFoundError
+	if errors.As(err, &missing) {
+		if _, serr := os.Stat(filepath.Join(name, "lab.yaml")); serr == nil {
+			err = fmt.Errorf("no lab %q in the course; for the one in the folder of that name write ./%s", name, name)
+		}
+		return l, usage.Wrap(err)
+	}
+	return l, err
+}
+
+// LabIn is Lab, or the lab in a folder if one is named, with or without a slash.
+func LabIn(folder, name string) (labs.Lab, error) {
+	switch {
+	case folder == "":
+		return Lab(name)
+	case !strings.Contains(folder, "/"):
+		return Lab("./" + folder)
+	}
+	return Lab(folder)
+}

@@ -1,0 +1,217 @@
+package recording
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"kernellab/harness"
+	"kernellab/harness/arch"
+	"kernellab/harness/prepare"
+	"kernellab/harness/submission"
+	"kernellab/harness/trace"
+	"kernellab/harness/verify"
+	"kernellab/images"
+	"kernellab/labs"
+)
+
+// The verdicts of Execute.
+const (
+	Same    = "same"
+	Differs = "differs"
+	Unable  = "cannot be executed here"
+)
+
+// Executed is the result of executing a recorded run again.
+type Executed struct {
+	Trace   string `json:"trace"` // path
+	Lab     string `json:"lab"`
+	Arch    string `json:"arch"`
+	Kernel  string `json:"kernel"`
+	Verdict string `json:"verdict"` // "same", "differs", "cannot be executed here"
+	// Difference is the first one, of a trace that differs.
+	Difference *verify.Difference `json:"difference,omitempty"`
+	// Missing says what is missing here.
+	Missing string `json:"missing,omitempty"`
+}
+
+// maxTrace bounds a recorded trace that is read, in bytes.
+const maxTrace = 256 << 20
+
+// Execution executes recorded runs again.
+type Execution struct {
+	Host       prepare.Host
+	Lab        string // folder of the lab, "" for the one of the course that the trace names
+	Kernel     string // image file, "" for the kernel that the trace names
+	Submission string // path of what a student handed in, "" for the lab's own program
+}
+
+// Execute executes the run of a trace again, and compares the traces.
+func (x Execution) Execute(ctx context.Context, path string) Executed {
+	e := Executed{Trace: path}
+	if err := x.execute(ctx, path, &e); err != nil {
+		e.Verdict, e.Missing = Unable, err.Error()
+	}
+	return e
+}
+
+// execute fills in e. The error says why the run cannot be executed here.
+func (x Execution) execute(ctx context.Context, path string, e *Executed) error {
+	recorded, err := readTrace(path)
+	if err != nil {
+		return err
+	}
+	var h trace.Header
+	first, _, _ := bytes.Cut(recorded, []byte("\n"))
+	if err := json.Unmarshal(first, &h); err != nil {
+		return fmt.Errorf("its first line is no header of a trace: %w", err)
+	}
+	e.Lab, e.Arch, e.Kernel = h.Lab, h.Arch, h.Kernel.Release
+	job, err := x.job(ctx, h)
+	if err != nil {
+		return err
+	}
+	if err := x.sameInputs(ctx, &job, h); err != nil {
+		return err
+	}
+	x.Host.Progress.Say("executing %s on %s (%s) again", h.Lab, h.Kernel.Release, h.Arch)
+	out, err := harness.Run(ctx, job)
+	if err != nil {
+		return err
+	}
+	if e.Difference, err = verify.Compare(out.Trace, recorded); err != nil {
+		return err
+	}
+	e.Verdict = Same
+	if e.Difference != nil {
+		e.Verdict = Differs
+	}
+	return nil
+}
+
+// readTrace reads the bytes of a trace.
+func readTrace(path string) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() || info.Size() > maxTrace {
+		return nil, fmt.Errorf("%s is no file of at most %d bytes", path, maxTrace)
+	}
+	return io.ReadAll(file)
+}
+
+// job is the run that a header describes, of the lab's own program.
+func (x Execution) job(ctx context.Context, h trace.Header) (harness.Job, error) {
+	var none harness.Job
+	if h.Schema != trace.Schema {
+		return none, fmt.Errorf("it has schema %q and this lab writes %q: it takes the lab that recorded it", h.Schema, trace.Schema)
+	}
+	l, err := prepare.LabIn(x.Lab, h.Lab)
+	if err != nil {
+		return none, err
+	}
+	if _, err := arch.Lookup(h.Arch); err != nil {
+		return none, err
+	}
+	t, err := x.kernel(ctx, h)
+	if err != nil {
+		return none, err
+	}
+	m := prepare.Machine{Seed: h.Machine.Seed, CPUs: h.Machine.CPUs, Limit: h.Program.Limit}
+	if m.CPUs < 1 || m.CPUs > prepare.MaxCPUs || m.Limit < 0 {
+		return none, fmt.Errorf("its header asks for %d processors and a limit of %s", m.CPUs, m.Limit)
+	}
+	return x.Host.Job(ctx, l, t, m)
+}
+
+// kernel finds the kernel that a trace was recorded on.
+func (x Execution) kernel(ctx context.Context, h trace.Header) (prepare.Target, error) {
+	spec := h.Kernel.Release
+	var fetch prepare.Fetcher
+	if x.Kernel != "" {
+		spec = x.Kernel
+	}
+	cached, err := x.Host.Cache.Kernels(h.Arch)
+	if err != nil {
+		return prepare.Target{}, err
+	}
+	for _, k := range cached {
+		if x.Kernel == "" && k.SHA256 == h.Kernel.SHA256 {
+			fetch = func(context.Context, string, string, images.Progress) (images.Kernel, error) { return k, nil }
+		}
+	}
+	found, err := x.Host.Open(ctx, prepare.Kernels{Arch: h.Arch, Names: []string{spec}, Fetch: fetch})
+	if err != nil {
+		return prepare.Target{}, fmt.Errorf("its kernel is not to be had: %w", err)
+	}
+	if sum := found[0].Image.SHA256; sum != h.Kernel.SHA256 {
+		return prepare.Target{}, fmt.Errorf("its kernel %s has the SHA-256 %s, the one here has %s", h.Kernel.Release, h.Kernel.SHA256, sum)
+	}
+	return found[0], nil
+}
+
+// sameInputs gives the job the submitted program, if there is one, and checks that it
+// has what the trace was recorded with.
+func (x Execution) sameInputs(ctx context.Context, job *harness.Job, h trace.Header) error {
+	if x.Submission != "" {
+		l, err := prepare.LabIn(x.Lab, h.Lab)
+		if err != nil {
+			return err
+		}
+		if err := x.submittedProgram(ctx, job, l); err != nil {
+			return err
+		}
+	}
+	here, err := job.Header(ctx)
+	if err != nil {
+		return err
+	}
+	return x.compareInputs(here, h)
+}
+
+// compareInputs says which input of a run differs from the recorded one.
+func (x Execution) compareInputs(here, h trace.Header) error {
+	switch {
+	case here.Machine.QEMU != h.Machine.QEMU:
+		return fmt.Errorf("it was recorded with QEMU %s, this is %s: --qemu names another", h.Machine.QEMU, here.Machine.QEMU)
+	case here.Machine.Initramfs != h.Machine.Initramfs:
+		return fmt.Errorf("it was recorded with the initramfs %s, this lab's is %s: it takes the lab that recorded it", h.Machine.Initramfs, here.Machine.Initramfs)
+	case here.Program.SHA256 != h.Program.SHA256 && x.Submission != "":
+		return fmt.Errorf("the program of %s is not the one that was run", x.Submission)
+	case here.Program.SHA256 != h.Program.SHA256:
+		return errors.New("the program that was run is not this lab's own: name what was handed in with --submission DIR")
+	}
+	return nil
+}
+
+// submittedProgram makes the job one of a student's program.
+func (x Execution) submittedProgram(ctx context.Context, job *harness.Job, l labs.Lab) error {
+	path := x.Submission
+	s, err := prepare.Submission(ctx, l, path)
+	if err != nil {
+		return err
+	}
+	if s.Program == nil {
+		return fmt.Errorf("%s has no program", path)
+	}
+	run := prepare.Submitted(s, *job, func() (*images.Compiler, error) { return x.Host.Cache.Compiler(ctx) }, x.Host.Progress.Report)
+	program, fault, err := run.Compile(ctx, submission.Program(*s.Program))
+	switch {
+	case err != nil:
+		return err
+	case fault != "":
+		return fmt.Errorf("the program of %s does not compile: %s", path, fault)
+	}
+	job.Program, job.Again = program, false
+	return nil
+}

@@ -1,0 +1,115 @@
+package recording
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"kernellab/harness"
+	"kernellab/harness/grade"
+	"kernellab/harness/prepare"
+	"kernellab/harness/submission"
+	"kernellab/harness/trace"
+	"kernellab/internal/usage"
+	"kernellab/labs"
+)
+
+// Grading grades recorded runs again.
+type Grading struct {
+	Lab        string // folder of the lab, "" for the one of the course that the trace names
+	Submission string // path of what a student handed in, to take the answers from
+	// Warn takes why the answers beside a trace are ignored.
+	Warn func(error)
+}
+
+// Grade grades one trace, a file or the folder of a run.
+func (g Grading) Grade(ctx context.Context, path string) (grade.Result, error) {
+	dir := filepath.Dir(path)
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		dir, path = path, filepath.Join(path, harness.TraceFile)
+	}
+	var handed *harness.HandedIn
+	if filepath.Base(path) == harness.TraceFile {
+		var err error
+		handed, err = harness.ReadHandedIn(dir)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+		case errors.Is(err, harness.ErrOtherRun):
+			g.Warn(err)
+		case err != nil:
+			return grade.Result{}, err
+		}
+	}
+	var t *trace.Trace
+	if handed == nil || handed.Trace != "" {
+		var err error
+		if t, err = read(path); err != nil {
+			return grade.Result{}, err
+		}
+	}
+	l, err := labOf(t, handed, g.Lab)
+	if err != nil {
+		return grade.Result{}, fmt.Errorf("%s: %w", path, err)
+	}
+	if g.Submission != "" {
+		s, err := prepare.Submission(ctx, l, g.Submission)
+		if err != nil {
+			return grade.Result{}, err
+		}
+		handed = withAnswers(handed, t, s)
+	}
+	if handed == nil {
+		return grade.Grade(t, l.Rules(t.Header.Arch)), nil
+	}
+	reference, err := read(filepath.Join(dir, harness.ReferenceFile))
+	if err != nil && !usage.Is(err) { // it is there where one was needed
+		return grade.Result{}, err
+	}
+	return handed.Grade(l.Rules(handed.Arch), t, reference), nil
+}
+
+// labOf is the lab of a trace, or of what was handed in without one.
+func labOf(t *trace.Trace, handed *harness.HandedIn, folder string) (labs.Lab, error) {
+	if t != nil {
+		return prepare.LabIn(folder, t.Header.Lab)
+	}
+	return prepare.LabIn(folder, handed.Lab)
+}
+
+// withAnswers is what was handed in, with the answers of s. A program that was not run, and
+// why, stays as it was.
+func withAnswers(handed *harness.HandedIn, t *trace.Trace, s *submission.Submission) *harness.HandedIn {
+	if handed == nil {
+		handed = &harness.HandedIn{Arch: t.Header.Arch, Kernel: t.Header.Kernel.Release}
+	}
+	of := harness.Submitted{Submission: s}
+	handed.Answers, handed.AnswersOnly = s.Answers, t == nil && of.Rules().AnswersOnly
+	handed.Findings = slices.DeleteFunc(handed.Findings, func(f grade.Finding) bool { return f.Kind != grade.FindCompile })
+	for _, p := range s.Problems {
+		if t == nil || p.Part != submission.PartProgram {
+			handed.Findings = append(handed.Findings, grade.Finding{Kind: grade.FindSubmission, Part: string(p.Part), Message: p.Error()})
+		}
+	}
+	return handed
+}
+
+// read reads a trace.
+func read(path string) (*trace.Trace, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		if errors.Is(err, os.ErrNotExist) {
+			return nil, usage.Errorf("no trace at %s: lab run LAB --out DIR leaves one as DIR/trace.jsonl", path)
+		}
+		return nil, err
+	}
+	defer f.Close()
+	t, err := trace.Read(f)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return t, nil
+}

@@ -1,0 +1,114 @@
+package recording
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"kernellab/harness"
+	"kernellab/harness/trace"
+	"kernellab/internal/usage"
+)
+
+// write writes a file into a new folder of dir.
+func write(t *testing.T, path, text string) string {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// A file stands for itself, a folder for every trace in it.
+func TestFind(t *testing.T) {
+	dir := t.TempDir()
+	one := write(t, filepath.Join(dir, "a", harness.TraceFile), "")
+	two := write(t, filepath.Join(dir, "b/c", harness.TraceFile), "")
+	other := write(t, filepath.Join(dir, "b/run.json"), "")
+	for path, want := range map[string][]string{dir: {one, two}, filepath.Join(dir, "b"): {two}, other: {other}} {
+		if got, err := Find(path); err != nil || !cmp.Equal(got, want) {
+			t.Errorf("Find(%s) = %q, %v, want %q", path, got, err, want)
+		}
+	}
+	for _, path := range []string{t.TempDir(), filepath.Join(dir, "none")} {
+		if got, err := Find(path); err == nil {
+			t.Errorf("Find(%s) = %q, want an error", path, got)
+		}
+	}
+}
+
+// A run that cannot be executed here says what is missing, and executes nothing.
+func TestExecuteUnable(t *testing.T) {
+	dir := t.TempDir()
+	header := func(change func(*trace.Header)) string {
+		h := trace.Header{Schema: trace.Schema, Lab: "fork-new", Arch: "x86_64"}
+		h.Machine.CPUs = 1
+		change(&h)
+		text, err := json.Marshal(h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text) + "\n"
+	}
+	for name, tt := range map[string]struct{ text, lab, want string }{
+		"no header":        {"not JSON\n", "", "no header of a trace"},
+		"an older schema":  {header(func(h *trace.Header) { h.Schema = "lab.trace/0" }), "", `schema "lab.trace/0"`},
+		"an unknown lab":   {header(func(h *trace.Header) { h.Lab = "fork-nwe" }), "", "fork-nwe"},
+		"no folder of lab": {header(func(*trace.Header) {}), "none", "none"},
+		"an unknown arch":  {header(func(h *trace.Header) { h.Arch = "arm" }), "", "arm"},
+	} {
+		path := write(t, filepath.Join(dir, name, harness.TraceFile), tt.text)
+		e := Execution{Lab: tt.lab}.Execute(t.Context(), path)
+		if e.Verdict != Unable || !strings.Contains(e.Missing, tt.want) || e.Trace != path || e.Difference != nil {
+			t.Errorf("%s: %+v, want one that says %q", name, e, tt.want)
+		}
+	}
+	for _, path := range []string{filepath.Join(dir, "none"), dir} {
+		if e := (Execution{}).Execute(t.Context(), path); e.Verdict != Unable || e.Missing == "" {
+			t.Errorf("%s: %+v", path, e)
+		}
+	}
+}
+
+// Each input that a trace depends on is compared, and named when it differs.
+func TestCompareInputs(t *testing.T) {
+	var recorded trace.Header
+	recorded.Machine.QEMU, recorded.Machine.Initramfs, recorded.Program.SHA256 = "10.0.2", "aa", "bb"
+	for name, tt := range map[string]struct {
+		change     func(*trace.Header)
+		submission string
+		want       string
+	}{
+		"the same":         {func(*trace.Header) {}, "", ""},
+		"QEMU":             {func(h *trace.Header) { h.Machine.QEMU = "9.2.1" }, "", "with QEMU 10.0.2, this is 9.2.1"},
+		"the initramfs":    {func(h *trace.Header) { h.Machine.Initramfs = "cc" }, "", "with the initramfs aa"},
+		"the program":      {func(h *trace.Header) { h.Program.SHA256 = "dd" }, "", "--submission DIR"},
+		"another's prog.c": {func(h *trace.Header) { h.Program.SHA256 = "dd" }, "eve", "the program of eve is not the one"},
+	} {
+		here := recorded
+		tt.change(&here)
+		err := Execution{Submission: tt.submission}.compareInputs(here, recorded)
+		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: %v, want %q", name, err, tt.want)
+		}
+	}
+}
+
+// A trace that does not exist is the caller's mistake; a broken one is not.
+func TestGradeErrors(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := (Grading{}).Grade(t.Context(), filepath.Join(dir, "none")); !usage.Is(err) {
+		t.Errorf("no trace: %v, want a mistake of usage", err)
+	}
+	path := write(t, filepath.Join(dir, "broken.jsonl"), "{}\n")
+	if _, err := (Grading{}).Grade(t.Context(), path); err == nil || usage.Is(err) || !strings.Contains(err.Error(), path) {
+		t.Errorf("a broken trace: %v, want an error that names it", err)
+	}
+}
