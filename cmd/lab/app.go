@@ -14,13 +14,13 @@ import (
 	"github.com/muesli/termenv"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-	"golang.org/x/term"
 
 	"kernellab/harness/arch"
 	"kernellab/harness/machine"
 	"kernellab/harness/prepare"
 	"kernellab/harness/report"
 	"kernellab/images"
+	"kernellab/internal/progress"
 	"kernellab/internal/usage"
 	"kernellab/labs"
 )
@@ -45,7 +45,7 @@ type app struct {
 }
 
 // host is where the command's runs are prepared.
-func (a *app) host(p *progress) prepare.Host {
+func (a *app) host(p *progress.Log) prepare.Host {
 	return prepare.Host{Cache: a.cache, QEMU: a.qemu, Progress: p}
 }
 
@@ -141,26 +141,13 @@ func flagError(cmd *cobra.Command, err error) error {
 	return usage.Unknown("flag", "--"+name, flags, cmd.CommandPath()+" --help lists them")
 }
 
-// terminal reports whether w is a terminal, and its width.
-func terminal(w io.Writer) (bool, int) {
-	f, ok := w.(*os.File)
-	if !ok || !term.IsTerminal(int(f.Fd())) {
-		return false, 0
-	}
-	width, _, err := term.GetSize(int(f.Fd()))
-	if err != nil || width < 40 {
-		width = 80
-	}
-	return true, width
-}
-
 // style is how text for people is written to standard output: with colour only
 // on a terminal, and not where NO_COLOR is set.
 func (a *app) style() report.Style {
 	if a.styled != nil {
 		return *a.styled
 	}
-	tty, width := terminal(a.stdout)
+	tty, width := progress.Terminal(a.stdout)
 	if !tty {
 		return report.Style{Width: 100}
 	}

@@ -24,6 +24,7 @@ import (
 	"kernellab/harness/trace"
 	"kernellab/images"
 	"kernellab/images/qemutest"
+	"kernellab/internal/progress"
 	"kernellab/labs"
 )
 
@@ -64,7 +65,7 @@ func benchOn(b *testing.B, m arch.Arch, run func(b *testing.B, s *bench)) {
 		must(err)
 		s.lab, err = prepare.Lab("fork-new")
 		must(err)
-		s.job, err = s.app.host(newProgress(io.Discard)).Job(b.Context(), s.lab, s.target, prepare.Machine{Seed: prepare.DefaultSeed, CPUs: 1})
+		s.job, err = s.app.host(progress.New(io.Discard)).Job(b.Context(), s.lab, s.target, prepare.Machine{Seed: prepare.DefaultSeed, CPUs: 1})
 		must(err)
 		s.binary = builtLab(b)
 		s.command(b) // makes the snapshots, and the cache warm
@@ -144,7 +145,7 @@ func BenchmarkRun(b *testing.B) {
 		if _, err := exec.LookPath(debugger); err != nil {
 			b.Skip(err)
 		}
-		initrd, err := s.app.host(newProgress(io.Discard)).ShellInitramfs(b.Context(), s.target.Arch)
+		initrd, err := s.app.host(progress.New(io.Discard)).ShellInitramfs(b.Context(), s.target.Arch)
 		if err != nil {
 			b.Fatal(err)
 		}

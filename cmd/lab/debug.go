@@ -17,6 +17,7 @@ import (
 	"kernellab/gdbscripts"
 	"kernellab/harness/prepare"
 	"kernellab/harness/qemu"
+	"kernellab/internal/progress"
 	"kernellab/labs"
 )
 
@@ -49,7 +50,7 @@ another terminal: debug prints the command for it.`,
 }
 
 func (a *app) debug(ctx context.Context, l labs.Lab, machine, spec, vmlinux string, noGDB bool) error {
-	p := newProgress(a.stderr)
+	p := progress.New(a.stderr)
 	defer p.Done()
 	if _, err := exec.LookPath(debugger); err != nil && !noGDB {
 		return fmt.Errorf("%s is not installed: lab doctor --install installs it, --no-gdb does without", debugger)

@@ -14,6 +14,7 @@ import (
 
 	"kernellab/harness/doctor"
 	"kernellab/harness/prepare"
+	"kernellab/internal/progress"
 	"kernellab/internal/usage"
 )
 
@@ -39,7 +40,7 @@ with another seed, and counts those that came up.`,
 			case boots == 0 && len(kernels) > 0:
 				return usage.Errorf("--kernel says which kernels to boot: add --boots N")
 			}
-			p := newProgress(a.stderr)
+			p := progress.New(a.stderr)
 			defer p.Done()
 			host := a.host(p)
 			if install {

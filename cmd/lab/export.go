@@ -12,6 +12,7 @@ import (
 	"kernellab/harness/grade"
 	"kernellab/harness/prepare"
 	"kernellab/harness/report"
+	"kernellab/internal/progress"
 	"kernellab/internal/usage"
 	"kernellab/labs"
 )
@@ -93,7 +94,7 @@ func (a *app) exportGradescope(ctx context.Context, l labs.Lab, f exportFlags) e
 	if err != nil {
 		return usage.Wrap(err)
 	}
-	p := newProgress(a.stderr)
+	p := progress.New(a.stderr)
 	defer p.Done()
 	g := export.Gradescope{Lab: l, Arch: machine, Kernel: f.kernel, Show: f.show}
 	made, err := g.Write(ctx, a.host(p), f.out)

@@ -21,13 +21,14 @@ import (
 	"kernellab/images"
 	"kernellab/images/qemutest"
 	"kernellab/internal/labtest"
+	"kernellab/internal/progress"
 	"kernellab/labs"
 )
 
 // openFile opens a kernel image.
 func openFile(t testing.TB, a *app, path, arch string) (prepare.Target, error) {
 	t.Helper()
-	found, err := a.host(newProgress(io.Discard)).Open(t.Context(), prepare.Kernels{Arch: arch, Names: []string{path}})
+	found, err := a.host(progress.New(io.Discard)).Open(t.Context(), prepare.Kernels{Arch: arch, Names: []string{path}})
 	if err != nil {
 		return prepare.Target{}, err
 	}
@@ -77,7 +78,7 @@ func agreesWithRun(t *testing.T, a *app, tg prepare.Target, name string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := newProgress(os.Stderr)
+	p := progress.New(os.Stderr)
 	job, err := a.host(p).Job(t.Context(), l, tg, prepare.Machine{Seed: prepare.DefaultSeed, CPUs: 1})
 	if err != nil {
 		t.Fatal(err)
@@ -124,7 +125,7 @@ func gdbSession(t testing.TB, a *app, l labs.Lab, tg prepare.Target, initrd stri
 		t.Fatal(err)
 	}
 	defer release()
-	emu, err := a.host(newProgress(io.Discard)).Emulator(ctx)
+	emu, err := a.host(progress.New(io.Discard)).Emulator(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,7 @@ import (
 	"kernellab/harness/marking"
 	"kernellab/harness/prepare"
 	"kernellab/harness/report"
+	"kernellab/internal/progress"
 	"kernellab/internal/usage"
 	"kernellab/labs"
 )
@@ -163,7 +164,7 @@ func (a *app) grade(ctx context.Context, l labs.Lab, f gradeFlags) error {
 		return err
 	}
 	students = shard.Select(students)
-	p := newProgress(a.stderr)
+	p := progress.New(a.stderr)
 	defer p.Done()
 	a.sweep()
 	targets, err := a.host(p).Open(ctx, prepare.Kernels{Arch: f.arch, Names: f.kernels})
@@ -204,32 +205,32 @@ func (a *app) students(dir string) ([]class.Student, error) {
 			fmt.Fprintf(a.stderr, "lab: … and %d more\n", len(skipped)-told)
 			break
 		}
-		fmt.Fprintf(a.stderr, "lab: left out: %s is neither a folder nor an archive\n", visible(name))
+		fmt.Fprintf(a.stderr, "lab: left out: %s is neither a folder nor an archive\n", progress.Visible(name))
 	}
 	return students, err
 }
 
 // gradeClass runs a class and shows its progress.
 func (a *app) gradeClass(ctx context.Context, m *marking.Marker, r class.Run) (report.Class, error) {
-	b := newBoard(a.stderr, len(r.Students))
-	defer b.close()
-	b.terse = true
-	m.Say = b.say
+	b := progress.NewBoard(a.stderr, len(r.Students))
+	defer b.Close()
+	b.Terse = true
+	m.Say = b.Say
 	var kept atomic.Int64
 	r = m.Class(r)
-	r.Stage = func(i int, what string) { b.stage(i, r.Students[i].Name, what) }
+	r.Stage = func(i int, what string) { b.Stage(i, r.Students[i].Name, what) }
 	r.Done = func(i int, g report.Graded) {
 		if g.Kept {
 			kept.Add(1)
-			b.pass()
+			b.Pass()
 			return
 		}
-		b.end(i, g.Student, ending(g))
+		b.End(i, g.Student, ending(g))
 	}
-	b.say("%s: %d submissions on %s", r.Lab, len(r.Students), m.Kernels())
+	b.Say("%s: %d submissions on %s", r.Lab, len(r.Students), m.Kernels())
 	out, err := r.Class(ctx)
 	if n := kept.Load(); n > 0 {
-		b.say("%d of them were graded before and are kept", n)
+		b.Say("%d of them were graded before and are kept", n)
 	}
 	return out, err
 }

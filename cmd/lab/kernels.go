@@ -11,6 +11,7 @@ import (
 	"kernellab/harness/kernel"
 	"kernellab/harness/prepare"
 	"kernellab/images"
+	"kernellab/internal/progress"
 	"kernellab/internal/usage"
 )
 
@@ -59,7 +60,7 @@ func (a *app) listKernels(cmd *cobra.Command, machines, format string, offline b
 	if err != nil {
 		return err
 	}
-	p := newProgress(a.stderr)
+	p := progress.New(a.stderr)
 	defer p.Done()
 	kernels := []listedKernel{}
 	var failed *multierror.Error
@@ -130,7 +131,7 @@ lines, inlined functions, arguments and locals. It takes 300 MB to download and
 up to 600 MB of disk for x86_64, and 1 GB to download for riscv64.`,
 		Example: "  lab kernels fetch 6.1 6.12 7.2\n  lab kernels fetch --arch riscv64 --refresh 6.12\n  lab kernels fetch --arch x86_64 --debug 6.12",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			p := newProgress(a.stderr)
+			p := progress.New(a.stderr)
 			defer p.Done()
 			var fetch prepare.Fetcher = a.cache.Fetch
 			if refresh {

@@ -13,6 +13,7 @@ import (
 	"kernellab/harness/prepare"
 	"kernellab/harness/task"
 	"kernellab/harness/task/listing"
+	"kernellab/internal/progress"
 	"kernellab/internal/usage"
 	"kernellab/labs"
 )
@@ -107,7 +108,7 @@ func pointNames(l labs.Lab, arch string) []string {
 
 // look stops a guest and prints what the command reads there.
 func (a *app) look(ctx context.Context, f lookFlags, read look) error {
-	p := newProgress(a.stderr)
+	p := progress.New(a.stderr)
 	defer p.Done()
 	lab := f.lab
 	if lab == "" {

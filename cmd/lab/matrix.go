@@ -17,6 +17,7 @@ import (
 	"kernellab/harness/prepare"
 	"kernellab/harness/regress"
 	"kernellab/harness/report"
+	"kernellab/internal/progress"
 	"kernellab/internal/usage"
 	"kernellab/labs"
 )
@@ -112,23 +113,23 @@ func (a *app) matrix(ctx context.Context, names []string, f matrixFlags) error {
 			return err
 		}
 	}
-	p := newProgress(a.stderr)
+	p := progress.New(a.stderr)
 	defer p.Done()
 	a.sweep()
-	var b *board
+	var b *progress.Board
 	all := matrix.Matrix{
 		Host: a.host(p), Machine: f.Machine, Out: f.out, AtOnce: f.jobs,
-		Stage: func(i int, r *matrix.Run, what string) { b.stage(i, r.Name(), what) },
-		Done:  func(i int, r *matrix.Run, done harness.Finished) { b.done(i, r.Name(), done) },
-		Warn:  func(err error) { b.say("%v", err) },
+		Stage: func(i int, r *matrix.Run, what string) { b.Stage(i, r.Name(), what) },
+		Done:  func(i int, r *matrix.Run, done harness.Finished) { b.End(i, r.Name(), matrix.Ending(done)) },
+		Warn:  func(err error) { b.Say("%v", err) },
 	}
 	runs, err := all.Plan(ctx, chosen, prepare.Kernels{Arch: f.arch, Names: f.kernels})
 	if err != nil {
 		return err
 	}
-	b = newBoard(a.stderr, len(runs))
+	b = progress.NewBoard(a.stderr, len(runs))
 	finished, err := all.Run(ctx, runs)
-	b.close()
+	b.Close()
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}

@@ -11,6 +11,7 @@ import (
 
 	"kernellab/harness/prepare"
 	"kernellab/images"
+	"kernellab/internal/progress"
 	"kernellab/internal/usage"
 )
 
@@ -68,7 +69,7 @@ the host's apt sources (or LAB_DEBIAN_MIRROR), without privileges. It downloads 
 and takes 85 MB of disk.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			p := newProgress(a.stderr)
+			p := progress.New(a.stderr)
 			defer p.Done()
 			fetch := a.cache.QEMU
 			if refresh {

@@ -11,6 +11,7 @@ import (
 	"kernellab/harness/prepare"
 	"kernellab/harness/task/listing"
 	"kernellab/harness/trace"
+	"kernellab/internal/progress"
 	"kernellab/internal/usage"
 	"kernellab/labs"
 )
@@ -49,7 +50,7 @@ func checkPoint(l labs.Lab, called, arch, point string) error {
 
 // goBack stops once more at a stop of a run that is over: the guest is restored
 // from the same snapshot and runs forward to it. It takes the same path.
-func (a *app) goBack(ctx context.Context, l labs.Lab, t prepare.Target, f runFlags, tr *trace.Trace, p *progress) error {
+func (a *app) goBack(ctx context.Context, l labs.Lab, t prepare.Target, f runFlags, tr *trace.Trace, p *progress.Log) error {
 	began := time.Now()
 	place, of, err := inspect.Back(tr, l, f.at, f.rewind)
 	if err != nil {

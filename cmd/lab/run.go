@@ -19,6 +19,7 @@ import (
 	"kernellab/harness/submission"
 	"kernellab/harness/trace"
 	"kernellab/images"
+	"kernellab/internal/progress"
 	"kernellab/internal/usage"
 	"kernellab/labs"
 )
@@ -149,7 +150,7 @@ func checkFormat(format string) error {
 
 // run runs the lab on every target. A failure on one does not stop the others.
 func (a *app) run(ctx context.Context, l labs.Lab, f runFlags) error {
-	p := newProgress(a.stderr)
+	p := progress.New(a.stderr)
 	defer p.Done()
 	a.sweep()
 	host := a.host(p)
@@ -197,20 +198,20 @@ func (a *app) run(ctx context.Context, l labs.Lab, f runFlags) error {
 
 // runEach runs the lab on all targets, several at a time, and shows each run as
 // if it were alone.
-func (a *app) runEach(ctx context.Context, l labs.Lab, targets []prepare.Target, f runFlags, p *progress) ([]grade.Result, error) {
+func (a *app) runEach(ctx context.Context, l labs.Lab, targets []prepare.Target, f runFlags, p *progress.Log) ([]grade.Result, error) {
 	atOnce := f.jobs
 	if atOnce == 0 {
 		atOnce = harness.Room()
 	}
 	results := make([]grade.Result, len(targets))
-	order := newTurns(a.stdout, len(targets))
+	order := progress.NewTurns(a.stdout, len(targets))
 	style := a.style()
 	g, ctx := errgroup.WithContext(ctx) // an error means that nothing can be written
 	g.SetLimit(atOnce)
 	for i, t := range targets {
 		g.Go(func() error {
 			one, f := *a, f // a run's own
-			one.stdout, one.stderr, one.styled = order.writer(i), p, &style
+			one.stdout, one.stderr, one.styled = order.Writer(i), p, &style
 			if len(targets) > 1 {
 				f.who = t.Name() + ": "
 			}
@@ -219,7 +220,7 @@ func (a *app) runEach(ctx context.Context, l labs.Lab, targets []prepare.Target,
 			}
 			var err error
 			results[i], err = one.runKept(ctx, l, t, f, len(targets), p)
-			return errors.Join(err, order.end(i))
+			return errors.Join(err, order.End(i))
 		})
 	}
 	return results, g.Wait()
@@ -240,7 +241,7 @@ func (a *app) ungraded(l labs.Lab, format string, err error) error {
 // of --out, DIR itself for a single run, or in the cache when it was not graded.
 // The error is for a folder that can not be written; that the run could not be
 // graded is a result.
-func (a *app) runKept(ctx context.Context, l labs.Lab, t prepare.Target, f runFlags, runs int, p *progress) (grade.Result, error) {
+func (a *app) runKept(ctx context.Context, l labs.Lab, t prepare.Target, f runFlags, runs int, p *progress.Log) (grade.Result, error) {
 	folder, err := a.host(p).Folder(ctx, f.out, runs > 1, l, t.Arch.Name, t.Image.Release)
 	if err != nil {
 		return grade.Result{}, err
@@ -280,7 +281,7 @@ func (a *app) runKept(ctx context.Context, l labs.Lab, t prepare.Target, f runFl
 }
 
 // runOne prepares and runs the lab on one kernel.
-func (a *app) runOne(ctx context.Context, l labs.Lab, t prepare.Target, f runFlags, dir string, p *progress) (grade.Result, error) {
+func (a *app) runOne(ctx context.Context, l labs.Lab, t prepare.Target, f runFlags, dir string, p *progress.Log) (grade.Result, error) {
 	say := func(format string, args ...any) { p.Say("%s%s", f.who, fmt.Sprintf(format, args...)) }
 	job, err := a.host(p).Job(ctx, l, t, f.Machine)
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"kernellab/harness/prepare"
 	"kernellab/harness/report"
 	"kernellab/harness/seeds"
+	"kernellab/internal/progress"
 	"kernellab/labs"
 )
 
@@ -21,7 +22,7 @@ const maxSeeds = 1000
 
 // runSeeds runs the lab with the seeds 1 to n on every target and prints what varied.
 func (a *app) runSeeds(ctx context.Context, l labs.Lab, f runFlags) error {
-	p := newProgress(a.stderr)
+	p := progress.New(a.stderr)
 	defer p.Done()
 	a.sweep()
 	targets, err := a.host(p).Open(ctx, prepare.Kernels{Arch: f.arch, Names: f.kernels})
@@ -47,7 +48,7 @@ func (a *app) runSeeds(ctx context.Context, l labs.Lab, f runFlags) error {
 }
 
 // seedsOn runs the lab on one target, several seeds at a time.
-func (a *app) seedsOn(ctx context.Context, l labs.Lab, t prepare.Target, f runFlags, p *progress) (report.Seeds, error) {
+func (a *app) seedsOn(ctx context.Context, l labs.Lab, t prepare.Target, f runFlags, p *progress.Log) (report.Seeds, error) {
 	s := report.Seeds{Lab: l.Name, Arch: t.Arch.Name, Kernel: t.Image.Release, Runs: make([]seeds.Run, f.seeds)}
 	job, err := a.host(p).Job(ctx, l, t, f.Machine)
 	if err != nil {

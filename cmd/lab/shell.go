@@ -16,6 +16,7 @@ import (
 	"kernellab/harness/prepare"
 	"kernellab/harness/qemu"
 	"kernellab/images/guest"
+	"kernellab/internal/progress"
 )
 
 func (a *app) shellCommand() *cobra.Command {
@@ -40,7 +41,7 @@ func (a *app) shellCommand() *cobra.Command {
 }
 
 func (a *app) shell(ctx context.Context, machine, spec string) error {
-	p := newProgress(a.stderr)
+	p := progress.New(a.stderr)
 	defer p.Done()
 	host := a.host(p)
 	targets, err := host.Open(ctx, prepare.Kernels{Arch: machine, Names: []string{spec}})

@@ -13,6 +13,7 @@ import (
 
 	"kernellab/harness/prepare"
 	"kernellab/images"
+	"kernellab/internal/progress"
 )
 
 // Whenever lab is told to end, or is killed, no QEMU and no temporary file is
@@ -38,7 +39,7 @@ func TestSignalsLeaveNothing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := a.host(newProgress(os.Stderr)).GuestFor(t.Context(), l, tg.Arch); err != nil {
+		if _, err := a.host(progress.New(os.Stderr)).GuestFor(t.Context(), l, tg.Arch); err != nil {
 			t.Fatal(err)
 		}
 		for _, tt := range tests {

@@ -15,6 +15,7 @@ import (
 	"kernellab/harness/report"
 	"kernellab/harness/trace"
 	"kernellab/images"
+	"kernellab/internal/progress"
 )
 
 // feedbackFile is what the student is to read of a graded submission.
@@ -26,7 +27,7 @@ func (a *app) compiler(ctx context.Context) func() (*images.Compiler, error) {
 }
 
 // runSubmitted is runOne with a submission.
-func (a *app) runSubmitted(ctx context.Context, f runFlags, job harness.Job, p *progress) (grade.Result, error) {
+func (a *app) runSubmitted(ctx context.Context, f runFlags, job harness.Job, p *progress.Log) (grade.Result, error) {
 	job.Rules.Hide = f.show.Hidden
 	s := prepare.Submitted(f.submitted, job, f.compiler, p.Report)
 	rules := s.Rules()

@@ -8,6 +8,7 @@ import (
 
 	"kernellab/harness/grade"
 	"kernellab/harness/recording"
+	"kernellab/internal/progress"
 	"kernellab/internal/usage"
 )
 
@@ -57,7 +58,7 @@ executed here`,
 
 // verify executes every trace's run again.
 func (a *app) verify(ctx context.Context, paths []string, f verifyFlags) error {
-	p := newProgress(a.stderr)
+	p := progress.New(a.stderr)
 	defer p.Done()
 	x := recording.Execution{Host: a.host(p), Lab: f.lab, Kernel: f.kernel, Submission: f.submission}
 	var all []recording.Executed
@@ -94,11 +95,11 @@ func (a *app) verify(ctx context.Context, paths []string, f verifyFlags) error {
 
 // printVerified prints what became of one trace.
 func (a *app) printVerified(v recording.Executed) {
-	fmt.Fprintf(a.stdout, "%s: %s\n", visible(v.Trace), v.Verdict)
+	fmt.Fprintf(a.stdout, "%s: %s\n", progress.Visible(v.Trace), v.Verdict)
 	switch {
 	case v.Difference != nil:
-		fmt.Fprintf(a.stdout, "  %s\n", visible(v.Difference.Error()))
+		fmt.Fprintf(a.stdout, "  %s\n", progress.Visible(v.Difference.Error()))
 	case v.Missing != "":
-		fmt.Fprintf(a.stdout, "  %s\n", visible(v.Missing))
+		fmt.Fprintf(a.stdout, "  %s\n", progress.Visible(v.Missing))
 	}
 }

@@ -25,6 +25,7 @@ import (
 	"kernellab/images"
 	"kernellab/images/qemutest"
 	"kernellab/internal/labtest"
+	"kernellab/internal/progress"
 	"kernellab/internal/usage"
 )
 
@@ -65,7 +66,7 @@ func TestVariablesAsGDB(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		host := a.host(newProgress(os.Stderr))
+		host := a.host(progress.New(os.Stderr))
 		found, err := host.Open(t.Context(), prepare.Kernels{Arch: m.Name, Names: []string{k.Release}})
 		if err != nil {
 			t.Fatal(err)
@@ -102,7 +103,7 @@ func TestVmlinuxRefused(t *testing.T) {
 		for file, want := range map[string]string{
 			self: tg.Image.BuildID, text: "it is no ELF file", filepath.Join(t.TempDir(), "none"): "no such file",
 		} {
-			err := a.host(newProgress(io.Discard)).UseVmlinux([]prepare.Target{tg}, file)
+			err := a.host(progress.New(io.Discard)).UseVmlinux([]prepare.Target{tg}, file)
 			if !usage.Is(err) || !strings.Contains(err.Error(), want) {
 				t.Errorf("%s: %v, want a mistake of usage that says %q", file, err, want)
 			}

@@ -132,3 +132,13 @@ func (m Matrix) end(r *Run, f harness.Finished) error {
 	}
 	return err
 }
+
+// Ending says how a run ended, in a line.
+func Ending(f harness.Finished) string {
+	r := f.Result
+	verdict := fmt.Sprintf("%s %d/%d", r.Verdict, r.Score, r.MaxScore)
+	if r.Verdict == grade.Error {
+		verdict, _, _ = strings.Cut("error, "+r.Error, "\n")
+	}
+	return fmt.Sprintf("%s in %.1f s", verdict, f.Took.Seconds())
+}

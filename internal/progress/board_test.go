@@ -1,34 +1,28 @@
-package main
+package progress
 
 import (
 	"bytes"
-	"errors"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
-
-	"kernellab/harness"
-	"kernellab/harness/grade"
 )
 
 // play shows the board three runs, two at a time.
-func play(b *board) {
-	pass := harness.Finished{Result: grade.Result{Verdict: grade.Pass, Score: 14, MaxScore: 14}, Took: 4200 * time.Millisecond}
-	dead := harness.Finished{Result: grade.Failure(grade.Rules{}, "6.12", errors.New("it panicked:\x1b[2J\nmore")), Took: time.Second}
-	b.stage(0, "fork-new on 6.1 x86_64", "booting")
-	b.stage(1, "fork-new on 6.12 x86_64", "booting")
-	b.done(1, "fork-new on 6.12 x86_64", dead)
-	b.stage(2, "fork-new on 7.2 riscv64", "booting")
-	b.done(0, "fork-new on 6.1 x86_64", pass)
-	b.say("a line")
-	b.done(2, "fork-new on 7.2 riscv64", pass)
-	b.close()
+func play(b *Board) {
+	const pass, dead = "pass 14/14 in 4.2 s", "error, it panicked:\x1b[2J in 1.0 s"
+	b.Stage(0, "fork-new on 6.1 x86_64", "booting")
+	b.Stage(1, "fork-new on 6.12 x86_64", "booting")
+	b.End(1, "fork-new on 6.12 x86_64", dead)
+	b.Stage(2, "fork-new on 7.2 riscv64", "booting")
+	b.End(0, "fork-new on 6.1 x86_64", pass)
+	b.Say("a line")
+	b.End(2, "fork-new on 7.2 riscv64", pass)
+	b.Close()
 }
 
 func TestBoardInPipe(t *testing.T) {
 	var out bytes.Buffer
-	play(newBoard(&out, 3))
+	play(NewBoard(&out, 3))
 	want := `lab: fork-new on 6.1 x86_64 begins
 lab: fork-new on 6.12 x86_64 begins
 lab: [1/3] fork-new on 6.12 x86_64: error, it panicked: [2J in 1.0 s
@@ -44,7 +38,7 @@ lab: [3/3] fork-new on 7.2 riscv64: pass 14/14 in 4.2 s
 
 func TestBoardOnTerminal(t *testing.T) {
 	var out bytes.Buffer
-	b := newBoard(&out, 3)
+	b := NewBoard(&out, 3)
 	b.width = 60
 	play(b)
 	const clear = "\r\x1b[K"

@@ -1,4 +1,4 @@
-package main
+package progress
 
 import (
 	"fmt"
@@ -11,10 +11,10 @@ import (
 
 func TestTurns(t *testing.T) {
 	var out strings.Builder
-	turns := newTurns(&out, 3)
-	say := func(i int, text string) { fmt.Fprint(turns.writer(i), text) }
+	turns := NewTurns(&out, 3)
+	say := func(i int, text string) { fmt.Fprint(turns.Writer(i), text) }
 	end := func(i int) {
-		if err := turns.end(i); err != nil {
+		if err := turns.End(i); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -41,7 +41,7 @@ func TestTurns(t *testing.T) {
 func TestTurnsAtOnce(t *testing.T) {
 	const runs, lines = 8, 50
 	var out strings.Builder
-	turns := newTurns(&out, runs)
+	turns := NewTurns(&out, runs)
 	var all sync.WaitGroup
 	var want strings.Builder
 	for i := range runs {
@@ -50,9 +50,9 @@ func TestTurnsAtOnce(t *testing.T) {
 		}
 		all.Go(func() {
 			for n := range lines {
-				fmt.Fprintf(turns.writer(i), "%d.%d\n", i, n)
+				fmt.Fprintf(turns.Writer(i), "%d.%d\n", i, n)
 			}
-			turns.end(i)
+			turns.End(i)
 		})
 	}
 	all.Wait()
