@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -14,7 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"kernellab/gdbscripts"
+	"kernellab/harness/gdb"
 	"kernellab/harness/prepare"
 	"kernellab/harness/qemu"
 	"kernellab/internal/progress"
@@ -85,7 +83,7 @@ func (a *app) debug(ctx context.Context, l labs.Lab, machine, spec, vmlinux stri
 	config := shellConfig(emu, t, initrd)
 	config.Halted = true
 	config.GDBSocket, config.ConsoleSocket = filepath.Join(dir, "gdb.sock"), filepath.Join(dir, "console.sock")
-	session, err := writeSession(dir, l, t, config.GDBSocket)
+	session, err := gdb.WriteSession(dir, l, t, config.GDBSocket)
 	if err != nil {
 		return err
 	}
@@ -100,9 +98,9 @@ Its console, in another terminal:
   %s shell --attach %s
 Then "continue" in gdb, and type %s at the guest's prompt.
 `, t.Image.Release, t.Arch.Name, self(), config.ConsoleSocket, l.Name)
-	gdb := []string{debugger, "-q", "-x", session}
+	command := []string{debugger, "-q", "-x", session}
 	if noGDB {
-		fmt.Fprintf(a.stdout, "%s\n", strings.Join(gdb, " "))
+		fmt.Fprintf(a.stdout, "%s\n", strings.Join(command, " "))
 		fmt.Fprintln(a.stderr, "Ctrl-C ends the guest.")
 		select {
 		case <-ctx.Done():
@@ -111,7 +109,7 @@ Then "continue" in gdb, and type %s at the guest's prompt.
 			return vm.Err()
 		}
 	}
-	return a.foreground(gdb)
+	return a.foreground(command)
 }
 
 // self is how another terminal calls this program.
@@ -121,63 +119,6 @@ func self() string {
 		return "lab"
 	}
 	return path
-}
-
-// writeSession writes gdb's symbols and commands, and returns the command file.
-func writeSession(dir string, l labs.Lab, t prepare.Target, socket string) (string, error) {
-	symbols := t.Image.DebugFile() // has all that we could write, and the source's lines
-	if symbols == "" {
-		symbols = filepath.Join(dir, "symbols.elf")
-		if err := writeFile(symbols, t.Image.WriteSymbolFile); err != nil {
-			return "", fmt.Errorf("write the kernel's symbols for gdb: %w", err)
-		}
-	}
-	known, err := l.GDBKernel(t.Image)
-	if err != nil {
-		return "", err
-	}
-	script, err := gdbScript(l, t.Arch.Name)
-	if err != nil {
-		return "", err
-	}
-	helper, facts := filepath.Join(dir, "lab.py"), filepath.Join(dir, "kernel.json")
-	if err := os.WriteFile(helper, []byte(gdbscripts.Helper), 0o600); err != nil {
-		return "", err
-	}
-	if err := writeFile(facts, func(w io.Writer) error { return json.NewEncoder(w).Encode(known) }); err != nil {
-		return "", err
-	}
-	session := filepath.Join(dir, l.Name+".gdb")
-	return session, writeFile(session, func(w io.Writer) error {
-		_, err := fmt.Fprintf(w, `set confirm off
-set architecture %s
-symbol-file %s
-target remote %s
-source %s
-python kernel = json.load(open(%q))
-%s`, t.Arch.GDB, symbols, socket, helper, facts, script)
-		return err
-	})
-}
-
-// gdbScript is the lab's script for gdb: the course's are kept, another's is made.
-func gdbScript(l labs.Lab, arch string) (string, error) {
-	if !l.Outside() {
-		return l.GDBScript(arch)
-	}
-	return l.GenerateGDBScript(arch)
-}
-
-func writeFile(path string, write func(io.Writer) error) error {
-	f, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	if err := write(f); err != nil {
-		f.Close()
-		return err
-	}
-	return f.Close()
 }
 
 // longestSocket is what fits into struct sockaddr_un with its final zero.

@@ -16,10 +16,12 @@ import (
 
 	"kernellab/harness"
 	"kernellab/harness/arch"
+	"kernellab/harness/gdb"
 	"kernellab/harness/prepare"
 	"kernellab/harness/qemu"
 	"kernellab/images"
 	"kernellab/images/qemutest"
+	"kernellab/internal/console"
 	"kernellab/internal/labtest"
 	"kernellab/internal/progress"
 	"kernellab/labs"
@@ -131,7 +133,7 @@ func gdbSession(t testing.TB, a *app, l labs.Lab, tg prepare.Target, initrd stri
 	}
 	config := shellConfig(emu, tg, initrd)
 	config.GDBSocket = filepath.Join(dir, "gdb.sock")
-	session, err := writeSession(dir, l, tg, config.GDBSocket)
+	session, err := gdb.WriteSession(dir, l, tg, config.GDBSocket)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,8 +143,8 @@ func gdbSession(t testing.TB, a *app, l labs.Lab, tg prepare.Target, initrd stri
 	}
 	defer vm.Close()
 	done := &waiter{mark: l.Output[len(l.Output)-1], seen: make(chan struct{})}
-	console := &prompted{w: done, prompt: make(chan struct{}, 1)}
-	go io.Copy(console, vm.Console())
+	prompted := console.NewPrompted(done)
+	go io.Copy(prompted, vm.Console())
 
 	ready := &waiter{mark: "Ready:", seen: make(chan struct{})}
 	gdb := exec.CommandContext(ctx, debugger, "-batch", "-nx", "-ex", "set $lab_auto = 1", "-x", session, "-ex", "continue")
@@ -163,7 +165,7 @@ func gdbSession(t testing.TB, a *app, l labs.Lab, tg prepare.Target, initrd stri
 		}
 		t.Fatalf("wait for %s: %v\ngdb said:\n%s\nthe console:\n%s", what, err, ready, done)
 	}
-	await("the guest's prompt", console.prompt)
+	await("the guest's prompt", prompted.Prompt)
 	if err := gdb.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -1,21 +1,17 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
-	"os"
-	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"kernellab/harness/prepare"
 	"kernellab/harness/qemu"
 	"kernellab/images/guest"
+	"kernellab/internal/console"
 	"kernellab/internal/progress"
 )
 
@@ -63,7 +59,7 @@ func (a *app) shell(ctx context.Context, machine, spec string) error {
 	}
 	defer vm.Close()
 	p.Say("booting %s; Ctrl-A x leaves", t.Name())
-	err = a.relay(ctx, vm.Console())
+	err = console.Relay(ctx, vm.Console(), a.stdin, a.stdout)
 	if err == nil {
 		err = vm.Err()
 	}
@@ -90,123 +86,5 @@ func (a *app) attach(ctx context.Context, path string) error {
 	}
 	defer conn.Close()
 	fmt.Fprintln(a.stderr, "lab: attached; Ctrl-A x leaves")
-	return a.relay(ctx, conn)
-}
-
-const (
-	escapeKey = 'A' & 0x1f // Ctrl-A, QEMU's own
-	endOfFile = 'D' & 0x1f
-)
-
-// relay joins this terminal and a guest's console until either ends. From a
-// pipe, lines are handed over as the guest's shell asks for them.
-func (a *app) relay(ctx context.Context, console net.Conn) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(ctx, func() { console.SetDeadline(time.Unix(1, 0)) })()
-	out := &prompted{w: a.stdout, prompt: make(chan struct{}, 1)}
-	keys := a.stdin
-	if f, ok := a.stdin.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		old, err := term.MakeRaw(int(f.Fd()))
-		if err != nil {
-			return fmt.Errorf("take the terminal: %w", err)
-		}
-		defer term.Restore(int(f.Fd()), old)
-		go func() {
-			typed(console, keys)
-			cancel()
-		}()
-	} else {
-		go func() {
-			if piped(ctx, console, keys, out.prompt) != nil {
-				cancel()
-			}
-		}()
-	}
-	_, err := io.Copy(out, console)
-	if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
-		return nil
-	}
-	return err
-}
-
-// typed passes keys on until Ctrl-A x.
-func typed(w io.Writer, keys io.Reader) error {
-	var buf [256]byte
-	escaped := false
-	for {
-		n, err := keys.Read(buf[:])
-		if err != nil {
-			return err
-		}
-		var pass []byte
-		for _, k := range buf[:n] {
-			switch {
-			case escaped && k == 'x':
-				return nil
-			case !escaped && k == escapeKey:
-				escaped = true
-				continue
-			}
-			escaped = false
-			pass = append(pass, k)
-		}
-		if _, err := w.Write(pass); err != nil {
-			return err
-		}
-	}
-}
-
-// piped passes a line on at each prompt, and the end of input at the last.
-func piped(ctx context.Context, w io.Writer, r io.Reader, prompt <-chan struct{}) error {
-	input, err := io.ReadAll(io.LimitReader(r, 1<<20))
-	if err != nil {
-		return err
-	}
-	lines := append(bytes.SplitAfter(bytes.TrimSuffix(input, []byte("\n")), []byte("\n")), []byte{endOfFile})
-	for i, line := range lines {
-		if i == len(lines)-2 {
-			line = append(line, '\n')
-		}
-		select {
-		case <-prompt:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		if _, err := w.Write(line); err != nil {
-			return err
-		}
-	}
-	select {
-	case <-prompt: // a shell that came back after the end of input
-		return io.EOF
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// prompted passes a console on and tells when its shell asks for a command.
-type prompted struct {
-	w      io.Writer
-	line   []byte
-	prompt chan struct{}
-}
-
-func (p *prompted) Write(b []byte) (int, error) {
-	for _, c := range b {
-		if c == '\n' || c == '\r' {
-			p.line = p.line[:0]
-			continue
-		}
-		if len(p.line) < 256 {
-			p.line = append(p.line, c)
-		}
-	}
-	if bytes.HasSuffix(p.line, []byte("$ ")) || bytes.HasSuffix(p.line, []byte("# ")) {
-		select {
-		case p.prompt <- struct{}{}:
-		default:
-		}
-	}
-	return p.w.Write(b)
+	return console.Relay(ctx, conn, a.stdin, a.stdout)
 }

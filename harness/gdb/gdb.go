@@ -1,0 +1,72 @@
+// Package gdb prepares sessions of gdb on a lab's guest, which a person drives by hand.
+package gdb
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"kernellab/gdbscripts"
+	"kernellab/harness/prepare"
+	"kernellab/labs"
+)
+
+// WriteSession writes into a folder the kernel's symbols and the commands of a session
+// on the stub at socket, and returns the path of the commands.
+func WriteSession(dir string, l labs.Lab, t prepare.Target, socket string) (string, error) {
+	symbols := t.Image.DebugFile() // has all that we could write, and the source's lines
+	if symbols == "" {
+		symbols = filepath.Join(dir, "symbols.elf")
+		if err := writeFile(symbols, t.Image.WriteSymbolFile); err != nil {
+			return "", fmt.Errorf("write the kernel's symbols for gdb: %w", err)
+		}
+	}
+	known, err := l.GDBKernel(t.Image)
+	if err != nil {
+		return "", err
+	}
+	commands, err := script(l, t.Arch.Name)
+	if err != nil {
+		return "", err
+	}
+	helper, facts := filepath.Join(dir, "lab.py"), filepath.Join(dir, "kernel.json")
+	if err := os.WriteFile(helper, []byte(gdbscripts.Helper), 0o600); err != nil {
+		return "", err
+	}
+	if err := writeFile(facts, func(w io.Writer) error { return json.NewEncoder(w).Encode(known) }); err != nil {
+		return "", err
+	}
+	session := filepath.Join(dir, l.Name+".gdb")
+	return session, writeFile(session, func(w io.Writer) error {
+		_, err := fmt.Fprintf(w, `set confirm off
+set architecture %s
+symbol-file %s
+target remote %s
+source %s
+python kernel = json.load(open(%q))
+%s`, t.Arch.GDB, symbols, socket, helper, facts, commands)
+		return err
+	})
+}
+
+// script is the lab's script. The course's scripts are files; others are generated.
+func script(l labs.Lab, arch string) (string, error) {
+	if !l.Outside() {
+		return l.GDBScript(arch)
+	}
+	return l.GenerateGDBScript(arch)
+}
+
+func writeFile(path string, write func(io.Writer) error) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	if err := write(f); err != nil {
+		f.Close()
+		return err
+	}
+	return f.Close()
+}

@@ -1,0 +1,138 @@
+// Package console joins a terminal and the console of a guest.
+package console
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"time"
+
+	"golang.org/x/term"
+)
+
+const (
+	escapeKey = 'A' & 0x1f // Ctrl-A, QEMU's own
+	endOfFile = 'D' & 0x1f
+)
+
+// Relay joins a terminal and a guest's console until either ends, or ctx does. When
+// keys is not a terminal, its lines are passed on as the guest's shell asks for them.
+func Relay(ctx context.Context, console net.Conn, keys io.Reader, screen io.Writer) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { console.SetDeadline(time.Unix(1, 0)) })()
+	out := NewPrompted(screen)
+	if f, ok := keys.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		old, err := term.MakeRaw(int(f.Fd()))
+		if err != nil {
+			return fmt.Errorf("set the terminal to raw mode: %w", err)
+		}
+		defer term.Restore(int(f.Fd()), old)
+		go func() {
+			typed(console, keys)
+			cancel()
+		}()
+	} else {
+		go func() {
+			if piped(ctx, console, keys, out.Prompt) != nil {
+				cancel()
+			}
+		}()
+	}
+	_, err := io.Copy(out, console)
+	if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}
+
+// typed passes keys on until Ctrl-A x.
+func typed(w io.Writer, keys io.Reader) error {
+	var buf [256]byte
+	escaped := false
+	for {
+		n, err := keys.Read(buf[:])
+		if err != nil {
+			return err
+		}
+		var pass []byte
+		for _, k := range buf[:n] {
+			switch {
+			case escaped && k == 'x':
+				return nil
+			case !escaped && k == escapeKey:
+				escaped = true
+				continue
+			}
+			escaped = false
+			pass = append(pass, k)
+		}
+		if _, err := w.Write(pass); err != nil {
+			return err
+		}
+	}
+}
+
+// piped passes a line on at each prompt, and the end of input at the last.
+func piped(ctx context.Context, w io.Writer, r io.Reader, prompt <-chan struct{}) error {
+	input, err := io.ReadAll(io.LimitReader(r, 1<<20))
+	if err != nil {
+		return err
+	}
+	lines := append(bytes.SplitAfter(bytes.TrimSuffix(input, []byte("\n")), []byte("\n")), []byte{endOfFile})
+	for i, line := range lines {
+		if i == len(lines)-2 {
+			line = append(line, '\n')
+		}
+		select {
+		case <-prompt:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if _, err := w.Write(line); err != nil {
+			return err
+		}
+	}
+	select {
+	case <-prompt: // a shell that came back after the end of input
+		return io.EOF
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Prompted is a writer that passes a console on, and sees its shell's prompts.
+type Prompted struct {
+	Prompt chan struct{} // receives when the shell waits for a command
+
+	w    io.Writer
+	line []byte
+}
+
+// NewPrompted returns a writer that passes a console on to w.
+func NewPrompted(w io.Writer) *Prompted {
+	return &Prompted{w: w, Prompt: make(chan struct{}, 1)}
+}
+
+func (p *Prompted) Write(b []byte) (int, error) {
+	for _, c := range b {
+		if c == '\n' || c == '\r' {
+			p.line = p.line[:0]
+			continue
+		}
+		if len(p.line) < 256 {
+			p.line = append(p.line, c)
+		}
+	}
+	if bytes.HasSuffix(p.line, []byte("$ ")) || bytes.HasSuffix(p.line, []byte("# ")) {
+		select {
+		case p.Prompt <- struct{}{}:
+		default:
+		}
+	}
+	return p.w.Write(b)
+}
