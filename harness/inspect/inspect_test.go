@@ -10,17 +10,13 @@ import (
 
 // run is a run with four stops and an aside between them.
 func run() *trace.Trace {
-	tr := &trace.Trace{}
-	for _, e := range []trace.Event{
+	return &trace.Trace{Events: []trace.Event{
 		{Kind: trace.KindStop, Point: "clone"},
 		{Kind: trace.KindStop, Point: "copy_thread", Aside: "another task"},
 		{Kind: trace.KindStop, Point: "copy_thread"},
 		{Kind: trace.KindStop, Point: "copy_thread"},
 		{Kind: trace.KindStop, Point: "release_task"},
-	} {
-		tr.Events = append(tr.Events, e)
-	}
-	return tr
+	}}
 }
 
 // Back finds a stop of a run by its point, or from the end; asides do not count.
