@@ -126,6 +126,21 @@ func TestFromHex(t *testing.T) {
 	}
 }
 
+// Replies of data, stops and output for the user are told from each other by their first
+// characters.
+func TestPacketKinds(t *testing.T) {
+	type kind struct{ Stop, Console bool }
+	for packet, want := range map[string]kind{
+		"": {}, "OK": {}, "E01": {}, "O": {}, "Ok1": {}, "O4": {}, "00": {}, "050505": {}, "m1": {}, "T": {}, "T5": {}, "Txy": {}, "S05;": {}, "W000": {},
+		"O4f": {Console: true}, "O4f4b": {Console: true}, "O4F": {Console: true},
+		"T05": {Stop: true}, "T05thread:p01.01;": {Stop: true}, "S05": {Stop: true}, "W00": {Stop: true}, "W00;process:1": {Stop: true}, "X0b;process:1": {Stop: true},
+	} {
+		if got := (kind{isStop([]byte(packet)), isConsole([]byte(packet))}); got != want {
+			t.Errorf("%q is %+v, want %+v", packet, got, want)
+		}
+	}
+}
+
 func FuzzReadPacket(f *testing.F) {
 	for _, seed := range []string{
 		"+$OK#9a", "$T02thread:01;#04", "-$#00", framed("0* }\x03"), "%S:T05#0c", "$a$b#62", "\x03",
