@@ -236,6 +236,7 @@ func TestCheck(t *testing.T) {
 		{Name: "bad", Expr: "current.lost", Source: "lab.yaml:3"}, {Name: "alternative", Expr: "current.lost ?? current.pid"},
 	}
 	plan.Points[1].Args, plan.Points[1].Source = []string{"pid", "pd"}, "lab.yaml:9"
+	plan.Points[3].When = "arg.p == child and arg.r == 1"
 	plan.Points[4].Finds = []Find{{"grandchild", "arg.q"}}
 	plan.Points = append(plan.Points, Point{Name: "lacking", Place: "no_such_function", Role: "parent", Optional: true, Reads: []Read{{Name: "x", Expr: "arg.anything"}}})
 	var got []string
@@ -244,7 +245,7 @@ func TestCheck(t *testing.T) {
 		got = append(got, text)
 	}
 	want := []string{
-		"lab.yaml:3: sys_clone: read bad: current.lost:", "lab.yaml:9: copy: arg.pd:", "first: find the grandchild: arg.q:",
+		"lab.yaml:3: sys_clone: read bad: current.lost:", "lab.yaml:9: copy: arg.pd:", "wake: arg.r:", "first: find the grandchild: arg.q:",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
