@@ -15,8 +15,8 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"kernellab/harness/arch"
-	"kernellab/harness/grade"
 	"kernellab/harness/probe"
+	"kernellab/harness/verdict"
 	"kernellab/images"
 	"kernellab/labs"
 )
@@ -119,7 +119,7 @@ func TestWrongPrograms(t *testing.T) {
 					j := jobOf(t, a, k, l, over(t, l, dir))
 					j.Limit = all[name].limit
 					out := run(t, j)
-					if out.Result.Verdict != grade.Fail {
+					if out.Result.Verdict != verdict.Fail {
 						t.Errorf("verdict %s %s, want fail", out.Result.Verdict, out.Result.Error)
 					}
 					for _, leak := range givesAway(l, l.Rules(a.Name), own, out.Trace) {

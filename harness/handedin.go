@@ -14,6 +14,7 @@ import (
 	"kernellab/harness/grade"
 	"kernellab/harness/report/words"
 	"kernellab/harness/trace"
+	"kernellab/harness/verdict"
 )
 
 // What a run of a submission leaves in its folder beside the trace, so that it can
@@ -40,10 +41,10 @@ type HandedIn struct {
 	// none was run.
 	Trace string `json:"trace"`
 	// Answers are null where none were asked for.
-	Answers     grade.Answers   `json:"answers"`
-	AnswersOnly bool            `json:"answers_only"`
-	Findings    []grade.Finding `json:"findings"` // about what was handed in
-	Notes       []string        `json:"notes"`    // of the run, not of its grading
+	Answers     grade.Answers     `json:"answers"`
+	AnswersOnly bool              `json:"answers_only"`
+	Findings    []verdict.Finding `json:"findings"` // about what was handed in
+	Notes       []string          `json:"notes"`    // of the run, not of its grading
 }
 
 // leaveHandedIn writes what was graded to a folder; "" is none.
@@ -53,7 +54,7 @@ func leaveHandedIn(dir string, s grade.Submitted, notes []string) error {
 	}
 	h := HandedIn{
 		Schema: SubmissionSchema, Lab: s.Rules.Lab, Arch: s.Rules.Arch, Kernel: s.Kernel, Answers: s.Rules.Answers,
-		AnswersOnly: s.Rules.AnswersOnly, Findings: append([]grade.Finding{}, s.Findings...), Notes: append([]string{}, notes...),
+		AnswersOnly: s.Rules.AnswersOnly, Findings: append([]verdict.Finding{}, s.Findings...), Notes: append([]string{}, notes...),
 	}
 	var err error
 	if s.Trace != nil {
@@ -147,7 +148,7 @@ func ReadHandedIn(dir string) (*HandedIn, error) {
 
 // Grade grades it by a lab's rules again, with the trace of the student's program and
 // of the lab's own, each of which may be nil. The result is the run's.
-func (h *HandedIn) Grade(rules grade.Rules, t, reference *trace.Trace) grade.Result {
+func (h *HandedIn) Grade(rules grade.Rules, t, reference *trace.Trace) verdict.Result {
 	rules.Answers, rules.AnswersOnly = h.Answers, h.AnswersOnly
 	res := grade.GradeSubmission(grade.Submitted{
 		Rules: rules, Trace: t, Reference: reference, Findings: h.Findings, Kernel: h.Kernel,

@@ -25,6 +25,7 @@ import (
 	"kernellab/harness/probe"
 	"kernellab/harness/report/words"
 	"kernellab/harness/trace"
+	"kernellab/harness/verdict"
 	"kernellab/images/guest"
 )
 
@@ -53,7 +54,7 @@ type Job struct {
 // Outcome is what a run gave.
 type Outcome struct {
 	Trace  *trace.Trace
-	Result grade.Result
+	Result verdict.Result
 	Times  Times
 	Trips  uint64 // exchanges with the gdbstub
 }

@@ -10,9 +10,9 @@ import (
 
 	"kernellab/harness"
 	"kernellab/harness/arch"
-	"kernellab/harness/grade"
 	"kernellab/harness/machine"
 	"kernellab/harness/trace"
+	"kernellab/harness/verdict"
 	"kernellab/images"
 )
 
@@ -68,7 +68,7 @@ func main() {
 				if e := exit(t, first); !tt.want(e) {
 					t.Errorf("the program ended with %+v", e)
 				}
-				if first.Result.Verdict != grade.Fail {
+				if first.Result.Verdict != verdict.Fail {
 					t.Errorf("verdict %s, want fail", first.Result.Verdict)
 				}
 				var told strings.Builder

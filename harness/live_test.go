@@ -26,6 +26,7 @@ import (
 	"kernellab/harness/machine"
 	"kernellab/harness/snapshot"
 	"kernellab/harness/trace"
+	"kernellab/harness/verdict"
 	"kernellab/images"
 	"kernellab/images/guest"
 	"kernellab/images/qemutest"
@@ -182,7 +183,7 @@ func run(t *testing.T, j harness.Job) *harness.Outcome {
 func pass(t *testing.T, j harness.Job) *harness.Outcome {
 	t.Helper()
 	out := run(t, j)
-	if out.Result.Verdict != grade.Pass {
+	if out.Result.Verdict != verdict.Pass {
 		t.Errorf("verdict %s, findings %+v", out.Result.Verdict, out.Result.Findings)
 	}
 	return out
@@ -213,7 +214,7 @@ func TestForkNewPasses(t *testing.T) {
 			t.Fatal(err)
 		}
 		again := grade.Grade(recorded, j.Rules)
-		if diff := cmp.Diff(out.Result, again, cmpopts.EquateEmpty(), cmpopts.IgnoreFields(grade.Result{}, "Notes")); diff != "" {
+		if diff := cmp.Diff(out.Result, again, cmpopts.EquateEmpty(), cmpopts.IgnoreFields(verdict.Result{}, "Notes")); diff != "" {
 			t.Errorf("the verdict over the recorded trace differs -run +check:\n%s", diff)
 		}
 	})

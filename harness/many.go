@@ -14,6 +14,7 @@ import (
 	"kernellab/harness/grade"
 	"kernellab/harness/machine"
 	"kernellab/harness/trace"
+	"kernellab/harness/verdict"
 )
 
 // Pending is one job among many, which is prepared when its turn comes: a kernel
@@ -29,7 +30,7 @@ type Pending struct {
 // Finished is how one of many jobs ended.
 type Finished struct {
 	// Result is complete in every case: what could not be graded has verdict error.
-	Result grade.Result
+	Result verdict.Result
 	Trace  *trace.Trace // nil when Err is not
 	Err    error        // why the run could not be graded
 	Took   time.Duration
@@ -94,7 +95,7 @@ func (m Many) Run(ctx context.Context, jobs []Pending) ([]Finished, error) {
 	return out, errs.ErrorOrNil()
 }
 
-func jobName(r grade.Result) string {
+func jobName(r verdict.Result) string {
 	name := r.Lab
 	if r.Kernel != "" {
 		name += " on " + r.Kernel

@@ -14,6 +14,7 @@ import (
 	"kernellab/harness"
 	"kernellab/harness/grade"
 	"kernellab/harness/machine"
+	"kernellab/harness/verdict"
 )
 
 // pending is a job of a name, which Do finds in Job.Lab.
@@ -37,7 +38,7 @@ func do(_ context.Context, j harness.Job) (*harness.Outcome, error) {
 		return nil, nil
 	}
 	j.Machine.Stage("running")
-	return &harness.Outcome{Result: grade.Result{Lab: j.Lab, Verdict: grade.Pass}}, nil
+	return &harness.Outcome{Result: verdict.Result{Lab: j.Lab, Verdict: verdict.Pass}}, nil
 }
 
 // TestMany checks that each job ends as it must whatever becomes of the others.
@@ -48,7 +49,7 @@ func TestMany(t *testing.T) {
 		jobs = append(jobs, pending(n))
 	}
 	var mu sync.Mutex
-	done := map[int]grade.Verdict{}
+	done := map[int]verdict.Verdict{}
 	m := harness.Many{AtOnce: 3, Do: do, Done: func(i int, f harness.Finished) {
 		mu.Lock()
 		defer mu.Unlock()
@@ -140,7 +141,7 @@ func TestManyInterrupted(t *testing.T) {
 		t.Errorf("%d started, error %v, want 1 and %v", started, err, stop)
 	}
 	for _, f := range out {
-		if f.Result.Verdict != grade.Error || !errors.Is(f.Err, stop) {
+		if f.Result.Verdict != verdict.Error || !errors.Is(f.Err, stop) {
 			t.Errorf("%s: verdict %s, error %v", f.Result.Lab, f.Result.Verdict, f.Err)
 		}
 	}

@@ -19,6 +19,7 @@ import (
 	"kernellab/harness/regress"
 	"kernellab/harness/trace"
 	"kernellab/harness/trace/tracetest"
+	"kernellab/harness/verdict"
 	"kernellab/images"
 )
 
@@ -29,7 +30,7 @@ import (
 type planted struct {
 	name    string
 	prepare func(ctx context.Context) (harness.Job, error)
-	verdict grade.Verdict
+	verdict verdict.Verdict
 	want    []string // words of the sentence
 }
 
@@ -38,8 +39,8 @@ type planted struct {
 func runPlanted(t *testing.T, m harness.Many, a arch.Arch, release string, good func(context.Context) (harness.Job, error), cases []planted) {
 	t.Helper()
 	rules := lab(t).Rules(a.Name)
-	all := append([]planted{{name: "right before", prepare: good, verdict: grade.Pass, want: []string{"nothing else than before"}}}, cases...)
-	all = append(all, planted{name: "right after", prepare: good, verdict: grade.Pass, want: []string{"nothing else than before"}})
+	all := append([]planted{{name: "right before", prepare: good, verdict: verdict.Pass, want: []string{"nothing else than before"}}}, cases...)
+	all = append(all, planted{name: "right after", prepare: good, verdict: verdict.Pass, want: []string{"nothing else than before"}})
 	var jobs []harness.Pending
 	for _, c := range all {
 		jobs = append(jobs, harness.Pending{
@@ -62,7 +63,7 @@ func runPlanted(t *testing.T, m harness.Many, a arch.Arch, release string, good 
 				t.Errorf("%s: %q, want %q in it", c.name, got.Sentence, w)
 			}
 		}
-		if got.Regressed() == (c.verdict == grade.Pass) {
+		if got.Regressed() == (c.verdict == verdict.Pass) {
 			t.Errorf("%s: regressed %t: %s", c.name, got.Regressed(), got.Sentence)
 		}
 		if f.Err != nil && !strings.Contains(err.Error(), firstLine(f.Err.Error())) {
@@ -101,16 +102,16 @@ func TestPlanted(t *testing.T) {
 	}
 	cases := []planted{
 		{"two events swapped", made("swapped", func(tr *trace.Trace) { tracetest.Move(tr, "copy_thread", "dup_task_struct") }),
-			grade.Fail, []string{"in the parent, copy_thread now comes before dup_task_struct"}},
+			verdict.Fail, []string{"in the parent, copy_thread now comes before dup_task_struct"}},
 		{"a missing point", made("missing", func(tr *trace.Trace) { tracetest.Drop(tr, "copy_thread") }),
-			grade.Fail, []string{"copy_thread is no longer hit"}},
+			verdict.Fail, []string{"copy_thread is no longer hit"}},
 		{"a changed geometry", made("geometry", func(tr *trace.Trace) {
 			tr.Header.Sizes = map[string]int{"pt_regs": 168, "stack_top": 184}
-		}), grade.Fail, []string{"the child's stack geometry changed", "184 bytes, was 168"}},
+		}), verdict.Fail, []string{"the child's stack geometry changed", "184 bytes, was 168"}},
 		{"a truncated image", func(context.Context) (harness.Job, error) {
 			_, err := kernel.Open(cut)
 			return harness.Job{}, err
-		}, grade.Error, []string{"can not be graded", "vmlinux"}},
+		}, verdict.Error, []string{"can not be graded", "vmlinux"}},
 	}
 	good := made("good", nil)
 	m := harness.Many{AtOnce: 2, Do: func(_ context.Context, j harness.Job) (*harness.Outcome, error) {
@@ -184,14 +185,14 @@ func TestPlantedLive(t *testing.T) {
 		}
 		silent := mute(t)
 		runPlanted(t, harness.Many{AtOnce: 4}, a, k.Release, with(func(*machine.Spec) {}), []planted{
-			{"a kernel that panics at boot", booting(empty, 0), grade.Error, []string{"passed and now can not be graded", "panicked", "Kernel panic - not syncing"}},
-			{"a kernel that hangs", booting(hanging, hangs), grade.Error, []string{"did not come up", "the boot took more than " + hangs.String()}},
+			{"a kernel that panics at boot", booting(empty, 0), verdict.Error, []string{"passed and now can not be graded", "panicked", "Kernel panic - not syncing"}},
+			{"a kernel that hangs", booting(hanging, hangs), verdict.Error, []string{"did not come up", "the boot took more than " + hangs.String()}},
 			{"a QEMU that hangs", with(func(s *machine.Spec) { s.Snapshots, s.QEMU, s.Guard = nil, silent, hangs }),
-				grade.Error, []string{"passed and now can not be graded", "the boot took more than " + hangs.String()}},
+				verdict.Error, []string{"passed and now can not be graded", "the boot took more than " + hangs.String()}},
 			{"a truncated image", func(context.Context) (harness.Job, error) {
 				_, err := kernel.Open(half)
 				return harness.Job{}, err
-			}, grade.Error, []string{"can not be graded", "half"}},
+			}, verdict.Error, []string{"can not be graded", "half"}},
 		})
 	})
 }

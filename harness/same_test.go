@@ -16,10 +16,10 @@ import (
 
 	"kernellab/harness"
 	"kernellab/harness/arch"
-	"kernellab/harness/grade"
 	"kernellab/harness/machine"
 	"kernellab/harness/snapshot"
 	"kernellab/harness/trace"
+	"kernellab/harness/verdict"
 	"kernellab/images"
 )
 
@@ -253,7 +253,7 @@ func TestSameWrong(t *testing.T) {
 	eachArch(t, func(t *testing.T, a arch.Arch, k images.Kernel) {
 		j := job(t, a, k, os.DirFS("../labs/fork-new/testdata/wrong/no-wait"))
 		first := run(t, j)
-		if first.Result.Verdict != grade.Fail {
+		if first.Result.Verdict != verdict.Fail {
 			t.Errorf("verdict %s, want fail", first.Result.Verdict)
 		}
 		file, err := os.ReadFile(filepath.Join(j.Out, harness.TraceFile))

@@ -10,6 +10,7 @@ import (
 	"kernellab/harness/grade"
 	"kernellab/harness/report"
 	"kernellab/harness/trace"
+	"kernellab/harness/verdict"
 	"kernellab/labs"
 )
 
@@ -22,7 +23,7 @@ func truths(t *trace.Trace, r grade.Rules) map[string]string {
 	}
 	out := map[string]string{}
 	for _, c := range grade.Grade(t, r).Checks {
-		if c.Kind == grade.KindQuestion && c.Expected != "" {
+		if c.Kind == verdict.KindQuestion && c.Expected != "" {
 			out[c.Name] = c.Expected
 		}
 	}
@@ -71,7 +72,7 @@ func givesAway(l labs.Lab, r grade.Rules, own, run *trace.Trace) (leaks []string
 	for how, answers := range map[string]grade.Answers{"answered wrongly": wrong, "not answered": open} {
 		r.Answers = answers
 		res := grade.GradeSubmission(grade.Submitted{Rules: r, Trace: run, Reference: own})
-		text := report.Feedback(grade.NewDocument(res), r)
+		text := report.Feedback(verdict.NewDocument(res), r)
 		for _, q := range r.Questions {
 			if q.Reveal {
 				continue

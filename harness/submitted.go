@@ -11,6 +11,7 @@ import (
 	"kernellab/harness/report/words"
 	"kernellab/harness/submission"
 	"kernellab/harness/trace"
+	"kernellab/harness/verdict"
 	"kernellab/images/guest"
 )
 
@@ -47,7 +48,7 @@ func (s Submitted) Run(ctx context.Context) (*Outcome, error) {
 	rules := s.Rules()
 	graded := grade.Submitted{Rules: rules}
 	for _, p := range s.Submission.Problems {
-		graded.Findings = append(graded.Findings, grade.Finding{Kind: grade.FindSubmission, Part: string(p.Part), Message: p.Error()})
+		graded.Findings = append(graded.Findings, verdict.Finding{Kind: verdict.FindSubmission, Part: string(p.Part), Message: p.Error()})
 	}
 	if s.Own.Machine.Image != nil {
 		graded.Kernel = s.Own.Machine.Image.Release
@@ -59,14 +60,14 @@ func (s Submitted) Run(ctx context.Context) (*Outcome, error) {
 		case err != nil:
 			return nil, err
 		case fault != nil:
-			graded.Findings = append([]grade.Finding{*fault}, graded.Findings...)
+			graded.Findings = append([]verdict.Finding{*fault}, graded.Findings...)
 		default:
 			out, graded.Trace = ran, ran.Trace
 		}
 	}
 	// What the run has settled needs no second look.
-	settled := graded.Trace != nil && !slices.ContainsFunc(out.Result.Checks, func(c grade.Check) bool {
-		return c.Kind == grade.KindQuestion && c.Verdict == grade.Skip
+	settled := graded.Trace != nil && !slices.ContainsFunc(out.Result.Checks, func(c verdict.Check) bool {
+		return c.Kind == verdict.KindQuestion && c.Verdict == verdict.Skip
 	})
 	if !settled && grade.NeedsReference(graded.Trace, rules, graded.Kernel) {
 		var err error
@@ -91,20 +92,20 @@ func (s Submitted) Run(ctx context.Context) (*Outcome, error) {
 
 // program compiles and runs the student's program; fault is why there is nothing
 // to run.
-func (s Submitted) program(ctx context.Context, p submission.Program, rules grade.Rules) (*Outcome, *grade.Finding, error) {
+func (s Submitted) program(ctx context.Context, p submission.Program, rules grade.Rules) (*Outcome, *verdict.Finding, error) {
 	path, said, err := s.Compile(ctx, p)
 	if err != nil {
 		return nil, nil, err
 	}
 	if said != "" {
-		return nil, &grade.Finding{Kind: grade.FindCompile, Message: p.File + " does not compile", Text: said}, nil
+		return nil, &verdict.Finding{Kind: verdict.FindCompile, Message: p.File + " does not compile", Text: said}, nil
 	}
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, nil, &machine.Error{Op: "read the program", Err: err}
 	}
 	if info.Size() > guest.MaxProgram {
-		return nil, &grade.Finding{Kind: grade.FindCompile, Message: fmt.Sprintf("%s is a program of %d bytes, over the limit of %d", s.Own.ProgramName, info.Size(), guest.MaxProgram)}, nil
+		return nil, &verdict.Finding{Kind: verdict.FindCompile, Message: fmt.Sprintf("%s is a program of %d bytes, over the limit of %d", s.Own.ProgramName, info.Size(), guest.MaxProgram)}, nil
 	}
 	job := s.Own
 	job.Program, job.Again, job.Rules = path, false, rules

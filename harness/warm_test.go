@@ -12,9 +12,9 @@ import (
 
 	"kernellab/harness"
 	"kernellab/harness/arch"
-	"kernellab/harness/grade"
 	"kernellab/harness/snapshot"
 	"kernellab/harness/trace"
+	"kernellab/harness/verdict"
 	"kernellab/images"
 	"kernellab/images/guest"
 	"kernellab/images/guest/mailbox"
@@ -119,9 +119,9 @@ func TestManyWarmRuns(t *testing.T) {
 			wg.Go(func() {
 				slots <- struct{}{}
 				defer func() { <-slots }()
-				j, want := right, grade.Pass
+				j, want := right, verdict.Pass
 				if i%2 == 1 {
-					j, want = wrong, grade.Fail
+					j, want = wrong, verdict.Fail
 				}
 				j.Again = i%4 < 2
 				out, err := harness.Run(t.Context(), j)

@@ -22,6 +22,7 @@ import (
 	"github.com/hashicorp/go-multierror"
 
 	"kernellab/harness/grade"
+	"kernellab/harness/verdict"
 	"kernellab/internal/nearest"
 )
 
@@ -55,7 +56,7 @@ type Lab struct {
 	Questions  []Question
 
 	// ProgramVisibility is of the checks of the program's output and end.
-	ProgramVisibility grade.Visibility
+	ProgramVisibility verdict.Visibility
 
 	program fs.FS
 	file    string // lab.yaml, as errors name it
@@ -85,7 +86,7 @@ type Point struct {
 	Optional bool
 	Absent   map[string]string // by architecture: why it does not have it
 	Only     string            // the one architecture whose way this is; "" is any
-	Hits     *grade.Range
+	Hits     *verdict.Range
 	When     ByArch
 	Aside    string // what a stop is for which When is false
 	Finds    []Named
@@ -96,7 +97,7 @@ type Point struct {
 	Means    string
 	Lifetime ByArch
 	// Visibility is when students see its steps, and what is checked at it.
-	Visibility grade.Visibility
+	Visibility verdict.Visibility
 
 	Reads, Show []Named
 	Line        int // in lab.yaml
@@ -116,7 +117,7 @@ type Check struct {
 	That               ByArch // instead of Expected: true is a pass
 	Format, Why        string
 	Score              int
-	Visibility         grade.Visibility
+	Visibility         verdict.Visibility
 }
 
 // ByArch is a text by architecture. The key "" is every architecture; nil is no

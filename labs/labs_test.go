@@ -15,6 +15,7 @@ import (
 	"kernellab/harness/probe"
 	"kernellab/harness/trace"
 	"kernellab/harness/trace/tracetest"
+	"kernellab/harness/verdict"
 	"kernellab/labs"
 )
 
@@ -109,14 +110,14 @@ func TestForkNewGrades(t *testing.T) {
 			spoil(t, wrong, c.Name)
 			res := grade.Grade(wrong, l.Rules(a))
 			i := indexCheck(t, res, c.Name)
-			if res.Verdict != grade.Fail || res.Checks[i].Verdict != grade.Fail {
+			if res.Verdict != verdict.Fail || res.Checks[i].Verdict != verdict.Fail {
 				t.Errorf("%s: %q: result %s, check %s: %s", a, c.Name, res.Verdict, res.Checks[i].Verdict, res.Checks[i].Observed)
 			}
 		}
 	}
 }
 
-func indexCheck(t *testing.T, r grade.Result, name string) int {
+func indexCheck(t *testing.T, r verdict.Result, name string) int {
 	t.Helper()
 	for i, c := range r.Checks {
 		if c.Name == name {

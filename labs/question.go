@@ -9,6 +9,7 @@ import (
 
 	"kernellab/harness/grade"
 	"kernellab/harness/submission"
+	"kernellab/harness/verdict"
 	"kernellab/internal/yamlnode"
 )
 
@@ -29,7 +30,7 @@ type Question struct {
 	Hint, Read         string
 	Reveal             bool
 	Score              int
-	Visibility         grade.Visibility
+	Visibility         verdict.Visibility
 }
 
 // Takes reports whether the lab takes submissions.

@@ -17,6 +17,7 @@ import (
 	"kernellab/harness/grade"
 	"kernellab/harness/submission"
 	"kernellab/harness/trace/tracetest"
+	"kernellab/harness/verdict"
 	"kernellab/labs"
 )
 
@@ -116,7 +117,7 @@ func TestForkNewAnswers(t *testing.T) {
 			r.Answers = maps.Clone(answers)
 			r.Answers[name] = v
 			res := grade.Grade(tr, r)
-			if c := res.Checks[indexCheck(t, res, name)]; c.Verdict != grade.Fail || res.Verdict != grade.Fail {
+			if c := res.Checks[indexCheck(t, res, name)]; c.Verdict != verdict.Fail || res.Verdict != verdict.Fail {
 				t.Errorf("%s: %s: %s, the result %s", a, name, c.Verdict, res.Verdict)
 			}
 		}

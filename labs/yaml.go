@@ -13,7 +13,7 @@ import (
 	"github.com/hashicorp/go-multierror"
 
 	"kernellab/harness/arch"
-	"kernellab/harness/grade"
+	"kernellab/harness/verdict"
 	"kernellab/internal/nearest"
 	"kernellab/internal/yamlnode"
 )
@@ -222,11 +222,11 @@ func (r *reader) word(to *string, known []string) func(pair) {
 }
 
 // visibility reads when students see something.
-func (r *reader) visibility(to *grade.Visibility) func(pair) {
+func (r *reader) visibility(to *verdict.Visibility) func(pair) {
 	return func(p pair) {
 		var word string
-		r.word(&word, grade.Visibilities())(p)
-		*to = grade.Visibility(word)
+		r.word(&word, verdict.Visibilities())(p)
+		*to = verdict.Visibility(word)
 	}
 }
 
@@ -252,7 +252,7 @@ func (r *reader) texts(to *[]string) func(pair) {
 const mostTimes = 1000
 
 // times reads a number of hits, "3", or a range, "1..3", "1..".
-func (r *reader) times(to **grade.Range) func(pair) {
+func (r *reader) times(to **verdict.Range) func(pair) {
 	return func(p pair) {
 		s, _ := yamlnode.Scalar(p.value)
 		from, upTo, isRange := strings.Cut(s, "..")
@@ -267,7 +267,7 @@ func (r *reader) times(to **grade.Range) func(pair) {
 			r.bad(p.line, "%s: want a number from 0 to %d, or a range such as 1..3 or 1.., not %q", p.key, mostTimes, s)
 			return
 		}
-		*to = &grade.Range{Least: least, Most: most}
+		*to = &verdict.Range{Least: least, Most: most}
 	}
 }
 

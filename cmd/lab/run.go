@@ -15,6 +15,7 @@ import (
 	"kernellab/harness/grade"
 	"kernellab/harness/machine"
 	"kernellab/harness/prepare"
+	"kernellab/harness/redact"
 	"kernellab/harness/report"
 	"kernellab/harness/submission"
 	"kernellab/harness/trace"
@@ -191,7 +192,7 @@ func (a *app) run(ctx context.Context, l labs.Lab, f runFlags) error {
 		return f.show.Write(a.stdout, doc)
 	}
 	if f.submitted != nil && f.format != report.FormatJSON {
-		doc = doc.Shown(grade.Visible)
+		doc = redact.Shown(doc, grade.Visible)
 	}
 	return report.Write(a.stdout, f.format, doc, a.style())
 }

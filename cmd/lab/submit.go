@@ -12,6 +12,7 @@ import (
 	"kernellab/harness/grade"
 	"kernellab/harness/machine"
 	"kernellab/harness/prepare"
+	"kernellab/harness/redact"
 	"kernellab/harness/report"
 	"kernellab/harness/trace"
 	"kernellab/images"
@@ -56,7 +57,7 @@ func (a *app) runSubmitted(ctx context.Context, f runFlags, job harness.Job, p *
 	if began {
 		show(live.Result(out.Result))
 	} else {
-		show(report.Text(a.stdout, grade.NewDocument(out.Result).Shown(grade.Visible), a.style()))
+		show(report.Text(a.stdout, redact.Shown(grade.NewDocument(out.Result), grade.Visible), a.style()))
 	}
 	if written != nil {
 		return out.Result, fmt.Errorf("write the report: %w", written)

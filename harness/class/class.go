@@ -22,9 +22,9 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"kernellab/harness/grade"
 	"kernellab/harness/report"
 	"kernellab/harness/report/words"
+	"kernellab/harness/verdict"
 )
 
 // Tries is how often a submission is graded when the fault is ours.
@@ -43,11 +43,11 @@ type Run struct {
 	Identify func(context.Context, Student) (Identity, error)
 	// Grade grades a submission and leaves its evidence in dir. An error, and a
 	// result with verdict error, are ours and not the student's.
-	Grade func(ctx context.Context, s Student, dir string, stage func(string)) (grade.Document, error)
+	Grade func(ctx context.Context, s Student, dir string, stage func(string)) (verdict.Document, error)
 	// Unable makes the document of a submission that Grade has no document for.
-	Unable func(Student, error) grade.Document
+	Unable func(Student, error) verdict.Document
 	// Feedback writes to the student.
-	Feedback func(Student, grade.Document) string
+	Feedback func(Student, verdict.Document) string
 
 	// The observers take the index of Students. They are called from several
 	// goroutines, for one student from one at a time.
@@ -156,7 +156,7 @@ func (r Run) student(ctx context.Context, store *store, i int) (report.Graded, e
 		}
 		g := report.Graded{Student: s.Name, Attempts: try, Document: r.document(ctx, i, dir)}
 		g.Took = time.Since(began)
-		ours := g.Verdict() == grade.Error
+		ours := g.Verdict() == verdict.Error
 		switch {
 		case ctx.Err() != nil:
 			release()
@@ -178,7 +178,7 @@ func (r Run) student(ctx context.Context, store *store, i int) (report.Graded, e
 }
 
 // document grades one submission. Nothing that happens in it reaches the others.
-func (r Run) document(ctx context.Context, i int, dir string) grade.Document {
+func (r Run) document(ctx context.Context, i int, dir string) verdict.Document {
 	doc, err := r.grade(ctx, i, dir)
 	if err != nil {
 		return r.Unable(r.Students[i], err)
@@ -197,7 +197,7 @@ func (r Run) identify(ctx context.Context, s Student) (id Identity, err error) {
 	return r.Identify(ctx, s)
 }
 
-func (r Run) grade(ctx context.Context, i int, dir string) (doc grade.Document, err error) {
+func (r Run) grade(ctx context.Context, i int, dir string) (doc verdict.Document, err error) {
 	defer caught(&err)
 	doc, err = r.Grade(ctx, r.Students[i], dir, func(what string) { r.stage(i, what) })
 	if err == nil && len(doc.Results) == 0 {

@@ -16,8 +16,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"kernellab/harness/class"
-	"kernellab/harness/grade"
 	"kernellab/harness/report"
+	"kernellab/harness/verdict"
 )
 
 // fake grades without a guest, and counts.
@@ -25,26 +25,26 @@ type fake struct {
 	mu     sync.Mutex
 	graded []string
 	// do is what becomes of a try, counted from 1 for each student; nil passes.
-	do func(student string, try int) (grade.Document, error)
+	do func(student string, try int) (verdict.Document, error)
 }
 
-func document(verdict grade.Verdict, score int) grade.Document {
-	checks := []grade.Check{
-		{Name: "one", Verdict: grade.Pass, Score: 1, MaxScore: 1},
-		{Name: "=two", Verdict: grade.Pass, Score: 1, MaxScore: 1},
+func document(as verdict.Verdict, score int) verdict.Document {
+	checks := []verdict.Check{
+		{Name: "one", Verdict: verdict.Pass, Score: 1, MaxScore: 1},
+		{Name: "=two", Verdict: verdict.Pass, Score: 1, MaxScore: 1},
 	}
-	res := grade.Result{Lab: "fork-new", Arch: "x86_64", Kernel: "6.1", Verdict: verdict, Score: score, MaxScore: 2, Checks: checks, Steps: []grade.Step{{Point: "sys_clone"}}, Findings: []grade.Finding{}}
-	switch verdict {
-	case grade.Fail:
-		checks[1] = grade.Check{Name: "=two", Verdict: grade.Fail, MaxScore: 1}
-		res.Findings = []grade.Finding{{Kind: grade.FindOrder, Message: "the order is wrong"}}
-	case grade.Error:
+	res := verdict.Result{Lab: "fork-new", Arch: "x86_64", Kernel: "6.1", Verdict: as, Score: score, MaxScore: 2, Checks: checks, Steps: []verdict.Step{{Point: "sys_clone"}}, Findings: []verdict.Finding{}}
+	switch as {
+	case verdict.Fail:
+		checks[1] = verdict.Check{Name: "=two", Verdict: verdict.Fail, MaxScore: 1}
+		res.Findings = []verdict.Finding{{Kind: verdict.FindOrder, Message: "the order is wrong"}}
+	case verdict.Error:
 		res.Error = "the kernel 6.1 panicked"
 		for i := range checks {
-			checks[i].Verdict, checks[i].Score = grade.Skip, 0
+			checks[i].Verdict, checks[i].Score = verdict.Skip, 0
 		}
 	}
-	return grade.NewDocument(res)
+	return verdict.NewDocument(res)
 }
 
 func (f *fake) run(out string, students ...string) class.Run {
@@ -53,7 +53,7 @@ func (f *fake) run(out string, students ...string) class.Run {
 		Identify: func(_ context.Context, s class.Student) (class.Identity, error) {
 			return class.Identity{Submission: "hash of " + s.Path, Tool: "lab 1", Kernels: []string{"6.1"}}, nil
 		},
-		Grade: func(_ context.Context, s class.Student, dir string, _ func(string)) (grade.Document, error) {
+		Grade: func(_ context.Context, s class.Student, dir string, _ func(string)) (verdict.Document, error) {
 			f.mu.Lock()
 			f.graded = append(f.graded, s.Name)
 			try := 0
@@ -64,19 +64,19 @@ func (f *fake) run(out string, students ...string) class.Run {
 			}
 			f.mu.Unlock()
 			if err := os.WriteFile(filepath.Join(dir, "trace.jsonl"), []byte(fmt.Sprintf("try %d", try)), 0o644); err != nil {
-				return grade.Document{}, err
+				return verdict.Document{}, err
 			}
 			if f.do == nil {
-				return document(grade.Pass, 2), nil
+				return document(verdict.Pass, 2), nil
 			}
 			return f.do(s.Name, try)
 		},
-		Unable: func(_ class.Student, err error) grade.Document {
-			doc := document(grade.Error, 0)
+		Unable: func(_ class.Student, err error) verdict.Document {
+			doc := document(verdict.Error, 0)
 			doc.Results[0].Error = err.Error()
 			return doc
 		},
-		Feedback: func(s class.Student, d grade.Document) string { return s.Name + ": " + string(d.Results[0].Verdict) },
+		Feedback: func(s class.Student, d verdict.Document) string { return s.Name + ": " + string(d.Results[0].Verdict) },
 	}
 	for _, s := range students {
 		r.Students = append(r.Students, class.Student{Name: s, Path: s})
@@ -131,15 +131,15 @@ func grades(t *testing.T, dir string) [][]string {
 
 func TestClass(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "out")
-	f := &fake{do: func(s string, _ int) (grade.Document, error) {
+	f := &fake{do: func(s string, _ int) (verdict.Document, error) {
 		if s == "bob" {
-			return document(grade.Fail, 1), nil
+			return document(verdict.Fail, 1), nil
 		}
-		return document(grade.Pass, 2), nil
+		return document(verdict.Pass, 2), nil
 	}}
 	c := run(t, f.run(out, "alice", "bob"))
-	if c.ExitCode() != grade.ExitFail {
-		t.Errorf("exit code %d, want %d", c.ExitCode(), grade.ExitFail)
+	if c.ExitCode() != verdict.ExitFail {
+		t.Errorf("exit code %d, want %d", c.ExitCode(), verdict.ExitFail)
 	}
 	want := []string{
 		"alice/feedback.md", "alice/record.json", "alice/trace.jsonl", "alice/verdict.json",
@@ -203,7 +203,7 @@ func TestGoesOn(t *testing.T) {
 				if g.Kept == slices.Contains(tt.want, g.Student) {
 					t.Errorf("%s: kept %t", g.Student, g.Kept)
 				}
-				if g.Verdict() != grade.Pass || g.Attempts != 1 {
+				if g.Verdict() != verdict.Pass || g.Attempts != 1 {
 					t.Errorf("%s: %s after %d attempts", g.Student, g.Verdict(), g.Attempts)
 				}
 			}
@@ -229,24 +229,24 @@ func TestGoesOn(t *testing.T) {
 // A failure of ours is tried once more, and then is no score, also in the table.
 func TestOursIsNoZero(t *testing.T) {
 	oops := errors.New("run the lab: signal: killed")
-	f := &fake{do: func(s string, try int) (grade.Document, error) {
+	f := &fake{do: func(s string, try int) (verdict.Document, error) {
 		switch {
 		case s == "once" && try == 1, s == "error":
-			return grade.Document{}, oops
+			return verdict.Document{}, oops
 		case s == "verdict":
-			return document(grade.Error, 0), nil
+			return document(verdict.Error, 0), nil
 		case s == "panics":
 			panic("no one has seen this before")
 		case s == "nothing":
-			return grade.Document{}, nil
+			return verdict.Document{}, nil
 		}
-		return document(grade.Pass, 2), nil
+		return document(verdict.Pass, 2), nil
 	}}
 	out := t.TempDir()
 	names := []string{"error", "fine", "nothing", "once", "panics", "verdict"}
 	c := run(t, f.run(out, names...))
-	if c.ExitCode() != grade.ExitError {
-		t.Errorf("exit code %d, want %d", c.ExitCode(), grade.ExitError)
+	if c.ExitCode() != verdict.ExitError {
+		t.Errorf("exit code %d, want %d", c.ExitCode(), verdict.ExitError)
 	}
 	if diff := cmp.Diff([]string{"error", "error", "fine", "nothing", "nothing", "once", "once", "panics", "panics", "verdict", "verdict"}, f.took()); diff != "" {
 		t.Errorf("graded -want +got:\n%s", diff)
@@ -393,11 +393,11 @@ func shards(t *testing.T, f *fake, of int, folder func(i int) string, students [
 
 func TestMerge(t *testing.T) {
 	students := []string{"alice", "bob", "carol", "dave", "eve"}
-	f := &fake{do: func(s string, _ int) (grade.Document, error) {
+	f := &fake{do: func(s string, _ int) (verdict.Document, error) {
 		if s == "bob" {
-			return document(grade.Fail, 1), nil
+			return document(verdict.Fail, 1), nil
 		}
-		return document(grade.Pass, 2), nil
+		return document(verdict.Pass, 2), nil
 	}}
 	dir := t.TempDir()
 	whole, part, merged, shared := filepath.Join(dir, "whole"), func(i int) string { return filepath.Join(dir, fmt.Sprint("part-", i)) }, filepath.Join(dir, "merged"), filepath.Join(dir, "shared")
@@ -434,7 +434,7 @@ func TestMergeOfParts(t *testing.T) {
 		}
 		out := filepath.Join(dir, "some")
 		c, missing, err := class.Merge(t.Context(), []string{part(1), part(2)}, out)
-		if err != nil || missing != nil || c.ExitCode() != grade.ExitError {
+		if err != nil || missing != nil || c.ExitCode() != verdict.ExitError {
 			t.Fatalf("Merge: %v, missing %v, exit code %d", err, missing, c.ExitCode())
 		}
 		rows := grades(t, out)

@@ -13,8 +13,8 @@ import (
 	"slices"
 	"strings"
 
-	"kernellab/harness/grade"
 	"kernellab/harness/report"
+	"kernellab/harness/verdict"
 	"kernellab/internal/atomicfile"
 )
 
@@ -184,8 +184,8 @@ func read(dir string, l list, student string) part {
 	if errors.Is(err, fs.ErrNotExist) {
 		why = "there is no result: its shard did not get there"
 	}
-	return part{Graded: report.Graded{Student: student, Document: grade.NewDocument(grade.Result{
-		Lab: l.Lab, Verdict: grade.Error, Error: why, Steps: []grade.Step{}, Checks: []grade.Check{}, Findings: []grade.Finding{},
+	return part{Graded: report.Graded{Student: student, Document: verdict.NewDocument(verdict.Result{
+		Lab: l.Lab, Verdict: verdict.Error, Error: why, Steps: []verdict.Step{}, Checks: []verdict.Check{}, Findings: []verdict.Finding{},
 	})}}
 }
 
@@ -194,9 +194,9 @@ func settle(found map[string]part, p part) error {
 	before, twice := found[p.Student]
 	same := before.rec.Identity.Submission == p.rec.Identity.Submission
 	switch {
-	case !twice || before.Verdict() == grade.Error:
+	case !twice || before.Verdict() == verdict.Error:
 		found[p.Student] = p
-	case p.Verdict() != grade.Error && !same:
+	case p.Verdict() != verdict.Error && !same:
 		return fmt.Errorf("%s has results in %s and in %s, of different submissions: leave one out", p.Student, before.dir, p.dir)
 	}
 	return nil

@@ -9,16 +9,16 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"kernellab/harness/class"
-	"kernellab/harness/grade"
+	"kernellab/harness/verdict"
 )
 
 func TestSchemas(t *testing.T) {
 	out := t.TempDir()
-	f := &fake{do: func(s string, _ int) (grade.Document, error) {
+	f := &fake{do: func(s string, _ int) (verdict.Document, error) {
 		if s == "bob" {
-			return document(grade.Error, 0), nil
+			return document(verdict.Error, 0), nil
 		}
-		return document(grade.Pass, 2), nil
+		return document(verdict.Pass, 2), nil
 	}}
 	run(t, f.run(out, "alice", "bob"))
 	for file, from := range map[string]string{

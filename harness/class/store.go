@@ -13,8 +13,8 @@ import (
 	"strings"
 	"time"
 
-	"kernellab/harness/grade"
 	"kernellab/harness/report"
+	"kernellab/harness/verdict"
 	"kernellab/internal/flock"
 )
 
@@ -154,7 +154,7 @@ func (s *store) put(student Student, dir string) error {
 // find returns a student's result when there is one with that identity.
 func (s *store) find(student Student, id Identity) (report.Graded, bool) {
 	rec, g, err := readFolder(filepath.Join(s.dir, Folder(student.Name)))
-	ok := err == nil && rec.Student == student.Name && rec.Identity.equal(id) && g.Verdict() != grade.Error
+	ok := err == nil && rec.Student == student.Name && rec.Identity.equal(id) && g.Verdict() != verdict.Error
 	return g, ok
 }
 
@@ -176,7 +176,7 @@ func readFolder(dir string) (record, report.Graded, error) {
 		return record{}, report.Graded{}, err
 	}
 	defer f.Close()
-	doc, err := grade.Decode(f)
+	doc, err := verdict.Decode(f)
 	if err != nil {
 		return record{}, report.Graded{}, fmt.Errorf("%s: %w", f.Name(), err)
 	}

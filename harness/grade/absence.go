@@ -5,12 +5,13 @@ import (
 	"strings"
 
 	"kernellab/harness/trace"
+	"kernellab/harness/verdict"
 )
 
 // absences checks that what is not to come was watched for: that a point was
 // never hit says something only if the guest would have stopped there.
-func (g *grader) absences(hits *Check, steps []Point) {
-	var doubts []Fact
+func (g *grader) absences(hits *verdict.Check, steps []Point) {
+	var doubts []verdict.Fact
 	for _, p := range steps {
 		if p.hits().Most != 0 {
 			continue
@@ -22,18 +23,18 @@ func (g *grader) absences(hits *Check, steps []Point) {
 	if len(doubts) == 0 {
 		return
 	}
-	hits.Verdict, hits.Score = Skip, 0
-	hits.Got = &Fact{Case: CaseUnknown, Why: doubts}
-	g.find(g.exit.Seq, FindNotSeen, Fact{Case: CaseUnmade, Check: hits.Name, Why: doubts})
+	hits.Verdict, hits.Score = verdict.Skip, 0
+	hits.Got = &verdict.Fact{Case: verdict.CaseUnknown, Why: doubts}
+	g.find(g.exit.Seq, verdict.FindNotSeen, verdict.Fact{Case: verdict.CaseUnmade, Check: hits.Name, Why: doubts})
 	if !g.exit.Exit.TimedOut {
-		g.unmade = append(g.unmade, Fact{Case: CaseNotGraded, Check: hits.Name, Why: []Fact{*hits.Got}})
+		g.unmade = append(g.unmade, verdict.Fact{Case: verdict.CaseNotGraded, Check: hits.Name, Why: []verdict.Fact{*hits.Got}})
 	}
 }
 
 // unwatched says why it is not known that a point did not come, nil when it is.
-func (v *view) unwatched(point string) *Fact {
+func (v *view) unwatched(point string) *verdict.Fact {
 	if v.exit != nil && v.exit.Exit.TimedOut {
-		return &Fact{Case: CaseCutShort, Point: point}
+		return &verdict.Fact{Case: verdict.CaseCutShort, Point: point}
 	}
 	p, ok := v.rules.point(point)
 	if !ok || p.Entry {
@@ -46,11 +47,11 @@ func (v *view) unwatched(point string) *Fact {
 		case slices.Contains(e.Arms, point):
 			armed = true
 		case slices.Contains(e.Disarms, point) && e.Point != p.Until:
-			return &Fact{Case: CaseWatchEnded, Point: point, Event: e.Seq}
+			return &verdict.Fact{Case: verdict.CaseWatchEnded, Point: point, Event: e.Seq}
 		}
 	}
 	if p.ReturnOf == "" && recorded && !armed {
-		return &Fact{Case: CaseNeverArmed, Point: point, Points: p.Armed}
+		return &verdict.Fact{Case: verdict.CaseNeverArmed, Point: point, Points: p.Armed}
 	}
 	return nil
 }
@@ -76,7 +77,7 @@ func (v *view) follows(point string) bool {
 }
 
 // hitBy returns the first task that hit a point.
-func (v *view) hitBy(point string) *TaskName {
+func (v *view) hitBy(point string) *verdict.TaskName {
 	for _, r := range v.rounds {
 		if e := r.first(point); e != nil {
 			return who(*e)
@@ -89,10 +90,10 @@ func (v *view) hitBy(point string) *TaskName {
 // point or a symbol. Frames that are not to be trusted do not count.
 func (v *view) calls(name string, e *trace.Event) (bool, error) {
 	if e == nil {
-		return false, &missing{Fact{Case: CaseNoStack, Point: name}}
+		return false, &missing{verdict.Fact{Case: verdict.CaseNoStack, Point: name}}
 	}
 	if len(e.Stack) == 0 {
-		return false, &missing{Fact{Case: CaseStackGone, Point: e.Point}}
+		return false, &missing{verdict.Fact{Case: verdict.CaseStackGone, Point: e.Point}}
 	}
 	symbol := v.symbolOf(name)
 	for _, f := range e.Stack {

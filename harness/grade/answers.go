@@ -9,22 +9,20 @@ import (
 	"strings"
 
 	"kernellab/harness/trace"
+	"kernellab/harness/verdict"
 )
-
-// KindQuestion is the kind of the checks that are answers to questions.
-const KindQuestion = "question"
 
 // questionChecks are the checks of the questions, none of them made yet. A run
 // that is not a submission is asked nothing.
-func (r Rules) questionChecks() []Check {
-	var out []Check
+func (r Rules) questionChecks() []verdict.Check {
+	var out []verdict.Check
 	if r.Answers == nil {
 		return nil
 	}
 	for _, q := range r.Questions {
-		out = append(out, Check{
-			Name: q.Name, Kind: KindQuestion, Type: q.Type, Prompt: q.Prompt,
-			Verdict: Skip, MaxScore: q.score(), Visibility: r.visibility(q.Name, q.Visibility, q.At),
+		out = append(out, verdict.Check{
+			Name: q.Name, Kind: verdict.KindQuestion, Type: q.Type, Prompt: q.Prompt,
+			Verdict: verdict.Skip, MaxScore: q.score(), Visibility: r.visibility(q.Name, q.Visibility, q.At),
 		})
 	}
 	return out
@@ -64,13 +62,13 @@ func (g *grader) answers(reference *view) {
 	if g.rules.Answers == nil {
 		return
 	}
-	open := map[Visibility][]string{}
+	open := map[verdict.Visibility][]string{}
 	for _, q := range g.rules.Questions {
 		c := g.answerTo(q.Name)
 		g.about = c.Visibility
 		given, ok := g.rules.Answers[q.Name].On(g.result.Arch, g.result.Kernel)
 		if !ok {
-			c.Got = &Fact{Case: CaseNotAnswered}
+			c.Got = &verdict.Fact{Case: verdict.CaseNotAnswered}
 			settle(c, false)
 			open[c.Visibility] = append(open[c.Visibility], q.Name)
 			g.keep(q, reference)
@@ -80,14 +78,14 @@ func (g *grader) answers(reference *view) {
 	}
 	for _, v := range slices.Sorted(maps.Keys(open)) {
 		g.about = v
-		g.find(g.end(), FindAnswer, Fact{Case: CaseUnanswered, Checks: open[v]})
+		g.find(g.end(), verdict.FindAnswer, verdict.Fact{Case: verdict.CaseUnanswered, Checks: open[v]})
 	}
 }
 
-func (g *grader) answer(c *Check, q Question, given any, reference *view) {
+func (g *grader) answer(c *verdict.Check, q Question, given any, reference *view) {
 	if why, bad := given.(Invalid); bad {
 		// Found already, by what is wrong with what was handed in.
-		c.Got = &Fact{Case: CaseNotUnderstood, Said: clip(string(why), 200)}
+		c.Got = &verdict.Fact{Case: verdict.CaseNotUnderstood, Said: clip(string(why), 200)}
 		settle(c, false)
 		g.keep(q, reference)
 		return
@@ -99,20 +97,20 @@ func (g *grader) answer(c *Check, q Question, given any, reference *view) {
 		return
 	}
 	settle(c, seen.right(q, given, truth))
-	if c.Verdict == Pass {
+	if c.Verdict == verdict.Pass {
 		return
 	}
 	c.Hint, c.Read = q.Hint, q.Read
 	if q.Reveal {
 		c.Expected = q.show(truth)
 	}
-	g.find(g.end(), FindAnswer, Fact{Case: CaseWrong, Check: q.Name})
+	g.find(g.end(), verdict.FindAnswer, verdict.Fact{Case: verdict.CaseWrong, Check: q.Name})
 }
 
 // keep computes the truth of a question, by the run or else by the reference, and
 // remembers it for what is to be concealed.
 func (g *grader) keep(q Question, reference *view) (seen *view, truth any, err error) {
-	seen, err = g.view, &missing{Fact{Case: CaseNotRun}}
+	seen, err = g.view, &missing{verdict.Fact{Case: verdict.CaseNotRun}}
 	if !g.absent {
 		truth, err = seen.truth(q)
 	}
@@ -128,14 +126,14 @@ func (g *grader) keep(q Question, reference *view) (seen *view, truth any, err e
 
 // unanswerable is a question whose truth is not known. That the program did not
 // get to a point is the program's doing; all else is ours.
-func (g *grader) unanswerable(c *Check, q Question, err error) {
-	c.Verdict, c.Score, c.Observed = Skip, 0, ""
-	why := []Fact{reason(err)}
-	c.Got = &Fact{Case: CaseNotGraded, Why: why}
-	g.find(g.end(), FindNotSeen, Fact{Case: CaseNotGraded, Questions: []string{q.Name}, Why: why})
+func (g *grader) unanswerable(c *verdict.Check, q Question, err error) {
+	c.Verdict, c.Score, c.Observed = verdict.Skip, 0, ""
+	why := []verdict.Fact{reason(err)}
+	c.Got = &verdict.Fact{Case: verdict.CaseNotGraded, Why: why}
+	g.find(g.end(), verdict.FindNotSeen, verdict.Fact{Case: verdict.CaseNotGraded, Questions: []string{q.Name}, Why: why})
 	var m *missing
 	if !errors.As(err, &m) || m.unhit() == "" {
-		g.ours = append(g.ours, Fact{Case: CaseNotGraded, Questions: []string{q.Name}, Why: why})
+		g.ours = append(g.ours, verdict.Fact{Case: verdict.CaseNotGraded, Questions: []string{q.Name}, Why: why})
 	}
 }
 

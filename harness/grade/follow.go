@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"kernellab/harness/trace"
+	"kernellab/harness/verdict"
 )
 
 // Follower turns the events of a run into steps as they come, for whoever
@@ -22,16 +23,16 @@ func NewFollower(h trace.Header, r Rules) *Follower {
 }
 
 // Step returns the step that e is, if it is one.
-func (f *Follower) Step(e trace.Event) (Step, bool) {
+func (f *Follower) Step(e trace.Event) (verdict.Step, bool) {
 	p, known := f.view.rules.point(e.Point)
 	if e.Kind != trace.KindStop || e.Aside != "" || !known {
-		return Step{}, false
+		return verdict.Step{}, false
 	}
 	if e.Round != f.round.number || len(f.round.stops) == 0 {
 		f.round = round{number: e.Round}
 	}
 	f.round.stops = append(f.round.stops, e)
-	s := Step{
+	s := verdict.Step{
 		Point: e.Point, Symbol: e.Symbol, Address: e.Address, Role: e.Role, Round: e.Round,
 		Seq: e.Seq, Evidence: !p.Step, Means: p.Means, Visibility: p.Visibility,
 	}
@@ -110,13 +111,13 @@ func (v *view) why(point string) string {
 }
 
 // shown evaluates and formats an expression for a person.
-func (v *view) shown(show Show, e *trace.Event, r round) Value {
+func (v *view) shown(show Show, e *trace.Event, r round) verdict.Value {
 	val, err := v.eval(show.Expr, e, r)
 	if err != nil {
 		why := reason(err)
-		return Value{Name: show.Name, Why: &why}
+		return verdict.Value{Name: show.Name, Why: &why}
 	}
-	return Value{Name: show.Name, Text: v.format(val, "")}
+	return verdict.Value{Name: show.Name, Text: v.format(val, "")}
 }
 
 // symbol returns the symbol of the point at address, "" for none.

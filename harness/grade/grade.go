@@ -1,5 +1,5 @@
-// Package grade judges a trace by the rules of a lab and returns a verdict,
-// document lab.verdict/1. It is pure: the same trace and rules give the same
+// Package grade judges a trace by the rules of a lab and returns a result of a verdict
+// document, as data: harness/report/words writes the sentences. It is pure: the same trace and rules give the same
 // verdict on any machine, and nothing here knows of QEMU or of a live guest.
 //
 // Nothing passes by default. A trace that does not show the whole run can not be
@@ -18,15 +18,16 @@ import (
 	"slices"
 
 	"kernellab/harness/trace"
+	"kernellab/harness/verdict"
 )
 
 // Grade judges t by r. The result is complete in every case: what could not be
 // graded is a result with verdict Error.
-func Grade(t *trace.Trace, r Rules) Result { return marked(grade(t, nil, r, nil)) }
+func Grade(t *trace.Trace, r Rules) verdict.Result { return marked(grade(t, nil, r, nil)) }
 
 // grade is Grade with the findings about what was handed in, and with a run of
 // the lab's own program for the answers that t does not settle.
-func grade(t *trace.Trace, reference *view, r Rules, handed []Finding) (Result, secrets) {
+func grade(t *trace.Trace, reference *view, r Rules, handed []verdict.Finding) (verdict.Result, secrets) {
 	r.Programs = cmp.Or(r.Programs, &Programs{})
 	whole := r
 	if t != nil {
@@ -34,7 +35,7 @@ func grade(t *trace.Trace, reference *view, r Rules, handed []Finding) (Result, 
 	}
 	res := newResult(r)
 	if t == nil {
-		return res.errorf("there is no trace"), secrets{}
+		return failed(res, "there is no trace"), secrets{}
 	}
 	res.Remarks = append(res.Remarks, r.notes...)
 	res.Unseen = r.unseen((&view{trace: t}).symbolOf)
@@ -52,9 +53,9 @@ func grade(t *trace.Trace, reference *view, r Rules, handed []Finding) (Result, 
 	var unfit *ungradable
 	switch {
 	case errors.As(err, &unfit):
-		return res.ungraded(unfit.Fact), secrets{}
+		return ungraded(res, unfit.Fact), secrets{}
 	case err != nil:
-		return res.errorf("%v", err), secrets{}
+		return failed(res, "%v", err), secrets{}
 	}
 	g := &grader{view: v, result: &res}
 	for _, f := range handed {
@@ -74,24 +75,24 @@ func grade(t *trace.Trace, reference *view, r Rules, handed []Finding) (Result, 
 
 // Failure is the result of a run that could not be driven or graded, whose cause
 // is err: never the student's mistake.
-func Failure(r Rules, kernel string, err error) Result {
+func Failure(r Rules, kernel string, err error) verdict.Result {
 	res := newResult(r)
 	res.Kernel = kernel
 	if err == nil {
 		err = errors.New("unknown cause")
 	}
-	return marked(res.errorf("%v", err), secrets{})
+	return marked(failed(res, "%v", err), secrets{})
 }
 
 // newResult has every check of the rules, none of them made yet.
-func newResult(r Rules) Result {
-	res := Result{
-		Lab: r.Lab, Title: r.Title, Summary: r.Summary, Arch: r.Arch, Verdict: Error,
-		Steps: []Step{}, Checks: []Check{}, Findings: []Finding{},
+func newResult(r Rules) verdict.Result {
+	res := verdict.Result{
+		Lab: r.Lab, Title: r.Title, Summary: r.Summary, Arch: r.Arch, Verdict: verdict.Error,
+		Steps: []verdict.Step{}, Checks: []verdict.Check{}, Findings: []verdict.Finding{},
 		Unseen: r.unseen(func(string) string { return "" }),
 	}
-	add := func(name string, score int, why string, v Visibility) {
-		res.Checks = append(res.Checks, Check{Name: name, Verdict: Skip, MaxScore: score, Why: why, Visibility: v})
+	add := func(name string, score int, why string, v verdict.Visibility) {
+		res.Checks = append(res.Checks, verdict.Check{Name: name, Verdict: verdict.Skip, MaxScore: score, Why: why, Visibility: v})
 		res.MaxScore += score
 	}
 	if !r.AnswersOnly {
@@ -112,89 +113,86 @@ func newResult(r Rules) Result {
 	return res
 }
 
-// errorf is a result that could not be graded, for a cause outside the trace.
-func (res Result) errorf(format string, args ...any) Result {
-	res = res.ungraded()
+// failed is a result that could not be graded, for a cause outside the trace.
+func failed(res verdict.Result, format string, args ...any) verdict.Result {
+	res = ungraded(res)
 	res.Error = fmt.Sprintf(format, args...)
 	return res
 }
 
 // ungraded is a result that could not be graded, for those causes.
-func (res Result) ungraded(causes ...Fact) Result {
-	res.Verdict, res.Score, res.Causes = Error, 0, causes
+func ungraded(res verdict.Result, causes ...verdict.Fact) verdict.Result {
+	res.Verdict, res.Score, res.Causes = verdict.Error, 0, causes
 	for i := range res.Checks {
 		c := &res.Checks[i]
-		c.Verdict, c.Score = Skip, 0
+		c.Verdict, c.Score = verdict.Skip, 0
 		if c.Observed == "" && c.Got == nil {
-			c.Got = &Fact{Case: CaseNotGraded}
+			c.Got = &verdict.Fact{Case: verdict.CaseNotGraded}
 		}
 	}
 	return res
 }
 
-// remark adds a note of the rules.
-func (res *Result) remark(f Fact) { res.Remarks = append(res.Remarks, f) }
-
 // grader fills in the checks of a result.
 type grader struct {
 	*view
-	result   *Result
+	result   *verdict.Result
 	findings []placed
 	// unmade are the checks whose evidence the harness did not bring, though the
 	// guest was stopped where it lay: not the student's mistake.
-	unmade []Fact
+	unmade []verdict.Fact
 	// ours are the questions whose truth the harness did not bring.
-	ours []Fact
+	ours []verdict.Fact
 	// absent: no program was run, or none that counts.
 	absent bool
 	truths []known
-	about  Visibility // of the check that is being made
+	about  verdict.Visibility // of the check that is being made
 }
 
 // placed is a finding and the place in the trace where it showed.
 type placed struct {
 	seq int
-	Finding
+	verdict.Finding
 	follows bool // from another finding
 }
 
 // check returns the check of that name that is no question.
-func (g *grader) check(name string) *Check {
-	return g.checkOf(func(c Check) bool { return c.Kind == "" && c.Name == name })
+func (g *grader) check(name string) *verdict.Check {
+	return g.checkOf(func(c verdict.Check) bool { return c.Kind == "" && c.Name == name })
 }
 
 // answerTo returns the check of a question.
-func (g *grader) answerTo(name string) *Check {
-	return g.checkOf(func(c Check) bool { return c.Kind == KindQuestion && c.Name == name })
+func (g *grader) answerTo(name string) *verdict.Check {
+	return g.checkOf(func(c verdict.Check) bool { return c.Kind == verdict.KindQuestion && c.Name == name })
 }
 
-func (g *grader) checkOf(is func(Check) bool) *Check {
+func (g *grader) checkOf(is func(verdict.Check) bool) *verdict.Check {
 	return &g.result.Checks[slices.IndexFunc(g.result.Checks, is)]
 }
 
 // on is check of the one that is made next, whose findings are seen when it is.
-func (g *grader) on(name string) *Check {
+func (g *grader) on(name string) *verdict.Check {
 	c := g.check(name)
 	g.about = c.Visibility
 	return c
 }
 
 // find adds a finding at the event seq of the trace.
-func (g *grader) find(seq int, kind string, about Fact) {
+func (g *grader) find(seq int, kind string, about verdict.Fact) {
 	p, _ := g.rules.point(about.Point)
-	f := Finding{Kind: kind, Fact: about, Visibility: stricter(g.about, p.Visibility)}
+	f := verdict.Finding{Kind: kind, Fact: about, Visibility: verdict.Stricter(g.about, p.Visibility)}
 	for i, s := range g.result.Steps {
 		if s.Seq == seq {
 			f.Step = i + 1
 		}
 	}
-	g.findings = append(g.findings, placed{seq, f, kind != FindEdge && g.follows(about.Point)})
+	g.findings = append(g.findings, placed{seq, f, kind != verdict.FindEdge && g.follows(about.Point)})
 }
 
 // settle gives a check its verdict and score.
-func settle(c *Check, ok bool) {
-	c.Verdict, c.Score = Fail, 0
+func settle(c *verdict.Check, ok bool) {
+	c.Verdict, c.Score = verdict.Fail, 0
 	if ok {
-		c.Verdict, c.Score = Pass, c.MaxScore
+		c.Verdict, c.Score = verdict.Pass, c.MaxScore
 	}
 }

@@ -16,14 +16,15 @@ import (
 	"kernellab/harness/report/words"
 	"kernellab/harness/trace"
 	"kernellab/harness/trace/tracetest"
+	"kernellab/harness/verdict"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
 // judge and judgeSubmission grade, and write the sentences.
-func judge(t *trace.Trace, r grade.Rules) grade.Result { return words.Result(grade.Grade(t, r)) }
+func judge(t *trace.Trace, r grade.Rules) verdict.Result { return words.Result(grade.Grade(t, r)) }
 
-func judgeSubmission(s grade.Submitted) grade.Result {
+func judgeSubmission(s grade.Submitted) verdict.Result {
 	return words.Result(grade.GradeSubmission(s))
 }
 
@@ -208,7 +209,7 @@ func TestGrade(t *testing.T) {
 				tr := tracetest.Fork(arch)
 				w.make(tr)
 				got := judge(tr, forkRules(arch))
-				if (got.Verdict == grade.Pass) != strings.HasPrefix(w.name, "pass") {
+				if (got.Verdict == verdict.Pass) != strings.HasPrefix(w.name, "pass") {
 					t.Errorf("verdict %s", got.Verdict)
 				}
 				consistent(t, got)
@@ -219,32 +220,32 @@ func TestGrade(t *testing.T) {
 }
 
 // consistent checks what holds for every result.
-func consistent(t *testing.T, r grade.Result) {
+func consistent(t *testing.T, r verdict.Result) {
 	t.Helper()
 	score, most := 0, 0
 	for _, c := range r.Checks {
 		score, most = score+c.Score, most+c.MaxScore
-		if c.Verdict != grade.Pass && c.Score != 0 {
+		if c.Verdict != verdict.Pass && c.Score != 0 {
 			t.Errorf("check %q is %s and scores %d", c.Name, c.Verdict, c.Score)
 		}
-		if c.Verdict != grade.Pass && r.Verdict == grade.Pass {
+		if c.Verdict != verdict.Pass && r.Verdict == verdict.Pass {
 			t.Errorf("check %q is %s and the result passes", c.Name, c.Verdict)
 		}
 	}
 	if score != r.Score || most != r.MaxScore {
 		t.Errorf("score %d of %d, but the checks add up to %d of %d", r.Score, r.MaxScore, score, most)
 	}
-	if (r.Verdict == grade.Error) != (r.Error != "") {
+	if (r.Verdict == verdict.Error) != (r.Error != "") {
 		t.Errorf("verdict %s with error %q", r.Verdict, r.Error)
 	}
-	if r.Verdict == grade.Fail && len(r.Findings) == 0 {
+	if r.Verdict == verdict.Fail && len(r.Findings) == 0 {
 		t.Error("a failure without a finding")
 	}
 }
 
 // golden compares a result with testdata/ARCH.txtar; a verdict is told there in
 // a few lines, the way a person checks it.
-func golden(t *testing.T, arch, name string, r grade.Result) {
+func golden(t *testing.T, arch, name string, r verdict.Result) {
 	t.Helper()
 	file := filepath.Join("testdata", arch+".txtar")
 	ar := &txtar.Archive{Comment: []byte("Verdicts over the traces of TestGrade: go test ./harness/grade -update\n")}
@@ -283,7 +284,7 @@ func write(t *testing.T, file string, ar *txtar.Archive) {
 	}
 }
 
-func summary(r grade.Result) string {
+func summary(r verdict.Result) string {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "%s %d/%d %s %s %s\n", r.Verdict, r.Score, r.MaxScore, r.Lab, r.Arch, r.Kernel)
 	if r.Error != "" {
@@ -305,9 +306,9 @@ func summary(r grade.Result) string {
 	for _, c := range r.Checks {
 		fmt.Fprintf(&b, "check %s %d/%d %s", c.Verdict, c.Score, c.MaxScore, c.Name)
 		switch {
-		case c.Verdict == grade.Pass:
+		case c.Verdict == verdict.Pass:
 			fmt.Fprintf(&b, ": %s\n", c.Observed)
-		case r.Verdict == grade.Error:
+		case r.Verdict == verdict.Error:
 			fmt.Fprintln(&b)
 		default:
 			fmt.Fprintf(&b, "\n  expected %s\n  observed %s\n", c.Expected, c.Observed)

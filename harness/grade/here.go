@@ -7,6 +7,7 @@ import (
 	"github.com/expr-lang/expr/ast"
 
 	"kernellab/harness/trace"
+	"kernellab/harness/verdict"
 )
 
 // here returns the rules as they are for one trace: without the points that its
@@ -26,7 +27,7 @@ func (r Rules) here(t *trace.Trace) Rules {
 	for _, p := range r.Points {
 		if missing[p.Name] {
 			if why := reasons[p.Name]; why != "" {
-				out.notes = append(out.notes, Fact{Case: NoteAbsent, Point: p.Name, Name: on, Said: strings.TrimSuffix(why, ".")})
+				out.notes = append(out.notes, verdict.Fact{Case: verdict.NoteAbsent, Point: p.Name, Name: on, Said: strings.TrimSuffix(why, ".")})
 			}
 			continue
 		}
@@ -35,7 +36,7 @@ func (r Rules) here(t *trace.Trace) Rules {
 	}
 	roles := out.Roles()
 	gone := slices.DeleteFunc(r.Roles(), func(role string) bool { return slices.Contains(roles, role) })
-	left := Fact{Case: NoteUnchecked}
+	left := verdict.Fact{Case: verdict.NoteUnchecked}
 	for _, c := range r.Checks {
 		needs := names(c.Observed, c.Expected, c.That)
 		if missing[c.At] || slices.ContainsFunc(needs, func(n string) bool { return missing[n] || slices.Contains(gone, n) }) {

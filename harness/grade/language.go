@@ -15,6 +15,7 @@ import (
 	"github.com/expr-lang/expr/vm"
 
 	"kernellab/harness/trace"
+	"kernellab/harness/verdict"
 )
 
 // The language of checks and shown values is a part of expr-lang: numbers,
@@ -243,7 +244,7 @@ func (v *view) hitsOf(point string) (int, error) {
 	n := v.count(point)
 	if n == 0 {
 		if why := v.unwatched(point); why != nil {
-			return 0, &missing{Fact{Case: CaseUnknown, Point: point, Why: []Fact{*why}}}
+			return 0, &missing{verdict.Fact{Case: verdict.CaseUnknown, Point: point, Why: []verdict.Fact{*why}}}
 		}
 	}
 	return n, nil

@@ -7,10 +7,11 @@ import (
 	"kernellab/harness/grade"
 	"kernellab/harness/trace"
 	"kernellab/harness/trace/tracetest"
+	"kernellab/harness/verdict"
 )
 
 // observe grades a passing run with one more check and returns that check.
-func observe(t *testing.T, arch, at, expr, expected, format string) grade.Check {
+func observe(t *testing.T, arch, at, expr, expected, format string) verdict.Check {
 	t.Helper()
 	r := forkRules(arch)
 	r.Checks = []grade.CheckRule{{Name: "probe", At: at, Observed: expr, Expected: expected, Format: format}}
@@ -21,7 +22,7 @@ func observe(t *testing.T, arch, at, expr, expected, format string) grade.Check 
 		}
 	}
 	t.Fatalf("not graded: %s", res.Error)
-	return grade.Check{}
+	return verdict.Check{}
 }
 
 func TestLanguage(t *testing.T) {
@@ -93,7 +94,7 @@ func TestLanguageMissing(t *testing.T) {
 	} {
 		for _, expected := range []string{"0", expr} {
 			got := observe(t, "x86_64", "ret_from_fork", expr, expected, "")
-			if got.Verdict != grade.Skip || got.Score != 0 || !strings.HasPrefix(got.Observed, want) {
+			if got.Verdict != verdict.Skip || got.Score != 0 || !strings.HasPrefix(got.Observed, want) {
 				t.Errorf("%s == %s: %s: %s, want skip: %s", expr, expected, got.Verdict, got.Observed, want)
 			}
 		}
@@ -177,7 +178,7 @@ func TestValidate(t *testing.T) {
 			case tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)):
 				t.Errorf("error %v, want one with %q", err, tt.want)
 			case tt.want != "":
-				if res := judge(tracetest.Fork("x86_64"), r); res.Verdict != grade.Error {
+				if res := judge(tracetest.Fork("x86_64"), r); res.Verdict != verdict.Error {
 					t.Errorf("graded by broken rules: %s", res.Verdict)
 				}
 			}
@@ -205,7 +206,7 @@ func TestForkBomb(t *testing.T) {
 	tracetest.Renumber(tr)
 	res := judge(tr, forkRules("x86_64"))
 	consistent(t, res)
-	if res.Verdict != grade.Fail || len(res.Findings) > 20 || len(res.Steps) > 256 {
+	if res.Verdict != verdict.Fail || len(res.Findings) > 20 || len(res.Steps) > 256 {
 		t.Errorf("%s with %d findings and %d steps", res.Verdict, len(res.Findings), len(res.Steps))
 	}
 	if want := "called sys_clone 3000 times"; !strings.Contains(res.Findings[0].Message, want) {
@@ -221,7 +222,7 @@ func FuzzExpression(f *testing.F) {
 		r := forkRules("x86_64")
 		r.Checks = []grade.CheckRule{{Name: "fuzz", At: "ret_from_fork", Observed: src, Expected: "\"\u0000\""}}
 		res := judge(tracetest.Fork("x86_64"), r)
-		if (res.Verdict == grade.Error) == (r.Validate() == nil) && !strings.Contains(res.Error, "fuzz: not") {
+		if (res.Verdict == verdict.Error) == (r.Validate() == nil) && !strings.Contains(res.Error, "fuzz: not") {
 			t.Errorf("verdict %s %s, and the rules are %v", res.Verdict, res.Error, r.Validate())
 		}
 	})

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"kernellab/harness/trace"
+	"kernellab/harness/verdict"
 )
 
 // path makes the sequence and hits checks.
@@ -17,17 +18,17 @@ func (g *grader) path() {
 	seq.Want, hits.Want = g.expectedOrder(), expectedHits(steps)
 	g.about = seq.Visibility
 	if len(g.rounds) == 0 {
-		seq.Got, hits.Got = &Fact{Case: CaseNoStop}, &Fact{Case: CaseNoStop}
+		seq.Got, hits.Got = &verdict.Fact{Case: verdict.CaseNoStop}, &verdict.Fact{Case: verdict.CaseNoStop}
 		settle(seq, false)
 		settle(hits, false)
 		g.neverCalled()
 		return
 	}
 	ok := true
-	seq.Got = &Fact{Case: CasePaths}
+	seq.Got = &verdict.Fact{Case: verdict.CasePaths}
 	for _, r := range g.rounds {
 		paths, good := g.order(r)
-		seq.Got.Calls = append(seq.Got.Calls, CallPaths{r.number, paths})
+		seq.Got.Calls = append(seq.Got.Calls, verdict.CallPaths{Number: r.number, Paths: paths})
 		ok = g.edges(r) && good && ok
 	}
 	seq.Got.Calls, seq.Got.Times = briefly(seq.Got.Calls), len(seq.Got.Calls)
@@ -36,18 +37,18 @@ func (g *grader) path() {
 	wrong := g.hits(steps)
 	settle(hits, len(wrong) == 0)
 	if len(wrong) > 0 {
-		hits.Got = &Fact{Case: CaseCounts, Counts: wrong, Times: len(steps)}
+		hits.Got = &verdict.Fact{Case: verdict.CaseCounts, Counts: wrong, Times: len(steps)}
 		return
 	}
-	same := hits.Want.clone()
+	same := hits.Want.Clone()
 	hits.Got = &same
 	g.absences(hits, steps)
 }
 
 // briefly leaves one call of those in which the same was seen, and bounds the rest.
-func briefly(calls []CallPaths) []CallPaths {
+func briefly(calls []verdict.CallPaths) []verdict.CallPaths {
 	const most = 8
-	alike := !slices.ContainsFunc(calls, func(c CallPaths) bool { return !reflect.DeepEqual(c.Paths, calls[0].Paths) })
+	alike := !slices.ContainsFunc(calls, func(c verdict.CallPaths) bool { return !reflect.DeepEqual(c.Paths, calls[0].Paths) })
 	if alike {
 		return calls[:1]
 	}
@@ -56,24 +57,24 @@ func briefly(calls []CallPaths) []CallPaths {
 
 // neverCalled finds that the program did not do what the lab is about.
 func (g *grader) neverCalled() {
-	f := Fact{Case: CaseNeverCalled, Point: g.rules.entry().Name, Program: g.program(), End: g.ending(), Output: g.printed()}
+	f := verdict.Fact{Case: verdict.CaseNeverCalled, Point: g.rules.entry().Name, Program: g.program(), End: g.ending(), Output: g.printed()}
 	for _, why := range keys(g.asides) {
-		f.Asides = append(f.Asides, Aside{why, g.asides[why]})
+		f.Asides = append(f.Asides, verdict.Aside{Why: why, Times: g.asides[why]})
 	}
-	g.find(g.exit.Seq, FindNeverCalled, f)
+	g.find(g.exit.Seq, verdict.FindNeverCalled, f)
 }
 
 func (g *grader) program() string { return g.trace.Header.Program.Name }
 
 // order compares the steps of each role with the rules', finds the first
 // divergence of each, and returns what was seen.
-func (g *grader) order(r round) (seen []RolePath, ok bool) {
+func (g *grader) order(r round) (seen []verdict.RolePath, ok bool) {
 	const most = 32
 	ok = true
 	for _, e := range r.stops {
 		if p, _ := g.rules.point(e.Point); p.Step && e.Role != p.Role {
 			ok = false
-			g.find(e.Seq, FindOrder, Fact{Case: CaseWrongTask, Point: e.Point, Role: p.Role, Task: who(e)})
+			g.find(e.Seq, verdict.FindOrder, verdict.Fact{Case: verdict.CaseWrongTask, Point: e.Point, Role: p.Role, Task: who(e)})
 		}
 	}
 	for _, role := range g.rules.Roles() {
@@ -94,7 +95,7 @@ func (g *grader) order(r round) (seen []RolePath, ok bool) {
 		if !g.diverge(r, role, want, got) {
 			ok = false
 		}
-		path := RolePath{Role: role, Points: []string{}, More: len(got) > most}
+		path := verdict.RolePath{Role: role, Points: []string{}, More: len(got) > most}
 		for _, e := range got[:min(most, len(got))] {
 			path.Points = append(path.Points, e.Point)
 		}
@@ -114,25 +115,25 @@ func (g *grader) diverge(r round, role string, want []Point, got []trace.Event) 
 		if p.hits().Least == 0 {
 			continue
 		}
-		f := Fact{Point: p.Name, Role: role, After: before}
+		f := verdict.Fact{Point: p.Name, Role: role, After: before}
 		switch {
 		case i >= len(got) && role != g.rules.entry().Role && r.first(p.Name) == nil:
-			f.Case = CaseNotStarted
-			g.find(g.exit.Seq, FindMissing, f)
+			f.Case = verdict.CaseNotStarted
+			g.find(g.exit.Seq, verdict.FindMissing, f)
 		case i >= len(got):
-			f.Case, f.End = CaseNotReached, g.ending()
-			g.find(g.exit.Seq, FindMissing, f)
+			f.Case, f.End = verdict.CaseNotReached, g.ending()
+			g.find(g.exit.Seq, verdict.FindMissing, f)
 		case r.first(p.Name) == nil:
-			f.Case, f.Other = CasePassedOver, got[i].Point
-			g.find(got[i].Seq, FindMissing, f)
+			f.Case, f.Other = verdict.CasePassedOver, got[i].Point
+			g.find(got[i].Seq, verdict.FindMissing, f)
 		default:
-			f.Case, f.Point, f.Other = CaseTooEarly, got[i].Point, p.Name
-			g.find(got[i].Seq, FindOrder, f)
+			f.Case, f.Point, f.Other = verdict.CaseTooEarly, got[i].Point, p.Name
+			g.find(got[i].Seq, verdict.FindOrder, f)
 		}
 		return false
 	}
 	if i < len(got) {
-		g.find(got[i].Seq, FindOrder, Fact{Case: CasePastEnd, Point: got[i].Point, After: want[len(want)-1].Name})
+		g.find(got[i].Seq, verdict.FindOrder, verdict.Fact{Case: verdict.CasePastEnd, Point: got[i].Point, After: want[len(want)-1].Name})
 		return false
 	}
 	return true
@@ -156,10 +157,10 @@ func (g *grader) edges(r round) bool {
 			case to == nil: // found by the order, or by the check that needs it
 			case from == nil:
 				ok = false
-				g.find(to.Seq, FindEdge, Fact{Case: CaseWithout, Point: p.Name, After: after})
+				g.find(to.Seq, verdict.FindEdge, verdict.Fact{Case: verdict.CaseWithout, Point: p.Name, After: after})
 			case from.Seq > to.Seq:
 				ok = false
-				g.find(to.Seq, FindEdge, Fact{Case: CaseBefore, Point: p.Name, After: after})
+				g.find(to.Seq, verdict.FindEdge, verdict.Fact{Case: verdict.CaseBefore, Point: p.Name, After: after})
 			}
 		}
 	}
@@ -167,32 +168,32 @@ func (g *grader) edges(r round) bool {
 }
 
 // hits returns the points that were hit too often or not often enough.
-func (g *grader) hits(steps []Point) []PointCount {
-	var wrong []PointCount
+func (g *grader) hits(steps []Point) []verdict.PointCount {
+	var wrong []verdict.PointCount
 	entry := g.rules.entry()
 	extra := g.count(entry.Name) > entry.hits().Most
 	for _, p := range steps {
 		n := g.count(p.Name)
 		h := p.hits()
-		if h.has(n) {
+		if h.Has(n) {
 			continue
 		}
-		wrong = append(wrong, PointCount{Point: p.Name, Times: n})
+		wrong = append(wrong, verdict.PointCount{Point: p.Name, Times: n})
 		// Calls beyond the lab's hit every point once more: found once, at the entry.
 		if n == 0 && p.inOrder() || extra && p.Name != entry.Name && n == h.Most*len(g.rounds) {
 			continue
 		}
 		seq := g.nth(p.Name, max(h.Most, 0))
-		f := Fact{Case: CaseHits, Point: p.Name, Times: n, Range: &h}
-		kind := FindHits
+		f := verdict.Fact{Case: verdict.CaseHits, Point: p.Name, Times: n, Range: &h}
+		kind := verdict.FindHits
 		switch {
 		case p.Name == entry.Name:
-			f.Case = CaseCalls
+			f.Case = verdict.CaseCalls
 		case h.Most == 0:
-			f.Case, f.Task = CaseForbidden, g.hitBy(p.Name)
+			f.Case, f.Task = verdict.CaseForbidden, g.hitBy(p.Name)
 		case n == 0:
-			seq, kind = g.exit.Seq, FindMissing
-			f.Case, f.End = CaseTooFew, g.ending()
+			seq, kind = g.exit.Seq, verdict.FindMissing
+			f.Case, f.End = verdict.CaseTooFew, g.ending()
 		}
 		g.find(seq, kind, f)
 	}
@@ -215,10 +216,10 @@ func (g *grader) nth(point string, i int) int {
 	return g.end()
 }
 
-func (g *grader) expectedOrder() *Fact {
-	call := CallPaths{}
+func (g *grader) expectedOrder() *verdict.Fact {
+	call := verdict.CallPaths{}
 	for _, role := range g.rules.Roles() {
-		path := RolePath{Role: role}
+		path := verdict.RolePath{Role: role}
 		for _, p := range g.ordered(role) {
 			path.Points = append(path.Points, p.Name)
 		}
@@ -226,23 +227,23 @@ func (g *grader) expectedOrder() *Fact {
 			call.Paths = append(call.Paths, path)
 		}
 	}
-	return &Fact{Case: CasePaths, Calls: []CallPaths{call}}
+	return &verdict.Fact{Case: verdict.CasePaths, Calls: []verdict.CallPaths{call}}
 }
 
 // expectedHits lists the points that are not to be hit just once.
-func expectedHits(steps []Point) *Fact {
-	f := &Fact{Case: CaseRanges, Times: len(steps)}
+func expectedHits(steps []Point) *verdict.Fact {
+	f := &verdict.Fact{Case: verdict.CaseRanges, Times: len(steps)}
 	for _, p := range steps {
-		if h := p.hits(); h != (Range{1, 1}) {
-			f.Counts = append(f.Counts, PointCount{Point: p.Name, Range: &h})
+		if h := p.hits(); h != (verdict.Range{Least: 1, Most: 1}) {
+			f.Counts = append(f.Counts, verdict.PointCount{Point: p.Name, Range: &h})
 		}
 	}
 	return f
 }
 
 // who is the task of an event.
-func who(e trace.Event) *TaskName {
-	name := &TaskName{Role: e.Role}
+func who(e trace.Event) *verdict.TaskName {
+	name := &verdict.TaskName{Role: e.Role}
 	if e.Task != nil {
 		name.PID, name.Comm = e.Task.PID, e.Task.Comm
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 	"unicode"
 
+	"kernellab/harness/verdict"
 	"kernellab/internal/nearest"
 )
 
@@ -17,21 +18,21 @@ const (
 )
 
 // ending is how the program ended.
-func (g *grader) ending() *Ending {
+func (g *grader) ending() *verdict.Ending {
 	x := g.exit.Exit
 	switch {
 	case x.Stops > 0:
-		return &Ending{Stops: x.Stops}
+		return &verdict.Ending{Stops: x.Stops}
 	case x.TimedOut:
 		limit := x.Limit
 		if limit == 0 {
 			limit = time.Duration(g.exit.Time)
 		}
-		return &Ending{TimedOut: true, Limit: limit}
+		return &verdict.Ending{TimedOut: true, Limit: limit}
 	case x.Signal != "":
-		return &Ending{Signal: x.Signal}
+		return &verdict.Ending{Signal: x.Signal}
 	}
-	return &Ending{Code: x.Code}
+	return &verdict.Ending{Code: x.Code}
 }
 
 func (g *grader) status() {
@@ -39,35 +40,35 @@ func (g *grader) status() {
 		return
 	}
 	c := g.on(checkExit)
-	x, got, want := g.exit.Exit, g.ending(), &Ending{Code: g.rules.Exit}
+	x, got, want := g.exit.Exit, g.ending(), &verdict.Ending{Code: g.rules.Exit}
 	if g.rules.Signal != "" {
-		want = &Ending{Signal: g.rules.Signal}
+		want = &verdict.Ending{Signal: g.rules.Signal}
 	}
-	c.Want, c.Got = &Fact{Case: CaseEnded, End: want}, &Fact{Case: CaseEnded, End: got}
+	c.Want, c.Got = &verdict.Fact{Case: verdict.CaseEnded, End: want}, &verdict.Fact{Case: verdict.CaseEnded, End: got}
 	settle(c, *got == *want)
-	if c.Verdict != Pass {
-		kind := FindExit
+	if c.Verdict != verdict.Pass {
+		kind := verdict.FindExit
 		switch {
 		case x.Stops > 0 || x.TimedOut:
-			kind = FindTimeout
+			kind = verdict.FindTimeout
 		case x.Signal != "" || g.rules.Signal != "":
-			kind = FindSignal
+			kind = verdict.FindSignal
 		}
-		g.find(g.exit.Seq, kind, Fact{Case: CaseEnding, Program: g.program(), End: got, Want: want})
+		g.find(g.exit.Seq, kind, verdict.Fact{Case: verdict.CaseEnding, Program: g.program(), End: got, Want: want})
 	}
 	if x.Leftover > 0 {
-		g.result.remark(Fact{Case: NoteLeft, Program: g.program(), Times: x.Leftover})
+		g.result.Remark(verdict.Fact{Case: verdict.NoteLeft, Program: g.program(), Times: x.Leftover})
 	}
 	if x.Dropped > 0 {
-		g.result.remark(Fact{Case: NoteLost, Program: g.program(), Times: int(x.Dropped)})
+		g.result.Remark(verdict.Fact{Case: verdict.NoteLost, Program: g.program(), Times: int(x.Dropped)})
 	}
 }
 
 // printed is the first of what the program printed.
-func (g *grader) printed() *OutputFact {
+func (g *grader) printed() *verdict.OutputFact {
 	const most = 3
 	got := slices.DeleteFunc(lines(g.exit.Exit.Output), func(l string) bool { return l == "" })
-	out := &OutputFact{Silent: len(got) == 0, More: max(0, len(got)-most)}
+	out := &verdict.OutputFact{Silent: len(got) == 0, More: max(0, len(got)-most)}
 	for _, l := range got[:min(most, len(got))] {
 		out.Lines = append(out.Lines, clip(l, 60))
 	}
@@ -96,7 +97,7 @@ func (g *grader) output() {
 		}
 	}
 	found := total - len(missing) - len(patterns)
-	c.Want = &Fact{Case: CaseLines, Output: &OutputFact{Wanted: total, Found: total}}
+	c.Want = &verdict.Fact{Case: verdict.CaseLines, Output: &verdict.OutputFact{Wanted: total, Found: total}}
 	if total == 1 {
 		c.Want.Output.Lines, c.Want.Output.Pattern = want, patterns
 	}
@@ -106,15 +107,15 @@ func (g *grader) output() {
 		c.Got = c.Want
 		return
 	}
-	c.Got = &Fact{Case: CaseLines, Output: &OutputFact{Wanted: total, Found: found, Silent: len(got) == 0}}
-	f := Fact{Case: CaseOutput, Program: g.program(), Output: &OutputFact{Wanted: total, Found: found, Pattern: patterns, Silent: len(got) == 0}}
+	c.Got = &verdict.Fact{Case: verdict.CaseLines, Output: &verdict.OutputFact{Wanted: total, Found: found, Silent: len(got) == 0}}
+	f := verdict.Fact{Case: verdict.CaseOutput, Program: g.program(), Output: &verdict.OutputFact{Wanted: total, Found: found, Pattern: patterns, Silent: len(got) == 0}}
 	for _, m := range missing {
 		f.Output.Lines = append(f.Output.Lines, clip(m, maxLineBytes))
 		if i := slices.IndexFunc(got, func(l string) bool { return almost(l, m) }); i >= 0 {
 			f.Output.Near = append(f.Output.Near, clip(got[i], maxLineBytes))
 		}
 	}
-	g.find(g.exit.Seq, FindOutput, f)
+	g.find(g.exit.Seq, verdict.FindOutput, f)
 }
 
 // matching returns the first line that a pattern matches as a whole.
@@ -146,38 +147,38 @@ func clean(line string) string { return strings.TrimRight(line, " \t\r") }
 
 // mark marks the lines of output, with some context, and adds the missing ones; of
 // those that a pattern describes the pattern.
-func mark(got, want, missing, patterns []string) []OutputLine {
-	marks := make([]Mark, len(got))
+func mark(got, want, missing, patterns []string) []verdict.OutputLine {
+	marks := make([]verdict.Mark, len(got))
 	for i, l := range got {
 		switch {
 		case slices.ContainsFunc(want, func(w string) bool { return clean(w) == l }):
-			marks[i] = Good
+			marks[i] = verdict.Good
 		case slices.ContainsFunc(missing, func(m string) bool { return almost(l, m) }):
-			marks[i] = Bad
+			marks[i] = verdict.Bad
 		}
 	}
 	if len(missing)+len(patterns) > 0 {
 		for i := range marks {
 			near := i >= len(marks)-contextLines // how it ended always matters
 			for j := max(0, i-contextLines); j <= min(len(marks)-1, i+contextLines); j++ {
-				near = near || marks[j] == Good || marks[j] == Bad
+				near = near || marks[j] == verdict.Good || marks[j] == verdict.Bad
 			}
 			if marks[i] == "" && near {
-				marks[i] = Context
+				marks[i] = verdict.Context
 			}
 		}
 	}
-	var out []OutputLine
+	var out []verdict.OutputLine
 	for i, l := range got {
 		if marks[i] != "" && len(out) < maxLines {
-			out = append(out, OutputLine{marks[i], clip(l, maxLineBytes)})
+			out = append(out, verdict.OutputLine{Mark: marks[i], Text: clip(l, maxLineBytes)})
 		}
 	}
 	for _, m := range missing {
-		out = append(out, OutputLine{Missing, clip(m, maxLineBytes)})
+		out = append(out, verdict.OutputLine{Mark: verdict.Missing, Text: clip(m, maxLineBytes)})
 	}
 	for _, p := range patterns {
-		out = append(out, OutputLine{Missing, clip("a line that matches "+p, maxLineBytes)})
+		out = append(out, verdict.OutputLine{Mark: verdict.Missing, Text: clip("a line that matches "+p, maxLineBytes)})
 	}
 	return out
 }

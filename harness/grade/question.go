@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"kernellab/harness/trace"
+	"kernellab/harness/verdict"
 )
 
 // Question asks a student for something whose truth a run shows.
@@ -29,7 +30,7 @@ type Question struct {
 	Score  int    // 0 is 1
 	// Visibility is of what became of the answer; the question itself is in the
 	// template of answers.
-	Visibility Visibility
+	Visibility verdict.Visibility
 }
 
 // Alternative is one of the answers to choose from.

@@ -9,6 +9,7 @@ import (
 
 	"kernellab/harness/grade"
 	"kernellab/harness/trace/tracetest"
+	"kernellab/harness/verdict"
 )
 
 func alternatives(names ...string) (out []grade.Alternative) {
@@ -48,15 +49,15 @@ func right() grade.Answers {
 	}
 }
 
-func question(t *testing.T, r grade.Result, name string) grade.Check {
+func question(t *testing.T, r verdict.Result, name string) verdict.Check {
 	t.Helper()
 	for _, c := range r.Checks {
-		if c.Kind == grade.KindQuestion && c.Name == name {
+		if c.Kind == verdict.KindQuestion && c.Name == name {
 			return c
 		}
 	}
 	t.Fatalf("no question %q", name)
-	return grade.Check{}
+	return verdict.Check{}
 }
 
 func TestAnswersRight(t *testing.T) {
@@ -91,45 +92,45 @@ func TestAnswersByType(t *testing.T) {
 	tests := map[string]struct {
 		question string
 		given    grade.Answer
-		want     grade.Verdict
+		want     verdict.Verdict
 	}{
-		"number":                    {"distance", of(168), grade.Pass},
-		"number as a fraction":      {"distance", of(168.0), grade.Pass},
-		"number off by one":         {"distance", of(169), grade.Fail},
-		"number by architecture":    {"distance", grade.Answer{"x86_64": 168, "riscv64": 1}, grade.Pass},
-		"number of another":         {"distance", grade.Answer{"riscv64": 168}, grade.Fail},
-		"number, architecture wins": {"distance", grade.Answer{"": 168, "x86_64": 1}, grade.Fail},
-		"number by series":          {"distance", grade.Answer{"x86_64": 1, "x86_64 6.1": 168}, grade.Pass},
-		"number by version":         {"distance", grade.Answer{"x86_64 6.1": 1, "x86_64 6.1.0": 168}, grade.Pass},
-		"number of another series":  {"distance", grade.Answer{"x86_64": 168, "x86_64 6.12": 1, "x86_64 6": 168}, grade.Pass},
-		"number that is a text":     {"distance", of("168"), grade.Fail},
-		"within":                    {"about", of(184), grade.Pass},
-		"at the edge":               {"about", of(152), grade.Pass},
-		"outside":                   {"about", of(185), grade.Fail},
-		"within per cent":           {"percent", of(176), grade.Pass},
-		"outside per cent":          {"percent", of(177), grade.Fail},
-		"fraction":                  {"ratio", of(1.5), grade.Pass},
-		"fraction cut":              {"ratio", of(1), grade.Fail},
-		"other address":             {"start", of(0), grade.Fail},
-		"symbol":                    {"first", of("arch_dup_task_struct"), grade.Pass},
-		"symbol with a call":        {"first", of("arch_dup_task_struct()"), grade.Pass},
-		"symbol with an offset":     {"first", of("arch_dup_task_struct+0x0/0x40"), grade.Pass},
-		"the point's name":          {"first", of("dup_task_struct"), grade.Pass},
-		"another point":             {"first", of("copy_process"), grade.Fail},
-		"symbol in other letters":   {"first", of("Arch_dup_task_struct"), grade.Fail},
-		"choice":                    {"signal", of("SIGCHLD"), grade.Pass},
-		"other choice":              {"signal", of("0"), grade.Fail},
-		"choice by condition":       {"who", of("the parent"), grade.Pass},
-		"other by condition":        {"who", of("init"), grade.Fail},
-		"order":                     {"path", of([]string{"sys_clone", "kernel_clone", "copy_thread"}), grade.Pass},
-		"other order":               {"path", of([]string{"kernel_clone", "sys_clone", "copy_thread"}), grade.Fail},
-		"part of an order":          {"path", of([]string{"sys_clone"}), grade.Fail},
-		"set":                       {"own", of([]string{"pid", "stack"}), grade.Pass},
-		"set with more":             {"own", of([]string{"pid", "stack", "comm"}), grade.Fail},
-		"set with less":             {"own", of([]string{"pid"}), grade.Fail},
-		"empty set":                 {"own", of([]string{}), grade.Fail},
-		"not answered":              {"own", nil, grade.Fail},
-		"not understood":            {"own", of(grade.Invalid("want a list")), grade.Fail},
+		"number":                    {"distance", of(168), verdict.Pass},
+		"number as a fraction":      {"distance", of(168.0), verdict.Pass},
+		"number off by one":         {"distance", of(169), verdict.Fail},
+		"number by architecture":    {"distance", grade.Answer{"x86_64": 168, "riscv64": 1}, verdict.Pass},
+		"number of another":         {"distance", grade.Answer{"riscv64": 168}, verdict.Fail},
+		"number, architecture wins": {"distance", grade.Answer{"": 168, "x86_64": 1}, verdict.Fail},
+		"number by series":          {"distance", grade.Answer{"x86_64": 1, "x86_64 6.1": 168}, verdict.Pass},
+		"number by version":         {"distance", grade.Answer{"x86_64 6.1": 1, "x86_64 6.1.0": 168}, verdict.Pass},
+		"number of another series":  {"distance", grade.Answer{"x86_64": 168, "x86_64 6.12": 1, "x86_64 6": 168}, verdict.Pass},
+		"number that is a text":     {"distance", of("168"), verdict.Fail},
+		"within":                    {"about", of(184), verdict.Pass},
+		"at the edge":               {"about", of(152), verdict.Pass},
+		"outside":                   {"about", of(185), verdict.Fail},
+		"within per cent":           {"percent", of(176), verdict.Pass},
+		"outside per cent":          {"percent", of(177), verdict.Fail},
+		"fraction":                  {"ratio", of(1.5), verdict.Pass},
+		"fraction cut":              {"ratio", of(1), verdict.Fail},
+		"other address":             {"start", of(0), verdict.Fail},
+		"symbol":                    {"first", of("arch_dup_task_struct"), verdict.Pass},
+		"symbol with a call":        {"first", of("arch_dup_task_struct()"), verdict.Pass},
+		"symbol with an offset":     {"first", of("arch_dup_task_struct+0x0/0x40"), verdict.Pass},
+		"the point's name":          {"first", of("dup_task_struct"), verdict.Pass},
+		"another point":             {"first", of("copy_process"), verdict.Fail},
+		"symbol in other letters":   {"first", of("Arch_dup_task_struct"), verdict.Fail},
+		"choice":                    {"signal", of("SIGCHLD"), verdict.Pass},
+		"other choice":              {"signal", of("0"), verdict.Fail},
+		"choice by condition":       {"who", of("the parent"), verdict.Pass},
+		"other by condition":        {"who", of("init"), verdict.Fail},
+		"order":                     {"path", of([]string{"sys_clone", "kernel_clone", "copy_thread"}), verdict.Pass},
+		"other order":               {"path", of([]string{"kernel_clone", "sys_clone", "copy_thread"}), verdict.Fail},
+		"part of an order":          {"path", of([]string{"sys_clone"}), verdict.Fail},
+		"set":                       {"own", of([]string{"pid", "stack"}), verdict.Pass},
+		"set with more":             {"own", of([]string{"pid", "stack", "comm"}), verdict.Fail},
+		"set with less":             {"own", of([]string{"pid"}), verdict.Fail},
+		"empty set":                 {"own", of([]string{}), verdict.Fail},
+		"not answered":              {"own", nil, verdict.Fail},
+		"not understood":            {"own", of(grade.Invalid("want a list")), verdict.Fail},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -140,10 +141,10 @@ func TestAnswersByType(t *testing.T) {
 			if c.Verdict != tt.want {
 				t.Errorf("%s, observed %q, want %s", c.Verdict, c.Observed, tt.want)
 			}
-			if full := c.Score == c.MaxScore; full != (tt.want == grade.Pass) {
+			if full := c.Score == c.MaxScore; full != (tt.want == verdict.Pass) {
 				t.Errorf("score %d of %d", c.Score, c.MaxScore)
 			}
-			if tt.want == grade.Fail && res.Verdict != grade.Fail {
+			if tt.want == verdict.Fail && res.Verdict != verdict.Fail {
 				t.Errorf("the result is %s", res.Verdict)
 			}
 		})
@@ -158,7 +159,7 @@ func TestAnswersKept(t *testing.T) {
 	}
 	res := judge(tracetest.Fork("x86_64"), asking(wrongs))
 	var b bytes.Buffer
-	if err := grade.NewDocument(res).Encode(&b); err != nil {
+	if err := verdict.NewDocument(res).Encode(&b); err != nil {
 		t.Fatal(err)
 	}
 	for _, secret := range []string{"168", "0xa8", "0xffffffff81097380", "arch_dup_task_struct"} {
@@ -180,7 +181,7 @@ func TestAnswersKept(t *testing.T) {
 		t.Error(err)
 	}
 	// Nor when there is no program, and the checks were not made.
-	res = judgeSubmission(grade.Submitted{Rules: asking(wrongs), Reference: tracetest.Fork("x86_64"), Findings: []grade.Finding{{Kind: grade.FindCompile, Message: "prog.go does not compile"}}})
+	res = judgeSubmission(grade.Submitted{Rules: asking(wrongs), Reference: tracetest.Fork("x86_64"), Findings: []verdict.Finding{{Kind: verdict.FindCompile, Message: "prog.go does not compile"}}})
 	for _, c := range res.Checks {
 		if strings.Contains(c.Expected, "168") {
 			t.Errorf("%s tells %s", c.Name, c.Expected)
@@ -200,7 +201,7 @@ func TestGradeSubmission(t *testing.T) {
 	only.AnswersOnly = true
 	noFork := tracetest.Fork("x86_64")
 	tracetest.Drop(noFork, tracetest.Points()...)
-	bad := []grade.Finding{{Kind: grade.FindCompile, Message: "prog.go does not compile", Text: "prog.go:1:1: expected 'package'"}}
+	bad := []verdict.Finding{{Kind: verdict.FindCompile, Message: "prog.go does not compile", Text: "prog.go:1:1: expected 'package'"}}
 	cut := tracetest.Fork("x86_64")
 	cut.Events = cut.Events[:5]
 	unread := tracetest.Fork("x86_64")
@@ -208,20 +209,20 @@ func TestGradeSubmission(t *testing.T) {
 
 	tests := map[string]struct {
 		s          grade.Submitted
-		want       grade.Verdict
+		want       verdict.Verdict
 		score, max int
 		finding    string // the first
 	}{
-		"all right":               {grade.Submitted{Rules: rules, Trace: reference}, grade.Pass, program + questions, program + questions, ""},
-		"does not compile":        {grade.Submitted{Rules: rules, Reference: reference, Findings: bad}, grade.Fail, questions, program + questions, grade.FindCompile},
-		"no program wanted":       {grade.Submitted{Rules: only, Reference: reference}, grade.Pass, questions, questions, ""},
-		"program gets nowhere":    {grade.Submitted{Rules: rules, Trace: noFork, Reference: reference}, grade.Fail, questions + 2, program + questions, grade.FindNeverCalled},
-		"and no reference":        {grade.Submitted{Rules: rules, Trace: noFork}, grade.Fail, 2 + 1, program + questions, grade.FindNeverCalled},
-		"no reference either":     {grade.Submitted{Rules: rules, Findings: bad}, grade.Error, 0, program + questions, ""},
-		"reference cut short":     {grade.Submitted{Rules: rules, Reference: cut, Findings: bad}, grade.Error, 0, program + questions, ""},
-		"run cut short":           {grade.Submitted{Rules: rules, Trace: cut, Reference: reference}, grade.Error, 0, program + questions, ""},
-		"the truth was not read":  {grade.Submitted{Rules: rules, Trace: unread}, grade.Error, 0, program + questions, ""},
-		"a problem with the file": {grade.Submitted{Rules: rules, Trace: reference, Findings: []grade.Finding{{Kind: grade.FindSubmission, Message: "answers.yaml:3: no question"}}}, grade.Fail, program + questions, program + questions, grade.FindSubmission},
+		"all right":               {grade.Submitted{Rules: rules, Trace: reference}, verdict.Pass, program + questions, program + questions, ""},
+		"does not compile":        {grade.Submitted{Rules: rules, Reference: reference, Findings: bad}, verdict.Fail, questions, program + questions, verdict.FindCompile},
+		"no program wanted":       {grade.Submitted{Rules: only, Reference: reference}, verdict.Pass, questions, questions, ""},
+		"program gets nowhere":    {grade.Submitted{Rules: rules, Trace: noFork, Reference: reference}, verdict.Fail, questions + 2, program + questions, verdict.FindNeverCalled},
+		"and no reference":        {grade.Submitted{Rules: rules, Trace: noFork}, verdict.Fail, 2 + 1, program + questions, verdict.FindNeverCalled},
+		"no reference either":     {grade.Submitted{Rules: rules, Findings: bad}, verdict.Error, 0, program + questions, ""},
+		"reference cut short":     {grade.Submitted{Rules: rules, Reference: cut, Findings: bad}, verdict.Error, 0, program + questions, ""},
+		"run cut short":           {grade.Submitted{Rules: rules, Trace: cut, Reference: reference}, verdict.Error, 0, program + questions, ""},
+		"the truth was not read":  {grade.Submitted{Rules: rules, Trace: unread}, verdict.Error, 0, program + questions, ""},
+		"a problem with the file": {grade.Submitted{Rules: rules, Trace: reference, Findings: []verdict.Finding{{Kind: verdict.FindSubmission, Message: "answers.yaml:3: no question"}}}, verdict.Fail, program + questions, program + questions, verdict.FindSubmission},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -249,14 +250,14 @@ func TestGradeSubmission(t *testing.T) {
 func TestTruthIsTheRuns(t *testing.T) {
 	tr := tracetest.Fork("x86_64")
 	tr.Events[tracetest.Index(tr, "ret_from_fork")].Registers["rsp"] -= 16
-	for given, want := range map[int]grade.Verdict{168: grade.Fail, 184: grade.Pass} {
+	for given, want := range map[int]verdict.Verdict{168: verdict.Fail, 184: verdict.Pass} {
 		if c := question(t, judge(tr, asking(grade.Answers{"distance": of(given)})), "distance"); c.Verdict != want {
 			t.Errorf("%d: %s, want %s", given, c.Verdict, want)
 		}
 	}
 	tracetest.Move(tr, "copy_thread", "kernel_clone")
 	order := []string{"sys_clone", "copy_thread", "kernel_clone"}
-	if c := question(t, judge(tr, asking(grade.Answers{"path": of(order)})), "path"); c.Verdict != grade.Pass {
+	if c := question(t, judge(tr, asking(grade.Answers{"path": of(order)})), "path"); c.Verdict != verdict.Pass {
 		t.Errorf("the order of the run: %s", c.Verdict)
 	}
 }
@@ -317,7 +318,7 @@ func TestWrongTruth(t *testing.T) {
 			r := forkRules("x86_64")
 			r.Questions = []grade.Question{q}
 			r.Answers = grade.Answers{"q": of("a")}
-			if res := judge(tracetest.Fork("x86_64"), r); res.Verdict != grade.Error || res.Score != 0 || res.Error == "" {
+			if res := judge(tracetest.Fork("x86_64"), r); res.Verdict != verdict.Error || res.Score != 0 || res.Error == "" {
 				t.Errorf("%s %d: %s", res.Verdict, res.Score, res.Error)
 			}
 		})

@@ -6,6 +6,8 @@ import (
 	"slices"
 
 	"github.com/hashicorp/go-multierror"
+
+	"kernellab/harness/verdict"
 )
 
 // Rules are what a trace of one lab is judged by, for one architecture.
@@ -31,14 +33,14 @@ type Rules struct {
 	// Hide are the names of checks and questions that are hidden, whatever they say.
 	Hide []string
 	// ProgramVisibility is of the checks of the program's output and end.
-	ProgramVisibility Visibility
+	ProgramVisibility verdict.Visibility
 	// AnswersOnly leaves out all but the questions: no program was asked for.
 	AnswersOnly bool
 
 	// Programs are the compiled expressions of the rules, nil for none remembered.
 	Programs *Programs
 
-	notes []Fact // what is left out of a trace's rules, and why
+	notes []verdict.Fact // what is left out of a trace's rules, and why
 }
 
 // Point is what is expected of one place.
@@ -49,12 +51,12 @@ type Point struct {
 	Step  bool   // on the path; false is evidence only
 	// Anytime: it may come anywhere among the steps of its role.
 	Anytime bool
-	Hits    *Range   // how often it has to be hit in a run; nil is once
-	After   []string // points of any role that come before it
-	Means   string   // told to a person
+	Hits    *verdict.Range // how often it has to be hit in a run; nil is once
+	After   []string       // points of any role that come before it
+	Means   string         // told to a person
 	// Visibility is of the point's steps, of the findings about it, and of the checks
 	// and questions at it that do not say theirs.
-	Visibility Visibility
+	Visibility verdict.Visibility
 	Show       []Show // values worth seeing
 	Reads      []string
 	Finds      []string // the roles it tells
@@ -77,14 +79,6 @@ type Point struct {
 // order but their After.
 const Any = "any"
 
-// Range is a number of times; Most below 0 is without limit.
-type Range struct {
-	Least int `json:"least"`
-	Most  int `json:"most"`
-}
-
-func (r Range) has(n int) bool { return n >= r.Least && (r.Most < 0 || n <= r.Most) }
-
 // Show is a value worth seeing at a point.
 type Show struct{ Name, Expr string }
 
@@ -92,7 +86,7 @@ type Show struct{ Name, Expr string }
 type Scored struct {
 	Name       string
 	Score      int
-	Visibility Visibility
+	Visibility verdict.Visibility
 }
 
 // CheckRule passes when Observed equals Expected, or when That is true: all of
@@ -105,7 +99,7 @@ type CheckRule struct {
 	Format             string // see Formats
 	Why                string
 	Score              int // 0 is 1
-	Visibility         Visibility
+	Visibility         verdict.Visibility
 }
 
 func (c CheckRule) score() int { return max(c.Score, 1) }
@@ -160,9 +154,9 @@ func Formats() []string {
 	return []string{FormatAddress, FormatBytes, FormatFlags, FormatSignal, FormatState}
 }
 
-func (p Point) hits() Range {
+func (p Point) hits() verdict.Range {
 	if p.Hits == nil {
-		return Range{1, 1}
+		return verdict.Range{Least: 1, Most: 1}
 	}
 	return *p.Hits
 }

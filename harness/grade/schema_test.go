@@ -4,20 +4,21 @@ import (
 	"bytes"
 	"errors"
 	"os"
-	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"kernellab/harness/grade"
+	"kernellab/harness/redact"
 	"kernellab/harness/report/words"
 	"kernellab/harness/trace/tracetest"
+	"kernellab/harness/verdict"
 )
 
 func schema(t *testing.T) *jsonschema.Schema {
 	t.Helper()
-	data, err := os.ReadFile("verdict.schema.json")
+	data, err := os.ReadFile("../verdict/verdict.schema.json")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -26,10 +27,10 @@ func schema(t *testing.T) *jsonschema.Schema {
 		t.Fatal(err)
 	}
 	c := jsonschema.NewCompiler()
-	if err := c.AddResource("verdict.schema.json", doc); err != nil {
+	if err := c.AddResource("../verdict/verdict.schema.json", doc); err != nil {
 		t.Fatal(err)
 	}
-	s, err := c.Compile("verdict.schema.json")
+	s, err := c.Compile("../verdict/verdict.schema.json")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,8 +38,8 @@ func schema(t *testing.T) *jsonschema.Schema {
 }
 
 // everything is a document with the verdict over every trace of TestGrade.
-func everything() grade.Document {
-	doc := grade.NewDocument()
+func everything() verdict.Document {
+	doc := verdict.NewDocument()
 	for _, arch := range []string{"x86_64", "riscv64"} {
 		for _, w := range wrongs() {
 			tr := tracetest.Fork(arch)
@@ -55,14 +56,14 @@ func everything() grade.Document {
 func TestDocument(t *testing.T) {
 	s := schema(t)
 	veiled := forkRules("x86_64")
-	veiled.Points[1].Visibility, veiled.ProgramVisibility = grade.Hidden, grade.AfterDueDate
+	veiled.Points[1].Visibility, veiled.ProgramVisibility = verdict.Hidden, verdict.AfterDueDate
 	secretive := tracetest.Fork("x86_64")
 	tracetest.Drop(secretive, veiled.Points[1].Name)
-	hidden := grade.NewDocument(judge(secretive, veiled))
-	if shown := hidden.Shown(grade.Visible); cmp.Equal(hidden, shown) || len(shown.Results[0].Unseen) > 0 {
+	hidden := verdict.NewDocument(judge(secretive, veiled))
+	if shown := redact.Shown(hidden, verdict.Visible); cmp.Equal(hidden, shown) || len(shown.Results[0].Unseen) > 0 {
 		t.Error("what is hidden is shown")
 	}
-	for name, doc := range map[string]grade.Document{"everything": everything(), "hidden": hidden, "empty": grade.NewDocument(), "zero": {}} {
+	for name, doc := range map[string]verdict.Document{"everything": everything(), "hidden": hidden, "empty": verdict.NewDocument(), "zero": {}} {
 		t.Run(name, func(t *testing.T) {
 			var b bytes.Buffer
 			if err := doc.Encode(&b); err != nil {
@@ -75,28 +76,14 @@ func TestDocument(t *testing.T) {
 			if err := s.Validate(v); err != nil {
 				t.Error(err)
 			}
-			got, err := grade.Decode(&b)
+			got, err := verdict.Decode(&b)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(grade.NewDocument(doc.Results...), got); diff != "" {
+			if diff := cmp.Diff(verdict.NewDocument(doc.Results...), got); diff != "" {
 				t.Errorf("document (-want +got):\n%s", diff)
 			}
 		})
-	}
-}
-
-func TestDecodeRefuses(t *testing.T) {
-	for name, tt := range map[string]struct{ in, want string }{
-		"nothing":         {"", "EOF"},
-		"another version": {`{"schema":"lab.verdict/2","results":[]}`, "write it again"},
-		"unknown field":   {`{"schema":"lab.verdict/1","result":[]}`, `unknown field "result"`},
-		"two":             {`{"schema":"lab.verdict/1","results":[]} {}`, "more than one"},
-		"unknown verdict": {`{"schema":"lab.verdict/1","results":[{"verdict":"skip"}]}`, `unknown verdict "skip"`},
-	} {
-		if _, err := grade.Decode(strings.NewReader(tt.in)); err == nil || !strings.Contains(err.Error(), tt.want) {
-			t.Errorf("%s: error %v, want one with %q", name, err, tt.want)
-		}
 	}
 }
 
@@ -104,20 +91,20 @@ func TestDecodeRefuses(t *testing.T) {
 func TestSchemaRefuses(t *testing.T) {
 	s := schema(t)
 	pass := judge(tracetest.Fork("x86_64"), forkRules("x86_64"))
-	for name, spoil := range map[string]func(r *grade.Result){
-		"a skipped check":     func(r *grade.Result) { r.Checks[3].Verdict = grade.Skip },
-		"a failed check":      func(r *grade.Result) { r.Checks[0].Verdict = grade.Fail },
-		"no check":            func(r *grade.Result) { r.Checks = []grade.Check{} },
-		"a finding":           func(r *grade.Result) { r.Findings = []grade.Finding{{Kind: grade.FindHits, Message: "x"}} },
-		"an error":            func(r *grade.Result) { r.Error = "no boot" },
-		"an error without it": func(r *grade.Result) { r.Verdict = grade.Error },
-		"skip as verdict":     func(r *grade.Result) { r.Verdict = grade.Skip },
+	for name, spoil := range map[string]func(r *verdict.Result){
+		"a skipped check":     func(r *verdict.Result) { r.Checks[3].Verdict = verdict.Skip },
+		"a failed check":      func(r *verdict.Result) { r.Checks[0].Verdict = verdict.Fail },
+		"no check":            func(r *verdict.Result) { r.Checks = []verdict.Check{} },
+		"a finding":           func(r *verdict.Result) { r.Findings = []verdict.Finding{{Kind: verdict.FindHits, Message: "x"}} },
+		"an error":            func(r *verdict.Result) { r.Error = "no boot" },
+		"an error without it": func(r *verdict.Result) { r.Verdict = verdict.Error },
+		"skip as verdict":     func(r *verdict.Result) { r.Verdict = verdict.Skip },
 	} {
 		r := pass
-		r.Checks = append([]grade.Check{}, pass.Checks...)
+		r.Checks = append([]verdict.Check{}, pass.Checks...)
 		spoil(&r)
 		var b bytes.Buffer
-		if err := grade.NewDocument(r).Encode(&b); err != nil {
+		if err := verdict.NewDocument(r).Encode(&b); err != nil {
 			t.Fatal(err)
 		}
 		v, err := jsonschema.UnmarshalJSON(&b)
@@ -126,31 +113,6 @@ func TestSchemaRefuses(t *testing.T) {
 		}
 		if s.Validate(v) == nil {
 			t.Errorf("a pass with %s is taken for a verdict", name)
-		}
-	}
-}
-
-func TestExitCode(t *testing.T) {
-	of := func(vs ...grade.Verdict) grade.Document {
-		d := grade.NewDocument()
-		for _, v := range vs {
-			d.Results = append(d.Results, grade.Result{Verdict: v})
-		}
-		return d
-	}
-	for name, tt := range map[string]struct {
-		doc  grade.Document
-		want int
-	}{
-		"nothing":         {of(), 3},
-		"pass":            {of(grade.Pass, grade.Pass), 0},
-		"fail":            {of(grade.Pass, grade.Fail, grade.Pass), 1},
-		"error":           {of(grade.Error, grade.Pass), 3},
-		"error beats all": {of(grade.Pass, grade.Error, grade.Fail), 3},
-		"unknown verdict": {of(grade.Pass, ""), 3},
-	} {
-		if got := tt.doc.ExitCode(); got != tt.want {
-			t.Errorf("%s: exit code %d, want %d", name, got, tt.want)
 		}
 	}
 }

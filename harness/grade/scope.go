@@ -8,28 +8,29 @@ import (
 	"github.com/expr-lang/expr"
 
 	"kernellab/harness/trace"
+	"kernellab/harness/verdict"
 )
 
 // missing says that a value an expression needs is not in the trace.
-type missing struct{ Fact }
+type missing struct{ verdict.Fact }
 
 func (m *missing) Error() string { return "not in the trace: " + m.Case }
 
 // unhit returns the point that was not hit, if that is why.
 func (m *missing) unhit() string {
-	if m.Case == CaseNotHit {
+	if m.Case == verdict.CaseNotHit {
 		return m.Point
 	}
 	return ""
 }
 
 // reason is why an expression has no value.
-func reason(err error) Fact {
+func reason(err error) verdict.Fact {
 	var m *missing
 	if errors.As(err, &m) {
 		return m.Fact
 	}
-	return Fact{Case: CaseFailed, Said: oneLine(err).Error()}
+	return verdict.Fact{Case: verdict.CaseFailed, Said: oneLine(err).Error()}
 }
 
 // scope is what an expression sees: one event, if there is one, its round and
@@ -79,7 +80,7 @@ func (s *scope) get(name string) (any, error) {
 		return c, nil
 	}
 	if s.event == nil {
-		return nil, &missing{Fact{Case: CaseNoEvent, Name: name}}
+		return nil, &missing{verdict.Fact{Case: verdict.CaseNoEvent, Name: name}}
 	}
 	return s.view.object(s.event).get(name)
 }
@@ -110,7 +111,7 @@ func (s *scope) address(role string) (any, error) {
 			return int(at), nil
 		}
 	}
-	return nil, &missing{Fact{Case: CaseNoTask, Role: role}}
+	return nil, &missing{verdict.Fact{Case: verdict.CaseNoTask, Role: role}}
 }
 
 // task is a member of a task of the lab, as it was at its last stop.
@@ -123,16 +124,16 @@ func (s *scope) task(role, member string) (any, error) {
 	if member == "address" {
 		return s.address(role)
 	}
-	return nil, &missing{Fact{Case: CaseNoTask, Role: role}}
+	return nil, &missing{verdict.Fact{Case: verdict.CaseNoTask, Role: role}}
 }
 
 func notHit(point string) error {
-	return &missing{Fact{Case: CaseNotHit, Point: point}}
+	return &missing{verdict.Fact{Case: verdict.CaseNotHit, Point: point}}
 }
 
 func (s *scope) program() (any, error) {
 	if s.view.exit == nil {
-		return nil, &missing{Fact{Case: CaseNoEnd}}
+		return nil, &missing{verdict.Fact{Case: verdict.CaseNoEnd}}
 	}
 	x := s.view.exit.Exit
 	f := map[string]any{"signal": x.Signal, "output": x.Output}
@@ -167,9 +168,9 @@ func (o object) get(name string) (any, error) {
 		return v, nil
 	}
 	if why, ok := o.unread[name]; ok {
-		return nil, &missing{Fact{Case: CaseUnread, Point: o.point, Of: o.of, Name: name, Said: why}}
+		return nil, &missing{verdict.Fact{Case: verdict.CaseUnread, Point: o.point, Of: o.of, Name: name, Said: why}}
 	}
-	return nil, &missing{Fact{Case: CaseUnrecorded, Point: o.point, Of: o.of, Name: name}}
+	return nil, &missing{verdict.Fact{Case: verdict.CaseUnrecorded, Point: o.point, Of: o.of, Name: name}}
 }
 
 // object returns an event as expressions see it.

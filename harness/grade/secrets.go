@@ -8,7 +8,9 @@ import (
 
 	"github.com/expr-lang/expr/ast"
 
+	"kernellab/harness/redact"
 	"kernellab/harness/trace"
+	"kernellab/harness/verdict"
 )
 
 // known is the truth of a question.
@@ -16,13 +18,6 @@ type known struct {
 	Question
 	truth any
 }
-
-// Withheld stands for a value that a question asks for, and Unnamed for a name that
-// students may not see.
-const (
-	Withheld = "(a question asks for it)"
-	Unnamed  = "(not shown)"
-)
 
 // small is below what is taken for a secret wherever it stands: counts, pids and
 // statuses are numbers too. Where a check is about what a question asks, they are.
@@ -41,12 +36,12 @@ func (g *grader) conceal() secrets {
 		c := &g.result.Checks[i]
 		switch {
 		case c.Kind != "" || len(c.Lines) > 0:
-		case c.Verdict == Skip:
+		case c.Verdict == verdict.Skip:
 			c.Expected, c.Want = "", nil
-		case c.Verdict == Pass && (s.told(c.Expected) || s.told(c.Observed)):
-			c.Expected, c.Observed = Withheld, Withheld
+		case c.Verdict == verdict.Pass && (s.told(c.Expected) || s.told(c.Observed)):
+			c.Expected, c.Observed = verdict.Withheld, verdict.Withheld
 			c.Got = nil
-		case c.Verdict == Fail:
+		case c.Verdict == verdict.Fail:
 			g.concealFailure(c, s)
 		}
 	}
@@ -56,7 +51,7 @@ func (g *grader) conceal() secrets {
 	g.result.Lifetime = slices.Clone(g.result.Lifetime)
 	for i, line := range g.result.Lifetime {
 		if s.told(line) {
-			g.result.Lifetime[i] = Withheld
+			g.result.Lifetime[i] = verdict.Withheld
 		}
 	}
 	g.asked(s)
@@ -65,7 +60,7 @@ func (g *grader) conceal() secrets {
 
 // concealFailure takes out of a check that fails what a question asks for. What the
 // program did wrong stays.
-func (g *grader) concealFailure(c *Check, s secrets) {
+func (g *grader) concealFailure(c *verdict.Check, s secrets) {
 	i := slices.IndexFunc(g.rules.Checks, func(r CheckRule) bool { return r.Name == c.Name })
 	if i < 0 {
 		return // of the path, which is no secret here, or of the program
@@ -78,10 +73,10 @@ func (g *grader) concealFailure(c *Check, s secrets) {
 		}
 	}
 	if about || s.large(c.Expected) || s.whole(c.Expected) {
-		c.Expected = Withheld
+		c.Expected = verdict.Withheld
 	}
 	if s.large(c.Observed) || s.whole(c.Observed) || about && s.told(c.Observed) {
-		c.Observed = Withheld
+		c.Observed = verdict.Withheld
 	}
 }
 
@@ -160,13 +155,13 @@ func (w *walker) whole() [][]string {
 // names and phrases that answer the others.
 func (g *grader) asked(s secrets) {
 	for _, q := range g.rules.Questions {
-		if q.Type == TypeOrder && !q.Reveal && g.answerTo(q.Name).Verdict != Pass {
+		if q.Type == TypeOrder && !q.Reveal && g.answerTo(q.Name).Verdict != verdict.Pass {
 			g.result.Ordered = append(g.result.Ordered, q.Name)
 		}
 	}
 	for _, k := range g.truths {
 		t, ok := k.truth.(string)
-		if !ok || k.Reveal || g.answerTo(k.Name).Verdict == Pass {
+		if !ok || k.Reveal || g.answerTo(k.Name).Verdict == verdict.Pass {
 			continue
 		}
 		s.phrases[t] = k.Name
@@ -176,6 +171,20 @@ func (g *grader) asked(s secrets) {
 			}
 		}
 	}
+}
+
+// marked notes in a result what students may not see.
+func marked(res verdict.Result, s secrets) verdict.Result {
+	a := redact.Answers{Phrases: map[string]string{}, Words: map[string]string{}}
+	for phrase, question := range s.phrases {
+		// What the lab is called stands in every other line.
+		if s.distinct(phrase) && phrase != res.Lab {
+			a.Phrases[phrase] = question
+		} else {
+			a.Words[phrase] = question
+		}
+	}
+	return redact.Mark(res, a)
 }
 
 func (g *grader) header() trace.Header {
@@ -260,15 +269,15 @@ func isNumber(text string) bool {
 	return err == nil
 }
 
-func (s secrets) step(step *Step) {
+func (s secrets) step(step *verdict.Step) {
 	step.Values = slices.Clone(step.Values)
 	for j, v := range step.Values {
 		if s.told(v.Text) || s.whole(v.Text) {
-			step.Values[j].Text = Withheld
+			step.Values[j].Text = verdict.Withheld
 		}
 	}
 	if s.told(step.Lifetime) {
-		step.Lifetime = Withheld
+		step.Lifetime = verdict.Withheld
 	}
 	if s.symbols[step.Symbol] {
 		step.Symbol, step.Why, step.Source = "", "", ""

@@ -6,8 +6,10 @@ import (
 	"testing"
 
 	"kernellab/harness/grade"
+	"kernellab/harness/redact"
 	"kernellab/harness/report/words"
 	"kernellab/harness/trace/tracetest"
+	"kernellab/harness/verdict"
 )
 
 // TestFailuresGiveNothingAway grades a run in which checks fail that are about what
@@ -24,15 +26,15 @@ func TestFailuresGiveNothingAway(t *testing.T) {
 	tr := tracetest.Fork("x86_64")
 	tracetest.SetRead(tr, "kernel_clone", "exit_signal", 9)
 	res := judgeSubmission(grade.Submitted{Rules: r, Trace: tr, Reference: tracetest.Fork("x86_64")})
-	find := func(name string) grade.Check {
+	find := func(name string) verdict.Check {
 		t.Helper()
-		i := slices.IndexFunc(res.Checks, func(c grade.Check) bool { return c.Name == name })
+		i := slices.IndexFunc(res.Checks, func(c verdict.Check) bool { return c.Name == name })
 		if i < 0 {
 			t.Fatalf("no check %q", name)
 		}
 		return res.Checks[i]
 	}
-	if c := find("the distance is 4711"); c.Verdict != grade.Fail || c.Expected != "(a question asks for it)" || c.Observed != c.Expected {
+	if c := find("the distance is 4711"); c.Verdict != verdict.Fail || c.Expected != "(a question asks for it)" || c.Observed != c.Expected {
 		t.Errorf("the distance: %+v", c)
 	}
 	if c := find("another value"); c.Expected != "777" || c.Observed != "0" {
@@ -43,7 +45,7 @@ func TestFailuresGiveNothingAway(t *testing.T) {
 			t.Errorf("the finding tells: %s", f.Message)
 		}
 	}
-	shown := words.Result(grade.NewDocument(res).Shown(grade.Visible).Results[0])
+	shown := words.Result(redact.Shown(verdict.NewDocument(res), verdict.Visible).Results[0])
 	if shown.Score != res.Score || shown.MaxScore != res.MaxScore || len(shown.Steps) != len(res.Steps) || len(shown.Ordered) != 1 {
 		t.Errorf("what is shown has score %d/%d, %d steps and the orders %q", shown.Score, shown.MaxScore, len(shown.Steps), shown.Ordered)
 	}
@@ -63,7 +65,7 @@ func TestFailuresGiveNothingAway(t *testing.T) {
 func TestRightAnswersAreNoSecret(t *testing.T) {
 	tr := tracetest.Fork("x86_64")
 	r := asking(right())
-	shown := words.Result(grade.NewDocument(judge(tr, r)).Shown(grade.Visible).Results[0])
+	shown := words.Result(redact.Shown(verdict.NewDocument(judge(tr, r)), verdict.Visible).Results[0])
 	if len(shown.Ordered) > 0 || len(shown.Steps) == 0 || shown.Steps[3].Point != "dup_task_struct" {
 		t.Errorf("orders %q, steps %+v", shown.Ordered, shown.Steps)
 	}

@@ -10,14 +10,16 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"kernellab/harness/grade"
+	"kernellab/harness/redact"
 	"kernellab/harness/report/words"
 	"kernellab/harness/trace/tracetest"
+	"kernellab/harness/verdict"
 )
 
 // secretive are documents of all the runs of TestGrade, and of submissions with them,
 // by rules that hide points, checks and questions, each at another time.
-func secretive() []grade.Result {
-	var out []grade.Result
+func secretive() []verdict.Result {
+	var out []verdict.Result
 	for _, w := range wrongs() {
 		tr := tracetest.Fork("riscv64")
 		w.make(tr)
@@ -43,20 +45,20 @@ func veiled(r grade.Rules) grade.Rules {
 	for i, p := range r.Points {
 		switch p.Name {
 		case "copy_thread":
-			r.Points[i].Visibility = grade.Hidden
+			r.Points[i].Visibility = verdict.Hidden
 		case "release_task":
-			r.Points[i].Visibility = grade.AfterDueDate
+			r.Points[i].Visibility = verdict.AfterDueDate
 		}
 	}
-	r.Checks[0].Visibility = grade.AfterPublished
+	r.Checks[0].Visibility = verdict.AfterPublished
 	r.Hide = []string{"returns 0", "about"}
 	return r
 }
 
-func visibilities() []grade.Visibility {
-	out := []grade.Visibility{""}
-	for _, v := range grade.Visibilities() {
-		out = append(out, grade.Visibility(v))
+func visibilities() []verdict.Visibility {
+	out := []verdict.Visibility{""}
+	for _, v := range verdict.Visibilities() {
+		out = append(out, verdict.Visibility(v))
 	}
 	return out
 }
@@ -66,21 +68,21 @@ func visibilities() []grade.Visibility {
 func TestShownOfRead(t *testing.T) {
 	hidden := 0
 	for i, res := range secretive() {
-		doc := words.Document(grade.NewDocument(res))
+		doc := words.Document(verdict.NewDocument(res))
 		var b bytes.Buffer
 		if err := doc.Encode(&b); err != nil {
 			t.Fatal(err)
 		}
-		read, err := grade.Decode(&b)
+		read, err := verdict.Decode(&b)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, at := range visibilities() {
-			want, got := words.Document(doc.Shown(at)), words.Document(read.Shown(at))
+			want, got := words.Document(redact.Shown(doc, at)), words.Document(redact.Shown(read, at))
 			if diff := differ(want, got); diff != "" {
 				t.Fatalf("result %d, shown %q, and after it was read (-want +got):\n%s", i, at, diff)
 			}
-			want, got = words.Document(doc.Hide("magic").Shown(at)), words.Document(read.Hide("magic").Shown(at))
+			want, got = words.Document(redact.Shown(redact.Hide(doc, "magic"), at)), words.Document(redact.Shown(redact.Hide(read, "magic"), at))
 			if diff := differ(want, got); diff != "" {
 				t.Fatalf("result %d with a check hidden, shown %q, and after it was read (-want +got):\n%s", i, at, diff)
 			}
@@ -95,7 +97,7 @@ func TestShownOfRead(t *testing.T) {
 }
 
 // differ is cmp.Diff where the two are not the same.
-func differ(a, b grade.Document) string {
+func differ(a, b verdict.Document) string {
 	if reflect.DeepEqual(a, b) {
 		return ""
 	}
@@ -104,7 +106,7 @@ func differ(a, b grade.Document) string {
 
 // reworded is a result in which every sentence says something else, and names what is
 // hidden.
-func reworded(r grade.Result) grade.Result {
+func reworded(r verdict.Result) verdict.Result {
 	r = words.Result(r)
 	const other = "copy_thread and release_task expected SIGCHLD → 4711: start, returns 0, answers.yaml"
 	for i := range r.Findings {
@@ -138,17 +140,17 @@ func reworded(r grade.Result) grade.Result {
 // of it hidden and shown.
 func TestRewordingDecidesNothing(t *testing.T) {
 	for i, res := range secretive() {
-		doc := words.Document(grade.NewDocument(res))
-		other := grade.NewDocument(reworded(res))
+		doc := words.Document(verdict.NewDocument(res))
+		other := verdict.NewDocument(reworded(res))
 		if reflect.DeepEqual(doc, other) {
 			t.Fatalf("result %d has no sentence", i)
 		}
 		for _, at := range visibilities() {
-			want, got := doc.Shown(at), other.Shown(at)
+			want, got := redact.Shown(doc, at), redact.Shown(other, at)
 			if diff := differ(words.Document(want), words.Document(got)); diff != "" {
 				t.Fatalf("result %d, shown %q, reworded (-want +got):\n%s", i, at, diff)
 			}
-			if diff := differ(words.Document(doc.Hide("magic").Shown(at)), words.Document(other.Hide("magic").Shown(at))); diff != "" {
+			if diff := differ(words.Document(redact.Shown(redact.Hide(doc, "magic"), at)), words.Document(redact.Shown(redact.Hide(other, "magic"), at))); diff != "" {
 				t.Fatalf("result %d with a check hidden, shown %q, reworded (-want +got):\n%s", i, at, diff)
 			}
 		}
@@ -158,18 +160,18 @@ func TestRewordingDecidesNothing(t *testing.T) {
 // TestShownNamesNothingHidden looks for the names that are hidden in all that shows.
 func TestShownNamesNothingHidden(t *testing.T) {
 	for i, res := range secretive() {
-		shown := words.Document(grade.NewDocument(res).Shown(grade.Visible))
+		shown := words.Document(redact.Shown(verdict.NewDocument(res), verdict.Visible))
 		for j := range shown.Results {
 			r := &shown.Results[j]
 			for k := range r.Checks {
-				if c := &r.Checks[k]; c.Kind == grade.KindQuestion {
+				if c := &r.Checks[k]; c.Kind == verdict.KindQuestion {
 					c.Observed, c.Expected, c.Prompt, c.Hint = "", "", "", "" // the student's own, and the question
 				}
 				r.Checks[k].Lines = nil
 			}
 			kept := r.Findings[:0:0]
 			for _, f := range r.Findings {
-				if f.Kind != grade.FindAnswer {
+				if f.Kind != verdict.FindAnswer {
 					kept = append(kept, f)
 				}
 			}

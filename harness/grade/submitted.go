@@ -1,6 +1,9 @@
 package grade
 
-import "kernellab/harness/trace"
+import (
+	"kernellab/harness/trace"
+	"kernellab/harness/verdict"
+)
 
 // Submitted is what is graded of a submission.
 type Submitted struct {
@@ -12,16 +15,16 @@ type Submitted struct {
 	// Trace does not show. NeedsReference says when it is wanted.
 	Reference *trace.Trace
 	// Findings are what is wrong with what was handed in.
-	Findings []Finding
+	Findings []verdict.Finding
 	// Kernel and QEMU stand in the result when there is no trace at all.
 	Kernel, QEMU string
 }
 
 // GradeSubmission judges a submission. What could not be run scores nothing, and
 // the answers count all the same.
-func GradeSubmission(s Submitted) Result { return marked(gradeSubmission(s)) }
+func GradeSubmission(s Submitted) verdict.Result { return marked(gradeSubmission(s)) }
 
-func gradeSubmission(s Submitted) (Result, secrets) {
+func gradeSubmission(s Submitted) (verdict.Result, secrets) {
 	var reference *view
 	var lost error
 	if s.Reference != nil {
@@ -44,22 +47,22 @@ func gradeSubmission(s Submitted) (Result, secrets) {
 		res.Kernel, res.QEMU, res.Arch = h.Kernel.Release, h.Machine.QEMU, h.Arch
 	}
 	if lost != nil {
-		return res.errorf("the lab's own program, which the answers are compared with: %v", lost), secrets{}
+		return failed(res, "the lab's own program, which the answers are compared with: %v", lost), secrets{}
 	}
 	g := &grader{view: &view{trace: &trace.Trace{}, rules: rules}, result: &res, absent: true}
 	for _, f := range s.Findings {
 		g.findings = append(g.findings, placed{Finding: f})
 	}
 	for i := range res.Checks {
-		res.Checks[i].Got = &Fact{Case: CaseNoProgram}
+		res.Checks[i].Got = &verdict.Fact{Case: verdict.CaseNoProgram}
 	}
 	if err := s.Rules.Validate(); err != nil {
-		return res.errorf("the rules of lab %s do not hold: %v", s.Rules.Lab, err), secrets{}
+		return failed(res, "the rules of lab %s do not hold: %v", s.Rules.Lab, err), secrets{}
 	}
 	g.answers(reference)
 	hidden := g.finish()
-	if res.Verdict != Error && len(res.Checks) == 0 {
-		return res.errorf("the lab asks for nothing that could be graded"), secrets{}
+	if res.Verdict != verdict.Error && len(res.Checks) == 0 {
+		return failed(res, "the lab asks for nothing that could be graded"), secrets{}
 	}
 	return res, hidden
 }

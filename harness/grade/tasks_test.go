@@ -7,13 +7,14 @@ import (
 
 	"kernellab/harness/grade"
 	"kernellab/harness/trace"
+	"kernellab/harness/verdict"
 )
 
 // These tests grade rules of several tasks, with all that rules can say: points
 // of any task, returns, absences, ranges, several edges, conditions, what a kernel
 // lacks, and the lines of a life.
 
-func never() *grade.Range { return &grade.Range{} }
+func never() *verdict.Range { return &verdict.Range{} }
 
 // taskRules are the rules of a made-up lab.
 func taskRules() grade.Rules {
@@ -25,8 +26,8 @@ func taskRules() grade.Rules {
 			{Name: "lacking", Role: "parent", Step: true, Absent: "it has no such call"},
 			{Name: "made", Role: "parent", Step: true, Finds: []string{"child"}, Reads: []string{"state"}, Lifetime: `"made, " + state(read.state)`},
 			{Name: "back", Role: "parent", Step: true, ReturnOf: "made", Reads: []string{"state"}},
-			{Name: "tick", Role: "parent", Step: true, Anytime: true, Hits: &grade.Range{Least: 1, Most: 3}},
-			{Name: "maybe", Role: "parent", Step: true, Hits: &grade.Range{Least: 0, Most: 1}},
+			{Name: "tick", Role: "parent", Step: true, Anytime: true, Hits: &verdict.Range{Least: 1, Most: 3}},
+			{Name: "maybe", Role: "parent", Step: true, Hits: &verdict.Range{Least: 0, Most: 1}},
 			{Name: "starts", Role: "child", Step: true, After: []string{"made"}, Lifetime: `"starts"`},
 			{Name: "ends", Role: "child", Step: true, Reads: []string{"name"}},
 			{Name: "seen", Role: grade.Any, Step: true, Armed: []string{"ends"}, After: []string{"ends", "back"}},
@@ -137,60 +138,60 @@ func exit(t *trace.Trace) *trace.Exit { return t.Events[len(t.Events)-2].Exit }
 func TestTasks(t *testing.T) {
 	tests := map[string]struct {
 		change func(t *trace.Trace)
-		want   grade.Verdict
+		want   verdict.Verdict
 		says   string // a finding, or the error
 	}{
-		"right":                        {nil, grade.Pass, ""},
-		"an optional point came":       {func(t *trace.Trace) { put(t, "maybe", "back") }, grade.Pass, ""},
-		"a range is used up":           {func(t *trace.Trace) { again(t, "tick", 2) }, grade.Pass, ""},
-		"anytime is early":             {func(t *trace.Trace) { put(t, "tick", "tick") }, grade.Pass, ""},
-		"an optional point came twice": {func(t *trace.Trace) { put(t, "maybe", "back"); put(t, "maybe", "back") }, grade.Fail, "maybe was hit twice: expected at most 1 hit, seen 2 hits"},
+		"right":                        {nil, verdict.Pass, ""},
+		"an optional point came":       {func(t *trace.Trace) { put(t, "maybe", "back") }, verdict.Pass, ""},
+		"a range is used up":           {func(t *trace.Trace) { again(t, "tick", 2) }, verdict.Pass, ""},
+		"anytime is early":             {func(t *trace.Trace) { put(t, "tick", "tick") }, verdict.Pass, ""},
+		"an optional point came twice": {func(t *trace.Trace) { put(t, "maybe", "back"); put(t, "maybe", "back") }, verdict.Fail, "maybe was hit twice: expected at most 1 hit, seen 2 hits"},
 		"an optional point out of order": {func(t *trace.Trace) {
 			e := *at(t, "back")
 			e.Point = "maybe"
 			t.Events = slices.Insert(t.Events, 2, e)
 			renumber(t)
-		}, grade.Fail, "maybe came too early"},
-		"a range is left":               {func(t *trace.Trace) { again(t, "tick", 3) }, grade.Fail, "tick was hit 4 times: expected 1 to 3 hits, seen 4 hits"},
-		"a range is not reached":        {func(t *trace.Trace) { drop(t, "tick") }, grade.Fail, "tick was not hit: expected 1 to 3 hits"},
-		"the forbidden came":            {func(t *trace.Trace) { put(t, "forbidden", "back") }, grade.Fail, "forbidden came, and should not: seen once by the parent, 50[tasks]"},
-		"the forbidden was not watched": {func(t *trace.Trace) { at(t, "enter").Arms = []string{"made"} }, grade.Error, "forbidden: it was never armed"},
-		"the watch ended early":         {func(t *trace.Trace) { at(t, "back").Disarms = []string{"forbidden"} }, grade.Error, "it was watched for only until event 5"},
-		"the program was cut short":     {func(t *trace.Trace) { *exit(t) = trace.Exit{TimedOut: true, Output: exit(t).Output} }, grade.Fail, "did not end within"},
-		"a return is missing":           {func(t *trace.Trace) { drop(t, "back") }, grade.Fail, "back was not hit by the parent: expected it after made"},
-		"the any-task point is missing": {func(t *trace.Trace) { drop(t, "seen") }, grade.Fail, "seen was not hit: expected 1 hit before the end"},
+		}, verdict.Fail, "maybe came too early"},
+		"a range is left":               {func(t *trace.Trace) { again(t, "tick", 3) }, verdict.Fail, "tick was hit 4 times: expected 1 to 3 hits, seen 4 hits"},
+		"a range is not reached":        {func(t *trace.Trace) { drop(t, "tick") }, verdict.Fail, "tick was not hit: expected 1 to 3 hits"},
+		"the forbidden came":            {func(t *trace.Trace) { put(t, "forbidden", "back") }, verdict.Fail, "forbidden came, and should not: seen once by the parent, 50[tasks]"},
+		"the forbidden was not watched": {func(t *trace.Trace) { at(t, "enter").Arms = []string{"made"} }, verdict.Error, "forbidden: it was never armed"},
+		"the watch ended early":         {func(t *trace.Trace) { at(t, "back").Disarms = []string{"forbidden"} }, verdict.Error, "it was watched for only until event 5"},
+		"the program was cut short":     {func(t *trace.Trace) { *exit(t) = trace.Exit{TimedOut: true, Output: exit(t).Output} }, verdict.Fail, "did not end within"},
+		"a return is missing":           {func(t *trace.Trace) { drop(t, "back") }, verdict.Fail, "back was not hit by the parent: expected it after made"},
+		"the any-task point is missing": {func(t *trace.Trace) { drop(t, "seen") }, verdict.Fail, "seen was not hit: expected 1 hit before the end"},
 		"an edge does not hold": {func(t *trace.Trace) {
 			e := *at(t, "starts")
 			drop(t, "starts")
 			t.Events = slices.Insert(t.Events, 2, e)
 			renumber(t)
-		}, grade.Fail, "starts came before made, and has to come after it"},
+		}, verdict.Fail, "starts came before made, and has to come after it"},
 		"the second edge does not hold": {func(t *trace.Trace) {
 			e := *at(t, "back")
 			drop(t, "back")
 			t.Events = slices.Insert(t.Events, 7, e)
 			renumber(t)
-		}, grade.Fail, "seen came before back"},
-		"another task's stop":       {func(t *trace.Trace) { at(t, "ends").Role = "parent" }, grade.Fail, "ends is a step of the child, and was hit by the parent"},
-		"the child was never found": {func(t *trace.Trace) { drop(t, "made", "back", "starts", "ends", "seen") }, grade.Fail, "made was not hit"},
-		"another state":             {func(t *trace.Trace) { at(t, "made").Reads = map[string]trace.Word{"state": 1} }, grade.Fail, "state: expected TASK_NEW, seen TASK_INTERRUPTIBLE"},
-		"a condition does not hold": {func(t *trace.Trace) { at(t, "back").Reads = map[string]trace.Word{"state": 0x802} }, grade.Fail, "seen TASK_UNINTERRUPTIBLE|TASK_NEW"},
-		"not on the stack":          {func(t *trace.Trace) { at(t, "ends").Stack[2].Symbol = "do_syscall_64" }, grade.Fail, "killed: expected"},
-		"a frame not to be trusted": {func(t *trace.Trace) { at(t, "ends").Stack[2].Trusted = false }, grade.Fail, "killed: expected"},
-		"another way to end":        {func(t *trace.Trace) { at(t, "ends").Stack[3].Symbol = "__x64_sys_exit" }, grade.Fail, "killed: expected"},
-		"no stack":                  {func(t *trace.Trace) { at(t, "ends").Stack = nil }, grade.Error, "not recorded: the stack at ends"},
-		"another text":              {func(t *trace.Trace) { at(t, "ends").Texts["name"] = "other" }, grade.Fail, "name: expected victim, seen other"},
-		"a text that was not read":  {func(t *trace.Trace) { at(t, "ends").Texts = nil }, grade.Error, "ends's name"},
+		}, verdict.Fail, "seen came before back"},
+		"another task's stop":       {func(t *trace.Trace) { at(t, "ends").Role = "parent" }, verdict.Fail, "ends is a step of the child, and was hit by the parent"},
+		"the child was never found": {func(t *trace.Trace) { drop(t, "made", "back", "starts", "ends", "seen") }, verdict.Fail, "made was not hit"},
+		"another state":             {func(t *trace.Trace) { at(t, "made").Reads = map[string]trace.Word{"state": 1} }, verdict.Fail, "state: expected TASK_NEW, seen TASK_INTERRUPTIBLE"},
+		"a condition does not hold": {func(t *trace.Trace) { at(t, "back").Reads = map[string]trace.Word{"state": 0x802} }, verdict.Fail, "seen TASK_UNINTERRUPTIBLE|TASK_NEW"},
+		"not on the stack":          {func(t *trace.Trace) { at(t, "ends").Stack[2].Symbol = "do_syscall_64" }, verdict.Fail, "killed: expected"},
+		"a frame not to be trusted": {func(t *trace.Trace) { at(t, "ends").Stack[2].Trusted = false }, verdict.Fail, "killed: expected"},
+		"another way to end":        {func(t *trace.Trace) { at(t, "ends").Stack[3].Symbol = "__x64_sys_exit" }, verdict.Fail, "killed: expected"},
+		"no stack":                  {func(t *trace.Trace) { at(t, "ends").Stack = nil }, verdict.Error, "not recorded: the stack at ends"},
+		"another text":              {func(t *trace.Trace) { at(t, "ends").Texts["name"] = "other" }, verdict.Fail, "name: expected victim, seen other"},
+		"a text that was not read":  {func(t *trace.Trace) { at(t, "ends").Texts = nil }, verdict.Error, "ends's name"},
 		"another child": {func(t *trace.Trace) {
 			at(t, "made").Finds["child"] = 0x10
 			at(t, "starts").Task = &trace.Task{Address: 0x20, PID: 51}
-		}, grade.Fail, "family: expected 0x10, seen 0x20"},
-		"another parent":                 {func(t *trace.Trace) { at(t, "starts").Parent = &trace.Task{PID: 1} }, grade.Fail, "parent: expected 50, seen 1"},
-		"no parent recorded":             {func(t *trace.Trace) { at(t, "starts").Parent = nil }, grade.Error, "parent_task"},
-		"another signal":                 {func(t *trace.Trace) { exit(t).Signal = "SIGSEGV" }, grade.Fail, "was to be killed by SIGTERM, seen: killed by SIGSEGV"},
-		"no signal":                      {func(t *trace.Trace) { exit(t).Signal = "" }, grade.Fail, "was to be killed by SIGTERM, seen: exit status 0"},
-		"a pattern that nothing matches": {func(t *trace.Trace) { exit(t).Output = "the pid 51\ndone\n" }, grade.Fail, "a line that matches pid [0-9]+"},
-		"a missing point that is needed": {func(t *trace.Trace) { t.Header.Points[1].Missing = "gone"; drop(t, "made") }, grade.Fail, "made was not hit"},
+		}, verdict.Fail, "family: expected 0x10, seen 0x20"},
+		"another parent":                 {func(t *trace.Trace) { at(t, "starts").Parent = &trace.Task{PID: 1} }, verdict.Fail, "parent: expected 50, seen 1"},
+		"no parent recorded":             {func(t *trace.Trace) { at(t, "starts").Parent = nil }, verdict.Error, "parent_task"},
+		"another signal":                 {func(t *trace.Trace) { exit(t).Signal = "SIGSEGV" }, verdict.Fail, "was to be killed by SIGTERM, seen: killed by SIGSEGV"},
+		"no signal":                      {func(t *trace.Trace) { exit(t).Signal = "" }, verdict.Fail, "was to be killed by SIGTERM, seen: exit status 0"},
+		"a pattern that nothing matches": {func(t *trace.Trace) { exit(t).Output = "the pid 51\ndone\n" }, verdict.Fail, "a line that matches pid [0-9]+"},
+		"a missing point that is needed": {func(t *trace.Trace) { t.Header.Points[1].Missing = "gone"; drop(t, "made") }, verdict.Fail, "made was not hit"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -240,7 +241,7 @@ func TestMissingIsSaid(t *testing.T) {
 	// Where the kernel has it, it counts.
 	tr := taskTrace()
 	tr.Header.Points[len(tr.Header.Points)-1].Missing = ""
-	if res := judge(tr, taskRules()); res.Verdict != grade.Fail {
+	if res := judge(tr, taskRules()); res.Verdict != verdict.Fail {
 		t.Errorf("an optional point that is there and was not hit: %s", res.Verdict)
 	}
 }
@@ -273,7 +274,7 @@ func TestTaskRulesRefused(t *testing.T) {
 		change func(r *grade.Rules)
 		want   string
 	}{
-		"a range upside down":  {func(r *grade.Rules) { r.Points[5].Hits = &grade.Range{Least: 3, Most: 1} }, "points[5].hits: 3 to 1 is no range"},
+		"a range upside down":  {func(r *grade.Rules) { r.Points[5].Hits = &verdict.Range{Least: 3, Most: 1} }, "points[5].hits: 3 to 1 is no range"},
 		"a return of nothing":  {func(r *grade.Rules) { r.Points[4].ReturnOf = "mad" }, `points[4].return: no earlier point "mad": did you mean "made"?`},
 		"armed by nothing":     {func(r *grade.Rules) { r.Points[9].Armed = []string{"end"} }, `points[9].armed: no earlier point "end": did you mean "ends"?`},
 		"until nothing":        {func(r *grade.Rules) { r.Points[9].Until = "x" }, `points[9].until: no point "x"`},
@@ -295,7 +296,7 @@ func TestTaskRulesRefused(t *testing.T) {
 			if err := r.Validate(); err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("error %v, want one with %q", err, tt.want)
 			}
-			if res := judge(taskTrace(), r); res.Verdict != grade.Error {
+			if res := judge(taskTrace(), r); res.Verdict != verdict.Error {
 				t.Errorf("graded by broken rules: %s", res.Verdict)
 			}
 		})

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"kernellab/harness/trace"
+	"kernellab/harness/verdict"
 )
 
 // values makes the checks of the rules.
@@ -14,7 +15,7 @@ func (g *grader) values() {
 	r := g.graded()
 	type need struct {
 		point string // not hit
-		seen  Visibility
+		seen  verdict.Visibility
 	}
 	blocked := map[need][]string{} // checks that need a point
 	var order []need
@@ -45,7 +46,7 @@ func (g *grader) values() {
 
 // value makes one check; point is the one that was not hit if that is why it
 // could not be made.
-func (g *grader) value(c *Check, rule CheckRule, at *trace.Event, r round) (point string) {
+func (g *grader) value(c *verdict.Check, rule CheckRule, at *trace.Event, r round) (point string) {
 	var ok bool
 	var err error
 	if rule.That != "" {
@@ -55,24 +56,24 @@ func (g *grader) value(c *Check, rule CheckRule, at *trace.Event, r round) (poin
 	}
 	if err != nil {
 		why := reason(err)
-		c.Verdict, c.Score, c.Observed, c.Got = Skip, 0, "", &why
+		c.Verdict, c.Score, c.Observed, c.Got = verdict.Skip, 0, "", &why
 		var m *missing
 		if errors.As(err, &m) && m.unhit() != "" {
 			return m.unhit()
 		}
-		g.unmade = append(g.unmade, Fact{Case: CaseNotGraded, Check: rule.Name, Why: []Fact{why}})
-		g.find(g.seq(at), FindNotSeen, Fact{Case: CaseUnmade, Check: rule.Name, Point: rule.At, Why: []Fact{why}})
+		g.unmade = append(g.unmade, verdict.Fact{Case: verdict.CaseNotGraded, Check: rule.Name, Why: []verdict.Fact{why}})
+		g.find(g.seq(at), verdict.FindNotSeen, verdict.Fact{Case: verdict.CaseUnmade, Check: rule.Name, Point: rule.At, Why: []verdict.Fact{why}})
 		return ""
 	}
 	settle(c, ok)
-	if c.Verdict == Fail {
-		g.find(g.seq(at), FindCheck, Fact{Case: CaseValue, Check: rule.Name, Point: rule.At})
+	if c.Verdict == verdict.Fail {
+		g.find(g.seq(at), verdict.FindCheck, verdict.Fact{Case: verdict.CaseValue, Check: rule.Name, Point: rule.At})
 	}
 	return ""
 }
 
 // equal makes a check of two values.
-func (g *grader) equal(c *Check, rule CheckRule, at *trace.Event, r round) (bool, error) {
+func (g *grader) equal(c *verdict.Check, rule CheckRule, at *trace.Event, r round) (bool, error) {
 	expected, err := g.eval(rule.Expected, at, r)
 	if err == nil {
 		c.Expected = g.format(expected, rule.Format)
@@ -92,7 +93,7 @@ func (g *grader) equal(c *Check, rule CheckRule, at *trace.Event, r round) (bool
 }
 
 // that makes a check of a condition.
-func (g *grader) that(c *Check, rule CheckRule, at *trace.Event, r round) (bool, error) {
+func (g *grader) that(c *verdict.Check, rule CheckRule, at *trace.Event, r round) (bool, error) {
 	c.Expected = rule.That
 	if rule.At != "" && at == nil {
 		return false, notHit(rule.At)
@@ -105,7 +106,7 @@ func (g *grader) that(c *Check, rule CheckRule, at *trace.Event, r round) (bool,
 	if !isBool {
 		return false, fmt.Errorf("%s gives %v: a condition is true or false", rule.That, v)
 	}
-	c.Got = &Fact{Case: map[bool]string{true: CaseHolds, false: CaseHoldsNot}[ok]}
+	c.Got = &verdict.Fact{Case: map[bool]string{true: verdict.CaseHolds, false: verdict.CaseHoldsNot}[ok]}
 	if rule.Observed != "" {
 		observed, err := g.eval(rule.Observed, at, r)
 		if err != nil {
@@ -119,14 +120,14 @@ func (g *grader) that(c *Check, rule CheckRule, at *trace.Event, r round) (bool,
 // notSeen finds, once for a point that was not hit, the checks that hang on it.
 func (g *grader) notSeen(r round, point string, checks []string) {
 	p, _ := g.rules.point(point)
-	if p.Step && slices.ContainsFunc(g.findings, func(f placed) bool { return f.Point == point && f.Kind == FindMissing }) {
+	if p.Step && slices.ContainsFunc(g.findings, func(f placed) bool { return f.Point == point && f.Kind == verdict.FindMissing }) {
 		return // found already by the order
 	}
-	f := Fact{Case: CaseBlocked, Point: point, Role: p.Role, Checks: checks, Said: p.Means}
+	f := verdict.Fact{Case: verdict.CaseBlocked, Point: point, Role: p.Role, Checks: checks, Said: p.Means}
 	if g.count(point) > 0 {
 		f.Call = r.number
 	}
-	g.find(g.exit.Seq, FindNotSeen, f)
+	g.find(g.exit.Seq, verdict.FindNotSeen, f)
 }
 
 func (g *grader) seq(e *trace.Event) int {
@@ -143,7 +144,7 @@ func (g *grader) finish() secrets {
 	pass := len(res.Checks) > 0
 	for _, c := range res.Checks {
 		res.Score += c.Score
-		pass = pass && c.Verdict == Pass
+		pass = pass && c.Verdict == verdict.Pass
 	}
 	slices.SortStableFunc(g.findings, func(a, b placed) int { return a.seq - b.seq })
 	// What only follows from something else that is told is not.
@@ -154,7 +155,7 @@ func (g *grader) finish() secrets {
 	s := g.conceal()
 	for i, f := range g.findings {
 		if i == maxFindings {
-			res.remark(Fact{Case: NoteMore})
+			res.Remark(verdict.Fact{Case: verdict.NoteMore})
 			break
 		}
 		res.Findings = append(res.Findings, f.Finding)
@@ -164,15 +165,15 @@ func (g *grader) finish() secrets {
 	}
 	switch {
 	case len(g.ours) > 0:
-		*res = res.ungraded(g.ours...)
+		*res = ungraded(*res, g.ours...)
 	case pass && len(g.findings) == 0:
-		res.Verdict = Pass
+		res.Verdict = verdict.Pass
 	case len(g.unmade) > 0 && len(g.findings) == len(g.unmade):
 		// Nothing speaks against the program, but not all was seen.
-		res.Verdict = Error
+		res.Verdict = verdict.Error
 		res.Causes = g.unmade
 	default:
-		res.Verdict = Fail
+		res.Verdict = verdict.Fail
 	}
 	return s
 }
@@ -180,18 +181,18 @@ func (g *grader) finish() secrets {
 const maxFindings = 20
 
 // quote puts into a finding what its check expected and observed.
-func (g *grader) quote(f *Finding) {
-	var c *Check
+func (g *grader) quote(f *verdict.Finding) {
+	var c *verdict.Check
 	switch f.Case {
-	case CaseValue:
+	case verdict.CaseValue:
 		c = g.check(f.Check)
-	case CaseWrong:
+	case verdict.CaseWrong:
 		c = g.answerTo(f.Check)
 	default:
 		return
 	}
 	f.Expected, f.Observed = c.Expected, c.Observed
 	if c.Got != nil {
-		f.Why = []Fact{*c.Got}
+		f.Why = []verdict.Fact{*c.Got}
 	}
 }

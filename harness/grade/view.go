@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"kernellab/harness/trace"
+	"kernellab/harness/verdict"
 )
 
 // view is a trace as the rules see it.
@@ -18,7 +19,7 @@ type view struct {
 	// rounds are the lab's calls by the program in the order they began,
 	// restarted ones left out.
 	rounds []round
-	notes  []Fact
+	notes  []verdict.Fact
 	// asides counts the stops at the entry that were not the lab's call.
 	asides map[string]int
 }
@@ -62,7 +63,7 @@ func newView(t *trace.Trace, r Rules) (*view, error) {
 		return v, errors.New("the trace is empty: the run ended before anything was recorded")
 	case !t.Complete():
 		last := t.Events[len(t.Events)-1]
-		return v, &ungradable{Fact{Case: CaseCutTrace, Event: last.Seq, Name: last.Kind, Point: last.Point}}
+		return v, &ungradable{verdict.Fact{Case: verdict.CaseCutTrace, Event: last.Seq, Name: last.Kind, Point: last.Point}}
 	case !started:
 		return v, errors.New("the trace has no program event: the program was never started")
 	case v.exit == nil:
@@ -90,7 +91,7 @@ func (v *view) read() (started bool, err error) {
 				continue
 			}
 			if _, ok := v.rules.point(e.Point); !ok {
-				return started, &ungradable{Fact{Case: CaseOtherLab, Event: e.Seq, Point: e.Point}}
+				return started, &ungradable{verdict.Fact{Case: verdict.CaseOtherLab, Event: e.Seq, Point: e.Point}}
 			}
 			i, ok := index[e.Round]
 			if !ok {
@@ -129,7 +130,7 @@ func (v *view) fold(rounds []round) []round {
 			out = append(out, r)
 			continue
 		}
-		v.notes = append(v.notes, Fact{Case: NoteRestarted, Point: entry.Name, Call: r.number, After: r.stops[len(r.stops)-1].Point, Times: rounds[again].number})
+		v.notes = append(v.notes, verdict.Fact{Case: verdict.NoteRestarted, Point: entry.Name, Call: r.number, After: r.stops[len(r.stops)-1].Point, Times: rounds[again].number})
 	}
 	return out
 }
@@ -178,7 +179,7 @@ func (v *view) duration() time.Duration {
 }
 
 // ungradable is a trace that can not be graded.
-type ungradable struct{ Fact }
+type ungradable struct{ verdict.Fact }
 
 func (u *ungradable) Error() string { return "the trace can not be graded: " + u.Case }
 
@@ -187,20 +188,20 @@ func (u *ungradable) Error() string { return "the trace can not be graded: " + u
 const maxSteps = 256
 
 // lifetime returns the lines of the lifetime trace, and what each is about.
-func (v *view) lifetime() (lines []string, moments []Moment) {
+func (v *view) lifetime() (lines []string, moments []verdict.Moment) {
 	f := NewFollower(v.trace.Header, v.rules)
 	for _, e := range v.trace.Events {
 		if s, ok := f.Step(e); ok && s.Lifetime != "" && len(lines) < maxSteps {
 			lines = append(lines, s.Lifetime)
-			moments = append(moments, Moment{Point: s.Point, Visibility: s.Visibility})
+			moments = append(moments, verdict.Moment{Point: s.Point, Visibility: s.Visibility})
 		}
 	}
 	return lines, moments
 }
 
 // steps returns the stops on the path, in the order they came.
-func (v *view) steps() []Step {
-	steps := []Step{}
+func (v *view) steps() []verdict.Step {
+	steps := []verdict.Step{}
 	f := NewFollower(v.trace.Header, v.rules)
 	for _, e := range v.trace.Events {
 		s, ok := f.Step(e)
@@ -208,7 +209,7 @@ func (v *view) steps() []Step {
 			continue
 		}
 		if len(steps) == maxSteps {
-			v.notes = append(v.notes, Fact{Case: NoteSteps, Times: maxSteps})
+			v.notes = append(v.notes, verdict.Fact{Case: verdict.NoteSteps, Times: maxSteps})
 			break
 		}
 		steps = append(steps, s)

@@ -1,43 +1,16 @@
 package grade
 
-import "slices"
+import (
+	"slices"
 
-// Visibility says when students see a check, a point or a question, in Gradescope's
-// words. The zero value is what the lab says nothing about, and is seen.
-type Visibility string
-
-// The visibilities.
-const (
-	Visible        Visibility = "visible"
-	Hidden         Visibility = "hidden"
-	AfterDueDate   Visibility = "after_due_date"
-	AfterPublished Visibility = "after_published"
+	"kernellab/harness/trace"
+	"kernellab/harness/verdict"
 )
 
-// Visibilities returns all of them, the default first.
-func Visibilities() []string {
-	return []string{string(Visible), string(Hidden), string(AfterDueDate), string(AfterPublished)}
-}
-
-// Always reports whether students see it at all times.
-func (v Visibility) Always() bool { return v.within(Visible) }
-
-// within reports whether what has visibility v is seen with what has visibility at.
-func (v Visibility) within(at Visibility) bool { return v == "" || v == Visible || v == at }
-
-// stricter returns the one of two that lets less be seen.
-func stricter(a, b Visibility) Visibility {
-	order := []Visibility{"", Visible, AfterDueDate, AfterPublished, Hidden}
-	if slices.Index(order, a) < slices.Index(order, b) {
-		return b
-	}
-	return a
-}
-
 // visibility is that of a check or question that says own, and is at a point.
-func (r Rules) visibility(name string, own Visibility, at string) Visibility {
+func (r Rules) visibility(name string, own verdict.Visibility, at string) verdict.Visibility {
 	if slices.Contains(r.Hide, name) {
-		return Hidden
+		return verdict.Hidden
 	}
 	if own != "" {
 		return own
@@ -56,23 +29,22 @@ func (r Rules) CheckNames() []string {
 	return names
 }
 
-// Unseen is a name that students are not told, and when they are.
-type Unseen struct {
-	Name       string     `json:"name"`
-	Visibility Visibility `json:"visibility"`
+// Unseen returns the names that students do not always see of a run with that header.
+func (r Rules) Unseen(h trace.Header) []verdict.Unseen {
+	return r.unseen((&view{trace: &trace.Trace{Header: h}}).symbolOf)
 }
 
 // unseen are the points that are not always seen; symbol tells what a point is on
 // this kernel, "" when that is not known.
-func (r Rules) unseen(symbol func(point string) string) []Unseen {
-	var out []Unseen
+func (r Rules) unseen(symbol func(point string) string) []verdict.Unseen {
+	var out []verdict.Unseen
 	for _, p := range r.Points {
-		if p.Visibility.within("") {
+		if p.Visibility.Within("") {
 			continue
 		}
-		out = append(out, Unseen{p.Name, p.Visibility})
+		out = append(out, verdict.Unseen{Name: p.Name, Visibility: p.Visibility})
 		if s := symbol(p.Name); s != "" && s != p.Name {
-			out = append(out, Unseen{s, p.Visibility})
+			out = append(out, verdict.Unseen{Name: s, Visibility: p.Visibility})
 		}
 	}
 	return out

@@ -10,7 +10,7 @@ import (
 	"slices"
 	"strings"
 
-	"kernellab/harness/grade"
+	"kernellab/harness/verdict"
 )
 
 // Schema names the baseline document and its version.
@@ -30,7 +30,7 @@ type Baseline struct {
 // nothing of the kernel and is left out; those are returned.
 func (b *Baseline) Update(entries ...Entry) (left []Entry) {
 	for _, e := range entries {
-		if e.Verdict == grade.Error {
+		if e.Verdict == verdict.Error {
 			left = append(left, e)
 			continue
 		}
@@ -122,7 +122,7 @@ func Decode(r io.Reader) (Baseline, error) {
 		if e.Lab == "" || e.Arch == "" || e.Kernel == "" {
 			return Baseline{}, fmt.Errorf("read baseline: entry %d names no lab, no arch or no kernel", i+1)
 		}
-		if e.Verdict != grade.Pass && e.Verdict != grade.Fail {
+		if e.Verdict != verdict.Pass && e.Verdict != verdict.Fail {
 			return Baseline{}, fmt.Errorf("read baseline: entry %d: verdict %q: want pass or fail", i+1, e.Verdict)
 		}
 		if j := slices.IndexFunc(b.Entries, e.same); j != i {

@@ -5,8 +5,8 @@ import (
 	"slices"
 	"strings"
 
-	"kernellab/harness/grade"
 	"kernellab/harness/report/words"
+	"kernellab/harness/verdict"
 )
 
 // The kinds of change.
@@ -53,7 +53,7 @@ func (c Comparison) Regressed() bool {
 
 // Compare finds what is to be compared with e in the baseline, and what changed.
 // r is the verdict of e's run, which tells why a check does not hold.
-func (b Baseline) Compare(e Entry, r grade.Result) Comparison {
+func (b Baseline) Compare(e Entry, r verdict.Result) Comparison {
 	old, ok := b.For(e)
 	c := Comparison{Lab: e.Lab, Arch: e.Arch, Kernel: e.Kernel, Changes: []Change{}}
 	if !ok {
@@ -63,14 +63,14 @@ func (b Baseline) Compare(e Entry, r grade.Result) Comparison {
 	c.Against = old.Kernel
 	d := &differ{old: old, new: e}
 	d.verdict(r)
-	if e.Verdict != grade.Error {
+	if e.Verdict != verdict.Error {
 		d.points()
 		d.order()
 		d.fields()
 		d.stack()
 	}
 	c.Changes = append(c.Changes, d.changes...)
-	c.Known = e.Verdict == grade.Fail && old.Verdict == grade.Fail && !c.Regressed()
+	c.Known = e.Verdict == verdict.Fail && old.Verdict == verdict.Fail && !c.Regressed()
 	c.Sentence = c.tell(d)
 	return c
 }
@@ -132,30 +132,30 @@ func (d *differ) regression(kind, format string, args ...any) {
 const mostValues = 100
 
 // verdict compares verdicts and checks.
-func (d *differ) verdict(r grade.Result) {
+func (d *differ) verdict(r verdict.Result) {
 	r = words.Result(r)
-	passed := d.old.Verdict == grade.Pass
+	passed := d.old.Verdict == verdict.Pass
 	switch lab := d.new.Lab; {
-	case d.new.Verdict == grade.Error:
+	case d.new.Verdict == verdict.Error:
 		why, _, _ := strings.Cut(r.Error, "\n")
 		did := map[bool]string{true: "passed", false: "failed"}[passed]
 		// It is not known whether it passes: that counts as no longer.
 		d.regression(KindVerdict, "%s %s and now can not be graded: %s", lab, did, why)
 		return
-	case passed && d.new.Verdict == grade.Fail:
+	case passed && d.new.Verdict == verdict.Fail:
 		why := ""
 		if len(r.Findings) > 0 {
 			why = ": " + strings.TrimSuffix(r.Findings[0].Message, ".")
 		}
 		d.regression(KindVerdict, "%s passed and now fails%s", lab, why)
-	case !passed && d.new.Verdict == grade.Pass:
+	case !passed && d.new.Verdict == verdict.Pass:
 		d.add(KindVerdict, "%s failed and now passes", lab)
 	}
 	for _, name := range d.new.Failed {
 		if slices.Contains(d.old.Failed, name) {
 			continue
 		}
-		i := slices.IndexFunc(r.Checks, func(c grade.Check) bool { return c.Name == name })
+		i := slices.IndexFunc(r.Checks, func(c verdict.Check) bool { return c.Name == name })
 		if i < 0 || r.Checks[i].Expected == "" || len(r.Checks[i].Expected)+len(r.Checks[i].Observed) > mostValues {
 			d.regression(KindCheck, "“%s” held and no longer does", name)
 			continue
@@ -163,7 +163,7 @@ func (d *differ) verdict(r grade.Result) {
 		d.regression(KindCheck, "“%s” held and no longer does: expected %s, observed %s", name, r.Checks[i].Expected, r.Checks[i].Observed)
 	}
 	for _, name := range d.old.Failed {
-		if !slices.Contains(d.new.Failed, name) && d.new.Verdict == grade.Fail {
+		if !slices.Contains(d.new.Failed, name) && d.new.Verdict == verdict.Fail {
 			d.add(KindCheck, "“%s” did not hold and now does", name)
 		}
 	}

@@ -17,8 +17,8 @@ import (
 	"slices"
 	"strconv"
 
-	"kernellab/harness/grade"
 	"kernellab/harness/trace"
+	"kernellab/harness/verdict"
 )
 
 // FirstInstruction is the point that is a new task's first instruction, where
@@ -30,12 +30,12 @@ const near = 64 << 10
 
 // Entry is what one kernel showed in one lab.
 type Entry struct {
-	Lab      string        `json:"lab"`
-	Arch     string        `json:"arch"`
-	Kernel   string        `json:"kernel"` // uname -r
-	Verdict  grade.Verdict `json:"verdict"`
-	Score    int           `json:"score"`
-	MaxScore int           `json:"max_score"`
+	Lab      string          `json:"lab"`
+	Arch     string          `json:"arch"`
+	Kernel   string          `json:"kernel"` // uname -r
+	Verdict  verdict.Verdict `json:"verdict"`
+	Score    int             `json:"score"`
+	MaxScore int             `json:"max_score"`
 	// Failed are the names of the checks that do not hold.
 	Failed []string `json:"failed,omitempty"`
 	Points []Point  `json:"points,omitempty"` // in the order of the lab
@@ -72,12 +72,12 @@ type Stack struct {
 
 // Record makes the entry of a run. The trace is nil when there is none, as of a
 // kernel that did not boot.
-func Record(t *trace.Trace, r grade.Result) Entry {
+func Record(t *trace.Trace, r verdict.Result) Entry {
 	e := Entry{
 		Lab: r.Lab, Arch: r.Arch, Kernel: r.Kernel, Verdict: r.Verdict, Score: r.Score, MaxScore: r.MaxScore,
 	}
 	for _, c := range r.Checks {
-		if c.Verdict != grade.Pass && r.Verdict != grade.Error {
+		if c.Verdict != verdict.Pass && r.Verdict != verdict.Error {
 			e.Failed = append(e.Failed, c.Name)
 		}
 	}

@@ -18,6 +18,7 @@ import (
 	"kernellab/harness/regress"
 	"kernellab/harness/trace"
 	"kernellab/harness/trace/tracetest"
+	"kernellab/harness/verdict"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -46,7 +47,7 @@ func rules(arch string) grade.Rules {
 }
 
 // seen grades a trace and records it.
-func seen(t *trace.Trace) (regress.Entry, grade.Result) {
+func seen(t *trace.Trace) (regress.Entry, verdict.Result) {
 	r := grade.Grade(t, rules(t.Header.Arch))
 	return regress.Record(t, r), r
 }
@@ -229,9 +230,9 @@ func TestKnown(t *testing.T) {
 func TestFor(t *testing.T) {
 	var b regress.Baseline
 	for _, r := range []string{"5.10.0-46-cloud-amd64", "6.1.0-50-cloud-amd64", "6.12.107+deb13-cloud-amd64", "6.12.107+deb13-rt-amd64", "7.2.12+deb14-cloud-amd64"} {
-		b.Update(regress.Entry{Lab: "l", Arch: "x86_64", Kernel: r, Verdict: grade.Pass})
+		b.Update(regress.Entry{Lab: "l", Arch: "x86_64", Kernel: r, Verdict: verdict.Pass})
 	}
-	b.Update(regress.Entry{Lab: "l", Arch: "riscv64", Kernel: "6.18.0-riscv64", Verdict: grade.Pass})
+	b.Update(regress.Entry{Lab: "l", Arch: "riscv64", Kernel: "6.18.0-riscv64", Verdict: verdict.Pass})
 	for release, want := range map[string]string{
 		"6.1.0-50-cloud-amd64":        "6.1.0-50-cloud-amd64",
 		"6.1.0-56-cloud-amd64":        "6.1.0-50-cloud-amd64",
@@ -304,12 +305,12 @@ func TestBaseline(t *testing.T) {
 
 func TestUpdateLeavesErrors(t *testing.T) {
 	b := baseline()
-	left := b.Update(regress.Entry{Lab: "fork-new", Arch: "x86_64", Kernel: x86, Verdict: grade.Error})
+	left := b.Update(regress.Entry{Lab: "fork-new", Arch: "x86_64", Kernel: x86, Verdict: verdict.Error})
 	if len(left) != 1 || len(b.Entries) != 2 {
 		t.Errorf("%d left out and %d kept, want 1 and 2", len(left), len(b.Entries))
 	}
 	for _, e := range b.Entries {
-		if e.Verdict != grade.Pass {
+		if e.Verdict != verdict.Pass {
 			t.Errorf("%s: verdict %s", e.Kernel, e.Verdict)
 		}
 	}
@@ -347,7 +348,7 @@ func FuzzDecode(f *testing.F) {
 			return
 		}
 		for _, e := range b.Entries {
-			b.Compare(e, grade.Result{})
+			b.Compare(e, verdict.Result{})
 		}
 		var again bytes.Buffer
 		if err := b.Encode(&again); err != nil {

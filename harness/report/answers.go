@@ -7,22 +7,22 @@ import (
 
 	"github.com/charmbracelet/lipgloss"
 
-	"kernellab/harness/grade"
+	"kernellab/harness/verdict"
 )
 
 // answers shows what became of the answers to the questions.
-func (p *page) answers(r grade.Result) {
+func (p *page) answers(r verdict.Result) {
 	asked := false
 	for _, c := range r.Checks {
-		if c.Kind != grade.KindQuestion || r.Verdict == grade.Error {
+		if c.Kind != verdict.KindQuestion || r.Verdict == verdict.Error {
 			continue
 		}
 		if !asked {
 			p.line("%s", p.title.Render("Answers"))
 		}
 		asked = true
-		mark := map[grade.Verdict]string{
-			grade.Pass: p.good.Render("✓"), grade.Fail: p.bad.Render("✗"), grade.Skip: p.warn.Render("–"),
+		mark := map[verdict.Verdict]string{
+			verdict.Pass: p.good.Render("✓"), verdict.Fail: p.bad.Render("✗"), verdict.Skip: p.warn.Render("–"),
 		}[c.Verdict]
 		score := fmt.Sprintf("%d/%d", c.Score, c.MaxScore)
 		p.line("  %s %s  %s", mark, pad(plain(c.Name), p.width-4-len(score)-2), score)
@@ -38,9 +38,9 @@ func (p *page) answers(r grade.Result) {
 
 // noneMade returns why no check was made, if that is the same for all of them, and
 // what they are worth.
-func noneMade(checks []grade.Check) (why string, score int) {
+func noneMade(checks []verdict.Check) (why string, score int) {
 	for _, c := range checks {
-		if c.Verdict != grade.Skip || c.Got == nil || !reflect.DeepEqual(c.Got, checks[0].Got) {
+		if c.Verdict != verdict.Skip || c.Got == nil || !reflect.DeepEqual(c.Got, checks[0].Got) {
 			return "", 0
 		}
 		why, score = c.Observed, score+c.MaxScore
@@ -52,7 +52,7 @@ func noneMade(checks []grade.Check) (why string, score int) {
 const maxText = 30
 
 // textLines are what another program said about a finding.
-func textLines(f grade.Finding) []string {
+func textLines(f verdict.Finding) []string {
 	if f.Text == "" {
 		return nil
 	}

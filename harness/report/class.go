@@ -8,8 +8,8 @@ import (
 	"strings"
 	"time"
 
-	"kernellab/harness/grade"
 	"kernellab/harness/report/words"
+	"kernellab/harness/verdict"
 )
 
 // Class is how the submissions of a class were graded.
@@ -22,7 +22,7 @@ type Class struct {
 // kernel that the submission was run on.
 type Graded struct {
 	Student  string
-	Document grade.Document
+	Document verdict.Document
 	Attempts int // how often it was graded, over 1 where the first failure was ours
 	Took     time.Duration
 	Kept     bool // it was graded by an earlier call
@@ -44,14 +44,14 @@ func (g *Graded) Trim() {
 
 // Verdict is the worst of the results': a student whose submission could not be
 // graded on one kernel is not graded.
-func (g Graded) Verdict() grade.Verdict {
+func (g Graded) Verdict() verdict.Verdict {
 	switch g.Document.ExitCode() {
-	case grade.ExitPass:
-		return grade.Pass
-	case grade.ExitFail:
-		return grade.Fail
+	case verdict.ExitPass:
+		return verdict.Pass
+	case verdict.ExitFail:
+		return verdict.Fail
 	}
-	return grade.Error
+	return verdict.Error
 }
 
 // Score returns the sum over the kernels. graded is false for one that could not
@@ -61,7 +61,7 @@ func (g Graded) Score() (score, of int, graded bool) {
 		score += r.Score
 		of += r.MaxScore
 	}
-	if g.Verdict() == grade.Error {
+	if g.Verdict() == verdict.Error {
 		return 0, of, false
 	}
 	return score, of, true
@@ -70,7 +70,7 @@ func (g Graded) Score() (score, of int, graded bool) {
 // Cause is why a student was not graded, in a line; "" for one that was.
 func (g Graded) Cause() string {
 	for _, r := range g.Document.Results {
-		if r.Verdict == grade.Error {
+		if r.Verdict == verdict.Error {
 			line, _, _ := strings.Cut(r.Error, "\n")
 			return plain(line)
 		}
@@ -135,12 +135,12 @@ func (c Class) written() Class {
 // ExitCode is the worst of the students': a class in which one is not graded is
 // not graded.
 func (c Class) ExitCode() int {
-	worst := grade.ExitPass
+	worst := verdict.ExitPass
 	for _, g := range c.Students {
 		worst = max(worst, g.Document.ExitCode())
 	}
 	if len(c.Students) == 0 {
-		return grade.ExitError
+		return verdict.ExitError
 	}
 	return worst
 }
@@ -195,8 +195,8 @@ func (g Graded) tallies() map[column]tally {
 				t = tally{graded: true, passed: true}
 			}
 			t.score += check.Score
-			t.graded = t.graded && r.Verdict != grade.Error
-			t.passed = t.passed && check.Verdict == grade.Pass
+			t.graded = t.graded && r.Verdict != verdict.Error
+			t.passed = t.passed && check.Verdict == verdict.Pass
 			out[key] = t
 		}
 	}

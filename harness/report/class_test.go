@@ -16,6 +16,7 @@ import (
 	"kernellab/harness/report"
 	"kernellab/harness/trace"
 	"kernellab/harness/trace/tracetest"
+	"kernellab/harness/verdict"
 )
 
 // schema compiles a JSON Schema of the repository.
@@ -53,7 +54,7 @@ func validate(t *testing.T, s *jsonschema.Schema, text string) error {
 func students(t testing.TB) report.Class {
 	t.Helper()
 	x, rv := rules(t, "x86_64"), rules(t, "riscv64")
-	result := func(arch string, r grade.Rules, change func(*trace.Trace)) grade.Result {
+	result := func(arch string, r grade.Rules, change func(*trace.Trace)) verdict.Result {
 		tr := tracetest.Fork(arch)
 		if change != nil {
 			change(tr)
@@ -64,8 +65,8 @@ func students(t testing.TB) report.Class {
 	slow := func(tr *trace.Trace) { tracetest.SetExit(tr, trace.Exit{TimedOut: true, Limit: 10e9}) }
 	dead := errors.New("the kernel 6.12 panicked: Kernel panic at 0xffff1234\nmore")
 	c := report.Class{Lab: "fork-new"}
-	add := func(name string, attempts int, results ...grade.Result) {
-		c.Students = append(c.Students, report.Graded{Student: name, Attempts: attempts, Took: 1e9, Document: grade.NewDocument(results...)})
+	add := func(name string, attempts int, results ...verdict.Result) {
+		c.Students = append(c.Students, report.Graded{Student: name, Attempts: attempts, Took: 1e9, Document: verdict.NewDocument(results...)})
 	}
 	good, goodToo := result("x86_64", x, nil), result("riscv64", rv, nil)
 	add("alice", 1, good, goodToo)
@@ -219,7 +220,7 @@ type results struct {
 	} `json:"tests"`
 }
 
-func readResults(t *testing.T, how report.Gradescope, doc grade.Document) results {
+func readResults(t *testing.T, how report.Gradescope, doc verdict.Document) results {
 	t.Helper()
 	var b bytes.Buffer
 	if err := how.Write(&b, doc); err != nil {
@@ -237,7 +238,7 @@ func readResults(t *testing.T, how report.Gradescope, doc grade.Document) result
 func TestGradescopeNotGraded(t *testing.T) {
 	for _, g := range students(t).Students {
 		r := readResults(t, report.Gradescope{}, g.Document)
-		graded := g.Verdict() != grade.Error
+		graded := g.Verdict() != verdict.Error
 		for _, test := range r.Tests {
 			if (test.Score != nil) != graded || (test.Status != "") != graded || r.Score != nil {
 				t.Errorf("%q: graded %t, test %q with score %v and status %q", g.Student, graded, test.Name, test.Score, test.Status)

@@ -9,7 +9,7 @@ import (
 
 	"github.com/jstemmer/go-junit-report/v2/junit"
 
-	"kernellab/harness/grade"
+	"kernellab/harness/verdict"
 )
 
 // classCSV writes a line a student: a score for each check, and none at all where
@@ -61,7 +61,7 @@ func cell(s string) string {
 
 // classJUnit writes a suite a student and kernel.
 func classJUnit(w io.Writer, c Class) error {
-	var results []grade.Result
+	var results []verdict.Result
 	var students []string
 	for _, g := range c.Students {
 		for _, r := range g.Document.Results {
@@ -69,5 +69,5 @@ func classJUnit(w io.Writer, c Class) error {
 			students = append(students, g.Student)
 		}
 	}
-	return writeJUnit(w, grade.NewDocument(results...), students, func(int, func(junit.Testcase)) {})
+	return writeJUnit(w, verdict.NewDocument(results...), students, func(int, func(junit.Testcase)) {})
 }

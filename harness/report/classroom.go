@@ -7,8 +7,9 @@ import (
 	"io"
 	"strings"
 
-	"kernellab/harness/grade"
+	"kernellab/harness/redact"
 	"kernellab/harness/report/words"
+	"kernellab/harness/verdict"
 )
 
 // classroomResults is what GitHub Classroom's autograding reporter reads of a test
@@ -32,8 +33,8 @@ type classroomTest struct {
 // classroom writes one line of base64. A document that could not be graded has
 // the status error on every test: the format has no way to leave a score out, so
 // whoever reads the exit code has to stop there.
-func classroom(w io.Writer, doc grade.Document) error {
-	doc = words.Document(doc.Shown(grade.Visible)) // there is no other time to show a test at
+func classroom(w io.Writer, doc verdict.Document) error {
+	doc = words.Document(redact.Shown(doc, verdict.Visible)) // there is no other time to show a test at
 	out := classroomResults{Version: 1, Status: string(verdictOf(doc)), Tests: []classroomTest{}}
 	for _, r := range doc.Results {
 		for _, c := range r.Checks {
@@ -42,10 +43,10 @@ func classroom(w io.Writer, doc grade.Document) error {
 				test.Name = plain(r.Arch) + ": " + test.Name
 			}
 			switch {
-			case r.Verdict == grade.Error:
+			case r.Verdict == verdict.Error:
 				test.Status, test.Score = "error", 0
 				test.Message = notYours + plain(r.Error)
-			case c.Verdict != grade.Pass:
+			case c.Verdict != verdict.Pass:
 				test.Status = "fail"
 			}
 			out.MaxScore += c.MaxScore

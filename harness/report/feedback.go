@@ -6,7 +6,9 @@ import (
 	"strings"
 
 	"kernellab/harness/grade"
+	"kernellab/harness/redact"
 	"kernellab/harness/report/words"
+	"kernellab/harness/verdict"
 )
 
 // Feedback tells a student in GitHub's Markdown how a submission did: where it
@@ -17,8 +19,8 @@ import (
 //
 // What a program printed or called itself, and what a student wrote, shows as it
 // is: it formats nothing, links to nothing and mentions nobody.
-func Feedback(doc grade.Document, rules grade.Rules) string {
-	doc = words.Document(doc.Shown(grade.Visible))
+func Feedback(doc verdict.Document, rules grade.Rules) string {
+	doc = words.Document(redact.Shown(doc, verdict.Visible))
 	f := &feedback{rules: rules}
 	if len(doc.Results) == 0 {
 		return "# Feedback\n\nNothing was graded. Tell your instructor.\n"
@@ -49,17 +51,17 @@ func join(sep string, parts ...string) string {
 	return strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), sep)
 }
 
-func (f *feedback) result(r grade.Result, several bool) {
+func (f *feedback) result(r verdict.Result, several bool) {
 	on := join(", ", safe(r.Arch), safe(prefix("Linux ", r.Kernel)))
 	if several {
 		f.line("## On %s", on)
 	}
 	switch {
-	case r.Verdict != grade.Error && len(r.Checks) == 0:
+	case r.Verdict != verdict.Error && len(r.Checks) == 0:
 		f.line("**Graded.** Ran on %s.", on)
-	case r.Verdict == grade.Pass:
+	case r.Verdict == verdict.Pass:
 		f.line("**Passed: %d of %d points.** Ran on %s.", r.Score, r.MaxScore, on)
-	case r.Verdict == grade.Fail:
+	case r.Verdict == verdict.Fail:
 		f.line("**%d of %d points.** Ran on %s.", r.Score, r.MaxScore, on)
 	default:
 		f.line("**Not graded, which is not your mistake.** %s Tell your instructor.", sentence(r.Error))
@@ -79,29 +81,29 @@ func (f *feedback) result(r grade.Result, several bool) {
 }
 
 // story tells the first divergence, and then in short what else does not hold.
-func (f *feedback) story(r grade.Result) {
+func (f *feedback) story(r verdict.Result) {
 	findings := slices.DeleteFunc(slices.Clone(r.Findings), ofAnswers)
 	if len(findings) == 0 {
 		return
 	}
 	// How a program ended that never did what the lab is about says little.
-	never := func(x grade.Finding) bool { return x.Kind == grade.FindNeverCalled }
-	if i := slices.IndexFunc(findings, never); i > 0 && findings[0].Kind == grade.FindExit {
+	never := func(x verdict.Finding) bool { return x.Kind == verdict.FindNeverCalled }
+	if i := slices.IndexFunc(findings, never); i > 0 && findings[0].Kind == verdict.FindExit {
 		findings[0], findings[i] = findings[i], findings[0]
 	}
 	first := findings[0]
 	f.line("### What happened")
 	switch first.Kind {
-	case grade.FindSubmission:
+	case verdict.FindSubmission:
 		f.line("Something is wrong with what you handed in: %s", sentence(first.Message))
-	case grade.FindCompile:
+	case verdict.FindCompile:
 		f.line("Your program did not run. %s", sentence(first.Message))
 	default:
 		f.divergence(r, first)
 	}
 	f.block(first.Text)
 	if rest := findings[1:]; len(rest) > 0 {
-		f.line("%s", map[bool]string{true: "Also:", false: "What else was seen, which may follow from that:"}[first.Kind == grade.FindSubmission])
+		f.line("%s", map[bool]string{true: "Also:", false: "What else was seen, which may follow from that:"}[first.Kind == verdict.FindSubmission])
 		for _, x := range rest {
 			f.item("%s", safe(x.Message))
 		}
@@ -117,13 +119,13 @@ func (f *feedback) story(r grade.Result) {
 const answersPart = "answers"
 
 // ofAnswers reports whether a finding is told with the answers.
-func ofAnswers(x grade.Finding) bool {
-	return x.Kind == grade.FindAnswer || x.Kind == grade.FindSubmission && x.Part == answersPart
+func ofAnswers(x verdict.Finding) bool {
+	return x.Kind == verdict.FindAnswer || x.Kind == verdict.FindSubmission && x.Part == answersPart
 }
 
 // divergence tells where the run first went another way: what held until then,
 // what came, by which task, what that place is, and what to read.
-func (f *feedback) divergence(r grade.Result, x grade.Finding) {
+func (f *feedback) divergence(r verdict.Result, x verdict.Finding) {
 	at := x.Step
 	switch {
 	case at > 1:
@@ -136,7 +138,7 @@ func (f *feedback) divergence(r grade.Result, x grade.Finding) {
 	f.line("%s", map[bool]string{true: "Then this went another way:", false: "The first thing that went another way:"}[at > 1])
 	told := false
 	for _, c := range r.Checks {
-		if x.Kind == grade.FindCheck && c.Kind == "" && c.Name == x.Check {
+		if x.Kind == verdict.FindCheck && c.Kind == "" && c.Name == x.Check {
 			f.item("**What:** %s", safe(c.Name))
 			f.item("**Expected:** %s", safe(c.Expected))
 			f.item("**Seen:** %s", safe(c.Observed))
@@ -158,10 +160,10 @@ func (f *feedback) divergence(r grade.Result, x grade.Finding) {
 			symbol = s.Symbol
 		}
 	}
-	if means := f.means(x.Point); means != "" && x.Case != grade.CaseBlocked { // which says it
+	if means := f.means(x.Point); means != "" && x.Case != verdict.CaseBlocked { // which says it
 		f.item("**`%s` is:** %s", code(x.Point), safe(means))
 	}
-	if known := x.Point != "" && x.Point != grade.Unnamed && x.Point != grade.Withheld; known {
+	if known := x.Point != "" && x.Point != verdict.Unnamed && x.Point != verdict.Withheld; known {
 		read := fmt.Sprintf("what the handout (`lab show %s`) says of `%s`", code(r.Lab), code(x.Point))
 		if symbol != "" && symbol != x.Point {
 			read += fmt.Sprintf(", which is `%s` in this kernel", code(symbol))
@@ -183,22 +185,22 @@ func (f *feedback) means(point string) string {
 }
 
 // questions tells which answers are right.
-func (f *feedback) questions(r grade.Result) {
+func (f *feedback) questions(r verdict.Result) {
 	heading := false
 	for _, c := range r.Checks {
-		if c.Kind != grade.KindQuestion {
+		if c.Kind != verdict.KindQuestion {
 			continue
 		}
 		if !heading {
 			f.line("### Your answers")
 		}
 		heading = true
-		mark := map[grade.Verdict]string{grade.Pass: "✅", grade.Fail: "❌", grade.Skip: "➖"}[c.Verdict]
+		mark := map[verdict.Verdict]string{verdict.Pass: "✅", verdict.Fail: "❌", verdict.Skip: "➖"}[c.Verdict]
 		f.item("%s **%s** (%d of %d) %s", mark, safe(c.Name), c.Score, c.MaxScore, safe(c.Prompt))
 		fmt.Fprintf(f, "  <br>%s\n", strings.Join(answerLines(c, safe), "\n  <br>"))
 	}
 	for _, x := range r.Findings {
-		if x.Kind == grade.FindSubmission && ofAnswers(x) {
+		if x.Kind == verdict.FindSubmission && ofAnswers(x) {
 			if !heading {
 				f.line("### Your answers")
 			}
@@ -212,20 +214,20 @@ func (f *feedback) questions(r grade.Result) {
 }
 
 // answerLines tell what became of an answer; show makes text safe.
-func answerLines(c grade.Check, show func(string) string) []string {
+func answerLines(c verdict.Check, show func(string) string) []string {
 	said := c.Got != nil // why there is no answer
 	line := "you answered: " + show(c.Observed)
 	if said {
 		line = show(c.Observed)
 	}
 	switch {
-	case c.Verdict == grade.Pass:
+	case c.Verdict == verdict.Pass:
 		line += ", which is right"
-	case c.Verdict == grade.Fail && !said:
+	case c.Verdict == verdict.Fail && !said:
 		line += ", which is not right"
 	}
 	lines := []string{line}
-	if c.Expected != "" && c.Verdict != grade.Pass {
+	if c.Expected != "" && c.Verdict != verdict.Pass {
 		lines = append(lines, "it is: "+show(c.Expected))
 	}
 	if c.Hint != "" {
@@ -238,8 +240,8 @@ func answerLines(c grade.Check, show func(string) string) []string {
 }
 
 // checks lists what was checked in the run; what holds is a line.
-func (f *feedback) checks(r grade.Result) {
-	checks := slices.DeleteFunc(slices.Clone(r.Checks), func(c grade.Check) bool { return c.Kind == grade.KindQuestion })
+func (f *feedback) checks(r verdict.Result) {
+	checks := slices.DeleteFunc(slices.Clone(r.Checks), func(c verdict.Check) bool { return c.Kind == verdict.KindQuestion })
 	if len(checks) == 0 {
 		return
 	}
@@ -247,13 +249,13 @@ func (f *feedback) checks(r grade.Result) {
 	var skipped []string
 	lost := 0
 	for _, c := range checks {
-		if c.Verdict == grade.Skip {
+		if c.Verdict == verdict.Skip {
 			skipped, lost = append(skipped, safe(c.Name)), lost+c.MaxScore
 			continue
 		}
-		mark := map[bool]string{true: "✅", false: "❌"}[c.Verdict == grade.Pass]
+		mark := map[bool]string{true: "✅", false: "❌"}[c.Verdict == verdict.Pass]
 		f.item("%s %s (%d of %d)", mark, safe(c.Name), c.Score, c.MaxScore)
-		if c.Verdict == grade.Pass {
+		if c.Verdict == verdict.Pass {
 			continue
 		}
 		if c.Expected != "" {
@@ -269,7 +271,7 @@ func (f *feedback) checks(r grade.Result) {
 	}
 	f.WriteByte('\n')
 	for _, c := range checks {
-		if len(c.Lines) == 0 || c.Verdict == grade.Pass {
+		if len(c.Lines) == 0 || c.Verdict == verdict.Pass {
 			continue
 		}
 		var lines []string
@@ -284,7 +286,7 @@ func (f *feedback) checks(r grade.Result) {
 // maxPath bounds the steps that are listed.
 const maxPath = 40
 
-func (f *feedback) path(r grade.Result) {
+func (f *feedback) path(r verdict.Result) {
 	if len(r.Steps) == 0 {
 		return
 	}
@@ -304,7 +306,7 @@ func (f *feedback) path(r grade.Result) {
 }
 
 // who is the task at a step.
-func who(s grade.Step) string {
+func who(s verdict.Step) string {
 	task := fmt.Sprintf("%d[%s]", s.PID, s.Comm)
 	if s.Comm == "" {
 		task = fmt.Sprint(s.PID)

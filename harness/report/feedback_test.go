@@ -9,6 +9,7 @@ import (
 	"kernellab/harness/report"
 	"kernellab/harness/trace"
 	"kernellab/harness/trace/tracetest"
+	"kernellab/harness/verdict"
 )
 
 // answered are the rules of fork-new with answers, of which two are wrong and two
@@ -25,12 +26,12 @@ func answered(t testing.TB, arch string) grade.Rules {
 }
 
 // submissions are documents of what students handed in.
-func submissions(t testing.TB) map[string]grade.Document {
+func submissions(t testing.TB) map[string]verdict.Document {
 	t.Helper()
 	x := answered(t, "x86_64")
 	reference := tracetest.Fork("x86_64")
-	grading := func(tr *trace.Trace, r grade.Rules, findings ...grade.Finding) grade.Document {
-		return grade.NewDocument(grade.GradeSubmission(grade.Submitted{Rules: r, Trace: tr, Reference: reference, Findings: findings}))
+	grading := func(tr *trace.Trace, r grade.Rules, findings ...verdict.Finding) verdict.Document {
+		return verdict.NewDocument(grade.GradeSubmission(grade.Submitted{Rules: r, Trace: tr, Reference: reference, Findings: findings}))
 	}
 	never := tracetest.Fork("x86_64")
 	tracetest.Drop(never, tracetest.Points()...)
@@ -54,9 +55,9 @@ func submissions(t testing.TB) map[string]grade.Document {
 	named.Answers["first-function"] = grade.Answer{"": grade.Invalid(`want the name of a function, not "` + evil + `"`)}
 	only := answered(t, "x86_64")
 	only.AnswersOnly = true
-	compile := grade.Finding{Kind: grade.FindCompile, Message: "prog.go does not compile", Text: "prog.go:3:1: undefined: x\n```\n<b>prog.go:4</b>\n"}
-	key := grade.Finding{Kind: grade.FindSubmission, Part: "answers", Message: `answers.yaml:3: no question "` + evil + `": did you mean path?`}
-	return map[string]grade.Document{
+	compile := verdict.Finding{Kind: verdict.FindCompile, Message: "prog.go does not compile", Text: "prog.go:3:1: undefined: x\n```\n<b>prog.go:4</b>\n"}
+	key := verdict.Finding{Kind: verdict.FindSubmission, Part: "answers", Message: `answers.yaml:3: no question "` + evil + `": did you mean path?`}
+	return map[string]verdict.Document{
 		"submission": grading(reference, x),
 		"never":      grading(never, x),
 		"missing":    grading(missing, x),
@@ -72,7 +73,7 @@ func TestFeedback(t *testing.T) {
 	for name, doc := range documents(t) {
 		docs[name] = doc
 	}
-	docs["not-graded"] = grade.NewDocument(grade.Failure(answered(t, "x86_64"), "6.1.0-50-cloud-amd64", errors.New("boot: no console output within 40s")))
+	docs["not-graded"] = verdict.NewDocument(grade.Failure(answered(t, "x86_64"), "6.1.0-50-cloud-amd64", errors.New("boot: no console output within 40s")))
 	for name, doc := range docs {
 		t.Run(name, func(t *testing.T) {
 			golden(t, name+".feedback.md", report.Feedback(doc, rules(t, "x86_64")))

@@ -7,8 +7,9 @@ import (
 	"slices"
 	"strings"
 
-	"kernellab/harness/grade"
+	"kernellab/harness/redact"
 	"kernellab/harness/report/words"
+	"kernellab/harness/verdict"
 	"kernellab/internal/nearest"
 )
 
@@ -16,7 +17,7 @@ import (
 // student and keeps what the autograder printed from them.
 type Gradescope struct {
 	// Visibility is of the output, and of the tests whose check says none: see
-	// grade.Visibilities.
+	// verdict.Visibilities.
 	Visibility string
 	// Hidden are the names of checks that students do not see, whatever they say. What
 	// is found of them is hidden by grade.Rules.Hide.
@@ -29,7 +30,7 @@ type Gradescope struct {
 // Check refuses a visibility that there is not, and a hidden check that is none of
 // names.
 func (g Gradescope) Check(names []string) error {
-	known := grade.Visibilities()
+	known := verdict.Visibilities()
 	for _, v := range []string{g.Visibility, g.Stdout} {
 		if v != "" && !slices.Contains(known, v) {
 			return fmt.Errorf("unknown visibility %q%s: use %s", v, nearest.Suggest(v, known), strings.Join(known, ", "))
@@ -75,11 +76,11 @@ type gradescopeTest struct {
 
 // Write writes a document as results.json: all tests, each with its visibility, and
 // an output that tells of no test that is not seen when the output is.
-func (g Gradescope) Write(w io.Writer, doc grade.Document) error {
-	doc = words.Document(doc.Hide(g.Hidden...))
-	shown := words.Document(doc.Shown(grade.Visibility(g.visibility())))
+func (g Gradescope) Write(w io.Writer, doc verdict.Document) error {
+	doc = words.Document(redact.Hide(doc, g.Hidden...))
+	shown := words.Document(redact.Shown(doc, verdict.Visibility(g.visibility())))
 	out := g.empty(string(verdictOf(shown)))
-	graded := doc.ExitCode() != grade.ExitError
+	graded := doc.ExitCode() != verdict.ExitError
 	var text []string
 	for i, r := range doc.Results {
 		out.ExecutionTime += r.Duration.Seconds()
@@ -90,7 +91,7 @@ func (g Gradescope) Write(w io.Writer, doc grade.Document) error {
 	}
 	for _, r := range shown.Results {
 		switch {
-		case r.Verdict == grade.Error:
+		case r.Verdict == verdict.Error:
 			text = append(text, id(r)+": error", notYours+plain(r.Error)+". Tell your instructor.")
 			continue
 		case !graded:
@@ -117,12 +118,12 @@ func (g Gradescope) Write(w io.Writer, doc grade.Document) error {
 
 // seen is a check of a result as it is told when the check is seen: without the
 // names that are not told then.
-func (g Gradescope) seen(of grade.Result, c grade.Check) grade.Check {
+func (g Gradescope) seen(of verdict.Result, c verdict.Check) verdict.Check {
 	at := c.Visibility
 	if at == "" {
-		at = grade.Visibility(g.visibility())
+		at = verdict.Visibility(g.visibility())
 	}
-	return words.Check(of.ShownCheck(c, at))
+	return words.Check(redact.ShownCheck(of, c, at))
 }
 
 // notYours begins what a student reads of a submission that was not graded.
@@ -131,12 +132,12 @@ const notYours = "This could not be graded, which is not your mistake: "
 // WriteUnfinished writes the results.json of an autograder that has not come to an
 // end, and says why: valid, with no score.
 func (g Gradescope) WriteUnfinished(w io.Writer, why string) error {
-	out := g.empty(string(grade.Error))
+	out := g.empty(string(verdict.Error))
 	out.Output = notYours + plain(why) + ". Submit again, or tell your instructor."
 	return out.write(w)
 }
 
-func (g Gradescope) empty(verdict string) gradescopeResults {
+func (g Gradescope) empty(outcome string) gradescopeResults {
 	stdout := g.Stdout
 	if stdout == "" {
 		stdout = "hidden"
@@ -144,7 +145,7 @@ func (g Gradescope) empty(verdict string) gradescopeResults {
 	return gradescopeResults{
 		OutputFormat: "text", TestOutputFormat: "text", TestNameFormat: "text",
 		Visibility: g.visibility(), StdoutVisibility: stdout,
-		ExtraData: map[string]string{"schema": grade.Schema, "verdict": verdict},
+		ExtraData: map[string]string{"schema": verdict.Schema, "verdict": outcome},
 		Tests:     []gradescopeTest{},
 	}
 }
@@ -161,12 +162,12 @@ func (out gradescopeResults) write(w io.Writer) error {
 
 func (g Gradescope) visibility() string {
 	if g.Visibility == "" {
-		return string(grade.Visible)
+		return string(verdict.Visible)
 	}
 	return g.Visibility
 }
 
-func (g Gradescope) test(number string, r grade.Result, c grade.Check, graded bool) gradescopeTest {
+func (g Gradescope) test(number string, r verdict.Result, c verdict.Check, graded bool) gradescopeTest {
 	name := plain(c.Name)
 	if r.Arch != "" {
 		name = plain(r.Arch) + ": " + name
@@ -182,7 +183,7 @@ func (g Gradescope) test(number string, r grade.Result, c grade.Check, graded bo
 	}
 	if graded {
 		test.Score, test.Status = &c.Score, "failed"
-		if c.Verdict == grade.Pass {
+		if c.Verdict == verdict.Pass {
 			test.Status = "passed"
 		}
 	}
@@ -190,4 +191,4 @@ func (g Gradescope) test(number string, r grade.Result, c grade.Check, graded bo
 }
 
 // verdictOf is the worst of a document's verdicts.
-func verdictOf(doc grade.Document) grade.Verdict { return Graded{Document: doc}.Verdict() }
+func verdictOf(doc verdict.Document) verdict.Verdict { return Graded{Document: doc}.Verdict() }

@@ -7,21 +7,21 @@ import (
 
 	"github.com/jstemmer/go-junit-report/v2/junit"
 
-	"kernellab/harness/grade"
+	"kernellab/harness/verdict"
 )
 
 // junitXML writes a suite a result and a case a check. A check that was skipped
 // is a failure where the program is to blame for the missing evidence, because a
 // suite that only skips counts as good; where the run could not be graded an
 // error case says so and the checks are skipped.
-func junitXML(w io.Writer, doc grade.Document) error {
+func junitXML(w io.Writer, doc verdict.Document) error {
 	return writeJUnit(w, doc, nil, func(int, func(junit.Testcase)) {})
 }
 
 // writeJUnit writes a document; more adds cases of its own to the suite of the
 // result at an index. Suites are called what results are, after the prefix of the
 // result's index where there are prefixes.
-func writeJUnit(w io.Writer, doc grade.Document, prefixes []string, more func(i int, add func(junit.Testcase))) error {
+func writeJUnit(w io.Writer, doc verdict.Document, prefixes []string, more func(i int, add func(junit.Testcase))) error {
 	out := junit.Testsuites{Name: "lab"}
 	names := map[string]bool{}
 	for i, r := range doc.Results {
@@ -31,7 +31,7 @@ func writeJUnit(w io.Writer, doc grade.Document, prefixes []string, more func(i 
 		}
 		class = unique(names, class)
 		suite := junit.Testsuite{Name: class, ID: i, Time: fmt.Sprintf("%.3f", r.Duration.Seconds())}
-		suite.AddProperty("schema", grade.Schema)
+		suite.AddProperty("schema", verdict.Schema)
 		suite.AddProperty("verdict", string(r.Verdict))
 		suite.AddProperty("score", fmt.Sprintf("%d/%d", r.Score, r.MaxScore))
 		cases := map[string]bool{}
@@ -39,7 +39,7 @@ func writeJUnit(w io.Writer, doc grade.Document, prefixes []string, more func(i 
 			tc.Classname, tc.Name = class, unique(cases, tc.Name)
 			suite.AddTestcase(tc)
 		}
-		if r.Verdict == grade.Error {
+		if r.Verdict == verdict.Error {
 			add(junit.Testcase{Name: "the run can be graded", Error: &junit.Result{
 				Message: plain(r.Error), Type: "could-not-grade", Data: findings(r),
 			}})
@@ -47,7 +47,7 @@ func writeJUnit(w io.Writer, doc grade.Document, prefixes []string, more func(i 
 		for _, c := range r.Checks {
 			add(testcase(r, c))
 		}
-		if r.Verdict == grade.Fail && suite.Failures == 0 {
+		if r.Verdict == verdict.Fail && suite.Failures == 0 {
 			add(junit.Testcase{Name: "nothing else went wrong", Failure: &junit.Result{
 				Message: first(r), Type: "finding", Data: findings(r),
 			}})
@@ -68,7 +68,7 @@ func writeJUnit(w io.Writer, doc grade.Document, prefixes []string, more func(i 
 	return nil
 }
 
-func testcase(r grade.Result, c grade.Check) junit.Testcase {
+func testcase(r verdict.Result, c verdict.Check) junit.Testcase {
 	tc := junit.Testcase{Name: plain(c.Name)}
 	result := &junit.Result{
 		Message: plain(fmt.Sprintf("expected %s, observed %s", c.Expected, c.Observed)),
@@ -78,10 +78,10 @@ func testcase(r grade.Result, c grade.Check) junit.Testcase {
 		result.Message = plain(c.Observed)
 	}
 	switch {
-	case c.Verdict == grade.Pass:
-	case c.Verdict == grade.Skip && r.Verdict == grade.Error:
+	case c.Verdict == verdict.Pass:
+	case c.Verdict == verdict.Skip && r.Verdict == verdict.Error:
 		tc.Skipped = &junit.Result{Message: plain(c.Observed)}
-	case c.Verdict == grade.Skip:
+	case c.Verdict == verdict.Skip:
 		result.Type = "not-seen"
 		tc.Failure = result
 	default:
@@ -92,7 +92,7 @@ func testcase(r grade.Result, c grade.Check) junit.Testcase {
 }
 
 // findings lists a result's findings, a line each.
-func findings(r grade.Result) string {
+func findings(r verdict.Result) string {
 	var lines []string
 	for i, f := range r.Findings {
 		lines = append(lines, fmt.Sprintf("%d. %s", i+1, plain(f.Message)))
@@ -103,7 +103,7 @@ func findings(r grade.Result) string {
 	return strings.Join(lines, "\n")
 }
 
-func first(r grade.Result) string {
+func first(r verdict.Result) string {
 	if len(r.Findings) == 0 {
 		return "failed"
 	}

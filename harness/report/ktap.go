@@ -6,25 +6,25 @@ import (
 	"io"
 	"strings"
 
-	"kernellab/harness/grade"
+	"kernellab/harness/verdict"
 )
 
 // ktap writes a test a result, with its checks nested in it.
-func ktap(w io.Writer, doc grade.Document) error {
+func ktap(w io.Writer, doc verdict.Document) error {
 	b := bufio.NewWriter(w)
 	fmt.Fprintf(b, "KTAP version 1\n1..%d\n", len(doc.Results))
 	for i, r := range doc.Results {
 		fmt.Fprintf(b, "  KTAP version 1\n  # Subtest: %s\n  1..%d\n", description(id(r)), len(r.Checks))
 		for j, c := range r.Checks {
-			if c.Verdict == grade.Fail {
+			if c.Verdict == verdict.Fail {
 				for _, l := range detail(c) {
 					fmt.Fprintf(b, "  # %s\n", l)
 				}
 			}
 			switch c.Verdict {
-			case grade.Pass:
+			case verdict.Pass:
 				fmt.Fprintf(b, "  ok %d %s\n", j+1, description(c.Name))
-			case grade.Skip:
+			case verdict.Skip:
 				fmt.Fprintf(b, "  ok %d %s # SKIP %s\n", j+1, description(c.Name), plain(c.Observed))
 			default:
 				fmt.Fprintf(b, "  not ok %d %s\n", j+1, description(c.Name))
@@ -34,11 +34,11 @@ func ktap(w io.Writer, doc grade.Document) error {
 			fmt.Fprintf(b, "# %s\n", plain(f.Message))
 		}
 		switch {
-		case r.Verdict == grade.Pass:
+		case r.Verdict == verdict.Pass:
 			fmt.Fprintf(b, "ok %d %s\n", i+1, description(id(r)))
-		case r.Verdict == grade.Error:
+		case r.Verdict == verdict.Error:
 			fmt.Fprintf(b, "not ok %d %s # ERROR %s\n", i+1, description(id(r)), plain(r.Error))
-		case len(r.Findings) > 0 && r.Findings[0].Kind == grade.FindTimeout:
+		case len(r.Findings) > 0 && r.Findings[0].Kind == verdict.FindTimeout:
 			fmt.Fprintf(b, "not ok %d %s # TIMEOUT %s\n", i+1, description(id(r)), plain(r.Findings[0].Message))
 		default:
 			fmt.Fprintf(b, "not ok %d %s\n", i+1, description(id(r)))

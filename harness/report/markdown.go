@@ -5,7 +5,7 @@ import (
 	"io"
 	"strings"
 
-	"kernellab/harness/grade"
+	"kernellab/harness/verdict"
 )
 
 // matrixMarkdown writes GitHub's Markdown, as a job's summary shows it: the
@@ -60,7 +60,7 @@ func matrixMarkdown(w io.Writer, m Matrix) error {
 func (m Matrix) sign(i int) string {
 	r := m.Results[i]
 	switch {
-	case r.Verdict == grade.Error:
+	case r.Verdict == verdict.Error:
 		return "⚠️"
 	case !m.Accepted(i):
 		return "❌"

@@ -10,9 +10,9 @@ import (
 
 	"github.com/charmbracelet/lipgloss"
 
-	"kernellab/harness/grade"
 	"kernellab/harness/regress"
 	"kernellab/harness/report/words"
+	"kernellab/harness/verdict"
 )
 
 // MatrixSchema names the document of a matrix and its version.
@@ -23,7 +23,7 @@ const FormatMarkdown = "markdown"
 
 // Matrix is the outcome of labs × kernels × architectures.
 type Matrix struct {
-	Results []grade.Result
+	Results []verdict.Result
 	// Comparisons with a baseline, in the order of Results; nil without one.
 	Comparisons []regress.Comparison
 	// Strict says that a change which breaks nothing does not pass either.
@@ -46,22 +46,22 @@ func (m Matrix) Accepted(i int) bool {
 	if c.Regressed() || m.Strict && len(c.Changes) > 0 {
 		return false
 	}
-	return r.Passed() || r.Verdict == grade.Fail && c.Known
+	return r.Passed() || r.Verdict == verdict.Fail && c.Known
 }
 
 // ExitCode returns the worst exit code of the results: 3 where one could not be
 // graded, 1 where one is not accepted; no results at all are 3.
 func (m Matrix) ExitCode() int {
 	if len(m.Results) == 0 {
-		return grade.ExitError
+		return verdict.ExitError
 	}
-	code := grade.ExitPass
+	code := verdict.ExitPass
 	for i, r := range m.Results {
 		switch {
-		case r.ExitCode() == grade.ExitError:
-			return grade.ExitError
+		case r.ExitCode() == verdict.ExitError:
+			return verdict.ExitError
 		case !m.Accepted(i):
-			code = grade.ExitFail
+			code = verdict.ExitFail
 		}
 	}
 	return code
@@ -69,7 +69,7 @@ func (m Matrix) ExitCode() int {
 
 // WriteMatrix writes a matrix in a format; s matters to text alone.
 func WriteMatrix(w io.Writer, format string, m Matrix, s Style) error {
-	m.Results = words.Document(grade.Document{Results: m.Results}).Results
+	m.Results = words.Document(verdict.Document{Results: m.Results}).Results
 	switch format {
 	case FormatText:
 		return matrixText(w, m, s)
@@ -86,9 +86,9 @@ func WriteMatrix(w io.Writer, format string, m Matrix, s Style) error {
 func matrixJSON(w io.Writer, m Matrix) error {
 	doc := struct {
 		Schema      string               `json:"schema"`
-		Results     []grade.Result       `json:"results"`
+		Results     []verdict.Result     `json:"results"`
 		Comparisons []regress.Comparison `json:"comparisons,omitempty"`
-	}{MatrixSchema, append([]grade.Result{}, m.Results...), m.Comparisons}
+	}{MatrixSchema, append([]verdict.Result{}, m.Results...), m.Comparisons}
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
 	e.SetEscapeHTML(false)
@@ -139,15 +139,15 @@ func or(s string) string {
 }
 
 // word is a result in a cell: "pass 14/14".
-func word(r grade.Result) string {
-	if r.Verdict == grade.Error {
+func word(r verdict.Result) string {
+	if r.Verdict == verdict.Error {
 		return "error"
 	}
 	return fmt.Sprintf("%s %d/%d", r.Verdict, r.Score, r.MaxScore)
 }
 
 // trouble tells in a line why a result is no pass, "" when it is one.
-func trouble(r grade.Result) string {
+func trouble(r verdict.Result) string {
 	switch {
 	case r.Passed():
 		return ""
@@ -161,14 +161,14 @@ func trouble(r grade.Result) string {
 }
 
 // where names a result's kernel for a person.
-func where(r grade.Result) string {
+func where(r verdict.Result) string {
 	return strings.TrimSpace(or(r.Kernel) + " " + r.Arch)
 }
 
 // summary counts: "7 runs: 6 passed, 1 could not be graded; 2 kernels changed,
 // 1 regression".
 func (m Matrix) summary() string {
-	count := map[grade.Verdict]int{}
+	count := map[verdict.Verdict]int{}
 	for _, r := range m.Results {
 		count[r.Verdict]++
 	}
@@ -176,7 +176,7 @@ func (m Matrix) summary() string {
 	for _, p := range []struct {
 		n    int
 		what string
-	}{{count[grade.Pass], "passed"}, {count[grade.Fail], "failed"}, {count[grade.Error], "could not be graded"}} {
+	}{{count[verdict.Pass], "passed"}, {count[verdict.Fail], "failed"}, {count[verdict.Error], "could not be graded"}} {
 		if p.n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", p.n, p.what))
 		}
@@ -257,7 +257,7 @@ func (m Matrix) cell(p *page, i int) (string, lipgloss.Style) {
 	switch {
 	case r.Passed() && m.Accepted(i):
 		return "✓ " + word(r), p.good
-	case r.Verdict == grade.Error:
+	case r.Verdict == verdict.Error:
 		return "! " + word(r), p.warn
 	case m.Accepted(i):
 		return "· " + word(r), p.warn // fails as it is known to

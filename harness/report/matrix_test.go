@@ -147,7 +147,7 @@ func TestMatrixFormat(t *testing.T) {
 func TestMatrixSchema(t *testing.T) {
 	c := jsonschema.NewCompiler()
 	for url, file := range map[string]string{
-		"urn:kernellab:lab.matrix:1": "matrix.schema.json", "urn:kernellab:lab.verdict:1": "../grade/verdict.schema.json",
+		"urn:kernellab:lab.matrix:1": "matrix.schema.json", "urn:kernellab:lab.verdict:1": "../verdict/verdict.schema.json",
 	} {
 		text, err := os.ReadFile(file)
 		if err != nil {

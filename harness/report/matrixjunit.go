@@ -6,13 +6,13 @@ import (
 
 	"github.com/jstemmer/go-junit-report/v2/junit"
 
-	"kernellab/harness/grade"
+	"kernellab/harness/verdict"
 )
 
 // matrixJUnit writes what junitXML does, and with a baseline a case more in each
 // suite, which fails where something that passed no longer does.
 func matrixJUnit(w io.Writer, m Matrix) error {
-	return writeJUnit(w, grade.NewDocument(m.Results...), nil, func(i int, add func(junit.Testcase)) {
+	return writeJUnit(w, verdict.NewDocument(m.Results...), nil, func(i int, add func(junit.Testcase)) {
 		if m.Comparisons == nil {
 			return
 		}

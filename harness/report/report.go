@@ -17,8 +17,8 @@ import (
 	"slices"
 	"strings"
 
-	"kernellab/harness/grade"
 	"kernellab/harness/report/words"
+	"kernellab/harness/verdict"
 	"kernellab/internal/nearest"
 )
 
@@ -69,7 +69,7 @@ func checkFormat(format string, formats []string) error {
 }
 
 // Write writes a document in a format; s matters to text alone.
-func Write(w io.Writer, format string, doc grade.Document, s Style) error {
+func Write(w io.Writer, format string, doc verdict.Document, s Style) error {
 	doc = words.Document(doc)
 	switch format {
 	case FormatText:
@@ -89,18 +89,18 @@ func Write(w io.Writer, format string, doc grade.Document, s Style) error {
 }
 
 // id names a result among others: "fork-new.x86_64.6.1.0-50-cloud-amd64".
-func id(r grade.Result) string {
+func id(r verdict.Result) string {
 	parts := []string{r.Lab, r.Arch, r.Kernel}
 	return plain(strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), "."))
 }
 
 // detail tells a check that does not pass, in lines for a person.
-func detail(c grade.Check) []string {
+func detail(c verdict.Check) []string {
 	var out []string
-	if c.Kind == grade.KindQuestion {
+	if c.Kind == verdict.KindQuestion {
 		return append(out, append([]string{plain(c.Prompt)}, answerLines(c, plain)...)...)
 	}
-	if c.Verdict != grade.Pass {
+	if c.Verdict != verdict.Pass {
 		if c.Expected != "" {
 			out = append(out, "expected: "+plain(c.Expected))
 		}
@@ -109,20 +109,20 @@ func detail(c grade.Check) []string {
 	for _, l := range c.Lines {
 		out = append(out, fmt.Sprintf("%-7s  %s", label(l.Mark), plain(l.Text)))
 	}
-	if c.Verdict != grade.Pass && c.Why != "" {
+	if c.Verdict != verdict.Pass && c.Why != "" {
 		out = append(out, "why: "+plain(c.Why))
 	}
 	return out
 }
 
 // label is a mark as gradelib prints it.
-func label(m grade.Mark) string {
+func label(m verdict.Mark) string {
 	switch m {
-	case grade.Good:
+	case verdict.Good:
 		return "GOOD"
-	case grade.Bad:
+	case verdict.Bad:
 		return "BAD"
-	case grade.Missing:
+	case verdict.Missing:
 		return "MISSING"
 	}
 	return ""

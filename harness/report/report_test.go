@@ -21,6 +21,7 @@ import (
 	"kernellab/harness/report"
 	"kernellab/harness/trace"
 	"kernellab/harness/trace/tracetest"
+	"kernellab/harness/verdict"
 	"kernellab/labs"
 )
 
@@ -39,7 +40,7 @@ func rules(t testing.TB, arch string) grade.Rules {
 }
 
 // documents are what every format is shown of.
-func documents(t testing.TB) map[string]grade.Document {
+func documents(t testing.TB) map[string]verdict.Document {
 	t.Helper()
 	x, rv := rules(t, "x86_64"), rules(t, "riscv64")
 	noWait := tracetest.Fork("x86_64")
@@ -59,16 +60,16 @@ func documents(t testing.TB) map[string]grade.Document {
 	}
 	failed := grade.Failure(rv, "7.2.12+deb14-riscv64", errors.New("boot: no console output within 40s: see console.log"))
 	failed.Attempts = 2
-	return map[string]grade.Document{
-		"pass":    grade.NewDocument(grade.Grade(tracetest.Fork("x86_64"), x)),
-		"no-wait": grade.NewDocument(grade.Grade(noWait, x)),
-		"several": grade.NewDocument(grade.Grade(tracetest.Fork("x86_64"), x), grade.Grade(hostile, rv), failed),
-		"empty":   grade.NewDocument(),
+	return map[string]verdict.Document{
+		"pass":    verdict.NewDocument(grade.Grade(tracetest.Fork("x86_64"), x)),
+		"no-wait": verdict.NewDocument(grade.Grade(noWait, x)),
+		"several": verdict.NewDocument(grade.Grade(tracetest.Fork("x86_64"), x), grade.Grade(hostile, rv), failed),
+		"empty":   verdict.NewDocument(),
 	}
 }
 
 // all are documents of runs and of submissions.
-func all(t testing.TB) map[string]grade.Document {
+func all(t testing.TB) map[string]verdict.Document {
 	docs := documents(t)
 	for _, name := range []string{"submission", "compile"} {
 		docs[name] = submissions(t)[name]
@@ -186,7 +187,7 @@ func TestLive(t *testing.T) {
 }
 
 func TestUnknownFormat(t *testing.T) {
-	err := report.Write(&bytes.Buffer{}, "juint", grade.NewDocument(), report.Style{})
+	err := report.Write(&bytes.Buffer{}, "juint", verdict.NewDocument(), report.Style{})
 	var bad *report.FormatError
 	if !errors.As(err, &bad) || bad.Nearest != report.FormatJUnit {
 		t.Errorf("error %v, want a FormatError that names junit", err)
@@ -202,16 +203,16 @@ func TestUnknownFormat(t *testing.T) {
 // TestNeverGood checks that no format shows a result that does not pass as good.
 func TestNeverGood(t *testing.T) {
 	skipped := grade.Grade(tracetest.Fork("x86_64"), rules(t, "x86_64"))
-	skipped.Verdict, skipped.Findings = grade.Fail, []grade.Finding{{Kind: grade.FindNotSeen, Message: "not seen"}}
+	skipped.Verdict, skipped.Findings = verdict.Fail, []verdict.Finding{{Kind: verdict.FindNotSeen, Message: "not seen"}}
 	last := len(skipped.Checks) - 3
-	skipped.Checks[last].Verdict, skipped.Checks[last].Score = grade.Skip, 0
+	skipped.Checks[last].Verdict, skipped.Checks[last].Score = verdict.Skip, 0
 	bare := skipped
 	bare.Checks = nil
-	for name, r := range map[string]grade.Result{
+	for name, r := range map[string]verdict.Result{
 		"only a skip": skipped, "only a finding": bare, "an error": grade.Failure(rules(t, "x86_64"), "", errors.New("no boot")),
 	} {
 		t.Run(name, func(t *testing.T) {
-			doc := grade.NewDocument(r)
+			doc := verdict.NewDocument(r)
 			var b bytes.Buffer
 			if err := report.Write(&b, report.FormatJUnit, doc, report.Style{}); err != nil {
 				t.Fatal(err)
@@ -237,7 +238,7 @@ func TestNeverGood(t *testing.T) {
 func TestJUnitNames(t *testing.T) {
 	r := grade.Grade(tracetest.Fork("x86_64"), rules(t, "x86_64"))
 	var b bytes.Buffer
-	if err := report.Write(&b, report.FormatJUnit, grade.NewDocument(r, r), report.Style{}); err != nil {
+	if err := report.Write(&b, report.FormatJUnit, verdict.NewDocument(r, r), report.Style{}); err != nil {
 		t.Fatal(err)
 	}
 	var suites junit.Testsuites
@@ -279,7 +280,7 @@ func TestGradescopeSum(t *testing.T) {
 		for _, r := range doc.Results {
 			want += r.Score
 		}
-		if doc.ExitCode() == grade.ExitError {
+		if doc.ExitCode() == verdict.ExitError {
 			want = 0 // not graded: no score at all
 		}
 		for _, test := range got.Tests {
@@ -301,7 +302,7 @@ func FuzzText(f *testing.F) {
 		tr := tracetest.Fork("x86_64")
 		tracetest.SetExit(tr, trace.Exit{Output: output})
 		tr.Events[1].Task = &trace.Task{PID: 1, TGID: 1, Comm: comm}
-		doc := grade.NewDocument(grade.Grade(tr, r))
+		doc := verdict.NewDocument(grade.Grade(tr, r))
 		var b bytes.Buffer
 		if err := report.Text(&b, doc, report.Style{Width: width}); err != nil {
 			t.Fatal(err)

@@ -7,9 +7,9 @@ import (
 	"slices"
 	"text/tabwriter"
 
-	"kernellab/harness/grade"
 	"kernellab/harness/report/words"
 	"kernellab/harness/seeds"
+	"kernellab/harness/verdict"
 )
 
 // SeedsSchema names the document of runs with several seeds and its version.
@@ -47,9 +47,9 @@ func WriteSeeds(w io.Writer, format string, all []Seeds) error {
 func (s Seeds) verdicts() (passed, failed, ungraded int) {
 	for _, r := range s.Runs {
 		switch r.Result.Verdict {
-		case grade.Pass:
+		case verdict.Pass:
 			passed++
-		case grade.Fail:
+		case verdict.Fail:
 			failed++
 		default:
 			ungraded++
@@ -67,9 +67,9 @@ func (s Seeds) write(w io.Writer) error {
 	fmt.Fprintf(w, "%s on %s Linux %s, %d seeds: %d passed, %d failed, %d could not be graded\n", s.Lab, s.Arch, s.Kernel, len(s.Runs), passed, failed, ungraded)
 	for _, r := range s.Runs {
 		switch {
-		case r.Result.Verdict == grade.Error:
+		case r.Result.Verdict == verdict.Error:
 			fmt.Fprintf(w, "  seed %d could not be graded: %s\n", r.Seed, r.Result.Error)
-		case r.Result.Verdict != grade.Pass && len(r.Result.Findings) > 0:
+		case r.Result.Verdict != verdict.Pass && len(r.Result.Findings) > 0:
 			fmt.Fprintf(w, "  seed %d failed: %s\n", r.Seed, r.Result.Findings[0].Message)
 		}
 	}

@@ -6,10 +6,10 @@ import (
 	"strings"
 	"testing"
 
-	"kernellab/harness/grade"
 	"kernellab/harness/report"
 	"kernellab/harness/seeds"
 	"kernellab/harness/trace"
+	"kernellab/harness/verdict"
 )
 
 func someSeeds() []report.Seeds {
@@ -17,9 +17,9 @@ func someSeeds() []report.Seeds {
 		return &trace.Trace{Events: []trace.Event{{Kind: trace.KindStop, Point: "copy_thread", Symbol: "copy_thread", Reads: map[string]trace.Word{"sp": sp}}}}
 	}
 	return []report.Seeds{{Lab: "fork-new", Arch: "x86_64", Kernel: "6.1", Runs: []seeds.Run{
-		{Seed: 1, Trace: event(0x100), Result: grade.Result{Verdict: grade.Pass, Score: 3}},
-		{Seed: 2, Trace: event(0x200), Result: grade.Result{Verdict: grade.Fail, Findings: []grade.Finding{{Message: "the child is late"}}}},
-		{Seed: 3, Result: grade.Result{Verdict: grade.Error, Error: "QEMU is missing"}},
+		{Seed: 1, Trace: event(0x100), Result: verdict.Result{Verdict: verdict.Pass, Score: 3}},
+		{Seed: 2, Trace: event(0x200), Result: verdict.Result{Verdict: verdict.Fail, Findings: []verdict.Finding{{Message: "the child is late"}}}},
+		{Seed: 3, Result: verdict.Result{Verdict: verdict.Error, Error: "QEMU is missing"}},
 	}}}
 }
 

@@ -7,13 +7,13 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"kernellab/harness/grade"
 	"kernellab/harness/trace"
+	"kernellab/harness/verdict"
 )
 
 // backtrace writes a step's kernel stack in ftrace's form, or a function a line
 // with its place in the source.
-func (p *page) backtrace(s grade.Step) {
+func (p *page) backtrace(s verdict.Step) {
 	if p.verbose && len(s.Sources) == len(s.Stack) && len(s.Stack) > 0 {
 		widest := 0
 		for _, f := range s.Stack {
@@ -35,7 +35,7 @@ func (p *page) backtrace(s grade.Step) {
 
 // stacks draws the parent's and the child's kernel stacks side by side, from the
 // top down to the stack pointer, and says why the child starts where it does.
-func (p *page) stacks(s grade.Step) {
+func (p *page) stacks(s verdict.Step) {
 	if len(s.Stacks) != 2 {
 		return
 	}
@@ -167,7 +167,7 @@ func (d drawing) slots(parent, child []trace.Slot, important string, down bool) 
 
 // why tells in a few sentences, with the numbers of this run, why the child
 // starts where it does.
-func (d drawing) why(s grade.Step, differ []trace.Slot) string {
+func (d drawing) why(s verdict.Step, differ []trace.Slot) string {
 	var b strings.Builder
 	c := d.child
 	if at, ok := start(c); ok {

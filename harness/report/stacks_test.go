@@ -5,9 +5,9 @@ import (
 	"strings"
 	"testing"
 
-	"kernellab/harness/grade"
 	"kernellab/harness/report"
 	"kernellab/harness/trace"
+	"kernellab/harness/verdict"
 )
 
 // stacks are a parent's and a child's at the child's first instruction, cut down
@@ -36,11 +36,11 @@ func stacks() []trace.StackImage {
 }
 
 func TestStacks(t *testing.T) {
-	child := grade.Step{
+	child := verdict.Step{
 		Point: "ret_from_fork", Symbol: "ret_from_fork", Address: 0xffffffff81003000, PID: 84, Comm: "fork-new", Role: "child",
 		Stack: []string{"ret_from_fork+0x0/0x30", "user 0x40816e"}, Stacks: stacks(),
 	}
-	doc := grade.NewDocument(grade.Result{Lab: "fork-new", Verdict: grade.Pass, Steps: []grade.Step{child}})
+	doc := verdict.NewDocument(verdict.Result{Lab: "fork-new", Verdict: verdict.Pass, Steps: []verdict.Step{child}})
 	var b bytes.Buffer
 	if err := report.Text(&b, doc, report.Style{Width: 90}); err != nil {
 		t.Fatal(err)
@@ -82,10 +82,10 @@ func TestStacksDamaged(t *testing.T) {
 		"beyond":    func(im *trace.StackImage) { im.SP = ^trace.Word(0) },
 	} {
 		for which := range 2 {
-			s := grade.Step{Point: "p", Stacks: stacks()}
+			s := verdict.Step{Point: "p", Stacks: stacks()}
 			damage(&s.Stacks[which])
 			var b bytes.Buffer
-			if err := report.Text(&b, grade.NewDocument(grade.Result{Steps: []grade.Step{s}}), report.Style{}); err != nil {
+			if err := report.Text(&b, verdict.NewDocument(verdict.Result{Steps: []verdict.Step{s}}), report.Style{}); err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
 		}

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"kernellab/harness/grade"
+	"kernellab/harness/verdict"
 )
 
 // ClassSchema names the summary of a class and its version.
@@ -124,9 +124,9 @@ func (c Class) Summary() ClassSummary {
 		score, of, graded := g.Score()
 		s.MaxScore = max(s.MaxScore, of)
 		switch g.Verdict() {
-		case grade.Pass:
+		case verdict.Pass:
 			s.Passed++
-		case grade.Fail:
+		case verdict.Fail:
 			s.Failed++
 		default:
 			s.NotGraded++
@@ -257,7 +257,7 @@ func (c Class) common() []Common {
 // divergence, whatever the numbers and the outputs of the programs.
 func firstFinding(g Graded) (key, kind, text string) {
 	for _, r := range g.Document.Results {
-		if len(r.Findings) > 0 && r.Verdict == grade.Fail {
+		if len(r.Findings) > 0 && r.Verdict == verdict.Fail {
 			f := r.Findings[0]
 			return findingKey(f), f.Kind, plain(f.Message)
 		}
@@ -265,7 +265,7 @@ func firstFinding(g Graded) (key, kind, text string) {
 	return "", "", ""
 }
 
-func findingKey(f grade.Finding) string {
+func findingKey(f verdict.Finding) string {
 	parts := []string{f.Kind, f.Case, f.Part, f.Check, f.Point, f.Other, f.After, f.Role}
 	for _, list := range [][]string{f.Checks, f.Questions, f.Points} {
 		parts = append(parts, strings.Join(list, ","))
@@ -290,10 +290,10 @@ func (c Class) suspects(s ClassSummary) []Suspect {
 	}
 	var retried, slow []string
 	for _, g := range c.Students {
-		if g.Attempts > 1 && g.Verdict() != grade.Error {
+		if g.Attempts > 1 && g.Verdict() != verdict.Error {
 			retried = append(retried, plain(g.Student))
 		}
-		if _, kind, _ := firstFinding(g); kind == grade.FindTimeout {
+		if _, kind, _ := firstFinding(g); kind == verdict.FindTimeout {
 			slow = append(slow, plain(g.Student))
 		}
 	}
@@ -335,10 +335,10 @@ func (c Class) differing() []group {
 		passed := map[string]bool{}
 		for _, r := range g.Document.Results {
 			for _, check := range r.Checks {
-				if r.Verdict == grade.Error || check.Kind == grade.KindQuestion {
+				if r.Verdict == verdict.Error || check.Kind == verdict.KindQuestion {
 					continue
 				}
-				holds := check.Verdict == grade.Pass
+				holds := check.Verdict == verdict.Pass
 				if before, ok := passed[check.Name]; ok && before != holds {
 					return check.Name, "", plain(check.Name)
 				}

@@ -11,13 +11,15 @@ import (
 	"github.com/charmbracelet/lipgloss"
 
 	"kernellab/harness/grade"
+	"kernellab/harness/redact"
 	"kernellab/harness/report/words"
 	"kernellab/harness/trace"
+	"kernellab/harness/verdict"
 )
 
 // Text writes a document for a person: every result, and with several a table of
 // them at the end.
-func Text(w io.Writer, doc grade.Document, s Style) error {
+func Text(w io.Writer, doc verdict.Document, s Style) error {
 	doc = words.Document(doc)
 	p := newPage(w, s)
 	for i, r := range doc.Results {
@@ -41,7 +43,7 @@ type Live struct {
 	follower *grade.Follower
 	steps    int
 	student  bool
-	veil     grade.Veil
+	veil     redact.Veil
 }
 
 // Student leaves out what students do not see.
@@ -59,7 +61,7 @@ func NewLive(w io.Writer, r grade.Rules, s Style) *Live {
 // Kernel tells what runs on what, at the head of the run.
 func (l *Live) Kernel(h trace.Header) error {
 	l.follower = grade.NewFollower(h, l.rules)
-	l.veil = grade.NewVeil(l.rules, h)
+	l.veil = redact.NewVeil(l.rules.Unseen(h))
 	l.steps = 0
 	l.page.heading(l.rules.Lab, l.rules.Title, h.Arch, h.Kernel.Release, h.Machine.QEMU)
 	return l.page.err
@@ -87,9 +89,9 @@ func (l *Live) Event(e trace.Event) error {
 }
 
 // Result shows the verdict after the steps.
-func (l *Live) Result(r grade.Result) error {
+func (l *Live) Result(r verdict.Result) error {
 	if l.student {
-		r = grade.NewDocument(r).Shown(grade.Visible).Results[0]
+		r = redact.Shown(verdict.NewDocument(r), verdict.Visible).Results[0]
 	}
 	l.page.result(words.Result(r))
 	return l.page.err
@@ -117,7 +119,7 @@ func prefix(what, s string) string {
 const stepIndent = 5
 
 // step shows one step; number 0 is evidence.
-func (p *page) step(number int, s grade.Step) {
+func (p *page) step(number int, s verdict.Step) {
 	mark := fmt.Sprintf("%3d", number)
 	if number == 0 {
 		mark = "  ·"
@@ -156,7 +158,7 @@ func (p *page) step(number int, s grade.Step) {
 }
 
 // lifetime shows the life of the lab's tasks, a line an event.
-func (p *page) lifetime(r grade.Result) {
+func (p *page) lifetime(r verdict.Result) {
 	if len(r.Lifetime) == 0 {
 		return
 	}
@@ -168,9 +170,9 @@ func (p *page) lifetime(r grade.Result) {
 }
 
 // result shows all but the steps.
-func (p *page) result(r grade.Result) {
+func (p *page) result(r verdict.Result) {
 	p.lifetime(r)
-	checks := slices.DeleteFunc(slices.Clone(r.Checks), func(c grade.Check) bool { return c.Kind == grade.KindQuestion })
+	checks := slices.DeleteFunc(slices.Clone(r.Checks), func(c verdict.Check) bool { return c.Kind == verdict.KindQuestion })
 	if (r.Error == "" || r.Score > 0) && len(checks) > 0 {
 		// The checks are the answer to the lab's question, with live values.
 		heading := "Checks"
@@ -213,9 +215,9 @@ func (p *page) result(r grade.Result) {
 
 // check shows one check; why it holds is told only when nothing else needs the
 // reader's eye.
-func (p *page) check(c grade.Check, why bool) {
-	mark := map[grade.Verdict]string{
-		grade.Pass: p.good.Render("✓"), grade.Fail: p.bad.Render("✗"), grade.Skip: p.warn.Render("–"),
+func (p *page) check(c verdict.Check, why bool) {
+	mark := map[verdict.Verdict]string{
+		verdict.Pass: p.good.Render("✓"), verdict.Fail: p.bad.Render("✗"), verdict.Skip: p.warn.Render("–"),
 	}[c.Verdict]
 	score := fmt.Sprintf("%d/%d", c.Score, c.MaxScore)
 	name, value := wrap(plain(c.Name), p.width-12), ""
@@ -223,7 +225,7 @@ func (p *page) check(c grade.Check, why bool) {
 		name = []string{""}
 	}
 	room := p.width - 4 - len(score) - 2
-	if c.Verdict == grade.Pass && len(c.Lines) == 0 {
+	if c.Verdict == verdict.Pass && len(c.Lines) == 0 {
 		value = plain("expected " + c.Expected + ", observed " + c.Observed)
 		if c.Expected == c.Observed {
 			value = plain("expected and observed " + c.Observed)
@@ -244,32 +246,32 @@ func (p *page) check(c grade.Check, why bool) {
 	if !beside {
 		p.text("", 6, p.value, value)
 	}
-	if c.Verdict != grade.Pass {
+	if c.Verdict != verdict.Pass {
 		if c.Expected != "" {
 			p.text("      expected", 16, lipgloss.NewStyle(), plain(c.Expected))
 		}
 		p.text("      observed", 16, lipgloss.NewStyle(), plain(c.Observed))
 	}
 	for _, l := range c.Lines {
-		style := map[grade.Mark]lipgloss.Style{
-			grade.Good: p.good, grade.Bad: p.bad, grade.Missing: p.bad, grade.Context: p.dim,
+		style := map[verdict.Mark]lipgloss.Style{
+			verdict.Good: p.good, verdict.Bad: p.bad, verdict.Missing: p.bad, verdict.Context: p.dim,
 		}[l.Mark]
 		p.line("      %s %s", style.Render(pad(label(l.Mark), 8)), plain(l.Text))
 	}
 	switch {
-	case c.Verdict == grade.Pass && why:
+	case c.Verdict == verdict.Pass && why:
 		p.text("", 6, p.dim, plain(c.Why))
-	case c.Verdict != grade.Pass && c.Why != "":
+	case c.Verdict != verdict.Pass && c.Why != "":
 		p.text("      why", 16, p.dim, plain(c.Why))
 	}
 }
 
-func (p *page) verdict(r grade.Result) {
+func (p *page) verdict(r verdict.Result) {
 	word, style := "PASS", p.good
 	switch r.Verdict {
-	case grade.Fail:
+	case verdict.Fail:
 		word, style = "FAIL", p.bad
-	case grade.Error:
+	case verdict.Error:
 		word, style = "ERROR", p.warn
 	}
 	on := plain(r.Lab)
@@ -299,7 +301,7 @@ func guestTime(d time.Duration) string {
 }
 
 // table lists the verdicts of several results.
-func (p *page) table(doc grade.Document) {
+func (p *page) table(doc verdict.Document) {
 	if len(doc.Results) == 0 {
 		p.line("%s  nothing was graded", p.warn.Render("ERROR"))
 	}
@@ -312,7 +314,7 @@ func (p *page) table(doc grade.Document) {
 	}
 	p.line("\n%s", p.title.Render("Results"))
 	for _, r := range doc.Results {
-		style := map[grade.Verdict]lipgloss.Style{grade.Pass: p.good, grade.Fail: p.bad, grade.Error: p.warn}[r.Verdict]
+		style := map[verdict.Verdict]lipgloss.Style{verdict.Pass: p.good, verdict.Fail: p.bad, verdict.Error: p.warn}[r.Verdict]
 		p.line("  %s %s  %-8s %3d/%-3d  %s", style.Render(pad(string(r.Verdict), 5)), pad(plain(r.Lab), widest), plain(r.Arch), r.Score, r.MaxScore, plain(r.Kernel))
 	}
 }

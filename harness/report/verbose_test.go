@@ -4,13 +4,13 @@ import (
 	"strings"
 	"testing"
 
-	"kernellab/harness/grade"
+	"kernellab/harness/verdict"
 )
 
 // With verbose a backtrace is a function a line with its place in the source, of
 // a run that knows them.
 func TestVerboseBacktrace(t *testing.T) {
-	step := grade.Step{
+	step := verdict.Step{
 		Point: "copy_process", Symbol: "copy_process", Source: "kernel/fork.c:2172",
 		Stack: []string{"dup_task_struct (inlined)", "copy_process+0x1a4/0x2740", "user 0x40816e"}, Sources: []string{"kernel/fork.c:1130", "kernel/fork.c:2257", ""},
 	}

@@ -8,9 +8,11 @@ import (
 	"testing"
 
 	"kernellab/harness/grade"
+	"kernellab/harness/redact"
 	"kernellab/harness/report"
 	"kernellab/harness/trace"
 	"kernellab/harness/trace/tracetest"
+	"kernellab/harness/verdict"
 )
 
 // secretive are rules of fork-new some of which students do not see, or not yet.
@@ -19,22 +21,22 @@ func secretive(t *testing.T) grade.Rules {
 	for i, p := range r.Points {
 		switch p.Name {
 		case "copy_thread":
-			r.Points[i].Visibility = grade.Hidden
+			r.Points[i].Visibility = verdict.Hidden
 		case "release_task":
-			r.Points[i].Visibility = grade.AfterDueDate
+			r.Points[i].Visibility = verdict.AfterDueDate
 		}
 	}
 	for i, c := range r.Checks {
 		switch c.Name {
 		case "fork returns 0 in the child":
-			r.Checks[i].Visibility = grade.Hidden
+			r.Checks[i].Visibility = verdict.Hidden
 		case "the child goes on where its parent called":
-			r.Checks[i].Visibility = grade.AfterPublished
+			r.Checks[i].Visibility = verdict.AfterPublished
 		}
 	}
 	for i, q := range r.Questions {
 		if q.Name == "stack-distance" {
-			r.Questions[i].Visibility = grade.Hidden
+			r.Questions[i].Visibility = verdict.Hidden
 		}
 	}
 	r.Hide = []string{"who-frees"}
@@ -59,7 +61,7 @@ func TestVisibility(t *testing.T) {
 	tracetest.SetRead(tr, "ret_from_fork", "user_pc", 1)
 	tracetest.SetExit(tr, trace.Exit{Output: "This is Parent Process!\n"})
 	res := grade.GradeSubmission(grade.Submitted{Rules: r, Trace: tr, Reference: tracetest.Fork("x86_64")})
-	doc := grade.NewDocument(res)
+	doc := verdict.NewDocument(res)
 
 	open := answered(t, "x86_64")
 	plain := grade.GradeSubmission(grade.Submitted{Rules: open, Trace: tr, Reference: tracetest.Fork("x86_64")})
@@ -149,7 +151,7 @@ func TestGradescopeOutput(t *testing.T) {
 	tracetest.Drop(tr, "release_task")
 	tracetest.SetRead(tr, "ret_from_fork", "user_ret", 84)
 	tracetest.SetRead(tr, "ret_from_fork", "user_pc", 1)
-	doc := grade.NewDocument(grade.Grade(tr, r))
+	doc := verdict.NewDocument(grade.Grade(tr, r))
 	told := map[string]string{
 		"after_due_date": "release_task", "after_published": "goes on where its parent called", "hidden": "fork returns 0",
 	}
@@ -174,8 +176,8 @@ func TestOnlySeen(t *testing.T) {
 	tr := tracetest.Fork("x86_64")
 	tracetest.SetRead(tr, "ret_from_fork", "user_ret", 84)
 	r.Hide = []string{"fork returns 0 in the child"}
-	doc := grade.NewDocument(grade.Grade(tr, r))
-	if doc.Results[0].Verdict != grade.Fail {
+	doc := verdict.NewDocument(grade.Grade(tr, r))
+	if doc.Results[0].Verdict != verdict.Fail {
 		t.Fatalf("%s, want fail", doc.Results[0].Verdict)
 	}
 	want := fmt.Sprintf("**Passed: %d of %d points.**", doc.Results[0].Score, doc.Results[0].MaxScore-1)
@@ -183,12 +185,12 @@ func TestOnlySeen(t *testing.T) {
 		t.Errorf("no %q in\n%s", want, text)
 	}
 	r.Hide = r.CheckNames()
-	text := report.Feedback(grade.NewDocument(grade.Grade(tr, r)), r)
+	text := report.Feedback(verdict.NewDocument(grade.Grade(tr, r)), r)
 	if strings.Contains(text, "Passed") || strings.Contains(text, "points.**") || !strings.Contains(text, "**Graded.**") {
 		t.Errorf("where all is hidden the feedback tells\n%s", text)
 	}
 	for _, f := range []string{report.FormatJUnit, report.FormatKTAP, report.FormatText} {
-		if err := report.Write(&strings.Builder{}, f, grade.NewDocument(grade.Grade(tr, r)).Shown(grade.Visible), report.Style{}); err != nil {
+		if err := report.Write(&strings.Builder{}, f, redact.Shown(verdict.NewDocument(grade.Grade(tr, r)), verdict.Visible), report.Style{}); err != nil {
 			t.Errorf("%s: %v", f, err)
 		}
 	}

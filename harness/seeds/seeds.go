@@ -9,15 +9,15 @@ import (
 	"slices"
 	"strconv"
 
-	"kernellab/harness/grade"
 	"kernellab/harness/trace"
+	"kernellab/harness/verdict"
 )
 
 // Run is the run with one seed.
 type Run struct {
 	Seed   uint32
 	Trace  *trace.Trace // nil when it could not be graded
-	Result grade.Result
+	Result verdict.Result
 }
 
 // Value is something that was seen in the runs.

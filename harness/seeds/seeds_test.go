@@ -5,15 +5,15 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"kernellab/harness/grade"
 	"kernellab/harness/seeds"
 	"kernellab/harness/trace"
+	"kernellab/harness/verdict"
 )
 
-func run(seed uint32, verdict grade.Verdict, events ...trace.Event) seeds.Run {
+func run(seed uint32, as verdict.Verdict, events ...trace.Event) seeds.Run {
 	return seeds.Run{
 		Seed: seed, Trace: &trace.Trace{Events: events},
-		Result: grade.Result{Verdict: verdict, Checks: []grade.Check{{Name: "it forks", Verdict: verdict}}},
+		Result: verdict.Result{Verdict: as, Checks: []verdict.Check{{Name: "it forks", Verdict: as}}},
 	}
 }
 
@@ -28,10 +28,10 @@ func TestValues(t *testing.T) {
 	aside := stop("sys_clone", 3, 9)
 	aside.Aside = "another task"
 	runs := []seeds.Run{
-		run(1, grade.Pass, stop("sys_clone", 10, 0x100), aside, stop("copy_thread", 20, 0x200)),
-		run(2, grade.Pass, stop("sys_clone", 10, 0x110), stop("copy_thread", 20, 0x200)),
-		run(3, grade.Fail, stop("sys_clone", 10, 0x100)),
-		{Seed: 4, Result: grade.Result{Verdict: grade.Error}},
+		run(1, verdict.Pass, stop("sys_clone", 10, 0x100), aside, stop("copy_thread", 20, 0x200)),
+		run(2, verdict.Pass, stop("sys_clone", 10, 0x110), stop("copy_thread", 20, 0x200)),
+		run(3, verdict.Fail, stop("sys_clone", 10, 0x100)),
+		{Seed: 4, Result: verdict.Result{Verdict: verdict.Error}},
 	}
 	got := map[string]seeds.Value{}
 	varied := map[string]bool{}

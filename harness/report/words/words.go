@@ -13,11 +13,11 @@ import (
 	"strings"
 	"time"
 
-	"kernellab/harness/grade"
+	"kernellab/harness/verdict"
 )
 
 // Document returns d with its sentences written.
-func Document(d grade.Document) grade.Document {
+func Document(d verdict.Document) verdict.Document {
 	d.Results = slices.Clone(d.Results)
 	for i := range d.Results {
 		d.Results[i] = Result(d.Results[i])
@@ -27,7 +27,7 @@ func Document(d grade.Document) grade.Document {
 
 // Result returns r with its sentences written. It shares no list of findings, checks
 // or steps with r.
-func Result(r grade.Result) grade.Result {
+func Result(r verdict.Result) verdict.Result {
 	r.Checks, r.Steps, r.Findings = slices.Clone(r.Checks), slices.Clone(r.Steps), slices.Clone(r.Findings)
 	for i := range r.Checks {
 		r.Checks[i] = Check(r.Checks[i])
@@ -40,7 +40,7 @@ func Result(r grade.Result) grade.Result {
 			r.Findings[i].Message = Finding(f.Fact)
 		}
 		if r.Findings[i].Message == "" {
-			r.Findings[i].Message = grade.Unnamed
+			r.Findings[i].Message = verdict.Unnamed
 		}
 	}
 	if len(r.Remarks) > 0 {
@@ -56,7 +56,7 @@ func Result(r grade.Result) grade.Result {
 }
 
 // Check returns c with what it expected and observed written.
-func Check(c grade.Check) grade.Check {
+func Check(c verdict.Check) verdict.Check {
 	if c.Want != nil {
 		c.Expected = Value(*c.Want)
 	}
@@ -67,7 +67,7 @@ func Check(c grade.Check) grade.Check {
 }
 
 // Step returns s with its values written.
-func Step(s grade.Step) grade.Step {
+func Step(s verdict.Step) verdict.Step {
 	s.Values = slices.Clone(s.Values)
 	for i, v := range s.Values {
 		if v.Why != nil {
@@ -78,138 +78,138 @@ func Step(s grade.Step) grade.Step {
 }
 
 // Finding writes the sentence of a finding.
-func Finding(f grade.Fact) string {
+func Finding(f verdict.Fact) string {
 	switch f.Case {
-	case grade.CaseNeverCalled:
+	case verdict.CaseNeverCalled:
 		return neverCalled(f)
-	case grade.CaseWrongTask:
+	case verdict.CaseWrongTask:
 		return fmt.Sprintf("%s is a step of the %s, and was hit by %s", name(f.Point), f.Role, who(f.Task))
-	case grade.CaseNotStarted:
+	case verdict.CaseNotStarted:
 		return fmt.Sprintf("%s never came: the %s was not seen to start", name(f.Point), f.Role)
-	case grade.CaseNotReached:
+	case verdict.CaseNotReached:
 		return fmt.Sprintf("%s was not hit by the %s: expected it %s, seen: nothing more of the %s before the end (%s)", name(f.Point), f.Role, after(f), f.Role, ending(f.End))
-	case grade.CasePassedOver:
+	case verdict.CasePassedOver:
 		return fmt.Sprintf("%s was not hit: expected it %s, seen: %s", name(f.Point), after(f), name(f.Other))
-	case grade.CaseTooEarly:
+	case verdict.CaseTooEarly:
 		return fmt.Sprintf("%s came too early: expected %s %s, seen: %s", name(f.Point), name(f.Other), after(f), name(f.Point))
-	case grade.CasePastEnd:
+	case verdict.CasePastEnd:
 		return fmt.Sprintf("%s came again, after the path had ended with %s", name(f.Point), name(f.After))
-	case grade.CaseWithout:
+	case verdict.CaseWithout:
 		return fmt.Sprintf("%s came without %s, which comes before it", name(f.Point), name(f.After))
-	case grade.CaseBefore:
+	case verdict.CaseBefore:
 		return fmt.Sprintf("%s came before %s, and has to come after it", name(f.Point), name(f.After))
-	case grade.CaseForbidden:
+	case verdict.CaseForbidden:
 		return fmt.Sprintf("%s came, and should not: seen %s by %s", name(f.Point), times(f.Times), who(f.Task))
-	case grade.CaseTooFew:
+	case verdict.CaseTooFew:
 		return fmt.Sprintf("%s was not hit: expected %s before the end (%s)", name(f.Point), hitRange(f.Range), ending(f.End))
-	case grade.CaseHits:
+	case verdict.CaseHits:
 		return fmt.Sprintf("%s was hit %s: expected %s, seen %s", name(f.Point), times(f.Times), hitRange(f.Range), hits(f.Times))
-	case grade.CaseCalls:
+	case verdict.CaseCalls:
 		return fmt.Sprintf("the program called %s %s: expected %s, seen %s", name(f.Point), times(f.Times), hitRange(f.Range), hits(f.Times))
-	case grade.CaseValue:
+	case verdict.CaseValue:
 		return fmt.Sprintf("%s: expected %s, seen %s", name(f.Check), f.Expected, observed(f))
-	case grade.CaseUnmade:
+	case verdict.CaseUnmade:
 		return fmt.Sprintf("%s: could not be checked: %s", name(f.Check), list("; ", f.Why, doubt))
-	case grade.CaseBlocked:
+	case verdict.CaseBlocked:
 		return blocked(f)
-	case grade.CaseOutput:
+	case verdict.CaseOutput:
 		return output(f)
-	case grade.CaseEnding:
+	case verdict.CaseEnding:
 		return ended(f)
-	case grade.CaseWrong:
+	case verdict.CaseWrong:
 		if f.Expected != "" {
 			return fmt.Sprintf("question %s: answered %s, and it is %s", f.Check, observed(f), f.Expected)
 		}
 		return fmt.Sprintf("question %s: %s is not right", f.Check, observed(f))
-	case grade.CaseUnanswered:
+	case verdict.CaseUnanswered:
 		return "not answered: " + strings.Join(f.Checks, ", ")
 	}
 	return cause(f)
 }
 
 // Value writes what a check expected or observed.
-func Value(f grade.Fact) string {
+func Value(f verdict.Fact) string {
 	switch f.Case {
-	case grade.CasePaths:
+	case verdict.CasePaths:
 		return paths(f)
-	case grade.CaseRanges:
+	case verdict.CaseRanges:
 		return ranges(f)
-	case grade.CaseCounts:
+	case verdict.CaseCounts:
 		return counts(f)
-	case grade.CaseNoStop:
+	case verdict.CaseNoStop:
 		return "no stop at all"
-	case grade.CaseEnded:
+	case verdict.CaseEnded:
 		return ending(f.End)
-	case grade.CaseLines:
+	case verdict.CaseLines:
 		return lines(f.Output)
-	case grade.CaseHolds:
+	case verdict.CaseHolds:
 		return "it holds"
-	case grade.CaseHoldsNot:
+	case verdict.CaseHoldsNot:
 		return "it does not hold"
-	case grade.CaseNotGraded:
+	case verdict.CaseNotGraded:
 		if len(f.Why) == 0 {
 			return "not graded"
 		}
 		return "not graded: " + list("; ", f.Why, reason)
-	case grade.CaseNotAnswered:
+	case verdict.CaseNotAnswered:
 		return "not answered"
-	case grade.CaseNotUnderstood:
+	case verdict.CaseNotUnderstood:
 		return "not understood: " + f.Said
-	case grade.CaseNoProgram:
+	case verdict.CaseNoProgram:
 		return "no program was run"
 	}
 	return reason(f)
 }
 
 // reason writes why a value is not known.
-func reason(f grade.Fact) string {
+func reason(f verdict.Fact) string {
 	switch f.Case {
-	case grade.CaseNotHit:
+	case verdict.CaseNotHit:
 		return "not seen: no stop at " + name(f.Point)
-	case grade.CaseNoTask:
+	case verdict.CaseNoTask:
 		return "not seen: no stop of the " + f.Role
-	case grade.CaseNoEvent:
+	case verdict.CaseNoEvent:
 		return "not seen: " + f.Name + " has no event"
-	case grade.CaseNoEnd:
+	case verdict.CaseNoEnd:
 		return "not seen: the program's end"
-	case grade.CaseNoStack:
+	case verdict.CaseNoStack:
 		return "not seen: there is no stop whose stack could have " + name(f.Point)
-	case grade.CaseStackGone:
+	case verdict.CaseStackGone:
 		return "not recorded: the stack at " + name(f.Point)
-	case grade.CaseUnread:
+	case verdict.CaseUnread:
 		return fmt.Sprintf("not read: %s %s: %s", whose(f), f.Name, f.Said)
-	case grade.CaseUnrecorded:
+	case verdict.CaseUnrecorded:
 		return fmt.Sprintf("not recorded: %s %s", whose(f), f.Name)
-	case grade.CaseUnknown:
+	case verdict.CaseUnknown:
 		if f.Point == "" {
 			return "not known: " + list("; ", f.Why, doubt)
 		}
 		return fmt.Sprintf("not known whether %s came: %s", f.Point, list("; ", f.Why, unwatched))
-	case grade.CaseNotRun:
+	case verdict.CaseNotRun:
 		return "the program was not run"
-	case grade.CaseFailed:
+	case verdict.CaseFailed:
 		return "not computed: " + f.Said
 	}
-	return cmp.Or(f.Said, grade.Unnamed)
+	return cmp.Or(f.Said, verdict.Unnamed)
 }
 
 // doubt writes a reason about a point after the point's name.
-func doubt(f grade.Fact) string {
+func doubt(f verdict.Fact) string {
 	switch f.Case {
-	case grade.CaseCutShort, grade.CaseWatchEnded, grade.CaseNeverArmed:
+	case verdict.CaseCutShort, verdict.CaseWatchEnded, verdict.CaseNeverArmed:
 		return name(f.Point) + ": " + unwatched(f)
 	}
 	return reason(f)
 }
 
 // unwatched writes why it is not known that a point did not come.
-func unwatched(f grade.Fact) string {
+func unwatched(f verdict.Fact) string {
 	switch f.Case {
-	case grade.CaseCutShort:
+	case verdict.CaseCutShort:
 		return "the program was stopped before its end, so it might still have come"
-	case grade.CaseWatchEnded:
+	case verdict.CaseWatchEnded:
 		return fmt.Sprintf("it was watched for only until event %d", f.Event)
-	case grade.CaseNeverArmed:
+	case verdict.CaseNeverArmed:
 		if len(f.Points) > 0 {
 			return "it was never armed, as " + strings.Join(f.Points, " or ") + " was not hit"
 		}
@@ -219,48 +219,48 @@ func unwatched(f grade.Fact) string {
 }
 
 // cause writes why a result, a check or an answer could not be graded.
-func cause(f grade.Fact) string {
+func cause(f verdict.Fact) string {
 	switch f.Case {
-	case grade.CaseNotGraded:
+	case verdict.CaseNotGraded:
 		if len(f.Questions) > 0 {
 			return fmt.Sprintf("question %s: %s", strings.Join(f.Questions, ", "), Value(f))
 		}
 		return fmt.Sprintf("%s: %s", name(f.Check), list("; ", f.Why, reason))
-	case grade.CaseCutTrace:
+	case verdict.CaseCutTrace:
 		at := f.Name
 		if f.Point != "" {
 			at += " at " + f.Point
 		}
 		return fmt.Sprintf("the trace is incomplete: it stops after event %d (%s) without an end, so the run was cut short", f.Event, at)
-	case grade.CaseOtherLab:
+	case verdict.CaseOtherLab:
 		return fmt.Sprintf("event %d: the lab has no point %q: the trace is of another version of the lab, record it again", f.Event, f.Point)
 	}
 	return reason(f)
 }
 
 // Note writes a note.
-func Note(f grade.Fact) string {
+func Note(f verdict.Fact) string {
 	switch f.Case {
-	case grade.NoteRestarted:
+	case verdict.NoteRestarted:
 		return fmt.Sprintf("%s was restarted: call %d ended at %s and the same task made it again as call %d, as happens when a signal arrives. It is not counted.",
 			name(f.Point), f.Call, name(f.After), f.Times)
-	case grade.NoteAbsent:
+	case verdict.NoteAbsent:
 		return fmt.Sprintf("%s can not be observed on %s: %s.", name(f.Point), f.Name, f.Said)
-	case grade.NoteUnchecked:
+	case verdict.NoteUnchecked:
 		left := named(f.Checks)
 		for _, q := range f.Questions {
 			left = append(left, "question "+q)
 		}
 		return "So this is not checked there, and scores nothing: " + strings.Join(left, ", ") + "."
-	case grade.NoteSteps:
+	case verdict.NoteSteps:
 		return fmt.Sprintf("Only the first %d steps are listed; the trace has them all.", f.Times)
-	case grade.NoteLeft:
+	case verdict.NoteLeft:
 		return fmt.Sprintf("%s left %s behind when it ended.", f.Program, plural(f.Times, "process", "processes"))
-	case grade.NoteLost:
+	case verdict.NoteLost:
 		return fmt.Sprintf("%s printed more than is kept: %s are lost.", f.Program, plural(f.Times, "byte", "bytes"))
-	case grade.NoteMore:
+	case verdict.NoteMore:
 		return "More findings follow from these; they are left out."
-	case grade.NoteWithheld:
+	case verdict.NoteWithheld:
 		if f.Times > 1 {
 			return fmt.Sprintf("%d checks more, which count and are not shown here.", f.Times)
 		}
@@ -269,7 +269,7 @@ func Note(f grade.Fact) string {
 	return f.Said
 }
 
-func neverCalled(f grade.Fact) string {
+func neverCalled(f verdict.Fact) string {
 	seen := ending(f.End) + printed(f.Output)
 	if len(f.Asides) > 0 {
 		var asides []string
@@ -281,7 +281,7 @@ func neverCalled(f grade.Fact) string {
 	return fmt.Sprintf("the program never called %s: expected %s by %s, seen: %s", name(f.Point), name(f.Point), f.Program, seen)
 }
 
-func printed(o *grade.OutputFact) string {
+func printed(o *verdict.OutputFact) string {
 	if o == nil || o.Silent {
 		return ", and no output"
 	}
@@ -292,7 +292,7 @@ func printed(o *grade.OutputFact) string {
 	return ", after printing " + strings.Join(said, ", ")
 }
 
-func blocked(f grade.Fact) string {
+func blocked(f verdict.Fact) string {
 	hit := fmt.Sprintf("%s was never hit by the %s", name(f.Point), f.Role)
 	if f.Call > 0 {
 		hit = fmt.Sprintf("%s was not hit by the %s for call %d", name(f.Point), f.Role, f.Call)
@@ -304,7 +304,7 @@ func blocked(f grade.Fact) string {
 	return fmt.Sprintf("%s, and so %s can not hold.%s", hit, strings.Join(named(f.Checks), ", "), means)
 }
 
-func output(f grade.Fact) string {
+func output(f verdict.Fact) string {
 	missing, seen := quoted(f.Output.Lines), ""
 	for _, p := range f.Output.Pattern {
 		missing = append(missing, fmt.Sprintf("%q", matches(p)))
@@ -321,7 +321,7 @@ func output(f grade.Fact) string {
 func matches(pattern string) string { return "a line that matches " + pattern }
 
 // lines writes what was to be printed, or how much of it was.
-func lines(o *grade.OutputFact) string {
+func lines(o *verdict.OutputFact) string {
 	switch {
 	case o.Found < o.Wanted && o.Silent:
 		return "no output"
@@ -338,7 +338,7 @@ func lines(o *grade.OutputFact) string {
 }
 
 // ended writes that a program ended in another way than it should.
-func ended(f grade.Fact) string {
+func ended(f verdict.Fact) string {
 	got, want := ending(f.End), ending(f.Want)
 	switch {
 	case f.End.Stops > 0:
@@ -353,10 +353,10 @@ func ended(f grade.Fact) string {
 	return fmt.Sprintf("%s ended with %s: expected %d", f.Program, got, f.Want.Code)
 }
 
-func ending(e *grade.Ending) string {
+func ending(e *verdict.Ending) string {
 	switch {
 	case e == nil:
-		return grade.Unnamed
+		return verdict.Unnamed
 	case e.Stops > 0:
 		return fmt.Sprintf("stopped after it had come to the lab's points %d times", e.Stops)
 	case e.TimedOut:
@@ -375,7 +375,7 @@ func roughly(d time.Duration) string {
 }
 
 // paths writes the points of each role, of one call or of several.
-func paths(f grade.Fact) string {
+func paths(f verdict.Fact) string {
 	var calls []string
 	for _, c := range f.Calls {
 		var roles []string
@@ -407,11 +407,11 @@ func paths(f grade.Fact) string {
 }
 
 // ranges writes how often points are to be hit.
-func ranges(f grade.Fact) string {
+func ranges(f verdict.Fact) string {
 	var other []string
 	for _, c := range f.Counts {
 		switch h := *c.Range; {
-		case h == grade.Range{}:
+		case h == verdict.Range{}:
 			other = append(other, name(c.Point)+" never")
 		case h.Least == h.Most:
 			other = append(other, fmt.Sprintf("%s %s", name(c.Point), times(h.Most)))
@@ -429,9 +429,9 @@ func ranges(f grade.Fact) string {
 }
 
 // counts writes how often points were hit.
-func counts(f grade.Fact) string {
+func counts(f verdict.Fact) string {
 	first := f.Counts[0].Times
-	same := !slices.ContainsFunc(f.Counts, func(c grade.PointCount) bool { return c.Times != first })
+	same := !slices.ContainsFunc(f.Counts, func(c verdict.PointCount) bool { return c.Times != first })
 	if same && len(f.Counts) == f.Times && f.Times > 1 {
 		return fmt.Sprintf("each of %d points %s", f.Times, times(first))
 	}
@@ -442,7 +442,7 @@ func counts(f grade.Fact) string {
 	return strings.Join(out, ", ")
 }
 
-func observed(f grade.Fact) string {
+func observed(f verdict.Fact) string {
 	if len(f.Why) > 0 {
 		return Value(f.Why[0])
 	}
@@ -450,7 +450,7 @@ func observed(f grade.Fact) string {
 }
 
 // whose writes the beginning of a sentence about a value.
-func whose(f grade.Fact) string {
+func whose(f verdict.Fact) string {
 	switch {
 	case f.Point != "" && f.Of != "":
 		return f.Point + "'s " + f.Of
@@ -462,16 +462,16 @@ func whose(f grade.Fact) string {
 	return "the program's"
 }
 
-func after(f grade.Fact) string {
+func after(f verdict.Fact) string {
 	if f.After == "" {
 		return "first of all"
 	}
 	return "after " + f.After
 }
 
-func name(s string) string { return cmp.Or(s, grade.Unnamed) }
+func name(s string) string { return cmp.Or(s, verdict.Unnamed) }
 
-func who(t *grade.TaskName) string {
+func who(t *verdict.TaskName) string {
 	if t == nil {
 		return "no task"
 	}
@@ -486,10 +486,10 @@ func who(t *grade.TaskName) string {
 }
 
 // hitRange writes a range: "1 hit", "at least 2 hits".
-func hitRange(r *grade.Range) string {
+func hitRange(r *verdict.Range) string {
 	switch {
 	case r == nil:
-		return grade.Unnamed
+		return verdict.Unnamed
 	case r.Most < 0:
 		return "at least " + hits(r.Least)
 	case r.Least == r.Most:
@@ -535,7 +535,7 @@ func quoted(texts []string) []string {
 	return out
 }
 
-func list(sep string, facts []grade.Fact, write func(grade.Fact) string) string {
+func list(sep string, facts []verdict.Fact, write func(verdict.Fact) string) string {
 	out := make([]string, len(facts))
 	for i, f := range facts {
 		out[i] = write(f)

@@ -1,4 +1,9 @@
-package grade
+// Package verdict is the verdict document, lab.verdict/1: what came of runs of labs, as
+// data. Results have checks, findings, steps and notes; a [Fact] says with fields what
+// was expected, seen or missed. The document decides nothing: harness/grade fills it,
+// harness/redact takes out what students may not see, and harness/report/words writes
+// its sentences. verdict.schema.json is its schema.
+package verdict
 
 import (
 	"encoding/json"
@@ -120,6 +125,9 @@ type Value struct {
 	Why *Fact `json:"why,omitempty"`
 }
 
+// KindQuestion is the kind of the checks that are answers to questions.
+const KindQuestion = "question"
+
 // Check is a named assertion with what was expected and observed.
 type Check struct {
 	Name     string  `json:"name"`
@@ -200,10 +208,13 @@ type Finding struct {
 	Visibility Visibility `json:"visibility,omitempty"`
 }
 
+// Remark adds a note.
+func (res *Result) Remark(f Fact) { res.Remarks = append(res.Remarks, f) }
+
 // AddNote adds a note of something that is not the rules, unless it is there.
 func (res *Result) AddNote(note string) {
 	if !slices.Contains(res.Said(), note) {
-		res.remark(Fact{Case: CaseSaid, Said: note})
+		res.Remark(Fact{Case: CaseSaid, Said: note})
 	}
 }
 

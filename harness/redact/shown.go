@@ -1,14 +1,14 @@
-package grade
+package redact
 
 import (
 	"cmp"
 	"slices"
 
-	"kernellab/harness/trace"
+	"kernellab/harness/verdict"
 )
 
 // Hide returns d with the checks of those names hidden, and the findings about them.
-func (d Document) Hide(names ...string) Document {
+func Hide(d verdict.Document, names ...string) verdict.Document {
 	if len(names) == 0 {
 		return d
 	}
@@ -18,13 +18,13 @@ func (d Document) Hide(names ...string) Document {
 		d.Results[i].Checks = slices.Clone(r.Checks)
 		for j, c := range r.Checks {
 			if named(c.Name) {
-				d.Results[i].Checks[j].Visibility = Hidden
+				d.Results[i].Checks[j].Visibility = verdict.Hidden
 			}
 		}
 		d.Results[i].Findings = slices.Clone(r.Findings)
 		for j, f := range r.Findings {
 			if named(f.Check) || slices.ContainsFunc(f.Checks, named) || slices.ContainsFunc(f.Questions, named) {
-				d.Results[i].Findings[j].Visibility = Hidden
+				d.Results[i].Findings[j].Visibility = verdict.Hidden
 			}
 		}
 	}
@@ -35,50 +35,53 @@ func (d Document) Hide(names ...string) Document {
 // is what always does. What is not seen is left out, of the score too, and is
 // nowhere named; a note says that there is more. Shown reads no sentence and writes
 // none: those of the result are to be written again.
-func (d Document) Shown(at Visibility) Document {
-	out := Document{Schema: d.Schema}
+func Shown(d verdict.Document, at verdict.Visibility) verdict.Document {
+	out := verdict.Document{Schema: d.Schema}
 	for _, r := range d.Results {
-		out.Results = append(out.Results, r.shown(at))
+		out.Results = append(out.Results, shown(r, at))
 	}
 	return out
 }
 
-// ShownCheck returns the check of that name and kind as a student sees it when it shows.
-func (res Result) ShownCheck(c Check, at Visibility) Check { return newVeil(res, at).check(c) }
+// ShownCheck returns a check of res as a student sees it when what has the visibility at
+// shows.
+func ShownCheck(res verdict.Result, c verdict.Check, at verdict.Visibility) verdict.Check {
+	return newVeil(res, at).check(c)
+}
 
-func (res Result) shown(at Visibility) Result {
+func shown(res verdict.Result, at verdict.Visibility) verdict.Result {
 	v := newVeil(res, at)
 	out := res
-	out.Unseen, out.Checks, out.Steps, out.Findings, out.Moments = nil, []Check{}, []Step{}, []Finding{}, nil
+	out.Unseen, out.Checks, out.Steps, out.Findings, out.Moments = nil, []verdict.Check{}, []verdict.Step{}, []verdict.Finding{}, nil
 	out.Score, out.MaxScore, out.Notes, out.Lifetime = 0, 0, nil, nil
 	pass := true
 	for _, c := range res.Checks {
-		if !c.Visibility.within(at) {
+		if !c.Visibility.Within(at) {
 			out.Withheld++
 			continue
 		}
 		out.Checks = append(out.Checks, v.check(c))
 		out.Score, out.MaxScore = out.Score+c.Score, out.MaxScore+c.MaxScore
-		pass = pass && c.Verdict == Pass
+		pass = pass && c.Verdict == verdict.Pass
 	}
 	for i, line := range res.Lifetime {
 		if i >= len(res.Moments) {
 			break // of whom it is, is not known
 		}
-		if m := res.Moments[i]; m.Visibility.within(at) {
+		if m := res.Moments[i]; m.Visibility.Within(at) {
 			out.Lifetime = append(out.Lifetime, v.text("text", line, m.Mentions))
-			out.Moments = append(out.Moments, Moment{Point: v.name("", m.Point, nil)})
+			out.Moments = append(out.Moments, verdict.Moment{Point: v.name("", m.Point, nil)})
 		}
 	}
 	number := make([]int, len(res.Steps)+1) // a step's, by the one it had
 	for i, s := range res.Steps {
-		if s.Visibility.within(at) {
+		if s.Visibility.Within(at) {
 			out.Steps = append(out.Steps, v.step(s))
 			number[i+1] = len(out.Steps)
 		}
 	}
 	for _, f := range res.Findings {
-		if !f.Visibility.within(at) {
+		if !f.Visibility.Within(at) {
 			continue
 		}
 		f.Fact = v.fact(f.Fact)
@@ -93,23 +96,23 @@ func (res Result) shown(at Visibility) Result {
 	out.Remarks = v.facts(res.Remarks)
 	out.Causes = v.facts(res.Causes)
 	switch {
-	case res.Verdict == Error:
+	case res.Verdict == verdict.Error:
 		if out.Score = 0; len(out.Causes) > 0 {
 			out.Error = ""
 		}
 	case pass && len(out.Findings) == 0:
-		out.Verdict = Pass
+		out.Verdict = verdict.Pass
 	default:
-		out.Verdict = Fail
+		out.Verdict = verdict.Fail
 	}
 	if out.Withheld > 0 {
-		out.Remarks = append(out.Remarks, Fact{Case: NoteWithheld, Times: out.Withheld})
+		out.Remarks = append(out.Remarks, verdict.Fact{Case: verdict.NoteWithheld, Times: out.Withheld})
 	}
 	return out
 }
 
 // Veil takes names that are not to be seen, and answers to questions, out of what
-// shows. It goes by names and by the mentions that markeded noted.
+// shows. It goes by names and by the mentions that Mark noted.
 type Veil struct {
 	unseen  map[string]bool   // points, symbols, checks
 	open    map[string]bool   // questions that are not answered rightly
@@ -117,41 +120,40 @@ type Veil struct {
 	ordered bool              // the order of points answers a question
 }
 
-func newVeil(res Result, at Visibility) Veil {
+func newVeil(res verdict.Result, at verdict.Visibility) Veil {
 	v := Veil{unseen: map[string]bool{}, open: map[string]bool{}, renamed: map[string]string{}, ordered: len(res.Ordered) > 0}
 	for _, u := range res.Unseen {
-		if !u.Visibility.within(at) {
+		if !u.Visibility.Within(at) {
 			v.unseen[u.Name] = true
 		}
 	}
 	for _, c := range res.Checks {
-		if !c.Visibility.within(at) {
+		if !c.Visibility.Within(at) {
 			v.unseen[c.Name] = true
 		}
-		if c.Kind == KindQuestion && c.Verdict != Pass {
+		if c.Kind == verdict.KindQuestion && c.Verdict != verdict.Pass {
 			v.open[c.Name] = true
 		}
 	}
 	for _, c := range res.Checks {
-		if c.Kind != KindQuestion {
+		if c.Kind != verdict.KindQuestion {
 			v.renamed[c.Name] = v.text("name", c.Name, c.Mentions)
 		}
 	}
 	return v
 }
 
-// NewVeil returns the veil over the points of r that students do not always see, for
-// a run with that header.
-func NewVeil(r Rules, h trace.Header) Veil {
+// NewVeil returns the veil over names that students do not always see.
+func NewVeil(names []verdict.Unseen) Veil {
 	v := Veil{unseen: map[string]bool{}}
-	for _, u := range r.unseen((&view{trace: &trace.Trace{Header: h}}).symbolOf) {
+	for _, u := range names {
 		v.unseen[u.Name] = true
 	}
 	return v
 }
 
 // Step returns a step that has just come, without the names.
-func (v Veil) Step(s Step) Step {
+func (v Veil) Step(s verdict.Step) verdict.Step {
 	m := marker{}
 	for name := range v.unseen {
 		m.names = append(m.names, name)
@@ -162,20 +164,20 @@ func (v Veil) Step(s Step) Step {
 }
 
 // instead is what stands in the place of a mention, "" for what is seen.
-func (v Veil) instead(m Mention) string {
+func (v Veil) instead(m verdict.Mention) string {
 	switch {
 	case v.unseen[m.Name]:
-		return Unnamed
+		return verdict.Unnamed
 	case v.open[m.Question]:
-		return Withheld
+		return verdict.Withheld
 	}
 	return ""
 }
 
 // name returns what is seen of a name that is the field in.
-func (v Veil) name(in, name string, mentions []Mention) string {
+func (v Veil) name(in, name string, mentions []verdict.Mention) string {
 	if v.unseen[name] {
-		return Unnamed
+		return verdict.Unnamed
 	}
 	for _, m := range mentions {
 		if other := v.instead(m); m.In == in && other != "" {
@@ -186,7 +188,7 @@ func (v Veil) name(in, name string, mentions []Mention) string {
 }
 
 // text returns what is seen of a text that is the field in.
-func (v Veil) text(in, text string, mentions []Mention) string {
+func (v Veil) text(in, text string, mentions []verdict.Mention) string {
 	type span struct {
 		from, to int
 		other    string
@@ -213,8 +215,8 @@ func (v Veil) text(in, text string, mentions []Mention) string {
 	return string(append(out, letters[at:]...))
 }
 
-func (v Veil) check(c Check) Check {
-	if c.Kind != KindQuestion {
+func (v Veil) check(c verdict.Check) verdict.Check {
+	if c.Kind != verdict.KindQuestion {
 		c.Name, c.Why = v.text("name", c.Name, c.Mentions), v.text("why", c.Why, c.Mentions)
 		c.Expected, c.Observed = v.text("expected", c.Expected, c.Mentions), v.text("observed", c.Observed, c.Mentions)
 	}
@@ -226,21 +228,21 @@ func (v Veil) check(c Check) Check {
 
 // said is what is seen of what a check expected or observed, where that is a fact, and
 // of the text, which is then to be written again.
-func (v Veil) said(f *Fact, text string) (*Fact, string) {
+func (v Veil) said(f *verdict.Fact, text string) (*verdict.Fact, string) {
 	if f == nil {
 		return nil, text
 	}
-	if v.ordered && f.Case == CasePaths {
-		return nil, Withheld
+	if v.ordered && f.Case == verdict.CasePaths {
+		return nil, verdict.Withheld
 	}
 	out := v.fact(*f)
 	if v.ordered {
-		slices.SortFunc(out.Counts, func(a, b PointCount) int { return cmp.Compare(a.Point, b.Point) })
+		slices.SortFunc(out.Counts, func(a, b verdict.PointCount) int { return cmp.Compare(a.Point, b.Point) })
 	}
 	return &out, ""
 }
 
-func (v Veil) step(s Step) Step {
+func (v Veil) step(s verdict.Step) verdict.Step {
 	s.Values, s.Stack = slices.Clone(s.Values), slices.Clone(s.Stack)
 	mentions := s.Mentions
 	s.Mentions = nil
@@ -260,7 +262,7 @@ func (v Veil) step(s Step) Step {
 	return s
 }
 
-func (v Veil) facts(facts []Fact) []Fact {
+func (v Veil) facts(facts []verdict.Fact) []verdict.Fact {
 	facts = slices.Clone(facts)
 	for i := range facts {
 		facts[i] = v.fact(facts[i])
@@ -268,12 +270,12 @@ func (v Veil) facts(facts []Fact) []Fact {
 	return facts
 }
 
-func (v Veil) fact(f Fact) Fact {
-	f = f.clone()
+func (v Veil) fact(f verdict.Fact) verdict.Fact {
+	f = f.Clone()
 	mentions := f.Mentions
 	f.Mentions = nil
-	f.names(func(in string, name *string) { *name = v.name(in, *name, mentions) })
-	f.texts(func(in string, text *string) { *text = v.text(in, *text, mentions) })
+	f.Names(func(in string, name *string) { *name = v.name(in, *name, mentions) })
+	f.Texts(func(in string, text *string) { *text = v.text(in, *text, mentions) })
 	f.Check = v.checkName(f.Check)
 	for _, names := range [][]string{f.Checks, f.Questions} {
 		for i := range names {
@@ -286,7 +288,7 @@ func (v Veil) fact(f Fact) Fact {
 
 func (v Veil) checkName(name string) string {
 	if v.unseen[name] {
-		return Unnamed
+		return verdict.Unnamed
 	}
 	if shown, ok := v.renamed[name]; ok {
 		return shown

@@ -1,4 +1,4 @@
-package grade
+package verdict
 
 import (
 	"fmt"
@@ -186,9 +186,9 @@ type Mention struct {
 	Question string `json:"question,omitempty"`
 }
 
-// names calls visit for every field that is the name of a point, of a task or of
+// Names calls visit for every field that is the name of a point, of a task or of
 // a signal, with the field's name.
-func (f *Fact) names(visit func(in string, name *string)) {
+func (f *Fact) Names(visit func(in string, name *string)) {
 	visit("point", &f.Point)
 	visit("other", &f.Other)
 	visit("after", &f.After)
@@ -216,16 +216,16 @@ func (f *Fact) names(visit func(in string, name *string)) {
 	}
 }
 
-// texts calls visit for every text that the lab's author or something outside wrote,
+// Texts calls visit for every text that the lab's author or something outside wrote,
 // and for values.
-func (f *Fact) texts(visit func(in string, text *string)) {
+func (f *Fact) Texts(visit func(in string, text *string)) {
 	visit("said", &f.Said)
 	visit("expected", &f.Expected)
 	visit("observed", &f.Observed)
 }
 
-// clone is a copy that shares nothing that hiding changes.
-func (f Fact) clone() Fact {
+// Clone is a copy that shares nothing that hiding changes.
+func (f Fact) Clone() Fact {
 	f.Checks, f.Questions = slices.Clone(f.Checks), slices.Clone(f.Questions)
 	f.Points, f.Counts = slices.Clone(f.Points), slices.Clone(f.Counts)
 	if f.Task != nil {
@@ -249,8 +249,24 @@ func (f Fact) clone() Fact {
 	}
 	f.Why = slices.Clone(f.Why)
 	for i := range f.Why {
-		f.Why[i] = f.Why[i].clone()
+		f.Why[i] = f.Why[i].Clone()
 	}
 	f.Mentions = slices.Clone(f.Mentions)
 	return f
 }
+
+// Range is a number of times; Most below 0 is without limit.
+type Range struct {
+	Least int `json:"least"`
+	Most  int `json:"most"`
+}
+
+// Has reports whether n is in the range.
+func (r Range) Has(n int) bool { return n >= r.Least && (r.Most < 0 || n <= r.Most) }
+
+// Withheld stands for a value that a question asks for, and Unnamed for a name that
+// students may not see.
+const (
+	Withheld = "(a question asks for it)"
+	Unnamed  = "(not shown)"
+)

@@ -1,10 +1,17 @@
-package grade
+// Package redact decides what students see of a verdict document. Mark notes, when a
+// run is graded, where names and answers stand in what the lab's author wrote and in
+// values; Shown leaves out what its reader may not see, by names, visibilities and
+// those notes. It reads and writes no sentence, so rewording one changes nothing, and a
+// document that was written and read again shows the same.
+package redact
 
 import (
 	"fmt"
 	"maps"
 	"slices"
 	"unicode/utf8"
+
+	"kernellab/harness/verdict"
 )
 
 // marker notes in a result where names stand that students may not see, and what
@@ -12,29 +19,26 @@ import (
 // has been written yet. Shown goes by its notes alone.
 type marker struct {
 	// names are points, symbols and checks.
-	names []string
-	// phrases answer a question wherever they are, and words in what the lab's author
-	// wrote about the checks: in other texts they stand by chance. Both map to the
-	// question.
-	phrases, words map[string]string
+	names          []string
+	phrases, words map[string]string // see Answers
 }
 
-// marked notes in a result what Shown leaves out.
-func marked(res Result, s secrets) Result {
-	m := marker{phrases: map[string]string{}, words: map[string]string{}}
+// Answers are texts that answer a question that is not answered right. Both map to the
+// question's name.
+type Answers struct {
+	// Phrases answer it wherever they are; Words do in what the lab's author wrote
+	// about the checks, and stand in other texts by chance.
+	Phrases, Words map[string]string
+}
+
+// Mark notes in a result what Shown leaves out.
+func Mark(res verdict.Result, a Answers) verdict.Result {
+	m := marker{phrases: a.Phrases, words: a.Words}
 	for _, u := range res.Unseen {
 		m.names = append(m.names, u.Name)
 	}
 	for _, c := range res.Checks {
 		m.names = append(m.names, c.Name)
-	}
-	for phrase, question := range s.phrases {
-		// What the lab is called stands in every other line.
-		if s.distinct(phrase) && phrase != res.Lab {
-			m.phrases[phrase] = question
-		} else {
-			m.words[phrase] = question
-		}
 	}
 	for i := range res.Checks {
 		m.check(&res.Checks[i])
@@ -43,7 +47,7 @@ func marked(res Result, s secrets) Result {
 		m.step(&res.Steps[i])
 	}
 	for i := range res.Findings {
-		if f := &res.Findings[i]; f.Kind != FindAnswer {
+		if f := &res.Findings[i]; f.Kind != verdict.FindAnswer {
 			m.fact(&f.Fact)
 		}
 	}
@@ -58,15 +62,15 @@ func marked(res Result, s secrets) Result {
 
 // text notes the names in a text that is the field in; own says that the lab's author
 // wrote it about a check.
-func (m marker) text(to []Mention, in, text string, own bool) []Mention {
-	add := func(word string, mention Mention) {
+func (m marker) text(to []verdict.Mention, in, text string, own bool) []verdict.Mention {
+	add := func(word string, mention verdict.Mention) {
 		for _, at := range places(text, word) {
 			mention.In, mention.From, mention.To = in, at[0], at[1]
 			to = append(to, mention)
 		}
 	}
 	for _, name := range m.names {
-		add(name, Mention{Name: name})
+		add(name, verdict.Mention{Name: name})
 	}
 	answers := []map[string]string{m.phrases}
 	if own {
@@ -74,14 +78,14 @@ func (m marker) text(to []Mention, in, text string, own bool) []Mention {
 	}
 	for _, phrases := range answers {
 		for _, phrase := range slices.Sorted(maps.Keys(phrases)) {
-			add(phrase, Mention{Question: phrases[phrase]})
+			add(phrase, verdict.Mention{Question: phrases[phrase]})
 		}
 	}
 	return to
 }
 
-func (m marker) check(c *Check) {
-	if c.Kind == KindQuestion {
+func (m marker) check(c *verdict.Check) {
+	if c.Kind == verdict.KindQuestion {
 		return // what may be answered is in the template
 	}
 	m.names = slices.DeleteFunc(slices.Clone(m.names), func(name string) bool { return name == c.Name })
@@ -92,16 +96,16 @@ func (m marker) check(c *Check) {
 	}{{"name", c.Name, true}, {"why", c.Why, true}, {"expected", c.Expected, false}, {"observed", c.Observed, false}} {
 		c.Mentions = m.text(c.Mentions, t.in, t.text, t.own)
 	}
-	for _, f := range []**Fact{&c.Want, &c.Got} {
+	for _, f := range []**verdict.Fact{&c.Want, &c.Got} {
 		if *f != nil {
-			own := (*f).clone()
+			own := (*f).Clone()
 			m.fact(&own)
 			*f = &own
 		}
 	}
 }
 
-func (m marker) step(s *Step) {
+func (m marker) step(s *verdict.Step) {
 	s.Mentions = nil
 	visitStep(s, func(in string, text *string) { s.Mentions = m.text(s.Mentions, in, *text, false) })
 	for i := range s.Values {
@@ -110,17 +114,17 @@ func (m marker) step(s *Step) {
 		}
 	}
 	if question, ok := m.words[s.Comm]; ok {
-		s.Mentions = append(s.Mentions, Mention{In: "comm", Question: question})
+		s.Mentions = append(s.Mentions, verdict.Mention{In: "comm", Question: question})
 	}
 	for _, question := range slices.Compact(slices.Sorted(maps.Values(m.phrases))) {
 		if len(s.Stacks) > 0 {
-			s.Mentions = append(s.Mentions, Mention{In: "stacks", Question: question})
+			s.Mentions = append(s.Mentions, verdict.Mention{In: "stacks", Question: question})
 		}
 	}
 }
 
 // visitStep calls visit for the texts of a step that can have names in them.
-func visitStep(s *Step, visit func(in string, text *string)) {
+func visitStep(s *verdict.Step, visit func(in string, text *string)) {
 	visit("point", &s.Point)
 	visit("means", &s.Means)
 	visit("why", &s.Why)
@@ -133,24 +137,24 @@ func visitStep(s *Step, visit func(in string, text *string)) {
 	}
 }
 
-func (m marker) facts(facts []Fact) {
+func (m marker) facts(facts []verdict.Fact) {
 	for i := range facts {
 		m.fact(&facts[i])
 	}
 }
 
-func (m marker) fact(f *Fact) {
+func (m marker) fact(f *verdict.Fact) {
 	f.Mentions = nil
-	f.names(func(in string, name *string) {
+	f.Names(func(in string, name *string) {
 		question, answers := m.phrases[*name]
 		if !answers && in == "task" {
 			question, answers = m.words[*name]
 		}
 		if answers {
-			f.Mentions = append(f.Mentions, Mention{In: in, Question: question})
+			f.Mentions = append(f.Mentions, verdict.Mention{In: in, Question: question})
 		}
 	})
-	f.texts(func(in string, text *string) { f.Mentions = m.text(f.Mentions, in, *text, false) })
+	f.Texts(func(in string, text *string) { f.Mentions = m.text(f.Mentions, in, *text, false) })
 	m.facts(f.Why)
 }
 
