@@ -67,10 +67,8 @@ func (g *grader) concealFailure(c *verdict.Check, s secrets) {
 	}
 	question := g.rules.asksFor(g.rules.Checks[i])
 	about := question != ""
-	if about && c.Expected != "" {
-		if _, known := s.phrases[c.Expected]; !known && s.distinct(c.Expected) {
-			s.phrases[c.Expected] = question // on a run that goes right
-		}
+	if about && s.distinct(c.Expected) {
+		s.phrases[c.Expected], s.always[c.Expected] = question, true // on a run that goes right
 	}
 	if about || s.large(c.Expected) || s.whole(c.Expected) {
 		c.Expected = verdict.Withheld
@@ -175,7 +173,7 @@ func (g *grader) asked(s secrets) {
 
 // marked notes in a result what students may not see.
 func marked(res verdict.Result, s secrets) verdict.Result {
-	a := redact.Answers{Phrases: map[string]string{}, Words: map[string]string{}}
+	a := redact.Answers{Phrases: map[string]string{}, Words: map[string]string{}, Always: s.always}
 	for phrase, question := range s.phrases {
 		// What the lab is called stands in every other line.
 		if s.distinct(phrase) && phrase != res.Lab {
@@ -199,12 +197,13 @@ type secrets struct {
 	words   map[string]bool
 	symbols map[string]bool
 	phrases map[string]string // that stand for an answer wherever they are, and to which question
+	always  map[string]bool   // those of phrases that are the answer on a run that goes right
 	sets    []known
 	numbers bool
 }
 
 func (g *grader) secrets() secrets {
-	s := secrets{words: map[string]bool{}, symbols: map[string]bool{}, phrases: map[string]string{}}
+	s := secrets{words: map[string]bool{}, symbols: map[string]bool{}, phrases: map[string]string{}, always: map[string]bool{}}
 	for _, k := range g.truths {
 		if k.Reveal {
 			continue

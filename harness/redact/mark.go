@@ -21,6 +21,7 @@ type marker struct {
 	// names are points, symbols and checks.
 	names          []string
 	phrases, words map[string]string // see Answers
+	always         map[string]bool
 }
 
 // Answers are texts that answer a question that is not answered right. Both map to the
@@ -29,11 +30,14 @@ type Answers struct {
 	// Phrases answer it wherever they are; Words do in what the lab's author wrote
 	// about the checks, and stand in other texts by chance.
 	Phrases, Words map[string]string
+	// Always are those of them that stay hidden when the answer is right: they are the
+	// answer on a run that goes as it should, which this one may not.
+	Always map[string]bool
 }
 
 // Mark notes in a result what Shown leaves out.
 func Mark(res verdict.Result, a Answers) verdict.Result {
-	m := marker{phrases: a.Phrases, words: a.Words}
+	m := marker{phrases: a.Phrases, words: a.Words, always: a.Always}
 	for _, u := range res.Unseen {
 		m.names = append(m.names, u.Name)
 	}
@@ -78,7 +82,7 @@ func (m marker) text(to []verdict.Mention, in, text string, own bool) []verdict.
 	}
 	for _, phrases := range answers {
 		for _, phrase := range slices.Sorted(maps.Keys(phrases)) {
-			add(phrase, verdict.Mention{Question: phrases[phrase]})
+			add(phrase, verdict.Mention{Question: phrases[phrase], Always: m.always[phrase]})
 		}
 	}
 	return to
@@ -114,7 +118,7 @@ func (m marker) step(s *verdict.Step) {
 		}
 	}
 	if question, ok := m.words[s.Comm]; ok {
-		s.Mentions = append(s.Mentions, verdict.Mention{In: "comm", Question: question})
+		s.Mentions = append(s.Mentions, verdict.Mention{In: "comm", Question: question, Always: m.always[s.Comm]})
 	}
 	for _, question := range slices.Compact(slices.Sorted(maps.Values(m.phrases))) {
 		if len(s.Stacks) > 0 {
@@ -151,7 +155,7 @@ func (m marker) fact(f *verdict.Fact) {
 			question, answers = m.words[*name]
 		}
 		if answers {
-			f.Mentions = append(f.Mentions, verdict.Mention{In: in, Question: question})
+			f.Mentions = append(f.Mentions, verdict.Mention{In: in, Question: question, Always: m.always[*name]})
 		}
 	})
 	f.Texts(func(in string, text *string) { f.Mentions = m.text(f.Mentions, in, *text, false) })

@@ -76,6 +76,17 @@ func TestShownLater(t *testing.T) {
 	}
 }
 
+// TestAlways checks that the answer on a run that goes right stays hidden when another
+// is right on this run.
+func TestAlways(t *testing.T) {
+	res := secretive()
+	res.Checks[3].Verdict = verdict.Pass
+	res = redact.Mark(res, redact.Answers{Phrases: map[string]string{"SIGCHLD": "signal"}, Always: map[string]bool{"SIGCHLD": true}})
+	if name := redact.Shown(verdict.NewDocument(res), verdict.Hidden).Results[0].Checks[1].Name; name != verdict.Withheld+" comes" {
+		t.Errorf("the check shows as %q", name)
+	}
+}
+
 // TestOrder checks that a listing of points does not answer a question for their order.
 func TestOrder(t *testing.T) {
 	res := secretive()

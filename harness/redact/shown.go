@@ -168,7 +168,7 @@ func (v Veil) instead(m verdict.Mention) string {
 	switch {
 	case v.unseen[m.Name]:
 		return verdict.Unnamed
-	case v.open[m.Question]:
+	case v.open[m.Question], m.Always:
 		return verdict.Withheld
 	}
 	return ""

@@ -182,8 +182,10 @@ type Mention struct {
 	To   int `json:"to,omitempty"`
 	// Name is what stands there, a point, a symbol or a check: it is seen when that is.
 	Name string `json:"name,omitempty"`
-	// Question is the question that the place answers: it is seen when the answer is right.
+	// Question is the question that the place answers: it is seen when the answer is
+	// right, and not even then where Always says so.
 	Question string `json:"question,omitempty"`
+	Always   bool   `json:"always,omitempty"`
 }
 
 // Names calls visit for every field that is the name of a point, of a task or of
