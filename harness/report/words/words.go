@@ -185,6 +185,8 @@ func reason(f verdict.Fact) string {
 			return "not known: " + list("; ", f.Why, doubt)
 		}
 		return fmt.Sprintf("not known whether %s came: %s", f.Point, list("; ", f.Why, unwatched))
+	case verdict.CaseCutShort, verdict.CaseWatchEnded, verdict.CaseNeverArmed:
+		return unwatched(f)
 	case verdict.CaseNotRun:
 		return "the program was not run"
 	case verdict.CaseFailed:
