@@ -40,7 +40,6 @@ type app struct {
 	cache          *images.Cache
 	code           int             // exit code of a command that ran to its end
 	entered        bool            // a command began: errors before that are the caller's usage
-	styled         *report.Style   // of standard output, when stdout goes there by a detour
 	qemu           *prepare.Choice // --qemu, and the QEMU it comes to
 }
 
@@ -72,18 +71,18 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "lab: %v\n", strings.TrimSpace(err.Error()))
 		return exitUsage
 	}
-	a.explain(err)
+	explain(stderr, err)
 	return exitError
 }
 
 // explain prints an error that is not the caller's, with the end of the guest's
 // console when it has one.
-func (a *app) explain(err error) {
-	fmt.Fprintf(a.stderr, "lab: %v\n", err)
+func explain(w io.Writer, err error) {
+	fmt.Fprintf(w, "lab: %v\n", err)
 	if lines := machine.Console(err); len(lines) > 0 {
-		fmt.Fprintln(a.stderr, "  the guest's console ended with:")
+		fmt.Fprintln(w, "  the guest's console ended with:")
 		for _, line := range lines {
-			fmt.Fprintf(a.stderr, "  | %s\n", line)
+			fmt.Fprintf(w, "  | %s\n", line)
 		}
 	}
 }
@@ -144,9 +143,6 @@ func flagError(cmd *cobra.Command, err error) error {
 // style is how text for people is written to standard output: with colour only
 // on a terminal, and not where NO_COLOR is set.
 func (a *app) style() report.Style {
-	if a.styled != nil {
-		return *a.styled
-	}
 	tty, width := progress.Terminal(a.stdout)
 	if !tty {
 		return report.Style{Width: 100}

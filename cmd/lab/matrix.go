@@ -186,7 +186,7 @@ func (a *app) explainMatrix(runs []*matrix.Run, err error) {
 		return
 	}
 	for _, e := range several.WrappedErrors() {
-		a.explain(fmt.Errorf("could not be graded: %w", e))
+		explain(a.stderr, fmt.Errorf("could not be graded: %w", e))
 	}
 	for _, r := range runs {
 		if r.Kept != "" {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"time"
 
@@ -11,7 +12,6 @@ import (
 	"kernellab/harness/prepare"
 	"kernellab/harness/task/listing"
 	"kernellab/harness/trace"
-	"kernellab/internal/progress"
 	"kernellab/internal/usage"
 	"kernellab/labs"
 )
@@ -50,14 +50,14 @@ func checkPoint(l labs.Lab, called, arch, point string) error {
 
 // goBack stops once more at a stop of a run that is over: the guest is restored
 // from the same snapshot and runs forward to it. It takes the same path.
-func (a *app) goBack(ctx context.Context, l labs.Lab, t prepare.Target, f runFlags, tr *trace.Trace, p *progress.Log) error {
+func goBack(ctx context.Context, w io.Writer, host prepare.Host, l labs.Lab, t prepare.Target, f runFlags, tr *trace.Trace) error {
 	began := time.Now()
 	place, of, err := inspect.Back(tr, l, f.at, f.rewind)
 	if err != nil {
 		return err
 	}
-	return inspect.Guest(ctx, a.host(p), t, f.Machine, place, func(ctx context.Context, s *inspect.Stop) error {
-		p.Done()
+	return inspect.Guest(ctx, host, t, f.Machine, place, func(ctx context.Context, s *inspect.Stop) error {
+		host.Progress.Done()
 		current, err := s.Task(ctx, inspect.Selection{})
 		if err != nil {
 			return err
@@ -66,7 +66,6 @@ func (a *app) goBack(ctx context.Context, l labs.Lab, t prepare.Target, f runFla
 		if err != nil {
 			return err
 		}
-		w := a.stdout
 		fmt.Fprintf(w, "\nBack at stop %d of %d, %s (%s), after %.2f s:\n\n", place.Step, of, s.Event.Point, s.Event.Symbol, time.Since(began).Seconds())
 		return errors.Join(
 			listing.Task(w, current.Task), listing.Header(w, "stack"),

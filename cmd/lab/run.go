@@ -4,22 +4,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sync/errgroup"
 
-	"kernellab/harness"
 	"kernellab/harness/arch"
 	"kernellab/harness/grade"
-	"kernellab/harness/machine"
 	"kernellab/harness/prepare"
 	"kernellab/harness/redact"
 	"kernellab/harness/report"
+	"kernellab/harness/session"
 	"kernellab/harness/submission"
 	"kernellab/harness/trace"
-	"kernellab/images"
 	"kernellab/internal/progress"
 	"kernellab/internal/usage"
 	"kernellab/labs"
@@ -37,13 +35,11 @@ type runFlags struct {
 	seeds   int // run with so many seeds instead of one
 	verbose bool
 	jobs    int
-	who     string // in front of what one of several runs says of itself
 	at      string
 	rewind  int
 
 	submission string // path of what a student handed in
 	submitted  *submission.Submission
-	compiler   func() (*images.Compiler, error)
 }
 
 // back reports whether the run is to be stopped at once more.
@@ -92,7 +88,6 @@ answers are graded; lab init begins a submission.`,
 				if f.submitted, err = prepare.Submission(cmd.Context(), lab, f.submission); err != nil {
 					return err
 				}
-				f.compiler = a.compiler(cmd.Context())
 			}
 			if cmd.Flags().Changed("seeds") {
 				if err := f.checkSeeds(cmd); err != nil {
@@ -169,20 +164,26 @@ func (a *app) run(ctx context.Context, l labs.Lab, f runFlags) error {
 	if f.submitted != nil {
 		host.WarnUnsound(ctx, emu, targets)
 	}
-	results, err := a.runEach(ctx, l, targets, f, p)
-	if err != nil {
-		return err
+	session := session.Session{
+		Host: host, Lab: l, Machine: f.Machine, Out: f.out, AtOnce: f.jobs, Quiet: f.format != report.FormatText, Verbose: f.verbose,
+		Style: a.style(), Submission: f.submitted, Hidden: f.show.Hidden,
+		Explain: func(err error, files string) {
+			explain(p, err)
+			if files != "" {
+				fmt.Fprintf(p, "  what the run left is in %s\n", files)
+			}
+		},
 	}
-	doc := grade.NewDocument(results...)
-	if f.out != "" && len(targets) > 1 {
-		if err := prepare.WriteVerdict(f.out, doc); err != nil {
-			return err
-		}
-		if f.submitted != nil {
-			if err := writeFeedback(f.out, doc, l.Rules(targets[0].Arch.Name)); err != nil {
-				return fmt.Errorf("write the feedback: %w", err)
+	if f.back() {
+		session.After = func(ctx context.Context, w io.Writer, t prepare.Target, tr *trace.Trace) {
+			if err := goBack(ctx, w, host, l, t, f, tr); err != nil {
+				explain(p, fmt.Errorf("go back in %s: %w", l.Name, err)) // the verdict stands
 			}
 		}
+	}
+	doc, err := session.Run(ctx, a.stdout, targets)
+	if err != nil {
+		return err
 	}
 	a.code = doc.ExitCode()
 	if f.format == "text" {
@@ -197,36 +198,6 @@ func (a *app) run(ctx context.Context, l labs.Lab, f runFlags) error {
 	return report.Write(a.stdout, f.format, doc, a.style())
 }
 
-// runEach runs the lab on all targets, several at a time, and shows each run as
-// if it were alone.
-func (a *app) runEach(ctx context.Context, l labs.Lab, targets []prepare.Target, f runFlags, p *progress.Log) ([]grade.Result, error) {
-	atOnce := f.jobs
-	if atOnce == 0 {
-		atOnce = harness.Room()
-	}
-	results := make([]grade.Result, len(targets))
-	order := progress.NewTurns(a.stdout, len(targets))
-	style := a.style()
-	g, ctx := errgroup.WithContext(ctx) // an error means that nothing can be written
-	g.SetLimit(atOnce)
-	for i, t := range targets {
-		g.Go(func() error {
-			one, f := *a, f // a run's own
-			one.stdout, one.stderr, one.styled = order.Writer(i), p, &style
-			if len(targets) > 1 {
-				f.who = t.Name() + ": "
-			}
-			if i > 0 && f.format == "text" {
-				fmt.Fprintln(one.stdout)
-			}
-			var err error
-			results[i], err = one.runKept(ctx, l, t, f, len(targets), p)
-			return errors.Join(err, order.End(i))
-		})
-	}
-	return results, g.Wait()
-}
-
 // ungraded gives a program that reads the document one for a run that could not
 // begin. A mistake of usage has none.
 func (a *app) ungraded(l labs.Lab, format string, err error) error {
@@ -236,107 +207,4 @@ func (a *app) ungraded(l labs.Lab, format string, err error) error {
 	result := grade.Failure(l.Rules(arch.Names()[0]), "", err)
 	result.Arch = "" // not known: the checks are the same on each
 	return report.Write(a.stdout, format, grade.NewDocument(result), a.style())
-}
-
-// runKept runs the lab on one kernel and keeps what the run left: in the folder
-// of --out, DIR itself for a single run, or in the cache when it was not graded.
-// The error is for a folder that can not be written; that the run could not be
-// graded is a result.
-func (a *app) runKept(ctx context.Context, l labs.Lab, t prepare.Target, f runFlags, runs int, p *progress.Log) (grade.Result, error) {
-	folder, err := a.host(p).Folder(ctx, f.out, runs > 1, l, t.Arch.Name, t.Image.Release)
-	if err != nil {
-		return grade.Result{}, err
-	}
-	result, err := a.runOne(ctx, l, t, f, folder.Dir, p)
-	t.Image.Keep()
-	p.Done()
-	if ctx.Err() != nil {
-		folder.Close(false)
-		return result, ctx.Err()
-	}
-	if err != nil {
-		rules := l.Rules(t.Arch.Name)
-		if f.submitted != nil {
-			rules = harness.Submitted{Submission: f.submitted, Own: harness.Job{Rules: rules}}.Rules()
-		}
-		result = grade.Failure(rules, t.Image.Release, err)
-	}
-	if f.out != "" || err != nil { // else the folder is gone in a moment
-		if werr := prepare.WriteVerdict(folder.Dir, grade.NewDocument(result)); werr != nil && f.out != "" {
-			return result, werr
-		}
-	}
-	if f.submitted != nil && f.out != "" {
-		if err := writeFeedback(folder.Dir, grade.NewDocument(result), l.Rules(t.Arch.Name)); err != nil {
-			return result, fmt.Errorf("write the feedback: %w", err)
-		}
-	}
-	dir := folder.Close(err != nil)
-	if err != nil {
-		a.explain(fmt.Errorf("%s on %s (%s) could not be graded: %w", l.Name, t.Image.Release, t.Arch.Name, err))
-		if dir != "" {
-			fmt.Fprintf(a.stderr, "  what the run left is in %s\n", dir)
-		}
-	}
-	return result, nil
-}
-
-// runOne prepares and runs the lab on one kernel.
-func (a *app) runOne(ctx context.Context, l labs.Lab, t prepare.Target, f runFlags, dir string, p *progress.Log) (grade.Result, error) {
-	say := func(format string, args ...any) { p.Say("%s%s", f.who, fmt.Sprintf(format, args...)) }
-	job, err := a.host(p).Job(ctx, l, t, f.Machine)
-	if err != nil {
-		return grade.Result{}, err
-	}
-	go job.Rules.Validate() // to have its expressions compiled before a guest waits for them
-	job.Out = dir
-	job.Machine.Stage = func(what string) { say("%s", what) }
-	job.Retry = func(err error) { say("%v; trying once more", err) }
-	if f.submitted != nil {
-		return a.runSubmitted(ctx, f, job, p)
-	}
-	if f.format != "text" {
-		out, err := harness.Run(ctx, job)
-		if err != nil {
-			return grade.Result{}, err
-		}
-		return out.Result, nil
-	}
-	var written error // standard output may be gone: the run ends all the same
-	show := func(err error) { written = errors.Join(written, err) }
-	live := report.NewLive(a.stdout, job.Rules, a.style())
-	if f.verbose {
-		live.Verbose()
-	}
-	job.Began = func(h trace.Header, m *machine.Machine) {
-		if m.Restored > 0 {
-			say("started from a snapshot in %.2f s", m.Restored.Seconds())
-		} else {
-			say("booted in %.1f s", m.Boot.Seconds())
-		}
-		show(live.Kernel(h))
-	}
-	job.Event = func(e trace.Event) {
-		show(live.Event(e))
-		if f.verbose && e.Aside != "" {
-			say("aside: %s by %d[%s]: %s", e.Point, e.Task.PID, e.Task.Comm, e.Aside)
-		}
-	}
-	out, err := harness.Run(ctx, job)
-	if err != nil {
-		return grade.Result{}, err
-	}
-	show(live.Result(out.Result))
-	if written != nil {
-		return out.Result, fmt.Errorf("write the report: %w", written)
-	}
-	if f.verbose {
-		say("%d exchanges with the gdbstub, %.2f s from the program's release to its end", out.Trips, out.Times.Drive.Seconds())
-	}
-	if f.back() {
-		if err := a.goBack(ctx, l, t, f, out.Trace, p); err != nil {
-			a.explain(fmt.Errorf("go back in %s: %w", l.Name, err)) // the verdict stands
-		}
-	}
-	return out.Result, nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"kernellab/harness/arch"
 	"kernellab/harness/grade"
+	"kernellab/harness/session"
 	"kernellab/harness/trace"
 	"kernellab/internal/labtest"
 	"kernellab/labs"
@@ -127,7 +128,7 @@ func submit(t *testing.T, cache, machine string, files map[string]string) (res g
 			t.Errorf("lab %s (-run +check):\n%s", strings.Join(how, " "), diff)
 		}
 	}
-	told, err := os.ReadFile(filepath.Join(out, feedbackFile))
+	told, err := os.ReadFile(filepath.Join(out, session.FeedbackFile))
 	if err != nil {
 		t.Fatal(err)
 	}
