@@ -71,7 +71,7 @@ func (a *app) debug(ctx context.Context, l labs.Lab, machine, spec, vmlinux stri
 	if err != nil {
 		return err
 	}
-	dir, release, err := a.socketDir(ctx)
+	dir, release, err := gdb.Folder(ctx, a.cache)
 	if err != nil {
 		return err
 	}
@@ -119,22 +119,6 @@ func self() string {
 		return "lab"
 	}
 	return path
-}
-
-// longestSocket is what fits into struct sockaddr_un with its final zero.
-const longestSocket = 107
-
-// socketDir makes a private folder whose path is short enough for sockets.
-func (a *app) socketDir(ctx context.Context) (dir string, release func(), err error) {
-	dir, release, err = a.cache.TempDir(ctx, "debug")
-	if err != nil || len(dir)+len("/console.sock") <= longestSocket {
-		return dir, release, err
-	}
-	release()
-	if dir, err = os.MkdirTemp("", "lab"); err != nil {
-		return "", nil, err
-	}
-	return dir, func() { os.RemoveAll(dir) }, nil
 }
 
 // foreground runs a program that has the terminal. Ctrl-C is its own: it stops

@@ -5,11 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
-	"text/tabwriter"
 
-	"github.com/hashicorp/go-multierror"
 	"github.com/spf13/cobra"
 
 	"kernellab/harness/doctor"
@@ -89,27 +88,13 @@ func boot(ctx context.Context, host prepare.Host, n int, k prepare.Kernels) erro
 // doctor prints what was found. Something that every run needs and that is
 // missing makes the exit code 3.
 func (a *app) doctor(found []doctor.Finding, format string) error {
-	var lacking *multierror.Error
-	for _, f := range found {
-		if f.State == doctor.Missing {
-			lacking = multierror.Append(lacking, fmt.Errorf("%s: %s", f.Name, f.Detail))
-		}
-	}
-	if lacking.ErrorOrNil() != nil {
+	if slices.ContainsFunc(found, func(f doctor.Finding) bool { return f.State == doctor.Missing }) {
 		a.code = exitError
 	}
 	if format == "json" {
 		return a.json(map[string]any{"schema": "lab.doctor/1", "findings": found})
 	}
-	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-	for _, f := range found {
-		mark := map[string]string{doctor.OK: "ok", doctor.Missing: "MISSING", doctor.Optional: "absent"}[f.State]
-		fmt.Fprintf(w, "%s\t%s\t%s\n", f.Name, mark, f.Detail)
-		if f.Mend != "" {
-			fmt.Fprintf(w, "\t\tneeded for %s: %s\n", f.Needed, f.Mend)
-		}
-	}
-	return w.Flush()
+	return doctor.Write(a.stdout, found)
 }
 
 // install installs every package that is missing, the optional ones too, and fetches

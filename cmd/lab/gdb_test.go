@@ -122,7 +122,7 @@ func gdbSession(t testing.TB, a *app, l labs.Lab, tg prepare.Target, initrd stri
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), sessionLimit)
 	defer cancel()
-	dir, release, err := a.socketDir(ctx)
+	dir, release, err := gdb.Folder(ctx, a.cache)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,11 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strings"
-	"text/tabwriter"
 
-	"github.com/hashicorp/go-multierror"
 	"github.com/spf13/cobra"
 
 	"kernellab/harness/kernel"
@@ -48,72 +47,18 @@ func (a *app) kernelsListCommand() *cobra.Command {
 	return cmd
 }
 
-// listedKernel is a kernel in the list.
-type listedKernel struct {
-	images.Kernel
-	Cached bool `json:"cached"`
-	Debug  bool `json:"debug"` // its vmlinux is in the cache
-}
-
 func (a *app) listKernels(cmd *cobra.Command, machines, format string, offline bool) error {
-	all, err := prepare.Archs(machines)
-	if err != nil {
-		return err
-	}
 	p := progress.New(a.stderr)
 	defer p.Done()
-	kernels := []listedKernel{}
-	var failed *multierror.Error
-	for _, m := range all {
-		var some []images.Kernel
-		if offline {
-			some, err = a.cache.Kernels(m.Name)
-		} else {
-			some, err = a.cache.All(cmd.Context(), m.Name, p.Report)
-		}
-		p.Done()
-		if err != nil {
-			failed = multierror.Append(failed, fmt.Errorf("%s: %w", m.Name, err))
-		}
-		for _, k := range some {
-			kernels = append(kernels, listedKernel{Kernel: k, Cached: k.Path != "", Debug: k.Vmlinux != ""})
-		}
+	kernels, failed := a.host(p).List(cmd.Context(), machines, offline)
+	if usage.Is(failed) {
+		return failed
 	}
+	p.Done()
 	if format == "json" {
-		if err := a.json(map[string]any{"schema": "lab.kernels/1", "kernels": kernels}); err != nil {
-			return err
-		}
-		return failed.ErrorOrNil()
+		return errors.Join(a.json(map[string]any{"schema": "lab.kernels/1", "kernels": kernels}), failed)
 	}
-	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "ARCH\tVERSION\tFLAVOUR\tRELEASE\tFROM\tDOWNLOAD\tCACHED\tDEBUG")
-	for _, k := range kernels {
-		from, size, cached := k.Suite, "-", "no"
-		switch {
-		case k.Local:
-			from = "local file"
-		case k.Gone:
-			from += " (no longer)"
-		}
-		if k.DownloadSize > 0 {
-			size = fmt.Sprintf("%.0f MB", float64(k.DownloadSize)/1e6)
-		}
-		if k.Cached {
-			cached = "yes"
-		}
-		debug := "-"
-		switch {
-		case k.Debug:
-			debug = "yes"
-		case k.DebugSize > 0 && !k.Gone:
-			debug = fmt.Sprintf("%.0f MB", float64(k.DebugSize)/1e6)
-		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", k.Arch, k.Version, k.Flavour, k.Release, from, size, cached, debug)
-	}
-	if err := w.Flush(); err != nil {
-		return err
-	}
-	return failed.ErrorOrNil()
+	return errors.Join(prepare.WriteList(a.stdout, kernels), failed)
 }
 
 func (a *app) kernelsFetchCommand() *cobra.Command {

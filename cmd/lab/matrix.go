@@ -4,22 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"kernellab/harness"
-	"kernellab/harness/grade"
 	"kernellab/harness/matrix"
 	"kernellab/harness/prepare"
 	"kernellab/harness/regress"
 	"kernellab/harness/report"
 	"kernellab/internal/progress"
 	"kernellab/internal/usage"
-	"kernellab/labs"
 )
 
 // matrixFlags are the flags of lab matrix.
@@ -103,7 +98,7 @@ func (a *app) matrix(ctx context.Context, names []string, f matrixFlags) error {
 	if err := f.check(); err != nil {
 		return err
 	}
-	chosen, err := chooseLabs(names)
+	chosen, err := prepare.Labs(names)
 	if err != nil {
 		return err
 	}
@@ -134,17 +129,7 @@ func (a *app) matrix(ctx context.Context, names []string, f matrixFlags) error {
 		return ctx.Err()
 	}
 	a.explainMatrix(runs, err)
-	m := report.Matrix{Strict: f.strict}
-	var entries []regress.Entry
-	for _, done := range finished {
-		m.Results = append(m.Results, done.Result)
-		entries = append(entries, regress.Record(done.Trace, done.Result))
-	}
-	if f.baseline != "" && (!f.update || len(base.Entries) > 0) {
-		for i, e := range entries {
-			m.Comparisons = append(m.Comparisons, base.Compare(e, m.Results[i]))
-		}
-	}
+	m, entries := matrix.Compare(base, finished, f.strict, f.baseline != "" && (!f.update || len(base.Entries) > 0))
 	if f.update {
 		for _, e := range base.Update(entries...) {
 			fmt.Fprintf(a.stderr, "lab: not recorded: %s on %s %s, which could not be graded\n", e.Lab, e.Kernel, e.Arch)
@@ -153,29 +138,11 @@ func (a *app) matrix(ctx context.Context, names []string, f matrixFlags) error {
 			return err
 		}
 	}
-	if err := writeMatrix(f.out, m); err != nil {
+	if err := matrix.Write(f.out, m); err != nil {
 		return err
 	}
 	a.code = m.ExitCode()
 	return report.WriteMatrix(a.stdout, f.format, m, a.style())
-}
-
-// chooseLabs returns the labs of those names, or all.
-func chooseLabs(names []string) ([]labs.Lab, error) {
-	if len(names) == 0 {
-		return labs.All()
-	}
-	var chosen []labs.Lab
-	for _, name := range names {
-		l, err := prepare.Lab(name)
-		if err != nil {
-			return nil, err
-		}
-		if !slices.ContainsFunc(chosen, func(c labs.Lab) bool { return c.Name == l.Name }) {
-			chosen = append(chosen, l)
-		}
-	}
-	return chosen, nil
 }
 
 // explainMatrix prints all that could not be graded, together, with the end of
@@ -193,22 +160,4 @@ func (a *app) explainMatrix(runs []*matrix.Run, err error) {
 			fmt.Fprintf(a.stderr, "lab: what %s left is in %s\n", r.Name(), r.Kept)
 		}
 	}
-}
-
-// writeMatrix leaves the results in the folder of --out.
-func writeMatrix(dir string, m report.Matrix) error {
-	if dir == "" {
-		return nil
-	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("make the folder of --out: %w", err)
-	}
-	if err := prepare.WriteVerdict(dir, grade.NewDocument(m.Results...)); err != nil {
-		return err
-	}
-	file, err := os.Create(filepath.Join(dir, "matrix.json"))
-	if err != nil {
-		return err
-	}
-	return errors.Join(report.WriteMatrix(file, report.FormatJSON, m, report.Style{}), file.Close())
 }

@@ -1,11 +1,7 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
-	"io"
-	"slices"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -99,35 +95,12 @@ func (a *app) qemuListCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.listQEMUs(list, why, format)
+			if format == "json" {
+				return a.json(map[string]any{"schema": "lab.qemus/1", "qemus": list, "why": why})
+			}
+			return prepare.WriteQEMUs(a.stdout, list, why)
 		},
 	}
 	textOrJSON(cmd, &format)
 	return cmd
-}
-
-func (a *app) listQEMUs(list []prepare.ListedQEMU, why, format string) error {
-	if format == "json" {
-		return a.json(map[string]any{"schema": "lab.qemus/1", "qemus": list, "why": why})
-	}
-	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "QEMU\tARCH\tVERSION\tUSED\tWHERE")
-	used := ""
-	for _, l := range list {
-		name := map[string]string{"own": "lab's own", "host": "host's", "named": "named"}[l.Kind]
-		mark := "no"
-		if l.Used {
-			mark, used = "yes", name
-		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", name, l.Arch, cmp.Or(l.Version, "-"), mark, cmp.Or(l.Path, l.Error))
-	}
-	if err := w.Flush(); err != nil {
-		return err
-	}
-	text := fmt.Sprintf("Used: %s, because %s.\n", used, why)
-	if !slices.ContainsFunc(list, func(l prepare.ListedQEMU) bool { return l.Used && l.Kind == "own" }) {
-		text += "It sees the host's wall clock: a run in some hundred may differ from the others.\n"
-	}
-	_, err := io.WriteString(a.stdout, text)
-	return err
 }

@@ -7,11 +7,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"runtime"
 	"slices"
 	"strings"
+	"text/tabwriter"
 
 	"golang.org/x/sys/unix"
 
@@ -204,4 +206,17 @@ func Install(packages []string) [][]string {
 		append(slices.Clone(apt), "update"),
 		append(append(slices.Clone(apt), "install", "--yes", "--no-install-recommends"), packages...),
 	}
+}
+
+// Write writes findings as a table.
+func Write(to io.Writer, found []Finding) error {
+	w := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
+	for _, f := range found {
+		mark := map[string]string{OK: "ok", Missing: "MISSING", Optional: "absent"}[f.State]
+		fmt.Fprintf(w, "%s\t%s\t%s\n", f.Name, mark, f.Detail)
+		if f.Mend != "" {
+			fmt.Fprintf(w, "\t\tneeded for %s: %s\n", f.Needed, f.Mend)
+		}
+	}
+	return w.Flush()
 }

@@ -2,6 +2,7 @@
 package gdb
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 
 	"kernellab/gdbscripts"
 	"kernellab/harness/prepare"
+	"kernellab/images"
 	"kernellab/labs"
 )
 
@@ -69,4 +71,21 @@ func writeFile(path string, write func(io.Writer) error) error {
 		return err
 	}
 	return f.Close()
+}
+
+// longestSocket is what fits into struct sockaddr_un with its final zero.
+const longestSocket = 107
+
+// Folder makes a private folder for a session, whose path is short enough for sockets.
+// release removes it.
+func Folder(ctx context.Context, cache *images.Cache) (dir string, release func(), err error) {
+	dir, release, err = cache.TempDir(ctx, "debug")
+	if err != nil || len(dir)+len("/console.sock") <= longestSocket {
+		return dir, release, err
+	}
+	release()
+	if dir, err = os.MkdirTemp("", "lab"); err != nil {
+		return "", nil, err
+	}
+	return dir, func() { os.RemoveAll(dir) }, nil
 }

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"kernellab/internal/usage"
@@ -45,4 +46,22 @@ func LabIn(folder, name string) (labs.Lab, error) {
 		return Lab("./" + folder)
 	}
 	return Lab(folder)
+}
+
+// Labs finds labs by their names, each once. Without names it returns the course.
+func Labs(names []string) ([]labs.Lab, error) {
+	if len(names) == 0 {
+		return labs.All()
+	}
+	var chosen []labs.Lab
+	for _, name := range names {
+		l, err := Lab(name)
+		if err != nil {
+			return nil, err
+		}
+		if !slices.ContainsFunc(chosen, func(c labs.Lab) bool { return c.Name == l.Name }) {
+			chosen = append(chosen, l)
+		}
+	}
+	return chosen, nil
 }

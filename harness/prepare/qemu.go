@@ -1,11 +1,15 @@
 package prepare
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"sync"
+	"text/tabwriter"
 
 	"kernellab/harness/arch"
 	"kernellab/harness/qemu"
@@ -163,4 +167,28 @@ func listed(ctx context.Context, kind string, e Emulator, used bool) []ListedQEM
 		list = append(list, l)
 	}
 	return list
+}
+
+// WriteQEMUs writes a list as a table, and which QEMU is used.
+func WriteQEMUs(to io.Writer, list []ListedQEMU, why string) error {
+	w := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "QEMU\tARCH\tVERSION\tUSED\tWHERE")
+	used := ""
+	for _, l := range list {
+		name := map[string]string{"own": "lab's own", "host": "host's", "named": "named"}[l.Kind]
+		mark := "no"
+		if l.Used {
+			mark, used = "yes", name
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", name, l.Arch, cmp.Or(l.Version, "-"), mark, cmp.Or(l.Path, l.Error))
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	text := fmt.Sprintf("Used: %s, because %s.\n", used, why)
+	if !slices.ContainsFunc(list, func(l ListedQEMU) bool { return l.Used && l.Kind == "own" }) {
+		text += "It sees the host's wall clock: a run in some hundred may differ from the others.\n"
+	}
+	_, err := io.WriteString(to, text)
+	return err
 }
