@@ -88,7 +88,7 @@ func explain(w io.Writer, err error) {
 }
 
 func (a *app) root() *cobra.Command {
-	root := &cobra.Command{
+	root := group("command", &cobra.Command{
 		Use:   "lab",
 		Short: "A laboratory for the Linux kernel: watch a stock kernel do what a lesson is about, and be graded on it",
 		Long: `lab boots a stock Linux kernel in QEMU, stops it at the places a lesson is
@@ -96,13 +96,6 @@ about, reads what is there from the live machine, records a trace and grades it.
 
 Exit codes: 0 passed · 1 failed · 2 wrong usage · 3 could not grade`,
 		SilenceErrors: true, SilenceUsage: true,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usage.Unknown("command", args[0], commandNames(cmd), "lab --help lists them")
-			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
 			a.entered = true
 			if _, err := a.cache.Root(); err != nil {
@@ -110,7 +103,7 @@ Exit codes: 0 passed · 1 failed · 2 wrong usage · 3 could not grade`,
 			}
 			return a.checkQEMU(cmd)
 		},
-	}
+	})
 	a.qemuFlag(root)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return flagError(cmd, err) })
 	root.AddCommand(
@@ -127,6 +120,18 @@ func commandNames(cmd *cobra.Command) []string {
 		names = append(names, c.Name())
 	}
 	return names
+}
+
+// group makes a command that only has subcommands, each the name of a kind of thing.
+func group(kind string, cmd *cobra.Command) *cobra.Command {
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return usage.Unknown(kind, args[0], commandNames(cmd), cmd.CommandPath()+" --help lists them")
+		}
+		return nil
+	}
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	return cmd
 }
 
 // flagError adds the nearest flags to an unknown one.

@@ -25,17 +25,10 @@ type exportFlags struct {
 }
 
 func (a *app) exportCommand() *cobra.Command {
-	cmd := &cobra.Command{
+	cmd := group("system", &cobra.Command{
 		Use:   "export",
 		Short: "Make what another system grades with",
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usage.Unknown("system", args[0], commandNames(cmd), "lab export --help lists them")
-			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
+	})
 	var f exportFlags
 	gradescope := oneLab(&cobra.Command{
 		Use:   "gradescope LAB",

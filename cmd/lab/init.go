@@ -1,12 +1,7 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
-	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -14,6 +9,7 @@ import (
 
 	"kernellab/harness/prepare"
 	"kernellab/harness/submission"
+	"kernellab/internal/scaffold"
 	"kernellab/internal/shell"
 	"kernellab/internal/usage"
 	"kernellab/labs"
@@ -73,36 +69,13 @@ func (a *app) init(l labs.Lab, called, dir, language string) error {
 	if err != nil {
 		return err
 	}
-	names := slices.Sorted(maps.Keys(files))
-	for _, name := range names {
-		path := filepath.Join(dir, name)
-		_, err := os.Lstat(path)
-		switch {
-		case err == nil:
-			return usage.Errorf("%s is there already, and init replaces nothing: name another folder", path)
-		case !errors.Is(err, fs.ErrNotExist):
-			return usage.Errorf("%w: name a folder to make", err)
-		}
-	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("make the folder: %w", err)
-	}
-	for _, name := range names {
-		if err := writeNew(filepath.Join(dir, name), files[name]); err != nil {
-			return fmt.Errorf("begin a submission: %w", err)
-		}
-		fmt.Fprintf(a.stdout, "%s\n", filepath.Join(dir, name))
-	}
-	fmt.Fprintf(a.stderr, "Write the answers and the program, then: lab run %s --submission %s\n", shell.Quote(called), shell.Quote(dir))
-	return nil
-}
-
-// writeNew writes a file that is not there.
-func writeNew(path, text string) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	paths, err := scaffold.Write(dir, files)
 	if err != nil {
 		return err
 	}
-	_, err = f.WriteString(text)
-	return errors.Join(err, f.Close())
+	for _, path := range paths {
+		fmt.Fprintln(a.stdout, path)
+	}
+	fmt.Fprintf(a.stderr, "Write the answers and the program, then: lab run %s --submission %s\n", shell.Quote(called), shell.Quote(dir))
+	return nil
 }

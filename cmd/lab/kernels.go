@@ -15,17 +15,10 @@ import (
 )
 
 func (a *app) kernelsCommand() *cobra.Command {
-	cmd := &cobra.Command{
+	cmd := group("command", &cobra.Command{
 		Use:   "kernels",
 		Short: "The kernels that labs run on: list, fetch, add",
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usage.Unknown("command", args[0], commandNames(cmd), "lab kernels --help lists them")
-			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
+	})
 	cmd.AddCommand(a.kernelsListCommand(), a.kernelsFetchCommand(), a.kernelsAddCommand())
 	return cmd
 }

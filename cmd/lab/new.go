@@ -4,13 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"github.com/spf13/cobra"
 
+	"kernellab/internal/scaffold"
 	"kernellab/internal/usage"
 	"kernellab/labs"
 )
@@ -64,11 +63,12 @@ func (a *app) new(name, parent string) error {
 		}
 		return fmt.Errorf("make the lab's folder: %w", err)
 	}
-	for _, file := range slices.Sorted(maps.Keys(files)) {
-		if err := os.WriteFile(filepath.Join(dir, file), []byte(files[file]), 0o644); err != nil {
-			return fmt.Errorf("write the lab: %w", err)
-		}
-		fmt.Fprintln(a.stdout, filepath.Join(dir, file))
+	paths, err := scaffold.Write(dir, files)
+	if err != nil {
+		return fmt.Errorf("write the lab: %w", err)
+	}
+	for _, path := range paths {
+		fmt.Fprintln(a.stdout, path)
 	}
 	if !filepath.IsAbs(dir) {
 		dir = "." + string(filepath.Separator) + dir

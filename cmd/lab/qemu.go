@@ -8,7 +8,6 @@ import (
 	"kernellab/harness/prepare"
 	"kernellab/images"
 	"kernellab/internal/progress"
-	"kernellab/internal/usage"
 )
 
 // qemuFlag adds --qemu to every command.
@@ -34,7 +33,7 @@ func (a *app) checkQEMU(cmd *cobra.Command) error {
 }
 
 func (a *app) qemuCommand() *cobra.Command {
-	cmd := &cobra.Command{
+	cmd := group("command", &cobra.Command{
 		Use:   "qemu",
 		Short: "The QEMU that guests run in: list, fetch",
 		Long: `lab brings its own QEMU, of Debian's packages with every library it needs. It is
@@ -43,14 +42,7 @@ fetched on first use, needs no privileges, and is the same on every host.
 --qemu or LAB_QEMU choose another one: host for the programs in PATH, an executable,
 or a folder of qemu-system-… programs. The host's wall clock stands still for lab's own
 QEMU; on another one a run in some hundred may differ from the others.`,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usage.Unknown("command", args[0], commandNames(cmd), "lab qemu --help lists them")
-			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
+	})
 	cmd.AddCommand(a.qemuListCommand(), a.qemuFetchCommand())
 	return cmd
 }
