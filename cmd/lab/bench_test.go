@@ -17,11 +17,11 @@ import (
 
 	"kernellab/harness"
 	"kernellab/harness/arch"
-	"kernellab/harness/grade"
 	"kernellab/harness/kernel"
 	"kernellab/harness/machine"
 	"kernellab/harness/prepare"
 	"kernellab/harness/trace"
+	"kernellab/harness/verdict"
 	"kernellab/images"
 	"kernellab/images/qemutest"
 	"kernellab/internal/progress"
@@ -100,7 +100,7 @@ func (s *bench) command(b *testing.B, more ...string) {
 func (s *bench) run(b *testing.B, j harness.Job) *harness.Outcome {
 	b.Helper()
 	out, err := harness.Run(b.Context(), j)
-	if err != nil || out.Result.Verdict != grade.Pass {
+	if err != nil || out.Result.Verdict != verdict.Pass {
 		b.Fatalf("%v, %+v", err, out)
 	}
 	return out
@@ -287,7 +287,7 @@ func BenchmarkThroughput(b *testing.B) {
 					finished, err := harness.Many{}.Run(b.Context(), jobs)
 					rates = append(rates, runs/time.Since(began).Minutes())
 					for _, f := range finished {
-						if err != nil || f.Result.Verdict != grade.Pass {
+						if err != nil || f.Result.Verdict != verdict.Pass {
 							b.Fatalf("%v, %+v", err, f.Result)
 						}
 					}
@@ -349,7 +349,7 @@ func BenchmarkCourse(b *testing.B) {
 			b.Fatalf("%v\n%s", err, exit.Stderr)
 		}
 		var doc struct {
-			Results []struct{ Verdict grade.Verdict }
+			Results []struct{ Verdict verdict.Verdict }
 		}
 		if err := json.Unmarshal(out, &doc); err != nil {
 			b.Fatal(err)

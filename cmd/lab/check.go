@@ -10,6 +10,7 @@ import (
 	"kernellab/harness/grade"
 	"kernellab/harness/recording"
 	"kernellab/harness/report"
+	"kernellab/harness/verdict"
 	"kernellab/internal/usage"
 )
 
@@ -55,7 +56,7 @@ type checkFlags struct {
 
 // check grades every trace; those that can not be read are reported together.
 func (a *app) check(ctx context.Context, paths []string, f checkFlags) error {
-	doc := grade.NewDocument()
+	doc := verdict.NewDocument()
 	var failed *multierror.Error
 	grading := recording.Grading{Lab: f.lab, Submission: f.submission, Warn: func(err error) {
 		fmt.Fprintf(a.stderr, "lab: %v, and is left out\n", err)

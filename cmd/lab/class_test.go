@@ -26,13 +26,13 @@ import (
 // that it is made from.
 func evidenceOf(t testing.TB, out, student string) string {
 	t.Helper()
-	verdict := verdict(t, out, student)
-	text, err := json.Marshal(verdict)
+	r := resultOf(t, out, student)
+	text, err := json.Marshal(r)
 	if err != nil {
 		t.Fatal(err)
 	}
 	evidence := readFile(t, filepath.Join(out, class.Folder(student), harness.TraceFile))
-	return fmt.Sprintf("%s: verdict %x, trace %x", mark(verdict), sha256.Sum256(text), sha256.Sum256([]byte(evidence)))
+	return fmt.Sprintf("%s: verdict %x, trace %x", mark(r), sha256.Sum256(text), sha256.Sum256([]byte(evidence)))
 }
 
 // The same submission gets the same trace to the byte, and the same verdict: alone

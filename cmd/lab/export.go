@@ -9,9 +9,9 @@ import (
 
 	"kernellab/harness/arch"
 	"kernellab/harness/export"
-	"kernellab/harness/grade"
 	"kernellab/harness/prepare"
 	"kernellab/harness/report"
+	"kernellab/harness/verdict"
 	"kernellab/internal/progress"
 	"kernellab/internal/usage"
 	"kernellab/labs"
@@ -62,9 +62,9 @@ that failed: run it again from there.`,
 // gradescopeFlags adds how results show on Gradescope.
 func gradescopeFlags(cmd *cobra.Command, show *report.Gradescope) {
 	fl := cmd.Flags()
-	fl.StringVar(&show.Visibility, "visibility", "", "of the tests on Gradescope whose lab.yaml says none: "+strings.Join(grade.Visibilities(), ", "))
+	fl.StringVar(&show.Visibility, "visibility", "", "of the tests on Gradescope whose lab.yaml says none: "+strings.Join(verdict.Visibilities(), ", "))
 	fl.StringArrayVar(&show.Hidden, "hide", nil, "a check or question that counts and that students do not see, whatever lab.yaml says; may be repeated")
-	cmd.RegisterFlagCompletionFunc("visibility", cobra.FixedCompletions(grade.Visibilities(), cobra.ShellCompDirectiveNoFileComp))
+	cmd.RegisterFlagCompletionFunc("visibility", cobra.FixedCompletions(verdict.Visibilities(), cobra.ShellCompDirectiveNoFileComp))
 }
 
 // checkShow rejects unknown check names and visibilities.

@@ -13,10 +13,10 @@ import (
 
 	"kernellab/harness"
 	"kernellab/harness/class"
-	"kernellab/harness/grade"
 	"kernellab/harness/marking"
 	"kernellab/harness/prepare"
 	"kernellab/harness/report"
+	"kernellab/harness/verdict"
 	"kernellab/internal/progress"
 	"kernellab/internal/usage"
 	"kernellab/labs"
@@ -246,7 +246,7 @@ func ending(g report.Graded) string {
 	if g.Attempts > 1 {
 		text += ", at the second try"
 	}
-	if f := g.Findings(); g.Verdict() == grade.Fail && len(f) > 0 {
+	if f := g.Findings(); g.Verdict() == verdict.Fail && len(f) > 0 {
 		text += ": " + shortened(f[0])
 	}
 	return text

@@ -16,8 +16,8 @@ import (
 
 	"kernellab/harness/arch"
 	"kernellab/harness/class"
-	"kernellab/harness/grade"
 	"kernellab/harness/kernel"
+	"kernellab/harness/verdict"
 	"kernellab/images"
 	"kernellab/images/qemutest"
 	"kernellab/images/sandbox"
@@ -164,16 +164,16 @@ func hostileTable(t *testing.T, out string, cases []hostile) {
 	alone := ""
 	for i, h := range cases {
 		name := fmt.Sprintf("%02d-%s", i, h.name)
-		r := verdict(t, out, name)
+		r := resultOf(t, out, name)
 		var told []string
 		for _, f := range r.Findings {
 			told = append(told, strings.TrimSpace(f.Message+"\n"+f.Text))
 		}
 		all := strings.Join(told, "; ")
 		switch {
-		case r.Verdict == grade.Error:
+		case r.Verdict == verdict.Error:
 			t.Errorf("%s: not graded: %s", name, r.Error)
-		case (r.Verdict == grade.Pass) != h.pass:
+		case (r.Verdict == verdict.Pass) != h.pass:
 			t.Errorf("%s: %s, want pass to be %t: %s", name, mark(r), h.pass, all)
 		case !h.pass && len(told) == 0:
 			t.Errorf("%s: no finding", name)
@@ -191,11 +191,11 @@ func hostileTable(t *testing.T, out string, cases []hostile) {
 		}
 		beside := "-"
 		if i < len(hostilePrograms) {
-			r := verdict(t, out, name+"~honest")
+			r := resultOf(t, out, name+"~honest")
 			if alone == "" {
 				alone = mark(r)
 			}
-			if beside = mark(r); beside != alone || r.Verdict != grade.Pass {
+			if beside = mark(r); beside != alone || r.Verdict != verdict.Pass {
 				t.Errorf("the honest neighbour of %s: %s, want %s: %s %v", name, beside, alone, r.Error, r.Findings)
 			}
 		}
@@ -229,16 +229,16 @@ func reports(t *testing.T, out string) {
 	}
 }
 
-func exitOf(r grade.Result) int {
-	return map[grade.Verdict]int{grade.Pass: exitPass, grade.Fail: exitFail, grade.Error: exitError}[r.Verdict]
+func exitOf(r verdict.Result) int {
+	return map[verdict.Verdict]int{verdict.Pass: exitPass, verdict.Fail: exitFail, verdict.Error: exitError}[r.Verdict]
 }
 
-func mark(r grade.Result) string { return fmt.Sprintf("%s %d/%d", r.Verdict, r.Score, r.MaxScore) }
+func mark(r verdict.Result) string { return fmt.Sprintf("%s %d/%d", r.Verdict, r.Score, r.MaxScore) }
 
-// verdict reads a student's verdict.
-func verdict(t testing.TB, out, student string) grade.Result {
+// resultOf reads a student's verdict.
+func resultOf(t testing.TB, out, student string) verdict.Result {
 	t.Helper()
-	var doc grade.Document
+	var doc verdict.Document
 	data, err := os.ReadFile(filepath.Join(out, class.Folder(student), "verdict.json"))
 	if err == nil {
 		err = json.Unmarshal(data, &doc)

@@ -18,6 +18,7 @@ import (
 	"kernellab/harness/session"
 	"kernellab/harness/submission"
 	"kernellab/harness/trace"
+	"kernellab/harness/verdict"
 	"kernellab/internal/progress"
 	"kernellab/internal/usage"
 	"kernellab/labs"
@@ -193,7 +194,7 @@ func (a *app) run(ctx context.Context, l labs.Lab, f runFlags) error {
 		return f.show.Write(a.stdout, doc)
 	}
 	if f.submitted != nil && f.format != report.FormatJSON {
-		doc = redact.Shown(doc, grade.Visible)
+		doc = redact.Shown(doc, verdict.Visible)
 	}
 	return report.Write(a.stdout, f.format, doc, a.style())
 }
@@ -206,5 +207,5 @@ func (a *app) ungraded(l labs.Lab, format string, err error) error {
 	}
 	result := grade.Failure(l.Rules(arch.Names()[0]), "", err)
 	result.Arch = "" // not known: the checks are the same on each
-	return report.Write(a.stdout, format, grade.NewDocument(result), a.style())
+	return report.Write(a.stdout, format, verdict.NewDocument(result), a.style())
 }

@@ -4,11 +4,11 @@ import (
 	"context"
 	"strings"
 
-	"kernellab/harness/grade"
 	"kernellab/harness/matrix"
 	"kernellab/harness/prepare"
 	"kernellab/harness/report"
 	"kernellab/harness/seeds"
+	"kernellab/harness/verdict"
 	"kernellab/internal/progress"
 	"kernellab/labs"
 )
@@ -26,12 +26,12 @@ func (a *app) runSeeds(ctx context.Context, l labs.Lab, f runFlags) error {
 		return err
 	}
 	var all []report.Seeds
-	doc := grade.NewDocument()
+	doc := verdict.NewDocument()
 	for _, t := range targets {
 		p.Say("%s on %s: %d seeds", l.Name, t.Name(), f.seeds)
 		ended := 0
 		s, err := matrix.Seeds{Host: a.host(p), Machine: f.Machine, N: f.seeds, AtOnce: f.jobs, Done: func(r seeds.Run) {
-			if ended++; ended%10 == 0 || r.Result.Verdict != grade.Pass {
+			if ended++; ended%10 == 0 || r.Result.Verdict != verdict.Pass {
 				p.Say("seed %d: %s (%d of %d)", r.Seed, strings.ToLower(string(r.Result.Verdict)), ended, f.seeds)
 			}
 		}}.Run(ctx, l, t)

@@ -12,9 +12,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"kernellab/harness/arch"
-	"kernellab/harness/grade"
 	"kernellab/harness/session"
 	"kernellab/harness/trace"
+	"kernellab/harness/verdict"
 	"kernellab/internal/labtest"
 	"kernellab/labs"
 )
@@ -88,7 +88,7 @@ func TestSubmission(t *testing.T) {
 					if at != "" {
 						address = at
 					}
-					if res.Verdict != grade.Fail || res.Score != tt.score || res.MaxScore != 21 {
+					if res.Verdict != verdict.Fail || res.Score != tt.score || res.MaxScore != 21 {
 						t.Errorf("%s %d/%d, want fail %d/21: %s %+v", res.Verdict, res.Score, res.MaxScore, tt.score, res.Error, res.Findings)
 					}
 					if !strings.Contains(feedback, tt.feedback) {
@@ -111,7 +111,7 @@ func TestSubmission(t *testing.T) {
 
 // submit hands in files and returns the verdict, the feedback, and where the child
 // started.
-func submit(t *testing.T, cache, machine string, files map[string]string) (res grade.Result, feedback, address string) {
+func submit(t *testing.T, cache, machine string, files map[string]string) (res verdict.Result, feedback, address string) {
 	t.Helper()
 	dir, out := t.TempDir(), t.TempDir()
 	for name, text := range files {
@@ -156,7 +156,7 @@ func start(t *testing.T, file string) string {
 }
 
 // runLab runs lab and returns the document, whose exit code is its own.
-func runLab(t *testing.T, cache string, args ...string) grade.Document {
+func runLab(t *testing.T, cache string, args ...string) verdict.Document {
 	t.Helper()
 	lab, err := exec.LookPath("lab")
 	if err != nil {
@@ -171,7 +171,7 @@ func runLab(t *testing.T, cache string, args ...string) grade.Document {
 	if err != nil && !errors.As(err, &exit) {
 		t.Fatal(err)
 	}
-	doc, err := grade.Decode(&out)
+	doc, err := verdict.Decode(&out)
 	if err != nil || len(doc.Results) != 1 {
 		t.Fatalf("lab %s: %v\n%s", strings.Join(args, " "), err, told.String())
 	}

@@ -6,8 +6,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"kernellab/harness/grade"
 	"kernellab/harness/recording"
+	"kernellab/harness/verdict"
 	"kernellab/internal/progress"
 	"kernellab/internal/usage"
 )
@@ -82,7 +82,7 @@ func (a *app) verify(ctx context.Context, paths []string, f verifyFlags) error {
 	for _, v := range all {
 		switch v.Verdict {
 		case recording.Differs:
-			a.code = max(a.code, grade.ExitFail)
+			a.code = max(a.code, verdict.ExitFail)
 		case recording.Unable:
 			a.code = exitError
 		}

@@ -10,8 +10,8 @@ import (
 	"testing"
 
 	"kernellab/harness/arch"
-	"kernellab/harness/grade"
 	"kernellab/harness/report"
+	"kernellab/harness/verdict"
 	"kernellab/images"
 	"kernellab/labs"
 )
@@ -66,7 +66,7 @@ func TestScripts(t *testing.T) {
 			t.Errorf("%s: %q, %v", name, text[name], err)
 		}
 	}
-	if grade.ExitError != 3 {
+	if verdict.ExitError != 3 {
 		t.Error("run_autograder knows other exit codes")
 	}
 }

@@ -20,6 +20,7 @@ import (
 	"kernellab/harness/report"
 	"kernellab/harness/submission"
 	"kernellab/harness/trace"
+	"kernellab/harness/verdict"
 	"kernellab/harness/verify"
 	"kernellab/images"
 	"kernellab/labs"
@@ -135,8 +136,8 @@ func (m *Marker) identify(ctx context.Context, s class.Student) (class.Identity,
 }
 
 // grade grades a submission on every kernel.
-func (m *Marker) grade(ctx context.Context, s class.Student, dir string, stage func(string)) (grade.Document, error) {
-	doc := grade.NewDocument()
+func (m *Marker) grade(ctx context.Context, s class.Student, dir string, stage func(string)) (verdict.Document, error) {
+	doc := verdict.NewDocument()
 	read, err := m.read(ctx, s)
 	if err != nil {
 		return doc, err
@@ -215,7 +216,7 @@ func (m *Marker) submitted(t *target, s *submission.Submission, out string, stag
 }
 
 // feedback is what the student is to read.
-func (m *Marker) feedback(s class.Student, doc grade.Document) string {
+func (m *Marker) feedback(s class.Student, doc verdict.Document) string {
 	return report.Feedback(doc, m.lab.Rules(m.targets[0].Arch.Name))
 }
 
@@ -243,7 +244,7 @@ func (m *Marker) reference(ctx context.Context, t *target) (*trace.Trace, error)
 	if err != nil {
 		return nil, err
 	}
-	if out.Result.Verdict != grade.Pass {
+	if out.Result.Verdict != verdict.Pass {
 		return nil, fmt.Errorf("the lab's own program does not pass on %s: %s", t.Image.Release, out.Result.Verdict)
 	}
 	t.reference = out.Trace
@@ -251,8 +252,8 @@ func (m *Marker) reference(ctx context.Context, t *target) (*trace.Trace, error)
 }
 
 // unable is the document of a submission that can not be graded at all.
-func (m *Marker) unable(s class.Student, err error) grade.Document {
-	doc := grade.NewDocument()
+func (m *Marker) unable(s class.Student, err error) verdict.Document {
+	doc := verdict.NewDocument()
 	for _, t := range m.targets {
 		doc.Results = append(doc.Results, grade.Failure(m.rules(t, m.refused(s, "")), t.Image.Release, err))
 	}

@@ -7,9 +7,9 @@ import (
 
 	"kernellab/harness/arch"
 	"kernellab/harness/class"
-	"kernellab/harness/grade"
 	"kernellab/harness/kernel"
 	"kernellab/harness/prepare"
+	"kernellab/harness/verdict"
 	"kernellab/labs"
 )
 
@@ -70,7 +70,7 @@ func TestUnable(t *testing.T) {
 		t.Fatalf("%d results, want %d", len(doc.Results), len(m.targets))
 	}
 	for i, r := range doc.Results {
-		if r.Verdict != grade.Error || r.Kernel != m.targets[i].Image.Release || r.Error != "the disk is full" || r.MaxScore == 0 {
+		if r.Verdict != verdict.Error || r.Kernel != m.targets[i].Image.Release || r.Error != "the disk is full" || r.MaxScore == 0 {
 			t.Errorf("result %+v", r)
 		}
 	}

@@ -9,9 +9,9 @@ import (
 	"strings"
 
 	"kernellab/harness"
-	"kernellab/harness/grade"
 	"kernellab/harness/kernel"
 	"kernellab/harness/prepare"
+	"kernellab/harness/verdict"
 	"kernellab/labs"
 )
 
@@ -123,7 +123,7 @@ func (m Matrix) end(r *Run, f harness.Finished) error {
 	if r.folder == nil {
 		return nil
 	}
-	err := prepare.WriteVerdict(r.folder.Dir, grade.NewDocument(f.Result))
+	err := prepare.WriteVerdict(r.folder.Dir, verdict.NewDocument(f.Result))
 	if to := r.folder.Close(f.Err != nil); f.Err != nil {
 		r.Kept = to
 	}
@@ -136,9 +136,9 @@ func (m Matrix) end(r *Run, f harness.Finished) error {
 // Ending says how a run ended, in a line.
 func Ending(f harness.Finished) string {
 	r := f.Result
-	verdict := fmt.Sprintf("%s %d/%d", r.Verdict, r.Score, r.MaxScore)
-	if r.Verdict == grade.Error {
-		verdict, _, _ = strings.Cut("error, "+r.Error, "\n")
+	text := fmt.Sprintf("%s %d/%d", r.Verdict, r.Score, r.MaxScore)
+	if r.Verdict == verdict.Error {
+		text, _, _ = strings.Cut("error, "+r.Error, "\n")
 	}
-	return fmt.Sprintf("%s in %.1f s", verdict, f.Took.Seconds())
+	return fmt.Sprintf("%s in %.1f s", text, f.Took.Seconds())
 }

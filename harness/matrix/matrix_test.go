@@ -13,6 +13,7 @@ import (
 	"kernellab/harness/grade"
 	"kernellab/harness/prepare"
 	"kernellab/harness/regress"
+	"kernellab/harness/verdict"
 	"kernellab/internal/progress"
 	"kernellab/internal/usage"
 	"kernellab/labs"
@@ -21,7 +22,7 @@ import (
 // A run's end is one line, also when its error has several.
 func TestEnding(t *testing.T) {
 	for want, f := range map[string]harness.Finished{
-		"pass 14/14 in 4.2 s":          {Result: grade.Result{Verdict: grade.Pass, Score: 14, MaxScore: 14}, Took: 4200 * time.Millisecond},
+		"pass 14/14 in 4.2 s":          {Result: verdict.Result{Verdict: verdict.Pass, Score: 14, MaxScore: 14}, Took: 4200 * time.Millisecond},
 		"error, it panicked: in 1.0 s": {Result: grade.Failure(grade.Rules{}, "6.12", errors.New("it panicked:\nmore")), Took: time.Second},
 	} {
 		if got := Ending(f); got != want {
@@ -52,7 +53,7 @@ func TestUnusableKernel(t *testing.T) {
 		t.Errorf("error %v, want the kernel's", err)
 	}
 	for i, f := range finished {
-		if f.Result.Verdict != grade.Error || !errors.Is(f.Err, unusable) || f.Result.Lab != all[i].Name || f.Result.Kernel != "9.9" || !ended[i] || runs[i].Kept != "" {
+		if f.Result.Verdict != verdict.Error || !errors.Is(f.Err, unusable) || f.Result.Lab != all[i].Name || f.Result.Kernel != "9.9" || !ended[i] || runs[i].Kept != "" {
 			t.Errorf("run %d: %+v, ended %v", i, f, ended[i])
 		}
 	}
@@ -68,7 +69,7 @@ func TestBaseline(t *testing.T) {
 	if err != nil || len(b.Entries) != 0 {
 		t.Errorf("a new baseline: %+v, %v", b, err)
 	}
-	if left := b.Update(regress.Entry{Lab: "fork-new", Arch: "x86_64", Kernel: "6.1.0", Verdict: grade.Pass}); len(left) != 0 {
+	if left := b.Update(regress.Entry{Lab: "fork-new", Arch: "x86_64", Kernel: "6.1.0", Verdict: verdict.Pass}); len(left) != 0 {
 		t.Fatalf("not recorded: %+v", left)
 	}
 	if err := WriteBaseline(path, b); err != nil {

@@ -7,10 +7,10 @@ import (
 	"path/filepath"
 
 	"kernellab/harness"
-	"kernellab/harness/grade"
 	"kernellab/harness/prepare"
 	"kernellab/harness/regress"
 	"kernellab/harness/report"
+	"kernellab/harness/verdict"
 )
 
 // Compare returns the results of runs, and what a baseline records of each. With
@@ -36,7 +36,7 @@ func Write(dir string, m report.Matrix) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("make the folder of --out: %w", err)
 	}
-	if err := prepare.WriteVerdict(dir, grade.NewDocument(m.Results...)); err != nil {
+	if err := prepare.WriteVerdict(dir, verdict.NewDocument(m.Results...)); err != nil {
 		return err
 	}
 	file, err := os.Create(filepath.Join(dir, "matrix.json"))

@@ -8,8 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 
-	"kernellab/harness/grade"
 	"kernellab/harness/report"
+	"kernellab/harness/verdict"
 	"kernellab/images"
 	"kernellab/labs"
 )
@@ -72,7 +72,7 @@ func (f *Folder) Close(failed bool) string {
 }
 
 // WriteVerdict writes a verdict document into a folder.
-func WriteVerdict(dir string, doc grade.Document) error {
+func WriteVerdict(dir string, doc verdict.Document) error {
 	f, err := os.Create(filepath.Join(dir, VerdictFile))
 	if err != nil {
 		return err

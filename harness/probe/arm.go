@@ -173,13 +173,18 @@ func (d *driver) await(ctx context.Context, p *point, rd *round, s *scope, event
 }
 
 // returned returns the call that has just returned in this task, nil for none:
-// other tasks pass here too.
+// other tasks pass here too. Of several, it is the last. The others never returned,
+// because their tasks died, and this task has the memory of one of them.
 func (d *driver) returned(s *scope, regs map[string]uint64) *await {
-	for i, w := range d.awaits {
-		if w.addr == d.at && w.task == s.tasks["current"] && w.sp == regs[d.Arch.Registers.SP] {
-			d.awaits = slices.Delete(d.awaits, i, i+1)
-			return &w
+	here := func(w await) bool {
+		return w.addr == d.at && w.task == s.tasks["current"] && w.sp == regs[d.Arch.Registers.SP]
+	}
+	var last *await
+	for _, w := range d.awaits {
+		if here(w) {
+			last = &w
 		}
 	}
-	return nil
+	d.awaits = slices.DeleteFunc(d.awaits, here)
+	return last
 }

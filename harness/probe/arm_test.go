@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"kernellab/harness/arch"
 )
 
 // TestDecide passes through points in an order and checks what each stop arms and
@@ -125,5 +127,32 @@ func TestCheckWhen(t *testing.T) {
 		case want != "" && (err == nil || !strings.Contains(err.Error(), want)):
 			t.Errorf("%s: error %v, want one with %q", src, err, want)
 		}
+	}
+}
+
+// A call that never returned, because its task died, is not the one that returns in a
+// later task which has the dead one's memory.
+func TestReturned(t *testing.T) {
+	x86, err := arch.Lookup("x86_64")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const task, addr, sp = 0x1000, 0x2000, 0x3000
+	died, other, goes := &round{}, &round{}, &round{}
+	d := &driver{Config: Config{Arch: x86}, at: addr, awaits: []await{
+		{round: died, task: task, addr: addr, sp: sp},
+		{round: other, task: task, addr: addr, sp: sp - 8},
+		{round: goes, task: task, addr: addr, sp: sp},
+	}}
+	s := &scope{tasks: map[string]uint64{"current": task}}
+	regs := map[string]uint64{x86.Registers.SP: sp}
+	if w := d.returned(s, regs); w == nil || w.round != goes {
+		t.Errorf("%+v, want the last call", w)
+	}
+	if w := d.returned(s, regs); w != nil {
+		t.Errorf("%+v returned twice", w)
+	}
+	if len(d.awaits) != 1 || d.awaits[0].round != other {
+		t.Errorf("%d calls are left, want the one of another frame", len(d.awaits))
 	}
 }

@@ -272,8 +272,8 @@ func TestResolve(t *testing.T) {
 		"absent here":       {points: []Point{{Name: "do_exit", Absent: "an architecture without exits"}}, missing: map[string]string{"do_exit": "an architecture without exits"}},
 		"needed":            {points: []Point{{Name: "no_such_function", Source: "lab.yaml:2"}, {Name: "neither"}}, want: "lab.yaml:2: "},
 		"no earlier point":  {points: []Point{{Name: "back", ReturnOf: "call"}}, want: "back is the return of call, which is no earlier point"},
-		"at one address": {points: []Point{{Name: "sys_clone"}, {Name: "two", Place: "__riscv_sys_clone"}},
-			want: "points sys_clone and two are both at 0x"},
+		"at one address": {points: []Point{{Name: "sys_clone"}, {Name: "two", Place: "__riscv_sys_clone", Source: "lab.yaml:9"}},
+			want: "lab.yaml:9: points sys_clone and two are both at 0x"},
 		"one place twice": {points: []Point{{Name: "one", Place: "schedule"}, {Name: "two", Place: "schedule"}}},
 	} {
 		t.Run(name, func(t *testing.T) {

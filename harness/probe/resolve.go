@@ -36,12 +36,12 @@ func Resolve(im *kernel.Image, plan Plan) ([]Resolved, error) {
 	byAddr := map[uint64]Point{}
 	for _, p := range plan.Points {
 		r, err := resolve(im, p, plan.needs(p), byName)
-		if err != nil && p.Source != "" {
-			err = fmt.Errorf("%s: %w", p.Source, err)
-		}
 		if other, ok := byAddr[r.Addr]; ok && r.Addr != 0 && other.place() != p.place() {
 			err = errors.Join(err, fmt.Errorf("points %s and %s are both at %#x (%s): the lab can not tell them apart on this kernel",
 				other.Name, p.Name, r.Addr, r.Symbol))
+		}
+		if err != nil && p.Source != "" {
+			err = fmt.Errorf("%s: %w", p.Source, err)
 		}
 		byName[p.Name], byAddr[r.Addr] = r, p
 		out, errs = append(out, r), append(errs, err)

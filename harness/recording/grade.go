@@ -14,6 +14,7 @@ import (
 	"kernellab/harness/prepare"
 	"kernellab/harness/submission"
 	"kernellab/harness/trace"
+	"kernellab/harness/verdict"
 	"kernellab/internal/usage"
 	"kernellab/labs"
 )
@@ -27,7 +28,7 @@ type Grading struct {
 }
 
 // Grade grades one trace, a file or the folder of a run.
-func (g Grading) Grade(ctx context.Context, path string) (grade.Result, error) {
+func (g Grading) Grade(ctx context.Context, path string) (verdict.Result, error) {
 	dir := filepath.Dir(path)
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		dir, path = path, filepath.Join(path, harness.TraceFile)
@@ -41,24 +42,24 @@ func (g Grading) Grade(ctx context.Context, path string) (grade.Result, error) {
 		case errors.Is(err, harness.ErrOtherRun):
 			g.Warn(err)
 		case err != nil:
-			return grade.Result{}, err
+			return verdict.Result{}, err
 		}
 	}
 	var t *trace.Trace
 	if handed == nil || handed.Trace != "" {
 		var err error
 		if t, err = read(path); err != nil {
-			return grade.Result{}, err
+			return verdict.Result{}, err
 		}
 	}
 	l, err := labOf(t, handed, g.Lab)
 	if err != nil {
-		return grade.Result{}, fmt.Errorf("%s: %w", path, err)
+		return verdict.Result{}, fmt.Errorf("%s: %w", path, err)
 	}
 	if g.Submission != "" {
 		s, err := prepare.Submission(ctx, l, g.Submission)
 		if err != nil {
-			return grade.Result{}, err
+			return verdict.Result{}, err
 		}
 		handed = withAnswers(handed, t, s)
 	}
@@ -67,7 +68,7 @@ func (g Grading) Grade(ctx context.Context, path string) (grade.Result, error) {
 	}
 	reference, err := read(filepath.Join(dir, harness.ReferenceFile))
 	if err != nil && !usage.Is(err) { // it is there where one was needed
-		return grade.Result{}, err
+		return verdict.Result{}, err
 	}
 	return handed.Grade(l.Rules(handed.Arch), t, reference), nil
 }
@@ -88,10 +89,10 @@ func withAnswers(handed *harness.HandedIn, t *trace.Trace, s *submission.Submiss
 	}
 	of := harness.Submitted{Submission: s}
 	handed.Answers, handed.AnswersOnly = s.Answers, t == nil && of.Rules().AnswersOnly
-	handed.Findings = slices.DeleteFunc(handed.Findings, func(f grade.Finding) bool { return f.Kind != grade.FindCompile })
+	handed.Findings = slices.DeleteFunc(handed.Findings, func(f verdict.Finding) bool { return f.Kind != verdict.FindCompile })
 	for _, p := range s.Problems {
 		if t == nil || p.Part != submission.PartProgram {
-			handed.Findings = append(handed.Findings, grade.Finding{Kind: grade.FindSubmission, Part: string(p.Part), Message: p.Error()})
+			handed.Findings = append(handed.Findings, verdict.Finding{Kind: verdict.FindSubmission, Part: string(p.Part), Message: p.Error()})
 		}
 	}
 	return handed

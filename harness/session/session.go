@@ -21,6 +21,7 @@ import (
 	"kernellab/harness/report"
 	"kernellab/harness/submission"
 	"kernellab/harness/trace"
+	"kernellab/harness/verdict"
 	"kernellab/images"
 	"kernellab/internal/progress"
 	"kernellab/labs"
@@ -61,13 +62,13 @@ type run struct {
 // Run runs the lab on all targets, and writes to w as if one run followed the other.
 // A run that could not be graded is a result. An error is that of writing a report or
 // a file, or that of ctx.
-func (s Session) Run(ctx context.Context, w io.Writer, targets []prepare.Target) (grade.Document, error) {
+func (s Session) Run(ctx context.Context, w io.Writer, targets []prepare.Target) (verdict.Document, error) {
 	compiler := sync.OnceValues(func() (*images.Compiler, error) { return s.Host.Cache.Compiler(ctx) })
 	atOnce := s.AtOnce
 	if atOnce == 0 {
 		atOnce = harness.Room()
 	}
-	results := make([]grade.Result, len(targets))
+	results := make([]verdict.Result, len(targets))
 	order := progress.NewTurns(w, len(targets))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(atOnce)
@@ -83,7 +84,7 @@ func (s Session) Run(ctx context.Context, w io.Writer, targets []prepare.Target)
 		})
 	}
 	err := g.Wait()
-	doc := grade.NewDocument(results...)
+	doc := verdict.NewDocument(results...)
 	if err == nil && s.Out != "" && len(targets) > 1 {
 		err = s.write(s.Out, doc, targets[0])
 	}
@@ -91,7 +92,7 @@ func (s Session) Run(ctx context.Context, w io.Writer, targets []prepare.Target)
 }
 
 // write writes the files of a document into a folder.
-func (s Session) write(dir string, doc grade.Document, t prepare.Target) error {
+func (s Session) write(dir string, doc verdict.Document, t prepare.Target) error {
 	if err := prepare.WriteVerdict(dir, doc); err != nil || s.Submission == nil {
 		return err
 	}
@@ -104,11 +105,11 @@ func (s Session) write(dir string, doc grade.Document, t prepare.Target) error {
 
 // kept runs the lab and writes the files of the run: into Out, or, when the run was not
 // graded, into the cache.
-func (r run) kept(ctx context.Context) (grade.Result, error) {
+func (r run) kept(ctx context.Context) (verdict.Result, error) {
 	t := r.target
 	folder, err := r.Host.Folder(ctx, r.Out, r.several, r.Lab, t.Arch.Name, t.Image.Release)
 	if err != nil {
-		return grade.Result{}, err
+		return verdict.Result{}, err
 	}
 	result, err := r.graded(ctx, folder.Dir)
 	t.Image.Keep()
@@ -121,7 +122,7 @@ func (r run) kept(ctx context.Context) (grade.Result, error) {
 		result = grade.Failure(r.rules(), t.Image.Release, err)
 	}
 	if r.Out != "" || err != nil { // else the folder is removed in a moment
-		if werr := r.write(folder.Dir, grade.NewDocument(result), t); werr != nil && r.Out != "" {
+		if werr := r.write(folder.Dir, verdict.NewDocument(result), t); werr != nil && r.Out != "" {
 			return result, werr
 		}
 	}
@@ -151,10 +152,10 @@ func (r run) say(format string, args ...any) {
 }
 
 // graded prepares the run, executes it and reports it.
-func (r run) graded(ctx context.Context, dir string) (grade.Result, error) {
+func (r run) graded(ctx context.Context, dir string) (verdict.Result, error) {
 	job, err := r.Host.Job(ctx, r.Lab, r.target, r.Machine)
 	if err != nil {
-		return grade.Result{}, err
+		return verdict.Result{}, err
 	}
 	go job.Rules.Validate() // to have its expressions compiled before a guest waits for them
 	job.Out = dir
@@ -168,7 +169,7 @@ func (r run) graded(ctx context.Context, dir string) (grade.Result, error) {
 }
 
 // own runs the lab's own program.
-func (r run) own(ctx context.Context, job harness.Job) (grade.Result, error) {
+func (r run) own(ctx context.Context, job harness.Job) (verdict.Result, error) {
 	if r.Quiet {
 		return result(harness.Run(ctx, job))
 	}
@@ -194,7 +195,7 @@ func (r run) own(ctx context.Context, job harness.Job) (grade.Result, error) {
 	}
 	out, err := harness.Run(ctx, job)
 	if err != nil {
-		return grade.Result{}, err
+		return verdict.Result{}, err
 	}
 	show(live.Result(out.Result))
 	if written != nil {
@@ -210,7 +211,7 @@ func (r run) own(ctx context.Context, job harness.Job) (grade.Result, error) {
 }
 
 // submitted runs a submission.
-func (r run) submitted(ctx context.Context, s harness.Submitted) (grade.Result, error) {
+func (r run) submitted(ctx context.Context, s harness.Submitted) (verdict.Result, error) {
 	if r.Quiet {
 		return result(s.Run(ctx))
 	}
@@ -227,12 +228,12 @@ func (r run) submitted(ctx context.Context, s harness.Submitted) (grade.Result, 
 	out, err := s.Run(ctx)
 	r.Host.Progress.Done()
 	if err != nil {
-		return grade.Result{}, err
+		return verdict.Result{}, err
 	}
 	if began {
 		show(live.Result(out.Result))
 	} else {
-		show(report.Text(r.w, redact.Shown(grade.NewDocument(out.Result), grade.Visible), r.Style))
+		show(report.Text(r.w, redact.Shown(verdict.NewDocument(out.Result), verdict.Visible), r.Style))
 	}
 	if written != nil {
 		return out.Result, fmt.Errorf("write the report: %w", written)
@@ -241,9 +242,9 @@ func (r run) submitted(ctx context.Context, s harness.Submitted) (grade.Result, 
 }
 
 // result is the result of an outcome.
-func result(out *harness.Outcome, err error) (grade.Result, error) {
+func result(out *harness.Outcome, err error) (verdict.Result, error) {
 	if err != nil {
-		return grade.Result{}, err
+		return verdict.Result{}, err
 	}
 	return out.Result, nil
 }
