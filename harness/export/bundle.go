@@ -3,7 +3,6 @@ package export
 import (
 	"archive/zip"
 	"compress/flate"
-	"errors"
 	"io"
 	"io/fs"
 	"os"
@@ -11,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"kernellab/internal/atomicfile"
 )
 
 // bundle is an archive in the making.
@@ -47,27 +48,27 @@ func (z *bundle) files(dir string, paths ...string) {
 
 // write writes the archive, whole or not at all, and returns its size.
 func (z *bundle) write(to string) (int64, error) {
-	f, err := os.CreateTemp(filepath.Dir(to), ".autograder-")
+	slices.SortFunc(z.entries, func(x, y bundled) int { return strings.Compare(x.name, y.name) })
+	err := atomicfile.Write(to, 0o644, func(file io.Writer) error {
+		w := zip.NewWriter(file)
+		w.RegisterCompressor(zip.Deflate, func(to io.Writer) (io.WriteCloser, error) {
+			return flate.NewWriter(to, flate.DefaultCompression)
+		})
+		for _, e := range z.entries {
+			if err := e.write(w); err != nil {
+				return err
+			}
+		}
+		return w.Close()
+	})
 	if err != nil {
 		return 0, err
 	}
-	defer os.Remove(f.Name())
-	w := zip.NewWriter(f)
-	w.RegisterCompressor(zip.Deflate, func(to io.Writer) (io.WriteCloser, error) {
-		return flate.NewWriter(to, flate.DefaultCompression)
-	})
-	slices.SortFunc(z.entries, func(x, y bundled) int { return strings.Compare(x.name, y.name) })
-	for _, e := range z.entries {
-		if err = e.write(w); err != nil {
-			break
-		}
-	}
-	err = errors.Join(err, w.Close(), f.Chmod(0o644))
-	info, serr := f.Stat()
-	if err = errors.Join(err, serr, f.Close()); err != nil {
+	info, err := os.Stat(to)
+	if err != nil {
 		return 0, err
 	}
-	return info.Size(), os.Rename(f.Name(), to)
+	return info.Size(), nil
 }
 
 func (e bundled) write(w *zip.Writer) error {

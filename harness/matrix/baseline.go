@@ -4,9 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 
 	"kernellab/harness/regress"
+	"kernellab/internal/atomicfile"
 	"kernellab/internal/usage"
 )
 
@@ -33,16 +33,7 @@ func ReadBaseline(path string, fresh bool) (regress.Baseline, error) {
 
 // WriteBaseline writes the file, completely or not at all.
 func WriteBaseline(path string, b regress.Baseline) error {
-	file, err := os.CreateTemp(filepath.Dir(path), ".baseline-")
-	if err != nil {
-		return fmt.Errorf("record the baseline: %w", err)
-	}
-	defer os.Remove(file.Name())
-	err = errors.Join(b.Encode(file), file.Chmod(0o644), file.Close())
-	if err == nil {
-		err = os.Rename(file.Name(), path)
-	}
-	if err != nil {
+	if err := atomicfile.Write(path, 0o644, b.Encode); err != nil {
 		return fmt.Errorf("record the baseline: %w", err)
 	}
 	return nil
