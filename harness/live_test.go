@@ -24,6 +24,7 @@ import (
 	"kernellab/harness/grade"
 	"kernellab/harness/kernel"
 	"kernellab/harness/machine"
+	"kernellab/harness/report/words"
 	"kernellab/harness/snapshot"
 	"kernellab/harness/trace"
 	"kernellab/harness/verdict"
@@ -213,7 +214,7 @@ func TestForkNewPasses(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		again := grade.Grade(recorded, j.Rules)
+		again := words.Result(grade.Grade(recorded, j.Rules))
 		if diff := cmp.Diff(out.Result, again, cmpopts.EquateEmpty(), cmpopts.IgnoreFields(verdict.Result{}, "Notes")); diff != "" {
 			t.Errorf("the verdict over the recorded trace differs -run +check:\n%s", diff)
 		}
