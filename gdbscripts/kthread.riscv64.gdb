@@ -23,10 +23,10 @@ lab.point("kthread", "newborn",
     means="Every thread that kthreadd makes executes this function first. It signals the requester that the thread has started, and sleeps until the thread is woken for the first time.")
 lab.point("asker_gets", "asker", place="kthread_create_on_node", returns="kthread_create_on_node",
     means="The requester gets the thread's task_struct. The thread has not started its work. The requester may first bind it to a CPU, and then wakes it.")
-lab.point("khugepaged", "newborn",
+lab.point("psimon", "newborn", place="psi_rtpoll_worker",
     means="The thread executes the requested function.")
-lab.point("kthread_stop", "asker", armed=["khugepaged"], when="arg.k == newborn",
-    means="The program has written \"never\", and the kernel asks the thread to end. The thread is not forced to; it has to check.")
+lab.point("kthread_stop", "asker", armed=["psimon"], when="arg.k == newborn",
+    means="The program has closed the file, which removes the trigger, and the kernel asks the thread to end. The thread is not forced to; it has to check.")
 lab.point("newborn_ends", "newborn", place="do_exit", armed=["kthread_stop"],
     means="The function has returned, and the thread ends as every task does.")
 lab.ready()

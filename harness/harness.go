@@ -183,7 +183,7 @@ func (j Job) begin(ctx context.Context, o *Opened) error {
 		return &machine.Error{Op: "read the program", Err: err}
 	}
 	o.Process, err = o.Machine.Agent.Start(ctx, guest.Program{
-		Path: "/bin/" + j.ProgramName, Binary: program, Args: j.argv(), Writable: j.Plan.Writable,
+		Path: "/bin/" + j.ProgramName, Binary: program, Args: j.argv(), Open: j.Plan.Open,
 	})
 	if err != nil {
 		return err

@@ -43,9 +43,9 @@ type Lab struct {
 	Exit     int      // its exit status
 	Signal   string   // the signal that ends it instead
 	Args     []string // its arguments, without its name
-	// Writable are files below /sys that the program may write to, though only
-	// root could: switches of the kernel that the lab is about.
-	Writable []string
+	// Open are files below /proc or /sys that the program inherits, opened by
+	// root for reading and writing, as descriptors 3, 4 and so on.
+	Open []string
 
 	Tasks          []Task
 	Points         []Point

@@ -260,7 +260,7 @@ func TestLoadRefuses(t *testing.T) {
 		"two documents":          {good, "a: 1\n---\nb: 2\n", `2 YAML documents`},
 		"an alias":               {"title: A process is born", "title: *x", `labs/fork-new/lab.yaml`},
 		"output of two lines":    {"    - Child Complete!\n", "    - \"Child\\nComplete\"\n", `output: want one line of text`},
-		"writable elsewhere":     {"  exit: 0\n", "  exit: 0\n  writable: [/etc/passwd]\n", `writable: want the path of a file below /sys, not "/etc/passwd"`},
+		"opens elsewhere":        {"  exit: 0\n", "  exit: 0\n  open: [/etc/passwd]\n", `open: want the path of a file below /proc or /sys, not "/etc/passwd"`},
 		"hits of a point":        {"- point: copy_process\n", "- point: copy_process\n    hits: none\n", `hits: want a number from 0 to 1000, or a range such as 1..3 or 1.., not "none"`},
 	}
 	for name, tt := range tests {

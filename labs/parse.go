@@ -61,13 +61,13 @@ func (r *reader) program(p pair, lab *Lab) {
 	r.fields(p.value, "program", []field{
 		{"output", false, r.list(func(_ int, n ast.Node) { r.output(n, lab) })},
 		{"exit", false, r.number(&lab.Exit, 0, 255)},
-		{"writable", false, r.list(func(i int, n ast.Node) {
+		{"open", false, r.list(func(i int, n ast.Node) {
 			s, ok := yamlnode.Scalar(n)
-			if !ok || s != path.Clean(s) || !strings.HasPrefix(s, "/sys/") {
-				r.bad(yamlnode.Line(n), "writable: want the path of a file below /sys, not %q", s)
+			if !ok || s != path.Clean(s) || !strings.HasPrefix(s, "/proc/") && !strings.HasPrefix(s, "/sys/") {
+				r.bad(yamlnode.Line(n), "open: want the path of a file below /proc or /sys, not %q", s)
 				return
 			}
-			lab.Writable = append(lab.Writable, s)
+			lab.Open = append(lab.Open, s)
 		})},
 		{"signal", false, r.at("program.signal", r.word(&lab.Signal, signals()))},
 		{"args", false, r.texts(&lab.Args)},

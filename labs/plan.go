@@ -11,7 +11,7 @@ import (
 
 // Plan returns what the probe drives on an architecture.
 func (l Lab) Plan(arch string) probe.Plan {
-	plan := probe.Plan{Args: slices.Clone(l.Args), Writable: slices.Clone(l.Writable)}
+	plan := probe.Plan{Args: slices.Clone(l.Args), Open: slices.Clone(l.Open)}
 	for _, t := range l.Tasks {
 		if when := t.When.For(arch); when != "" {
 			plan.Tasks = append(plan.Tasks, probe.Task{Role: t.Role, When: when})

@@ -196,8 +196,11 @@ var programs = []struct {
 	{name: "environment", args: []string{"report"}, with: guest.Program{Env: []string{"X=y"}}, ok: func(e guest.Exit, _ int) bool {
 		return strings.Contains(string(e.Stdout()), "env [X=y]\n")
 	}},
-	{name: "may not write", args: []string{"write", hugepages}, ok: func(e guest.Exit, _ int) bool { return e.Code == 1 }},
-	{name: "may write", args: []string{"write", hugepages}, with: guest.Program{Writable: []string{hugepages}}, ok: func(e guest.Exit, _ int) bool { return e.Code == 0 }},
+	{name: "may not open", args: []string{"write", hostname}, ok: func(e guest.Exit, _ int) bool { return e.Code == 1 }},
+	{name: "inherits open files", args: []string{"inherited"}, with: guest.Program{Open: []string{"/proc/self/comm", hostname}}, ok: func(e guest.Exit, _ int) bool {
+		return e.Code == 0 && string(e.Merged()) == "3 /proc/1/comm\n4 "+hostname+"\n"
+	}},
+	{name: "inherits nothing", args: []string{"inherited"}, ok: func(e guest.Exit, _ int) bool { return e.Code == 0 && len(e.Output) == 0 }},
 	{name: "flood", args: []string{"flood"}, ok: func(e guest.Exit, _ int) bool {
 		return len(e.Stdout()) == 256<<10 && e.Dropped == 32<<16-256<<10 && e.Code == 0
 	}},
@@ -242,7 +245,8 @@ var programs = []struct {
 	{name: "report at the end", args: []string{"report"}, ok: func(e guest.Exit, _ int) bool { return e.Code == 3 && e.Leftover == 0 }},
 }
 
-const hugepages = "/sys/kernel/mm/transparent_hugepage/enabled"
+// hostname is a file that only root may write to.
+const hostname = "/proc/sys/kernel/hostname"
 
 func ended(by syscall.Signal) func(guest.Exit, int) bool {
 	return func(e guest.Exit, _ int) bool { return e.Signal == by && e.Code == -1 && !e.TimedOut && !e.CoreDumped }
@@ -293,11 +297,11 @@ func TestRequests(t *testing.T) {
 	eachArch(t, func(t *testing.T, s machine.Spec) {
 		m, ctx := start(t, s), t.Context()
 		for name, p := range map[string]guest.Program{
-			"too long":       {Path: "/bin/x", Args: []string{strings.Repeat("x", 5000)}},
-			"a NUL":          {Path: "/bin/x", Args: []string{"x\x00y"}},
-			"writable /proc": {Path: "/bin/x", Writable: []string{"/proc/sysrq-trigger"}},
-			"writable up":    {Path: "/bin/x", Writable: []string{"/sys/../proc/sysrq-trigger"}},
-			"writable none":  {Path: "/bin/x", Writable: []string{"/sys/absent"}},
+			"too long":  {Path: "/bin/x", Args: []string{strings.Repeat("x", 5000)}},
+			"a NUL":     {Path: "/bin/x", Args: []string{"x\x00y"}},
+			"open /etc": {Path: "/bin/x", Open: []string{"/etc/passwd"}},
+			"open up":   {Path: "/bin/x", Open: []string{"/sys/../etc/passwd"}},
+			"open none": {Path: "/bin/x", Open: []string{"/sys/absent"}},
 		} {
 			var refused *guest.AgentError
 			if _, err := m.Agent.Start(ctx, p); !errors.As(err, &refused) {

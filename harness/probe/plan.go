@@ -18,9 +18,9 @@ type Plan struct {
 	Parents bool
 	// Args are the program's arguments, without its name.
 	Args []string
-	// Writable are files below /sys that the program may write to, though only
-	// root could.
-	Writable []string
+	// Open are files below /proc or /sys that the program inherits, opened by
+	// root, as descriptors 3, 4 and so on.
+	Open []string
 }
 
 // Any is the role of a point at which any task may stop.

@@ -223,7 +223,7 @@ func TestAgent(t *testing.T) {
 	if _, err := a.ReadFile(ctx, "/absent"); !errors.As(err, &refused) || refused.Text != "open /absent: no such file or directory" {
 		t.Errorf("%v, want the agent's refusal", err)
 	}
-	p, err = a.Start(ctx, Program{Path: "/bin/x", Args: []string{"x", ""}, Env: []string{}, Keep: 7, Writable: []string{"/sys/y"}})
+	p, err = a.Start(ctx, Program{Path: "/bin/x", Args: []string{"x", ""}, Env: []string{}, Keep: 7, Open: []string{"/sys/y"}})
 	if err == nil {
 		err = p.Release(ctx, time.Minute)
 	}
@@ -241,7 +241,7 @@ func TestAgent(t *testing.T) {
 		{Op: mailbox.OpRun, PID: 83, Limit: int64(DefaultLimit)},
 		{Op: mailbox.OpRead, Path: "/proc/kallsyms"},
 		{Op: mailbox.OpRead, Path: "/absent"},
-		{Op: mailbox.OpStart, Path: "/bin/x", Args: []string{"x", ""}, Keep: 7, Writable: []string{"/sys/y"}},
+		{Op: mailbox.OpStart, Path: "/bin/x", Args: []string{"x", ""}, Keep: 7, Open: []string{"/sys/y"}},
 		{Op: mailbox.OpRun, PID: 83, Limit: int64(time.Minute)},
 	}
 	if d := cmp.Diff(requests, f.asked); d != "" {

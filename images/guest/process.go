@@ -32,9 +32,10 @@ type Program struct {
 	// Keep bounds the output that is kept, in bytes: 256 KiB when zero, 4
 	// MiB at most. The rest is counted.
 	Keep int
-	// Writable are files below /sys that the program may write to,
-	// though only root could: a switch of the kernel that a lab is about.
-	Writable []string
+	// Open are files below /proc or /sys that the guest's root opens for reading
+	// and writing. The program, which may not do that itself, inherits them as
+	// descriptors 3, 4 and so on.
+	Open []string
 }
 
 // Process is a program of the guest.
@@ -116,7 +117,7 @@ func (a *Agent) Start(ctx context.Context, p Program) (*Process, error) {
 	landed, err := a.bring(ctx, p.Path, p.Binary)
 	var r mailbox.Reply
 	if err == nil {
-		r, _, err = a.do(ctx, mailbox.Request{Op: mailbox.OpStart, Path: p.Path, Args: p.Args, Env: env, Keep: p.Keep, Landed: landed, Writable: p.Writable})
+		r, _, err = a.do(ctx, mailbox.Request{Op: mailbox.OpStart, Path: p.Path, Args: p.Args, Env: env, Keep: p.Keep, Landed: landed, Open: p.Open})
 	}
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", p.Path, err)

@@ -1,8 +1,8 @@
 // Command kthread makes the kernel start a thread of its own, looks at it, and
 // makes the kernel end it.
 //
-// khugepaged joins small pages into huge ones. It runs only while huge pages are
-// switched on, so the switch is a way to have a kernel thread made.
+// psimon watches how long tasks wait for a CPU. The kernel runs it only while
+// someone has set a trigger, so setting one is a way to have a kernel thread made.
 package main
 
 import (
@@ -14,20 +14,28 @@ import (
 )
 
 const (
-	toggle = "/sys/kernel/mm/transparent_hugepage/enabled"
-	name   = "khugepaged"
-	none   = "none"
+	// The program inherits /proc/pressure/cpu, opened by root, as this descriptor.
+	pressure = 3
+	// Notify whoever polls the file when tasks have waited for the CPU for half of
+	// the last second. Nobody polls it here. The kernel replaces the last byte by a
+	// NUL.
+	trigger = "some 500000 1000000\n"
+
+	name = "psimon"
+	none = "none"
 )
 
 func main() {
 	// The lab watches the task that asks for the thread.
 	runtime.LockOSThread()
-	turn("never") // on a machine with more memory it would be on already
+	file := os.NewFile(pressure, "/proc/pressure/cpu")
 	fmt.Printf("%s before: %s\n", name, find(name))
-	turn("always")
-	fmt.Printf("%s while huge pages are on: %s\n", name, find(name))
-	turn("never")
-	// The write returned when the thread's function had. The task takes a moment
+	_, err := file.WriteString(trigger)
+	check(err)
+	fmt.Printf("%s while a trigger is set: %s\n", name, find(name))
+	// The kernel forgets a trigger when its file is closed.
+	check(file.Close())
+	// The call returned when the thread's function had. The task takes a moment
 	// more to go.
 	for i := 0; i < 100 && find(name) != none; i++ {
 		time.Sleep(10 * time.Millisecond)
@@ -35,9 +43,9 @@ func main() {
 	fmt.Printf("%s after: %s\n", name, find(name))
 }
 
-// turn writes to the switch.
-func turn(to string) {
-	if err := os.WriteFile(toggle, []byte(to), 0); err != nil {
+// check ends the program when there is an error.
+func check(err error) {
+	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}

@@ -14,8 +14,9 @@ type held struct {
 	stdin  *os.File
 	stdout *os.File
 	stderr *os.File
-	gate   *os.File // the process waits for its order from here
-	status *os.File // and writes the errno of a failed exec here
+	gate   *os.File   // the process waits for its order from here
+	status *os.File   // and writes the errno of a failed exec here
+	open   []*os.File // its descriptors 3, 4 and so on
 }
 
 // order is what a held process is to exec: the arguments of execve(2), and
@@ -70,7 +71,7 @@ func (o *order) encode(path string, argv, env []string) ([]byte, error) {
 type child struct {
 	cwd, oom, zero *byte
 	order          *order
-	fds            [3]uintptr
+	fds            []uintptr // what becomes descriptors 0, 1, 2 and so on
 	gate, status   uintptr
 	limits         [5]limit
 	noSignals      uint64
@@ -100,7 +101,7 @@ const (
 // what a debugger sees after the gate is the program's own doing.
 func forkHeld(h held, o *order) (pid int, err error) {
 	c := child{
-		fds:    [3]uintptr{h.stdin.Fd(), h.stdout.Fd(), h.stderr.Fd()},
+		fds:    []uintptr{h.stdin.Fd(), h.stdout.Fd(), h.stderr.Fd()},
 		gate:   h.gate.Fd(),
 		status: h.status.Fd(),
 		order:  o,
@@ -111,6 +112,9 @@ func forkHeld(h held, o *order) (pid int, err error) {
 			{rlimitFsize, syscall.Rlimit{Cur: 32 << 20, Max: 32 << 20}},
 			{rlimitNofile, syscall.Rlimit{Cur: 256, Max: 256}},
 		},
+	}
+	for _, f := range h.open {
+		c.fds = append(c.fds, f.Fd())
 	}
 	if c.cwd, err = syscall.BytePtrFromString(cwd); err != nil {
 		return 0, err
@@ -151,6 +155,19 @@ func fork(c *child) (pid int, errno syscall.Errno) {
 	if errno == 0 {
 		syscall.RawSyscall(syscall.SYS_WRITE, r, uintptr(unsafe.Pointer(c.zero)), 1)
 		syscall.RawSyscall(syscall.SYS_CLOSE, r, 0, 0)
+	}
+	// What is used below moves to descriptors that the program's do not replace.
+	for i := range c.fds {
+		if c.fds[i], _, errno = syscall.RawSyscall(syscall.SYS_FCNTL, c.fds[i], syscall.F_DUPFD_CLOEXEC, uintptr(len(c.fds))); errno != 0 {
+			goto failed
+		}
+	}
+	if r, _, errno = syscall.RawSyscall(syscall.SYS_FCNTL, c.status, syscall.F_DUPFD_CLOEXEC, uintptr(len(c.fds))); errno != 0 {
+		goto failed
+	}
+	c.status = r
+	if c.gate, _, errno = syscall.RawSyscall(syscall.SYS_FCNTL, c.gate, syscall.F_DUPFD_CLOEXEC, uintptr(len(c.fds))); errno != 0 {
+		goto failed
 	}
 	for i := range c.fds {
 		if _, _, errno = syscall.RawSyscall(syscall.SYS_DUP3, c.fds[i], uintptr(i), 0); errno != 0 {

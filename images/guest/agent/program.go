@@ -34,11 +34,11 @@ type program struct {
 
 // start gives a held process its program.
 func (s *server) start(r mailbox.Request) (pid int, err error) {
-	for _, file := range r.Writable {
-		if err := grant(file); err != nil {
-			return 0, err
-		}
+	open, err := openAll(r.Open)
+	if err != nil {
+		return 0, err
 	}
+	defer closeAll(open)
 	if r.Landed {
 		if err := os.Rename(landing, r.Path); err != nil {
 			return 0, err
@@ -56,8 +56,12 @@ func (s *server) start(r mailbox.Request) (pid int, err error) {
 		return 0, err
 	}
 	p := s.takeSpare()
+	if p != nil && len(open) > 0 {
+		s.dismiss(p) // it was made before the files were opened
+		p = nil
+	}
 	if p == nil {
-		if p, err = s.hold(); err != nil {
+		if p, err = s.hold(open...); err != nil {
 			return 0, err
 		}
 	}
@@ -79,19 +83,22 @@ func (s *server) takeSpare() *program {
 	return p
 }
 
-// hold makes a process that waits for its order.
-func (s *server) hold() (_ *program, err error) {
+// dismiss ends a process that waits for its order.
+func (s *server) dismiss(p *program) {
+	syscall.Kill(p.pid, syscall.SIGKILL)
+	<-p.ended
+}
+
+// hold makes a process that waits for its order and has open files as
+// descriptors 3, 4 and so on.
+func (s *server) hold(open ...*os.File) (_ *program, err error) {
 	p := &program{
 		out:    &output{keep: keepDefault},
 		ended:  make(chan struct{}),
 		exited: make(chan struct{}),
 	}
 	var theirs []*os.File // the child's ends, closed here once it has them
-	defer func() {
-		for _, f := range theirs {
-			f.Close()
-		}
-	}()
+	defer func() { closeAll(theirs) }()
 	null, err := os.Open("/dev/null")
 	if err != nil {
 		return nil, err
@@ -100,9 +107,7 @@ func (s *server) hold() (_ *program, err error) {
 	var ours []*os.File
 	defer func() {
 		if err != nil {
-			for _, f := range ours {
-				f.Close()
-			}
+			closeAll(ours)
 		}
 	}()
 	pipe := func(childReads bool) *os.File {
@@ -126,7 +131,7 @@ func (s *server) hold() (_ *program, err error) {
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p.pid, err = forkHeld(held{stdin: null, stdout: theirs[1], stderr: theirs[2], status: theirs[3], gate: theirs[4]}, s.order)
+	p.pid, err = forkHeld(held{stdin: null, stdout: theirs[1], stderr: theirs[2], status: theirs[3], gate: theirs[4], open: open}, s.order)
 	if err != nil {
 		return nil, err
 	}
@@ -137,16 +142,32 @@ func (s *server) hold() (_ *program, err error) {
 	return p, nil
 }
 
-// grant lets everybody write to a switch of the kernel. The program gets no more
-// of root's rights than this.
-func grant(file string) error {
-	if file != path.Clean(file) || !strings.HasPrefix(file, "/sys/") {
-		return fmt.Errorf("make %s writable: only files below /sys can be", file)
+// openAll opens files of the kernel for a program, which gets no more of root's
+// rights than their descriptors.
+func openAll(files []string) (open []*os.File, err error) {
+	for _, file := range files {
+		if file != path.Clean(file) || !strings.HasPrefix(file, "/proc/") && !strings.HasPrefix(file, "/sys/") {
+			err = fmt.Errorf("open %s for the program: only files below /proc and /sys can be", file)
+		}
+		var fd int
+		if err == nil {
+			// Not by os.OpenFile, which would have Go's runtime poll it.
+			fd, err = syscall.Open(file, syscall.O_RDWR|syscall.O_CLOEXEC, 0)
+			err = os.NewSyscallError("open "+file, err)
+		}
+		if err != nil {
+			closeAll(open)
+			return nil, err
+		}
+		open = append(open, os.NewFile(uintptr(fd), file))
 	}
-	if err := os.Chmod(file, 0o666); err != nil {
-		return fmt.Errorf("make a switch of the kernel writable: %w", err)
+	return open, nil
+}
+
+func closeAll(files []*os.File) {
+	for _, f := range files {
+		f.Close()
 	}
-	return nil
 }
 
 // release returns a program that was not let go before, and what lets it go.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -198,6 +199,44 @@ func TestSpareStarts(t *testing.T) {
 	}
 	if reply, _ := s.answer(mailbox.Request{Op: mailbox.OpRun, PID: p.pid, Limit: 1 << 40}); reply.Exit == nil || reply.Exit.Code != 4 {
 		t.Errorf("%+v", reply)
+	}
+}
+
+// A program has the files that were opened for it and no others, and not the process
+// that was made before they were.
+func TestOpensFiles(t *testing.T) {
+	s := newHost(t)
+	spare, err := s.hold()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.spare = spare
+	collected := make(chan struct{})
+	go func() { // what reap does in the guest
+		defer close(collected)
+		tick := time.NewTicker(time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-spare.exited:
+				return
+			case <-tick.C:
+				collect(s, spare.pid)
+			}
+		}
+	}()
+	files := []string{"/proc/version", "/proc/self/comm", "/proc/uptime", "/proc/stat", "/proc/loadavg", "/proc/meminfo", "/proc/cpuinfo", "/proc/filesystems", "/proc/devices"}
+	r := shell("for i in 3 4 5 6 7 8 9 10 11; do readlink /proc/$$/fd/$i; done; readlink /proc/$$/fd/12 || echo no more")
+	r.Open = files
+	pid := start(t, s, r)
+	<-collected
+	if pid == spare.pid {
+		t.Error("the program is a process that was made before its files were open")
+	}
+	files[1] = fmt.Sprintf("/proc/%d/comm", os.Getpid())
+	reply, out := s.answer(mailbox.Request{Op: mailbox.OpRun, PID: pid, Limit: int64(time.Minute)})
+	if want := strings.Join(files, "\n") + "\nno more\n"; reply.Exit == nil || reply.Exit.Code != 0 || string(out) != want {
+		t.Errorf("%+v, printed %q, want %q", reply, out, want)
 	}
 }
 

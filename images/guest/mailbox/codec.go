@@ -29,7 +29,7 @@ func (r *Request) fields(c *codec) {
 	number(c, &r.Keep)
 	number(c, &r.Size)
 	flag(c, &r.Landed)
-	texts(c, &r.Writable)
+	texts(c, &r.Open)
 	number(c, &r.Limit)
 }
 

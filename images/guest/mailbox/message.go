@@ -25,9 +25,10 @@ type Request struct {
 	Size int      // store: bytes
 	// Landed says that the host has filled the landing with the program (start).
 	Landed bool
-	// Writable are files below /sys that everybody may write to from
-	// now on (start).
-	Writable []string
+	// Open are files below /proc or /sys that the agent opens, as root, for
+	// reading and writing. The program inherits them as descriptors 3, 4 and so
+	// on (start).
+	Open []string
 	// Limit is what the program may take of the guest's time, in ns (run). It is
 	// killed then.
 	Limit int64

@@ -19,7 +19,7 @@ import (
 func main() {
 	do := map[string]func(){
 		"report": report, "child": func() { fmt.Print("hello") }, "loop": loop, "flood": flood, "binary": bytes,
-		"daemons": daemons, "sleep": func() { time.Sleep(time.Hour) }, "closed": closed, "write": write,
+		"daemons": daemons, "sleep": func() { time.Sleep(time.Hour) }, "closed": closed, "write": write, "inherited": inherited,
 		"signal": signal, "streams": streams, "chance": chance, "pry": pry, "mark": mark, "bomb": bomb, "stubborn": stubborn,
 	}[os.Args[1]]
 	do()
@@ -87,6 +87,17 @@ func closed() {
 	os.Stdout.Close()
 	os.Stderr.Close()
 	os.Exit(4)
+}
+
+// inherited prints what it was given beside its standard input and output.
+func inherited() {
+	for fd := 3; ; fd++ {
+		name, err := os.Readlink(fmt.Sprint("/proc/self/fd/", fd))
+		if err != nil || name == "anon_inode:[eventpoll]" { // of Go's runtime
+			return
+		}
+		fmt.Println(fd, name)
+	}
 }
 
 func write() {

@@ -110,6 +110,11 @@ func populate() (problems []string) {
 	for _, dir := range []string{"", "options"} {
 		try("ftrace", os.Chmod(tracing+dir, 0o755))
 	}
+	for _, file := range []string{
+		"tracing_on", "set_ftrace_filter", "set_ftrace_pid", "current_tracer", "options/func_stack_trace", "options/sym-offset", "trace",
+	} {
+		try("ftrace", os.Chmod(tracing+file, 0o666))
+	}
 	return problems
 }
 

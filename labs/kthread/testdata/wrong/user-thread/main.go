@@ -12,9 +12,9 @@ func main() {
 	var threads sync.WaitGroup
 	threads.Go(func() {
 		runtime.LockOSThread()
-		fmt.Println("khugepaged before: none")
-		fmt.Println("khugepaged while huge pages are on: a child of kthreadd")
-		fmt.Println("khugepaged after: none")
+		fmt.Println("psimon before: none")
+		fmt.Println("psimon while a trigger is set: a child of kthreadd")
+		fmt.Println("psimon after: none")
 	})
 	threads.Wait()
 }
