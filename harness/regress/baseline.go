@@ -80,19 +80,65 @@ func (b Baseline) For(e Entry) (Entry, bool) {
 	return best, found
 }
 
-// Encode writes b as JSON, indented, in its order.
+// Encode writes b as JSON in its order. A value that fits into a line has a line
+// of its own, so that a change of one point or field changes one line.
 func (b Baseline) Encode(w io.Writer) error {
 	out := Baseline{Schema: Schema, Entries: slices.Clone(b.Entries)}
 	if out.Entries == nil {
 		out.Entries = []Entry{}
 	}
 	slices.SortFunc(out.Entries, compareEntries)
-	enc := json.NewEncoder(w)
-	enc.SetIndent("", "  ")
+	var compact, page bytes.Buffer
+	enc := json.NewEncoder(&compact)
 	enc.SetEscapeHTML(false)
 	if err := enc.Encode(out); err != nil {
 		return fmt.Errorf("write baseline: %w", err)
 	}
+	if err := layout(&page, bytes.TrimSpace(compact.Bytes()), ""); err != nil {
+		return fmt.Errorf("write baseline: %w", err)
+	}
+	page.WriteByte('\n')
+	if _, err := page.WriteTo(w); err != nil {
+		return fmt.Errorf("write baseline: %w", err)
+	}
+	return nil
+}
+
+// lineWidth is the most bytes that an object or array has on one line.
+const lineWidth = 200
+
+// layout writes a compact JSON value; each line after the first begins with
+// indent. What is longer than a line gets a line for each of its elements.
+func layout(w *bytes.Buffer, value []byte, indent string) error {
+	if len(indent)+len(value) <= lineWidth || value[0] != '{' && value[0] != '[' {
+		w.Write(value)
+		return nil
+	}
+	w.WriteByte(value[0])
+	dec := json.NewDecoder(bytes.NewReader(value))
+	if _, err := dec.Token(); err != nil { // the bracket
+		return err
+	}
+	sep := "\n"
+	for dec.More() {
+		w.WriteString(sep + indent + " ")
+		sep = ",\n"
+		if value[0] == '{' {
+			key, err := dec.Token()
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(w, "%q: ", key)
+		}
+		var element json.RawMessage
+		if err := dec.Decode(&element); err != nil {
+			return err
+		}
+		if err := layout(w, element, indent+" "); err != nil {
+			return err
+		}
+	}
+	w.WriteString("\n" + indent + string(value[len(value)-1]))
 	return nil
 }
 

@@ -359,3 +359,37 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+// A change of one field of a structure changes one line of the document.
+func TestOneChangeOneLine(t *testing.T) {
+	f, err := os.Open("../../labs/baseline.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	b, err := regress.Decode(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := func() []string {
+		var w strings.Builder
+		if err := b.Encode(&w); err != nil {
+			t.Fatal(err)
+		}
+		return strings.Split(w.String(), "\n")
+	}
+	was := lines()
+	e := &b.Entries[0]
+	field := e.Fields["task_struct.pid"]
+	field.Offset += 8
+	e.Fields["task_struct.pid"] = field
+	changed := 0
+	for i, line := range lines() {
+		if line != was[i] {
+			changed++
+		}
+	}
+	if changed != 1 {
+		t.Errorf("%d lines changed, want 1", changed)
+	}
+}
