@@ -15,7 +15,7 @@ func (f *machineFlags) add(cmd *cobra.Command) {
 	fl := cmd.Flags()
 	fl.BoolVar(&f.Cold, "cold", false, "boot the kernel instead of starting from a snapshot")
 	fl.Uint32Var(&f.Seed, "seed", prepare.DefaultSeed, "seed of the machine's random numbers: another one is another machine, as repeatable as this")
-	fl.IntVar(&f.CPUs, "cpus", 1, "processors of the machine; with more than one a run does not repeat to the instruction")
+	fl.IntVar(&f.CPUs, "cpus", 1, "processors of the machine; with more than one, two runs can differ")
 	fl.DurationVar(&f.Limit, "timeout", 0, "what the program may take of the guest's time (default 10s)")
 }
 

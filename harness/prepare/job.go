@@ -2,20 +2,20 @@ package prepare
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"kernellab/harness"
 	"kernellab/harness/machine"
+	"kernellab/harness/qemu"
 	"kernellab/labs"
 )
 
 // DefaultSeed is the seed of machines when none is asked for.
 const DefaultSeed = 1
 
-// MaxCPUs bounds a machine's processors. They take turns on one of the host's, and
-// when the turn changes depends on more than the guest: QEMU kicks the next one for
-// reasons of its own (rr_kick_next_cpu in accel/tcg/tcg-accel-ops-rr.c), so that two
-// runs differ in times and registers.
+// MaxCPUs bounds a machine's processors. They take turns on one of the host's: see
+// qemu.TurnsRepeat.
 const MaxCPUs = 8
 
 // Machine is the machine that a person asked for.
@@ -30,6 +30,11 @@ type Machine struct {
 func (h Host) Spec(ctx context.Context, t Target, initrd string, m Machine) (machine.Spec, error) {
 	s := machine.Spec{Initrd: initrd, Arch: t.Arch, Image: t.Image, Kernel: t.Path, Seed: m.Seed, CPUs: m.CPUs, Cold: m.Cold}
 	s.Stage = func(what string) { h.Progress.Say("%s", what) }
+	if m.CPUs > 1 {
+		if err := qemu.TurnsRepeat(); err != nil {
+			h.Cache.Warn(fmt.Sprintf("two runs with --cpus %d can differ here: %v", m.CPUs, err))
+		}
+	}
 	e, err := h.Emulator(ctx)
 	if err != nil {
 		return s, err

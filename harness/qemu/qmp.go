@@ -53,6 +53,7 @@ type monitor struct {
 	said    chan message  // answers, and what a migration says of itself
 	closed  chan struct{} // nobody wants to know any more
 	closing sync.Once
+	answer  json.RawMessage // the last one
 
 	mu      sync.Mutex
 	stops   uint64        // events STOP so far
@@ -136,7 +137,7 @@ func (m *monitor) run(ctx context.Context, cmds []command, fd *os.File, migratio
 			msg.Error.Command = cmds[min(answered, len(cmds)-1)].Execute
 			return msg.Error
 		case msg.Return != nil:
-			answered++
+			answered, m.answer = answered+1, msg.Return
 		case msg.Data.Status == "failed":
 			return errMigration
 		default:
@@ -144,6 +145,14 @@ func (m *monitor) run(ctx context.Context, cmds []command, fd *os.File, migratio
 		}
 	}
 	return nil
+}
+
+// ask sends a command without arguments and decodes its answer.
+func (m *monitor) ask(ctx context.Context, execute string, answer any) error {
+	if err := m.run(ctx, []command{{Execute: execute}}, nil, false); err != nil {
+		return err
+	}
+	return json.Unmarshal(m.answer, answer)
 }
 
 func send(conn *net.UnixConn, cmds []command, rights []byte) error {

@@ -139,6 +139,12 @@ func Start(ctx context.Context, c Config) (_ *VM, err error) {
 	if err := <-started; err != nil {
 		return nil, fmt.Errorf("start %s: %w", vm.name, err)
 	}
+	if c.CPUs > 1 && TurnsRepeat() == nil {
+		if err := vm.takeTurns(ctx); err != nil {
+			vm.Close()
+			return nil, err
+		}
+	}
 	return vm, nil
 }
 
