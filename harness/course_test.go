@@ -17,7 +17,7 @@ import (
 	"kernellab/harness/arch"
 	"kernellab/harness/probe"
 	"kernellab/harness/verdict"
-	"kernellab/images"
+	"kernellab/images/linux"
 	"kernellab/labs"
 )
 
@@ -106,7 +106,7 @@ func over(t *testing.T, l labs.Lab, dir string) fs.FS {
 // told what was expected and seen. What the student reads of it, with answers that
 // are wrong as well, answers no question.
 func TestWrongPrograms(t *testing.T) {
-	eachArch(t, func(t *testing.T, a arch.Arch, k images.Kernel) {
+	eachArch(t, func(t *testing.T, a arch.Arch, k linux.Kernel) {
 		for _, l := range everyLab(t) {
 			all := wrongs(t, l)
 			own := run(t, jobOf(t, a, k, l, nil)).Trace
@@ -144,7 +144,7 @@ func TestWrongPrograms(t *testing.T) {
 // Every point and read of every lab fits every kernel's symbols and types, which
 // is told before a guest starts.
 func TestCourseFitsKernels(t *testing.T) {
-	eachKernel(t, func(t *testing.T, a arch.Arch, k images.Kernel) {
+	eachKernel(t, func(t *testing.T, a arch.Arch, k linux.Kernel) {
 		image := openKernel(t, k)
 		for _, l := range everyLab(t) {
 			for _, err := range probe.Check(image, a, l.Plan(a.Name)) {

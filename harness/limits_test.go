@@ -19,7 +19,7 @@ import (
 	"kernellab/harness/qemu"
 	"kernellab/harness/trace"
 	"kernellab/harness/verdict"
-	"kernellab/images"
+	"kernellab/images/linux"
 )
 
 // source is a program of one file.
@@ -63,7 +63,7 @@ func main() {
 `, func(e trace.Exit) bool { return e.Stops > 1000 && !e.TimedOut }, "stop"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			eachArch(t, func(t *testing.T, a arch.Arch, k images.Kernel) {
+			eachArch(t, func(t *testing.T, a arch.Arch, k linux.Kernel) {
 				j := job(t, a, k, source(tt.program))
 				j.Out, j.Limit = "", limit
 				if name == "floods" {
@@ -95,7 +95,7 @@ func main() {
 // A kernel that dies in the middle of a run does so each time: it is not tried again,
 // and it is the kernel's fault.
 func TestOopsIsNotRetried(t *testing.T) {
-	eachArch(t, func(t *testing.T, a arch.Arch, k images.Kernel) {
+	eachArch(t, func(t *testing.T, a arch.Arch, k linux.Kernel) {
 		j := job(t, a, k, nil)
 		j.Retry = func(err error) { t.Errorf("tried again because of %v", err) }
 		at(&j, "wake_up_new_task", func(m *machine.Machine, _ int) {
@@ -119,7 +119,7 @@ func TestOopsIsNotRetried(t *testing.T) {
 // Every lab passes on two processors: it promises an order within each task, and between
 // tasks where the lab says so. QEMU's threads are scheduled so that runs repeat.
 func TestTwoProcessors(t *testing.T) {
-	eachArch(t, func(t *testing.T, a arch.Arch, k images.Kernel) {
+	eachArch(t, func(t *testing.T, a arch.Arch, k linux.Kernel) {
 		for _, l := range everyLab(t) {
 			t.Run(l.Name, func(t *testing.T) {
 				j := jobOf(t, a, k, l, nil)
@@ -218,7 +218,7 @@ TEXT ·flags(SB), NOSPLIT, $0-8
 	RET
 `)}
 	want := map[string]string{"x86_64": "0.3 0x20 0x20\n", "riscv64": "0.3 0x1 0x1\n"}
-	eachArch(t, func(t *testing.T, a arch.Arch, k images.Kernel) {
+	eachArch(t, func(t *testing.T, a arch.Arch, k linux.Kernel) {
 		for _, again := range []bool{false, true} {
 			j := job(t, a, k, files)
 			j.Again = again

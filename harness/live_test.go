@@ -29,7 +29,10 @@ import (
 	"kernellab/harness/trace"
 	"kernellab/harness/verdict"
 	"kernellab/images"
+	"kernellab/images/compile"
 	"kernellab/images/guest"
+	"kernellab/images/initramfs"
+	"kernellab/images/linux"
 	"kernellab/images/qemutest"
 	"kernellab/internal/labtest"
 	"kernellab/labs"
@@ -39,20 +42,20 @@ import (
 // test fetches; where LAB_REQUIRE names an architecture they fail without one.
 
 // kernels returns the cached kernels of an architecture, the default first.
-func kernels(t *testing.T, a arch.Arch) []images.Kernel {
+func kernels(t *testing.T, a arch.Arch) []linux.Kernel {
 	t.Helper()
 	labtest.Long(t)
 	qemutest.Command(t, a.Name, a.QEMU.Binary)
 	cache := &images.Cache{}
-	all, err := cache.Kernels(a.Name)
+	all, err := linux.In(cache).Kernels(a.Name)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(all) == 0 {
 		labtest.Lacking(t, a.Name, "the cache holds no kernel for "+a.Name+": lab kernels fetch brings one")
 	}
-	standard := images.DefaultSpec(a.Name)
-	slices.SortStableFunc(all, func(x, y images.Kernel) int {
+	standard := linux.DefaultSpec(a.Name)
+	slices.SortStableFunc(all, func(x, y linux.Kernel) int {
 		switch {
 		case x.Series == y.Series:
 			return 0
@@ -67,7 +70,7 @@ func kernels(t *testing.T, a arch.Arch) []images.Kernel {
 }
 
 // eachArch runs a subtest for each architecture on its default kernel.
-func eachArch(t *testing.T, test func(t *testing.T, a arch.Arch, k images.Kernel)) {
+func eachArch(t *testing.T, test func(t *testing.T, a arch.Arch, k linux.Kernel)) {
 	for _, a := range arch.All() {
 		t.Run(a.Name, func(t *testing.T) {
 			t.Parallel()
@@ -77,7 +80,7 @@ func eachArch(t *testing.T, test func(t *testing.T, a arch.Arch, k images.Kernel
 }
 
 // eachKernel runs a subtest for each cached kernel.
-func eachKernel(t *testing.T, test func(t *testing.T, a arch.Arch, k images.Kernel)) {
+func eachKernel(t *testing.T, test func(t *testing.T, a arch.Arch, k linux.Kernel)) {
 	for _, a := range arch.All() {
 		t.Run(a.Name, func(t *testing.T) {
 			for _, k := range kernels(t, a) {
@@ -117,7 +120,7 @@ func lab(t *testing.T) labs.Lab {
 	return l
 }
 
-func openKernel(t *testing.T, k images.Kernel) *kernel.Image {
+func openKernel(t *testing.T, k linux.Kernel) *kernel.Image {
 	t.Helper()
 	im, err := kernel.Open(k.Path)
 	if err != nil {
@@ -131,22 +134,22 @@ const seed = 1
 
 // job prepares a run of fork-new with a program, nil for the lab's own. The machine
 // starts from the snapshot that lab itself starts it from.
-func job(t *testing.T, a arch.Arch, k images.Kernel, program fs.FS) harness.Job {
+func job(t *testing.T, a arch.Arch, k linux.Kernel, program fs.FS) harness.Job {
 	t.Helper()
 	return jobOf(t, a, k, lab(t), program)
 }
 
-func jobOf(t *testing.T, a arch.Arch, k images.Kernel, l labs.Lab, program fs.FS) harness.Job {
+func jobOf(t *testing.T, a arch.Arch, k linux.Kernel, l labs.Lab, program fs.FS) harness.Job {
 	t.Helper()
 	cache := &images.Cache{}
 	if program == nil {
 		program = l.Program()
 	}
-	binary, err := cache.BuildProgram(t.Context(), a.GOARCH, l.Name, program, nil)
+	binary, err := compile.Program(t.Context(), cache, a.GOARCH, l.Name, program, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	initrd, err := cache.Base(t.Context(), a.GOARCH, nil)
+	initrd, err := initramfs.Base(t.Context(), cache, a.GOARCH, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -193,7 +196,7 @@ func pass(t *testing.T, j harness.Job) *harness.Outcome {
 // The lab passes on every kernel, and lab check's verdict over the recorded trace is
 // the run's.
 func TestForkNewPasses(t *testing.T) {
-	eachKernel(t, func(t *testing.T, a arch.Arch, k images.Kernel) {
+	eachKernel(t, func(t *testing.T, a arch.Arch, k linux.Kernel) {
 		j := job(t, a, k, nil)
 		out := pass(t, j)
 		t.Logf("%+v, with %d exchanges", out.Times, out.Trips)
@@ -224,7 +227,7 @@ func TestForkNewPasses(t *testing.T) {
 // Every symbol recovered from the image is in the running kernel's own
 // /proc/kallsyms, by the same name at the same address, and the other way round.
 func TestSymbolsAgreeWithGuest(t *testing.T) {
-	eachKernel(t, func(t *testing.T, a arch.Arch, k images.Kernel) {
+	eachKernel(t, func(t *testing.T, a arch.Arch, k linux.Kernel) {
 		j := job(t, a, k, nil)
 		m, err := j.Machine.Start(t.Context(), io.Discard)
 		if err != nil {
@@ -294,7 +297,7 @@ func TestFailuresAreNotTheStudents(t *testing.T) {
 			j.Plan.Points[1].Place = "kernel_klone"
 		}, ours, 0, []string{"kernel_clone"}},
 	}
-	eachArch(t, func(t *testing.T, a arch.Arch, k images.Kernel) {
+	eachArch(t, func(t *testing.T, a arch.Arch, k linux.Kernel) {
 		own := ownStore(t)
 		for _, tt := range tests {
 			t.Run(tt.name, func(t *testing.T) {
@@ -358,7 +361,7 @@ func TestCancelLeavesNothing(t *testing.T) {
 			at(j, "copy_thread", func(m *machine.Machine, _ int) { stop(m) })
 		},
 	}
-	eachArch(t, func(t *testing.T, a arch.Arch, k images.Kernel) {
+	eachArch(t, func(t *testing.T, a arch.Arch, k linux.Kernel) {
 		for name, arrange := range moments {
 			t.Run(name, func(t *testing.T) {
 				j := job(t, a, k, nil)
@@ -390,7 +393,7 @@ func main() {
 	}
 }
 `
-	eachArch(t, func(t *testing.T, a arch.Arch, k images.Kernel) {
+	eachArch(t, func(t *testing.T, a arch.Arch, k linux.Kernel) {
 		a.Nops, a.AddPC = nil, arch.AddPC{}
 		a.QEMU.Append += " randomize_kstack_offset=off"
 		j := job(t, a, k, fstest.MapFS{"main.go": {Data: []byte(program)}})
@@ -412,7 +415,7 @@ func main() {
 // A machine that something from outside ends is tried again: the mark and the trace
 // are the second run's, which are those of any run, and the result says so.
 func TestSecondTry(t *testing.T) {
-	eachArch(t, func(t *testing.T, a arch.Arch, k images.Kernel) {
+	eachArch(t, func(t *testing.T, a arch.Arch, k linux.Kernel) {
 		j := job(t, a, k, nil)
 		want := pass(t, j)
 		j.Machine.Snapshots = ownStore(t) // which loses what the machine came from
@@ -441,7 +444,7 @@ func TestSecondTry(t *testing.T) {
 
 // The machine that a run leaves a script of can be had by hand: a shell that answers.
 func TestByHand(t *testing.T) {
-	eachArch(t, func(t *testing.T, a arch.Arch, k images.Kernel) {
+	eachArch(t, func(t *testing.T, a arch.Arch, k linux.Kernel) {
 		j := job(t, a, k, nil)
 		pass(t, j)
 		ctx, cancel := context.WithTimeout(t.Context(), machine.DefaultGuard)

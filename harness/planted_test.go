@@ -21,6 +21,8 @@ import (
 	"kernellab/harness/trace/tracetest"
 	"kernellab/harness/verdict"
 	"kernellab/images"
+	"kernellab/images/compile"
+	"kernellab/images/linux"
 )
 
 // These tests plant regressions in a matrix and check that each is found and
@@ -146,9 +148,9 @@ func mute(t *testing.T) []string {
 
 // TestPlantedLive is TestPlanted with real kernels, and with machines that die.
 func TestPlantedLive(t *testing.T) {
-	eachArch(t, func(t *testing.T, a arch.Arch, k images.Kernel) {
+	eachArch(t, func(t *testing.T, a arch.Arch, k linux.Kernel) {
 		cache := &images.Cache{}
-		init, err := cache.BuildProgram(t.Context(), a.GOARCH, "idle", fstest.MapFS{"main.go": {Data: []byte(idle)}}, nil)
+		init, err := compile.Program(t.Context(), cache, a.GOARCH, "idle", fstest.MapFS{"main.go": {Data: []byte(idle)}}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -20,7 +20,7 @@ import (
 	"kernellab/harness/snapshot"
 	"kernellab/harness/trace"
 	"kernellab/harness/verdict"
-	"kernellab/images"
+	"kernellab/images/linux"
 )
 
 // These tests compare traces, byte for byte: a trace depends on what its header
@@ -195,7 +195,7 @@ func alike(t *testing.T, ways []way) {
 // Snapshots of first stops take a hundred megabytes each. They are made of every lab
 // on the default kernels, and of one on the others.
 func TestSame(t *testing.T) {
-	eachKernel(t, func(t *testing.T, a arch.Arch, k images.Kernel) {
+	eachKernel(t, func(t *testing.T, a arch.Arch, k linux.Kernel) {
 		var ways []way
 		for _, l := range everyLab(t) {
 			j := jobOf(t, a, k, l, nil)
@@ -209,7 +209,7 @@ func TestSame(t *testing.T) {
 			again := func(j *harness.Job) { j.Again = true }
 			with("from the booted guest once more", func(*harness.Job) {}, nil)
 			one := l.Name == lab(t).Name
-			if one || k.Series == images.DefaultSpec(a.Name) {
+			if one || k.Series == linux.DefaultSpec(a.Name) {
 				with("from its first stop", again, nil)
 				with("from its first stop once more", again, nil)
 			}
@@ -250,7 +250,7 @@ func booting(t *testing.T, j harness.Job, want *harness.Outcome) []way {
 // The trace's file is the run's trace, and a program that does it wrong does it in the
 // same way each time.
 func TestSameWrong(t *testing.T) {
-	eachArch(t, func(t *testing.T, a arch.Arch, k images.Kernel) {
+	eachArch(t, func(t *testing.T, a arch.Arch, k linux.Kernel) {
 		j := job(t, a, k, os.DirFS("../labs/fork-new/testdata/wrong/no-wait"))
 		first := run(t, j)
 		if first.Result.Verdict != verdict.Fail {
@@ -272,7 +272,7 @@ func TestSameWrong(t *testing.T) {
 
 // Another seed is another machine, whose runs pass and are alike too.
 func TestSeeds(t *testing.T) {
-	eachArch(t, func(t *testing.T, a arch.Arch, k images.Kernel) {
+	eachArch(t, func(t *testing.T, a arch.Arch, k linux.Kernel) {
 		var ways []way
 		seen := map[string]uint32{}
 		for _, seed := range []uint32{1, 2, 3} {

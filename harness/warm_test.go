@@ -15,9 +15,9 @@ import (
 	"kernellab/harness/snapshot"
 	"kernellab/harness/trace"
 	"kernellab/harness/verdict"
-	"kernellab/images"
 	"kernellab/images/guest"
 	"kernellab/images/guest/mailbox"
+	"kernellab/images/linux"
 )
 
 // ownStore is a store of the test's own.
@@ -29,7 +29,7 @@ func ownStore(t *testing.T) *snapshot.Store {
 // A program of any size that a guest has room for is brought to it, and a larger one
 // is refused.
 func TestLargeProgram(t *testing.T) {
-	eachArch(t, func(t *testing.T, a arch.Arch, k images.Kernel) {
+	eachArch(t, func(t *testing.T, a arch.Arch, k linux.Kernel) {
 		j := job(t, a, k, nil)
 		program, err := os.ReadFile(j.Program)
 		if err != nil {
@@ -57,7 +57,7 @@ func TestLargeProgram(t *testing.T) {
 
 // A snapshot that was damaged is told of and made anew, and the run passes.
 func TestWarmDamaged(t *testing.T) {
-	eachArch(t, func(t *testing.T, a arch.Arch, k images.Kernel) {
+	eachArch(t, func(t *testing.T, a arch.Arch, k linux.Kernel) {
 		j := job(t, a, k, nil)
 		j.Machine.Snapshots = ownStore(t)
 		var told []string
@@ -84,7 +84,7 @@ func TestWarmDamaged(t *testing.T) {
 
 // A folder that can not hold snapshots does not keep a lab from being run.
 func TestWarmWithoutAPlace(t *testing.T) {
-	eachArch(t, func(t *testing.T, a arch.Arch, k images.Kernel) {
+	eachArch(t, func(t *testing.T, a arch.Arch, k linux.Kernel) {
 		file := filepath.Join(t.TempDir(), "file")
 		if err := os.WriteFile(file, nil, 0o600); err != nil {
 			t.Fatal(err)
@@ -104,7 +104,7 @@ func TestWarmWithoutAPlace(t *testing.T) {
 // lose none and mix nothing up: all runs of a program have one trace.
 func TestManyWarmRuns(t *testing.T) {
 	const queued, atOnce = 24, 8
-	eachArch(t, func(t *testing.T, a arch.Arch, k images.Kernel) {
+	eachArch(t, func(t *testing.T, a arch.Arch, k linux.Kernel) {
 		right := job(t, a, k, nil)
 		right.Out = "" // each has a trace of its own in its outcome
 		wrong := job(t, a, k, os.DirFS("../labs/fork-new/testdata/wrong/fork-twice"))

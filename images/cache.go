@@ -1,16 +1,9 @@
-// Package images provides what a guest boots: kernels, from Debian's packages
-// or from local files, and an initramfs built with u-root that holds the
-// guest's agent and a lab's program. It also brings the QEMU that the guest runs
-// in, from Debian's packages. It keeps all of them in a cache.
+// Package images keeps what guests boot in a cache: the folder, the locks of its
+// artefacts and the work in progress. What an artefact is and how it is made, the
+// packages below know: kernels (images/linux), lab's own QEMU (images/emulator), the
+// initramfs (images/initramfs) and programs (images/compile).
 //
-// Debian's repositories are read through apt-get, which checks signatures and
-// hashes, with state of our own and without privileges. Programs of the guest
-// are built with the go command from sources that are embedded here, so nothing
-// depends on a checkout.
-//
-// The package starts no guest and knows nothing of labs: programs are handed to
-// it as sources. The initramfs is in the format of the kernel's
-// Documentation/driver-api/early-userspace/buffer-format.rst.
+// None of them starts a guest or knows labs.
 package images
 
 import (
@@ -27,7 +20,7 @@ import (
 	"kernellab/internal/flock"
 )
 
-// Cache is a folder that holds everything the package makes or fetches. Any
+// Cache is a folder that holds everything that is made or fetched for guests. Any
 // number of processes may use the same one, and it may be deleted at any time
 // that none does.
 //
@@ -49,11 +42,6 @@ type Cache struct {
 	// Warn is told what went wrong without being in the way, such as a suite
 	// that a mirror lacks. It may be nil.
 	Warn func(text string)
-
-	// For the package's own tests: aptEtc stands for /etc/apt, and trusted
-	// drops the demand for signatures.
-	aptEtc  string
-	trusted bool
 }
 
 // parts are the entries of a cache. Nothing else in its folder is touched: the
@@ -65,7 +53,8 @@ var parts = [...]string{"kernels", "qemu", "initramfs", "programs", "std", "apt"
 // goroutine at a time. A nil Progress is told nothing.
 type Progress func(what string, done, total int64)
 
-func (p Progress) report(what string, done, total int64) {
+// Report tells p, unless it is nil.
+func (p Progress) Report(what string, done, total int64) {
 	if p != nil {
 		p(what, done, total)
 	}
@@ -250,12 +239,53 @@ func removeAll(dir string) {
 	os.RemoveAll(dir)
 }
 
-// lock takes the cache's lock of that name, so that of several processes that
+// Lock takes the cache's lock of that name, so that of several processes that
 // need the same artefact one makes it and the others find it.
-func (c *Cache) lock(ctx context.Context, name string) (io.Closer, error) {
+func (c *Cache) Lock(ctx context.Context, name string) (io.Closer, error) {
 	dir, err := c.Path("locks")
 	if err != nil {
 		return nil, err
 	}
 	return flock.Wait(ctx, filepath.Join(dir, name))
+}
+
+// Warning passes a text on to Warn.
+func (c *Cache) Warning(text string) {
+	if c.Warn != nil {
+		c.Warn(text)
+	}
+}
+
+// Exists reports whether there is a file or a folder at path.
+func Exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// HasSize returns an error when the file at path has not that many bytes.
+func HasSize(path string, want int64) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if info.Size() != want {
+		return fmt.Errorf("%s has %d bytes, want %d", path, info.Size(), want)
+	}
+	return nil
+}
+
+// Reader returns a reader of r that fails when ctx has ended, so that a long copy
+// stops.
+func Reader(ctx context.Context, r io.Reader) io.Reader { return readerCtx{ctx, r} }
+
+type readerCtx struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (r readerCtx) Read(p []byte) (int, error) {
+	if err := context.Cause(r.ctx); err != nil {
+		return 0, err
+	}
+	return r.r.Read(p)
 }

@@ -20,6 +20,7 @@ import (
 	"kernellab/harness/prepare"
 	"kernellab/harness/report"
 	"kernellab/images"
+	"kernellab/images/linux"
 	"kernellab/internal/progress"
 	"kernellab/internal/usage"
 	"kernellab/labs"
@@ -203,7 +204,7 @@ func archFlag(cmd *cobra.Command, value *string, fallback string) {
 func (a *app) kernelCompletion(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 	var specs []string
 	for _, m := range arch.All() {
-		kernels, _ := a.cache.Kernels(m.Name)
+		kernels, _ := linux.In(a.cache).Kernels(m.Name)
 		for _, k := range kernels {
 			specs = append(specs, k.Series, k.Version)
 		}

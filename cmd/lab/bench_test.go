@@ -23,6 +23,7 @@ import (
 	"kernellab/harness/trace"
 	"kernellab/harness/verdict"
 	"kernellab/images"
+	"kernellab/images/linux"
 	"kernellab/images/qemutest"
 	"kernellab/internal/progress"
 	"kernellab/labs"
@@ -50,7 +51,7 @@ func eachBench(b *testing.B, run func(b *testing.B, s *bench)) {
 func benchOn(b *testing.B, m arch.Arch, run func(b *testing.B, s *bench)) {
 	b.Run(m.Name, func(b *testing.B) {
 		s := &bench{app: &app{stdin: strings.NewReader(""), stdout: io.Discard, stderr: io.Discard, cache: &images.Cache{}}}
-		k, err := s.app.cache.Find(m.Name, images.DefaultSpec(m.Name))
+		k, err := linux.In(s.app.cache).Find(m.Name, linux.DefaultSpec(m.Name))
 		if err != nil {
 			b.Skip(err)
 		}

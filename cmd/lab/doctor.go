@@ -13,6 +13,7 @@ import (
 
 	"kernellab/harness/doctor"
 	"kernellab/harness/prepare"
+	"kernellab/images/emulator"
 	"kernellab/internal/progress"
 	"kernellab/internal/usage"
 )
@@ -114,7 +115,7 @@ func (a *app) install(ctx context.Context, host prepare.Host) error {
 	if _, other, err := host.OtherQEMU(); err != nil || other {
 		return err
 	}
-	_, err := a.cache.QEMU(ctx, host.Progress.Report)
+	_, err := emulator.In(a.cache).QEMU(ctx, host.Progress.Report)
 	return err
 }
 

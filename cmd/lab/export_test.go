@@ -17,6 +17,7 @@ import (
 
 	"kernellab/harness/arch"
 	"kernellab/images"
+	"kernellab/images/emulator"
 	"kernellab/internal/labtest"
 )
 
@@ -135,7 +136,7 @@ func TestGradescopeArchive(t *testing.T) {
 		t.Fatal(err)
 	}
 	labtest.Programs(t, machine.Name, "bash", "setpriv", "timeout")
-	if _, ok := (&images.Cache{}).CachedQEMU(); !ok {
+	if _, ok := emulator.In(&images.Cache{}).Cached(); !ok {
 		labtest.Lacking(t, machine.Name, "the cache holds no QEMU: lab qemu fetch brings it")
 	}
 	// Not t.TempDir, whose parent is for this user alone: the scripts use another.

@@ -20,6 +20,7 @@ import (
 	"kernellab/harness/prepare"
 	"kernellab/harness/qemu"
 	"kernellab/images"
+	"kernellab/images/linux"
 	"kernellab/images/qemutest"
 	"kernellab/internal/console"
 	"kernellab/internal/labtest"
@@ -45,7 +46,7 @@ func onKernel(t *testing.T, binaries []string, test func(t *testing.T, a *app, t
 			labtest.Programs(t, m.Name, binaries...)
 			qemutest.Command(t, m.Name, m.QEMU.Binary)
 			a := &app{stdin: strings.NewReader(""), stdout: os.Stdout, stderr: os.Stderr, cache: &images.Cache{}}
-			k, err := a.cache.Find(m.Name, images.DefaultSpec(m.Name))
+			k, err := linux.In(a.cache).Find(m.Name, linux.DefaultSpec(m.Name))
 			if err != nil {
 				labtest.Lacking(t, m.Name, err.Error())
 			}

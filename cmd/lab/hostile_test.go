@@ -19,6 +19,8 @@ import (
 	"kernellab/harness/kernel"
 	"kernellab/harness/verdict"
 	"kernellab/images"
+	"kernellab/images/compile"
+	"kernellab/images/linux"
 	"kernellab/images/qemutest"
 	"kernellab/images/sandbox"
 	"kernellab/internal/labtest"
@@ -136,16 +138,16 @@ func hostileKernel(t testing.TB, m arch.Arch) *kernel.Image {
 	t.Helper()
 	labtest.Long(t)
 	qemutest.Command(t, m.Name, m.QEMU.Binary)
-	if path, packages := images.CCompiler(m.GOARCH); path == "" {
+	if path, packages := compile.CCompiler(m.GOARCH); path == "" {
 		labtest.Lacking(t, m.Name, "no C compiler for it: install "+packages)
 	}
 	cache := &images.Cache{}
-	k, err := cache.Find(m.Name, images.DefaultSpec(m.Name))
+	k, err := linux.In(cache).Find(m.Name, linux.DefaultSpec(m.Name))
 	if err != nil {
 		labtest.Lacking(t, m.Name, err.Error())
 	}
 	var none *sandbox.UnavailableError
-	if _, err = cache.Compiler(t.Context()); errors.As(err, &none) {
+	if _, err = compile.New(t.Context(), cache); errors.As(err, &none) {
 		labtest.Lacking(t, m.Name, err.Error())
 	}
 	image, err := kernel.Open(k.Path)

@@ -21,8 +21,8 @@ func source(name, text string) func(*testing.T, string) {
 	}
 }
 
-// hostileSources go for the host through the compiler. That of package images
-// tests more of them; these go all the way to a mark.
+// hostileSources attack the host through the compiler. images/compile tests more of
+// them; these go all the way to a mark.
 var hostileSources = []hostile{
 	{name: "embed", attempt: "embeds a file of the host", want: "go:embed", make: source("prog.go",
 		"package main\n\nimport _ \"embed\"\n\n//go:embed answers.yaml\nvar s string\n\nfunc main() { println(s) }\n")},

@@ -9,7 +9,7 @@ import (
 
 	"kernellab/harness/kernel"
 	"kernellab/harness/prepare"
-	"kernellab/images"
+	"kernellab/images/linux"
 	"kernellab/internal/progress"
 	"kernellab/internal/usage"
 )
@@ -71,9 +71,9 @@ up to 600 MB of disk for x86_64, and 1 GB to download for riscv64.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			p := progress.New(a.stderr)
 			defer p.Done()
-			var fetch prepare.Fetcher = a.cache.Fetch
+			var fetch prepare.Fetcher = linux.In(a.cache).Fetch
 			if refresh {
-				fetch = a.cache.FetchNewest
+				fetch = linux.In(a.cache).FetchNewest
 			}
 			if debug {
 				fetch = a.host(p).FetchDebug(fetch)
@@ -119,7 +119,7 @@ func (a *app) kernelsAddCommand() *cobra.Command {
 					return usage.Wrap(err)
 				}
 			}
-			k, err := a.cache.Add(cmd.Context(), image, vmlinux, images.Identity{Arch: im.Arch, Release: im.Release})
+			k, err := linux.In(a.cache).Add(cmd.Context(), image, vmlinux, linux.Identity{Arch: im.Arch, Release: im.Release})
 			if err != nil {
 				return err
 			}

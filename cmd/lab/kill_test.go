@@ -16,6 +16,7 @@ import (
 
 	"kernellab/harness/arch"
 	"kernellab/images"
+	"kernellab/images/linux"
 	"kernellab/images/qemutest"
 )
 
@@ -118,7 +119,7 @@ func borrowedCache(t *testing.T, a arch.Arch) string {
 		lacking = t.Fatalf
 	}
 	real := &images.Cache{}
-	all, err := real.Kernels(a.Name)
+	all, err := linux.In(real).Kernels(a.Name)
 	if err != nil || len(all) == 0 {
 		lacking("the cache holds no kernel for %s (%v): lab kernels fetch brings one", a.Name, err)
 	}

@@ -40,7 +40,7 @@ func layout(t *testing.T) []layer {
 
 // owners are the packages that alone may import a library.
 var owners = map[string][]string{
-	"github.com/u-root/":            {"images"},
+	"github.com/u-root/":            {"images/initramfs"},
 	"github.com/go-delve/":          {"harness/kernel", "harness/kernel/debuginfo"},
 	"github.com/cilium/ebpf":        {"harness/kernel", "harness/kernel/kerneltest"},
 	"github.com/charmbracelet/":     {"harness/report", "cmd/lab"}, // which decides on colour

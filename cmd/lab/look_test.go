@@ -13,6 +13,7 @@ import (
 	"kernellab/harness/task"
 	"kernellab/harness/trace"
 	"kernellab/images"
+	"kernellab/images/linux"
 	"kernellab/images/qemutest"
 	"kernellab/internal/labtest"
 )
@@ -59,7 +60,7 @@ func TestLook(t *testing.T) {
 	for _, a := range arch.All() {
 		t.Run(a.Name, func(t *testing.T) {
 			qemutest.Command(t, a.Name, a.QEMU.Binary)
-			if k, err := (&images.Cache{}).Kernels(a.Name); err != nil || len(k) == 0 {
+			if k, err := linux.In(&images.Cache{}).Kernels(a.Name); err != nil || len(k) == 0 {
 				labtest.Lacking(t, a.Name, "the cache holds no kernel for "+a.Name+": lab kernels fetch brings one")
 			}
 			look := func(code int, args ...string) (doc lookDocument, out, errs string) {

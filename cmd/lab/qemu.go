@@ -6,7 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"kernellab/harness/prepare"
-	"kernellab/images"
+	"kernellab/images/emulator"
 	"kernellab/internal/progress"
 )
 
@@ -17,7 +17,7 @@ func (a *app) qemuFlag(root *cobra.Command) {
 	}
 	root.PersistentFlags().StringVar(&a.qemu.Value, "qemu", "", "QEMU to use instead of lab's own: host for the one in PATH, an executable, or a folder of qemu-system-… programs (also "+prepare.QEMUEnv+")")
 	root.RegisterFlagCompletionFunc("qemu", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		return []string{images.HostQEMU}, cobra.ShellCompDirectiveDefault
+		return []string{emulator.Host}, cobra.ShellCompDirectiveDefault
 	})
 }
 
@@ -59,9 +59,9 @@ and takes 85 MB of disk.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			p := progress.New(a.stderr)
 			defer p.Done()
-			fetch := a.cache.QEMU
+			fetch := emulator.In(a.cache).QEMU
 			if refresh {
-				fetch = a.cache.NewestQEMU
+				fetch = emulator.In(a.cache).Newest
 			}
 			q, err := fetch(cmd.Context(), p.Report)
 			if err != nil {

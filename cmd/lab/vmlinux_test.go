@@ -23,6 +23,7 @@ import (
 	"kernellab/harness/prepare"
 	"kernellab/harness/trace"
 	"kernellab/images"
+	"kernellab/images/linux"
 	"kernellab/images/qemutest"
 	"kernellab/internal/labtest"
 	"kernellab/internal/progress"
@@ -32,12 +33,12 @@ import (
 // withVmlinux runs a subtest on each cached kernel that has its vmlinux. It skips
 // where none has, also under LAB_REQUIRE: the package has 300 MB, and nothing brings it
 // unasked.
-func withVmlinux(t *testing.T, test func(t *testing.T, a *app, k images.Kernel, m arch.Arch)) {
+func withVmlinux(t *testing.T, test func(t *testing.T, a *app, k linux.Kernel, m arch.Arch)) {
 	labtest.Long(t)
 	found := 0
 	for _, m := range arch.All() {
 		a := &app{stdin: strings.NewReader(""), stdout: os.Stdout, stderr: os.Stderr, cache: &images.Cache{}}
-		ks, err := a.cache.Kernels(m.Name)
+		ks, err := linux.In(a.cache).Kernels(m.Name)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -61,7 +62,7 @@ func withVmlinux(t *testing.T, test func(t *testing.T, a *app, k images.Kernel, 
 // Real gdb, on the same vmlinux and the registers and stack at each point of
 // fork-new, shows the same functions, lines, arguments and locals.
 func TestVariablesAsGDB(t *testing.T) {
-	withVmlinux(t, func(t *testing.T, a *app, k images.Kernel, m arch.Arch) {
+	withVmlinux(t, func(t *testing.T, a *app, k linux.Kernel, m arch.Arch) {
 		l, err := prepare.Lab("fork-new")
 		if err != nil {
 			t.Fatal(err)
@@ -116,7 +117,7 @@ func TestVmlinuxRefused(t *testing.T) {
 
 type comparison struct {
 	t      *testing.T
-	kernel images.Kernel
+	kernel linux.Kernel
 	image  *kernel.Image
 	arch   arch.Arch
 	point  string

@@ -3,9 +3,9 @@
 // target description, where a system call's arguments lie, and how the running
 // task is found.
 //
-// Other packages take such a fact from an Arch instead of comparing its name. Two
-// look at the name: harness/kernel, for how code is read and unwound, and images, for
-// where kernels and compilers come from.
+// Other packages take such a fact from an Arch instead of comparing its name. These
+// look at the name: harness/kernel, for how code is read and unwound, and those below
+// images, for where kernels and compilers come from.
 //
 // Facts about calling conventions follow the System V psABI of each
 // architecture; facts about the kernel cite the file they come from.

@@ -9,12 +9,13 @@ import (
 
 	"kernellab/harness"
 	"kernellab/harness/prepare"
+	"kernellab/images/initramfs"
 )
 
 // Boot boots a target n times, several at a time, and records in the cache how many
 // boots succeeded, for Examine to report.
 func Boot(ctx context.Context, h prepare.Host, t prepare.Target, n int) error {
-	initrd, err := h.Cache.Base(ctx, t.Arch.GOARCH, h.Progress.Report)
+	initrd, err := initramfs.Base(ctx, h.Cache, t.Arch.GOARCH, h.Progress.Report)
 	if err != nil {
 		return err
 	}

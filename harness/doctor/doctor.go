@@ -21,6 +21,8 @@ import (
 	"kernellab/harness/prepare"
 	"kernellab/harness/snapshot"
 	"kernellab/images"
+	"kernellab/images/compile"
+	"kernellab/images/linux"
 	"kernellab/images/sandbox"
 )
 
@@ -106,7 +108,7 @@ func submissionFindings(ctx context.Context) []Finding {
 	}
 	found := []Finding{f}
 	for _, m := range arch.All() {
-		path, packages := images.CCompiler(m.GOARCH)
+		path, packages := compile.CCompiler(m.GOARCH)
 		f := Finding{Name: "C for " + m.Name, State: OK, Detail: path, Needed: "submissions written in C", Packages: packages}
 		if path == "" {
 			f.State, f.Detail = Optional, "not installed"
@@ -139,7 +141,7 @@ func cacheFinding(cache *images.Cache) Finding {
 	}
 	var kernels []string
 	for _, m := range arch.All() {
-		some, _ := cache.Kernels(m.Name)
+		some, _ := linux.In(cache).Kernels(m.Name)
 		for _, k := range some {
 			kernels = append(kernels, k.Release)
 		}

@@ -7,7 +7,7 @@ import (
 
 	"kernellab/harness/arch"
 	"kernellab/harness/prepare"
-	"kernellab/images"
+	"kernellab/images/emulator"
 )
 
 // qemuFindings are the QEMU that is used, for lab doctor.
@@ -18,7 +18,7 @@ func qemuFindings(ctx context.Context, h prepare.Host) []Finding {
 		return []Finding{{Name: "QEMU", State: Missing, Detail: err.Error(), Needed: "every run", Mend: "unset " + prepare.QEMUEnv}}
 	case !other:
 		f := Finding{Name: "QEMU", State: OK, Needed: "every run"}
-		if q, ok := h.Cache.CachedQEMU(); ok {
+		if q, ok := emulator.In(h.Cache).Cached(); ok {
 			f.Detail = fmt.Sprintf("lab's own %s, in %s", q.Version, q.Dir)
 		} else {
 			f.State, f.Detail, f.Mend = Missing, "lab's own is not fetched", "lab qemu fetch"
@@ -32,7 +32,7 @@ func qemuFindings(ctx context.Context, h prepare.Host) []Finding {
 		path, err := exec.LookPath(command[0])
 		if err != nil {
 			f.State, f.Detail = Missing, "not installed, and "+used.Why
-			if used.QEMU == (images.QEMU{}) {
+			if used.QEMU == (emulator.QEMU{}) {
 				f.Packages = m.QEMU.Package
 			} else {
 				f.Mend = "unset " + prepare.QEMUEnv

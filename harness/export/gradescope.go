@@ -21,7 +21,9 @@ import (
 	"kernellab/harness/prepare"
 	"kernellab/harness/report"
 	"kernellab/harness/submission"
-	"kernellab/images"
+	"kernellab/images/compile"
+	"kernellab/images/emulator"
+	"kernellab/images/linux"
 	"kernellab/internal/shell"
 	"kernellab/internal/usage"
 	"kernellab/labs"
@@ -47,11 +49,11 @@ type Gradescope struct {
 func (g Gradescope) Write(ctx context.Context, h prepare.Host, to string) (Written, error) {
 	name := g.Kernel
 	if name == "" {
-		name = images.DefaultSpec(g.Arch.Name)
+		name = linux.DefaultSpec(g.Arch.Name)
 	}
-	k, err := h.Cache.Fetch(ctx, g.Arch.Name, name, h.Progress.Report)
+	k, err := linux.In(h.Cache).Fetch(ctx, g.Arch.Name, name, h.Progress.Report)
 	h.Progress.Done()
-	var none *images.NotFoundError
+	var none *linux.NotFoundError
 	if errors.As(err, &none) {
 		return Written{}, usage.Wrap(err)
 	}
@@ -62,7 +64,7 @@ func (g Gradescope) Write(ctx context.Context, h prepare.Host, to string) (Writt
 	if err != nil {
 		return Written{}, err
 	}
-	q, err := h.Cache.QEMU(ctx, h.Progress.Report)
+	q, err := emulator.In(h.Cache).QEMU(ctx, h.Progress.Report)
 	if err != nil {
 		return Written{}, err
 	}
@@ -98,7 +100,7 @@ type Written struct {
 }
 
 // kernel adds an image without the debug information that may lie beside it.
-func (z *bundle) kernel(k images.Kernel) {
+func (z *bundle) kernel(k linux.Kernel) {
 	dir := path.Join("cache/kernels", k.Arch, k.Release)
 	z.file(path.Join(dir, filepath.Base(k.Path)), 0o600, k.Path)
 	facts := map[string]any{}
@@ -112,7 +114,7 @@ func (z *bundle) kernel(k images.Kernel) {
 }
 
 // qemu adds lab's own QEMU, with the program of the machine's alone.
-func (z *bundle) qemu(q images.QEMU, m arch.Arch) error {
+func (z *bundle) qemu(q emulator.QEMU, m arch.Arch) error {
 	files, record, err := q.Bundle(m.QEMU.Binary)
 	if err != nil {
 		return fmt.Errorf("bundle QEMU: %w", err)
@@ -121,7 +123,7 @@ func (z *bundle) qemu(q images.QEMU, m arch.Arch) error {
 	for _, name := range files {
 		z.files(path.Join(dir, path.Dir(name)), filepath.Join(q.Dir, name))
 	}
-	z.text(path.Join(dir, images.QEMURecord), 0o600, record)
+	z.text(path.Join(dir, emulator.Record), 0o600, record)
 	return nil
 }
 
@@ -130,7 +132,7 @@ func (z *bundle) qemu(q images.QEMU, m arch.Arch) error {
 func (z *bundle) scripts(g Gradescope, release string) error {
 	packages := []string{"bubblewrap", "util-linux"}
 	if languages := g.Lab.Submission.Languages; len(languages) == 0 || slices.Contains(languages, submission.C) {
-		_, compiler := images.CCompiler(g.Arch.GOARCH)
+		_, compiler := compile.CCompiler(g.Arch.GOARCH)
 		packages = append(packages, compiler)
 	}
 	values := struct {

@@ -12,7 +12,8 @@ import (
 	"kernellab/harness/arch"
 	"kernellab/harness/report"
 	"kernellab/harness/verdict"
-	"kernellab/images"
+	"kernellab/images/compile"
+	"kernellab/images/linux"
 	"kernellab/labs"
 )
 
@@ -54,7 +55,7 @@ func TestScripts(t *testing.T) {
 		}
 	}
 	all := text["env.sh"] + text["setup.sh"] + text["run_autograder"]
-	_, compiler := images.CCompiler(g.Arch.GOARCH)
+	_, compiler := compile.CCompiler(g.Arch.GOARCH)
 	for _, want := range []string{"fork-new", "--arch riscv64 --kernel '6.1.0-1 $(reboot)'", "--visibility visible", "--hide 'the parent reaps its child'", compiler, "bubblewrap"} {
 		if !strings.Contains(all, want) {
 			t.Errorf("the scripts have no %q", want)
@@ -116,7 +117,7 @@ func TestBundleKernel(t *testing.T) {
 		t.Fatal(err)
 	}
 	z := &bundle{}
-	z.kernel(images.Kernel{Arch: "x86_64", Release: "6.1.0", Path: filepath.Join(dir, "vmlinuz"), Vmlinux: filepath.Join(dir, "vmlinux")})
+	z.kernel(linux.Kernel{Arch: "x86_64", Release: "6.1.0", Path: filepath.Join(dir, "vmlinuz"), Vmlinux: filepath.Join(dir, "vmlinux")})
 	var facts map[string]any
 	if len(z.entries) != 2 || json.Unmarshal(z.entries[1].text, &facts) != nil || facts["release"] != "6.1.0" || facts["vmlinux_size"] != nil {
 		t.Errorf("entries %+v", z.entries)

@@ -25,8 +25,11 @@ import (
 	"kernellab/harness/rsp"
 	"kernellab/harness/snapshot"
 	"kernellab/images"
+	"kernellab/images/compile"
 	"kernellab/images/guest"
 	"kernellab/images/guest/mailbox"
+	"kernellab/images/initramfs"
+	"kernellab/images/linux"
 	"kernellab/images/qemutest"
 	"kernellab/internal/labtest"
 )
@@ -35,19 +38,19 @@ import (
 // LAB_REQUIRE names an architecture they fail without one.
 
 // kernels returns the cached kernels of an architecture, the default first.
-func kernels(t *testing.T, a arch.Arch) []images.Kernel {
+func kernels(t *testing.T, a arch.Arch) []linux.Kernel {
 	t.Helper()
 	labtest.Long(t)
-	all, err := (&images.Cache{}).Kernels(a.Name)
+	all, err := linux.In(&images.Cache{}).Kernels(a.Name)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(all) == 0 {
 		labtest.Lacking(t, a.Name, "the cache holds no kernel for "+a.Name+": lab kernels fetch brings one")
 	}
-	standard := images.DefaultSpec(a.Name)
-	slices.SortStableFunc(all, func(x, y images.Kernel) int {
-		first := func(k images.Kernel) int {
+	standard := linux.DefaultSpec(a.Name)
+	slices.SortStableFunc(all, func(x, y linux.Kernel) int {
+		first := func(k linux.Kernel) int {
 			if k.Series == standard {
 				return 0
 			}
@@ -82,13 +85,13 @@ func eachKernel(t *testing.T, test func(t *testing.T, s machine.Spec)) {
 	}
 }
 
-func spec(t *testing.T, a arch.Arch, k images.Kernel) machine.Spec {
+func spec(t *testing.T, a arch.Arch, k linux.Kernel) machine.Spec {
 	t.Helper()
 	image, err := kernel.Open(k.Path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	initrd, err := (&images.Cache{}).Base(t.Context(), a.GOARCH, nil)
+	initrd, err := initramfs.Base(t.Context(), &images.Cache{}, a.GOARCH, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +107,7 @@ func store(t *testing.T) *snapshot.Store {
 // exercise is the guest program of testdata/exercise.
 func exercise(t *testing.T, a arch.Arch) []byte {
 	t.Helper()
-	path, err := (&images.Cache{}).BuildProgram(t.Context(), a.GOARCH, "exercise", os.DirFS("testdata/exercise"), nil)
+	path, err := compile.Program(t.Context(), &images.Cache{}, a.GOARCH, "exercise", os.DirFS("testdata/exercise"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

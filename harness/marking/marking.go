@@ -22,7 +22,7 @@ import (
 	"kernellab/harness/trace"
 	"kernellab/harness/verdict"
 	"kernellab/harness/verify"
-	"kernellab/images"
+	"kernellab/images/compile"
 	"kernellab/labs"
 )
 
@@ -35,7 +35,7 @@ type Marker struct {
 	limit    time.Duration // of the programs, by the guest's clock; 0 is the default
 	percent  int           // of the submissions, that are run twice
 	targets  []*target
-	compiler *images.Compiler
+	compiler *compile.Compiler
 	tool     string // hash of this program, which the labs are part of
 }
 
@@ -63,7 +63,7 @@ func New(ctx context.Context, h prepare.Host, l labs.Lab, targets []prepare.Targ
 		return nil, err
 	}
 	h.WarnUnsound(ctx, e, targets)
-	if m.compiler, err = h.Cache.Compiler(ctx); err != nil {
+	if m.compiler, err = compile.New(ctx, h.Cache); err != nil {
 		return nil, err
 	}
 	self, err := os.Executable()
@@ -209,7 +209,7 @@ func leave(dir string, err error) {
 
 // submitted is the run of a submission on a kernel.
 func (m *Marker) submitted(t *target, s *submission.Submission, out string, stage func(string)) harness.Submitted {
-	compiler := func() (*images.Compiler, error) { return m.compiler, nil }
+	compiler := func() (*compile.Compiler, error) { return m.compiler, nil }
 	run := prepare.Submitted(s, m.job(t, out, stage), compiler, nil)
 	run.Reference = func(ctx context.Context) (*trace.Trace, error) { return m.reference(ctx, t) }
 	return run

@@ -8,6 +8,8 @@ import (
 
 	"kernellab/harness/arch"
 	"kernellab/harness/snapshot"
+	"kernellab/images/compile"
+	"kernellab/images/initramfs"
 	"kernellab/labs"
 )
 
@@ -34,11 +36,11 @@ func (h Host) BuildGuest(ctx context.Context, m arch.Arch, more ...labs.Lab) (Gu
 	all = append(all, more...)
 	g := Guest{Programs: map[string]string{}}
 	for _, l := range all {
-		if g.Programs[l.Name], err = h.Cache.BuildProgram(ctx, m.GOARCH, l.Name, l.Program(), h.Progress.Report); err != nil {
+		if g.Programs[l.Name], err = compile.Program(ctx, h.Cache, m.GOARCH, l.Name, l.Program(), h.Progress.Report); err != nil {
 			return Guest{}, fmt.Errorf("build the program of %s: %w", l.Name, err)
 		}
 	}
-	g.Initrd, err = h.Cache.Base(ctx, m.GOARCH, h.Progress.Report)
+	g.Initrd, err = initramfs.Base(ctx, h.Cache, m.GOARCH, h.Progress.Report)
 	h.Progress.Done()
 	if err != nil {
 		return Guest{}, fmt.Errorf("build the initramfs for %s: %w", m.Name, err)
@@ -92,7 +94,7 @@ func (h Host) ShellInitramfs(ctx context.Context, m arch.Arch, more ...labs.Lab)
 	if err != nil {
 		return "", err
 	}
-	initrd, err := h.Cache.Initramfs(ctx, m.GOARCH, g.Programs, h.Progress.Report)
+	initrd, err := initramfs.With(ctx, h.Cache, m.GOARCH, g.Programs, h.Progress.Report)
 	h.Progress.Done()
 	if err != nil {
 		return "", fmt.Errorf("build the initramfs for %s: %w", m.Name, err)

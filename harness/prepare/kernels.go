@@ -15,6 +15,7 @@ import (
 	"kernellab/harness/kernel/debuginfo"
 	"kernellab/harness/regress"
 	"kernellab/images"
+	"kernellab/images/linux"
 	"kernellab/internal/usage"
 )
 
@@ -25,8 +26,8 @@ type Kernels struct {
 	Fetch Fetcher  // nil is the cache's Fetch
 }
 
-// Fetcher finds a kernel in the cache or downloads it: images.Cache.Fetch.
-type Fetcher func(ctx context.Context, arch, name string, p images.Progress) (images.Kernel, error)
+// Fetcher finds a kernel in the cache or downloads it: linux.Store.Fetch.
+type Fetcher func(ctx context.Context, arch, name string, p images.Progress) (linux.Kernel, error)
 
 // Target is a kernel to run on.
 type Target struct {
@@ -160,17 +161,17 @@ func (h Host) named(ctx context.Context, machines []arch.Arch, name string, k Ke
 	}
 	fetch := k.Fetch
 	if fetch == nil {
-		fetch = h.Cache.Fetch
+		fetch = linux.In(h.Cache).Fetch
 	}
 	var absent []Target
 	for _, m := range machines {
 		want := name
 		if want == "" {
-			want = images.DefaultSpec(m.Name)
+			want = linux.DefaultSpec(m.Name)
 		}
 		got, err := fetch(ctx, m.Name, want, h.Progress.Report)
 		h.Progress.Done()
-		var none *images.NotFoundError
+		var none *linux.NotFoundError
 		switch {
 		case ctx.Err() != nil:
 			return nil, nil, ctx.Err()
@@ -210,7 +211,7 @@ func (h Host) cachedOrDefault(ctx context.Context, machines []arch.Arch, k Kerne
 
 // cached finds the kernels of an architecture in the cache.
 func (h Host) cached(m arch.Arch) ([]Target, error) {
-	kernels, err := h.Cache.Kernels(m.Name)
+	kernels, err := linux.In(h.Cache).Kernels(m.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -221,7 +222,7 @@ func (h Host) cached(m arch.Arch) ([]Target, error) {
 	return all, nil
 }
 
-func ofCache(m arch.Arch, k images.Kernel) Target {
+func ofCache(m arch.Arch, k linux.Kernel) Target {
 	return Target{Arch: m, Release: k.Release, Path: k.Path, Digest: k.SHA256, Vmlinux: k.Vmlinux}
 }
 
@@ -329,7 +330,7 @@ func (h Host) UseVmlinux(targets []Target, vmlinux string) error {
 
 // FetchDebug makes a Fetcher that also fetches the kernel's vmlinux.
 func (h Host) FetchDebug(fetch Fetcher) Fetcher {
-	return func(ctx context.Context, arch, name string, p images.Progress) (images.Kernel, error) {
+	return func(ctx context.Context, arch, name string, p images.Progress) (linux.Kernel, error) {
 		k, err := fetch(ctx, arch, name, p)
 		if err != nil || k.Vmlinux != "" {
 			return k, err
@@ -342,6 +343,6 @@ func (h Host) FetchDebug(fetch Fetcher) Fetcher {
 		if err != nil {
 			return k, err
 		}
-		return h.Cache.FetchDebug(ctx, k, func(vmlinux string) error { return image.CheckDebug(vmlinux, dir) }, p)
+		return linux.In(h.Cache).FetchDebug(ctx, k, func(vmlinux string) error { return image.CheckDebug(vmlinux, dir) }, p)
 	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"kernellab/harness/arch"
 	"kernellab/images"
+	"kernellab/images/linux"
 	"kernellab/internal/usage"
 )
 
@@ -23,23 +24,23 @@ func (l *log) Report(what string, _, _ int64) { l.tasks = append(l.tasks, what) 
 func (l *log) Say(format string, args ...any) { l.said = append(l.said, fmt.Sprintf(format, args...)) }
 func (l *log) Done()                          {}
 func (l *log) host(dir string) Host           { return Host{Cache: &images.Cache{Dir: dir}, Progress: l} }
-func none(m, name string) error               { return &images.NotFoundError{Arch: m, Spec: name} }
-func kernelOf(m, release string) images.Kernel {
-	return images.Kernel{Arch: m, Release: release, Path: "/k/" + m + "/" + release}
+func none(m, name string) error               { return &linux.NotFoundError{Arch: m, Spec: name} }
+func kernelOf(m, release string) linux.Kernel {
+	return linux.Kernel{Arch: m, Release: release, Path: "/k/" + m + "/" + release}
 }
 
 var errMirror = errors.New("the mirror does not answer")
 
 // fetch knows 6.1 and 7.2 for both architectures, 6.12 for riscv64 alone; a mirror
 // fails for 5.10 on x86_64, and nothing else exists.
-func fetch(_ context.Context, m, name string, _ images.Progress) (images.Kernel, error) {
+func fetch(_ context.Context, m, name string, _ images.Progress) (linux.Kernel, error) {
 	switch {
 	case name == "5.10" && m == "x86_64":
-		return images.Kernel{}, errMirror
-	case name == "6.1", name == "7.2", name == images.DefaultSpec(m), name == "6.12" && m == "riscv64":
+		return linux.Kernel{}, errMirror
+	case name == "6.1", name == "7.2", name == linux.DefaultSpec(m), name == "6.12" && m == "riscv64":
 		return kernelOf(m, name+".0"), nil
 	}
-	return images.Kernel{}, none(m, name)
+	return linux.Kernel{}, none(m, name)
 }
 
 // Names become targets: each once, in order, and what cannot be had carries its error.
@@ -60,7 +61,7 @@ func TestFind(t *testing.T) {
 		"a mirror fails":  {k: Kernels{Arch: "x86_64", Names: []string{"5.10", "6.1"}}, want: []string{"x86_64 5.10!", "x86_64 6.1.0"}},
 		"one is unknown":  {k: Kernels{Arch: "x86_64", Names: []string{"6.1", "9.9"}}, want: []string{"x86_64 6.1.0", "x86_64 9.9!"}},
 		"no kernel file":  {k: Kernels{Arch: "x86_64", Names: []string{notKernel}}, want: []string{"x86_64 " + notKernel + "!"}},
-		"none named":      {k: Kernels{Arch: "riscv64"}, want: []string{"riscv64 " + images.DefaultSpec("riscv64") + ".0"}},
+		"none named":      {k: Kernels{Arch: "riscv64"}, want: []string{"riscv64 " + linux.DefaultSpec("riscv64") + ".0"}},
 		"all are unknown": {k: Kernels{Arch: "all", Names: []string{"9.9"}}, err: "9.9"},
 		"a folder":        {k: Kernels{Arch: "all", Names: []string{t.TempDir()}}, err: "is a folder"},
 		"no file":         {k: Kernels{Arch: "all", Names: []string{"./none"}}, err: "no kernel image at ./none"},
@@ -116,7 +117,7 @@ func TestOpen(t *testing.T) {
 		"no kernel file": {[]string{file}, "kernel " + file, false},
 		"no file":        {[]string{"./none"}, "no kernel image at ./none", true},
 		"no image":       {[]string{"6.1"}, "kernel /k/x86_64/6.1.0", false},
-		"the default":    {nil, "kernel /k/x86_64/" + images.DefaultSpec("x86_64") + ".0", false},
+		"the default":    {nil, "kernel /k/x86_64/" + linux.DefaultSpec("x86_64") + ".0", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := (&log{}).host(t.TempDir()).Open(t.Context(), Kernels{Arch: "x86_64", Names: tt.names, Fetch: fetch})

@@ -8,12 +8,12 @@ import (
 
 	"github.com/hashicorp/go-multierror"
 
-	"kernellab/images"
+	"kernellab/images/linux"
 )
 
 // ListedKernel is a kernel in a list.
 type ListedKernel struct {
-	images.Kernel
+	linux.Kernel
 	Cached bool `json:"cached"`
 	Debug  bool `json:"debug"` // its vmlinux is in the cache
 }
@@ -28,11 +28,11 @@ func (h Host) List(ctx context.Context, archName string, offline bool) ([]Listed
 	kernels := []ListedKernel{}
 	var failed *multierror.Error
 	for _, m := range machines {
-		var some []images.Kernel
+		var some []linux.Kernel
 		if offline {
-			some, err = h.Cache.Kernels(m.Name)
+			some, err = linux.In(h.Cache).Kernels(m.Name)
 		} else {
-			some, err = h.Cache.All(ctx, m.Name, h.Progress.Report)
+			some, err = linux.In(h.Cache).All(ctx, m.Name, h.Progress.Report)
 		}
 		h.Progress.Done()
 		if err != nil {

@@ -6,7 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"kernellab/images"
+	"kernellab/images/linux"
 	"kernellab/internal/usage"
 )
 
@@ -22,9 +22,9 @@ func columns(text string) [][]string {
 func TestWriteList(t *testing.T) {
 	var b strings.Builder
 	err := WriteList(&b, []ListedKernel{
-		{Kernel: images.Kernel{Arch: "x86_64", Version: "6.1.1", Flavour: "cloud", Release: "6.1.0-1", Suite: "bookworm", DownloadSize: 31e6, DebugSize: 800e6}},
-		{Kernel: images.Kernel{Arch: "x86_64", Version: "7.0", Flavour: "-", Release: "7.0", Local: true}, Cached: true, Debug: true},
-		{Kernel: images.Kernel{Arch: "riscv64", Version: "6.12", Flavour: "rt", Release: "6.12", Suite: "sid", Gone: true, DebugSize: 1}, Cached: true},
+		{Kernel: linux.Kernel{Arch: "x86_64", Version: "6.1.1", Flavour: "cloud", Release: "6.1.0-1", Suite: "bookworm", DownloadSize: 31e6, DebugSize: 800e6}},
+		{Kernel: linux.Kernel{Arch: "x86_64", Version: "7.0", Flavour: "-", Release: "7.0", Local: true}, Cached: true, Debug: true},
+		{Kernel: linux.Kernel{Arch: "riscv64", Version: "6.12", Flavour: "rt", Release: "6.12", Suite: "sid", Gone: true, DebugSize: 1}, Cached: true},
 	})
 	want := [][]string{
 		{"ARCH", "VERSION", "FLAVOUR", "RELEASE", "FROM", "DOWNLOAD", "CACHED", "DEBUG"},

@@ -13,7 +13,7 @@ import (
 
 	"kernellab/harness/arch"
 	"kernellab/harness/qemu"
-	"kernellab/images"
+	"kernellab/images/emulator"
 	"kernellab/internal/usage"
 )
 
@@ -27,7 +27,7 @@ const SoundQEMU = 10
 
 // Emulator is the QEMU that machines are started with.
 type Emulator struct {
-	images.QEMU
+	emulator.QEMU
 	Why string // it is this one
 }
 
@@ -43,7 +43,7 @@ func (e Emulator) VersionFor(ctx context.Context, m arch.Arch) (string, error) {
 }
 
 // Unsound reports whether a version of QEMU lets programs bring their guests down.
-func Unsound(version string) bool { return images.Major(version) < SoundQEMU }
+func Unsound(version string) bool { return emulator.Major(version) < SoundQEMU }
 
 // Choice is the QEMU that a person chose. The zero value is the one that LAB_QEMU
 // names, or lab's own. It may be used by several goroutines.
@@ -67,7 +67,7 @@ func (c *Choice) Other() (e Emulator, other bool, err error) {
 	if value == "" && !c.Given {
 		return Emulator{Why: fmt.Sprintf("neither --qemu nor %s names another", QEMUEnv)}, false, nil
 	}
-	q, err := images.OtherQEMU(value)
+	q, err := emulator.Other(value)
 	if err != nil {
 		return Emulator{}, true, usage.Errorf("%s: %w", by, err)
 	}
@@ -95,7 +95,7 @@ func (h Host) Emulator(ctx context.Context) (Emulator, error) {
 	}
 	e, other, err := c.Other()
 	if err == nil && !other {
-		e.QEMU, err = h.Cache.QEMU(ctx, h.Progress.Report)
+		e.QEMU, err = emulator.In(h.Cache).QEMU(ctx, h.Progress.Report)
 		h.Progress.Done()
 	}
 	if ctx.Err() == nil { // a cancelled search may be repeated
@@ -136,7 +136,7 @@ func (h Host) QEMUs(ctx context.Context) (list []ListedQEMU, why string, err err
 		return nil, "", err
 	}
 	own := ListedQEMU{Kind: "own", Arch: "all", Used: !other}
-	if q, ok := h.Cache.CachedQEMU(); ok {
+	if q, ok := emulator.In(h.Cache).Cached(); ok {
 		own.Version, own.Path, own.FrozenClock = q.Version, q.Dir, q.FrozenClock()
 	} else {
 		own.Error = "not fetched: lab qemu fetch"

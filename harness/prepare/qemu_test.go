@@ -8,6 +8,7 @@ import (
 
 	"kernellab/harness/arch"
 	"kernellab/images"
+	"kernellab/images/emulator"
 	"kernellab/internal/usage"
 )
 
@@ -29,7 +30,7 @@ func TestWarnUnsound(t *testing.T) {
 	}
 	for version, want := range map[string]int{"7.2.22": 1, "9.2.1 (Debian 1:9.2.1)": 1, "10.0.13": 0, "11.0.50 (v11.0.0-12-g0123456)": 0} {
 		t.Run(version, func(t *testing.T) {
-			q, err := images.OtherQEMU(scripted(t, version))
+			q, err := emulator.Other(scripted(t, version))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -64,7 +65,7 @@ func TestEmulator(t *testing.T) {
 	if err != nil || len(e.For(m)) != 1 || e.For(m)[0] != script {
 		t.Errorf("with %s: %v, %v", QEMUEnv, e, err)
 	}
-	h.QEMU = &Choice{Value: images.HostQEMU, Given: true}
+	h.QEMU = &Choice{Value: emulator.Host, Given: true}
 	if e, err := h.Emulator(t.Context()); err != nil || e.For(m)[0] != m.QEMU.Binary {
 		t.Errorf("with --qemu host: %v, %v", e, err)
 	}

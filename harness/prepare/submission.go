@@ -8,6 +8,7 @@ import (
 	"kernellab/harness"
 	"kernellab/harness/submission"
 	"kernellab/images"
+	"kernellab/images/compile"
 	"kernellab/internal/usage"
 	"kernellab/labs"
 )
@@ -26,7 +27,7 @@ func Submission(ctx context.Context, l labs.Lab, path string) (*submission.Submi
 
 // Submitted is the run of a submission in the place of the lab's own program.
 // compiler is called when there is something to compile; progress may be nil.
-func Submitted(s *submission.Submission, own harness.Job, compiler func() (*images.Compiler, error), progress images.Progress) harness.Submitted {
+func Submitted(s *submission.Submission, own harness.Job, compiler func() (*compile.Compiler, error), progress images.Progress) harness.Submitted {
 	return harness.Submitted{
 		Submission: s,
 		Own:        own,
@@ -36,7 +37,7 @@ func Submitted(s *submission.Submission, own harness.Job, compiler func() (*imag
 				return "", "", err
 			}
 			path, err = c.Build(ctx, own.Machine.Arch.GOARCH, own.ProgramName, program.FS(), progress)
-			var ce *images.CompileError
+			var ce *compile.Error
 			if errors.As(err, &ce) {
 				return "", ce.Text, nil
 			}

@@ -15,6 +15,7 @@ import (
 	"kernellab/harness/arch"
 	"kernellab/harness/qemu"
 	"kernellab/images"
+	"kernellab/images/linux"
 	"kernellab/images/qemutest"
 )
 
@@ -30,7 +31,7 @@ func cachedKernel(t *testing.T, a arch.Arch) string {
 	if slices.Contains(strings.Split(os.Getenv("LAB_REQUIRE"), ","), a.Name) {
 		lacking = t.Fatalf
 	}
-	all, err := (&images.Cache{}).Kernels(a.Name)
+	all, err := linux.In(&images.Cache{}).Kernels(a.Name)
 	if err != nil || len(all) == 0 {
 		lacking("the cache holds no kernel for %s (%v): lab kernels fetch brings one", a.Name, err)
 	}

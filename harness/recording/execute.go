@@ -16,6 +16,8 @@ import (
 	"kernellab/harness/trace"
 	"kernellab/harness/verify"
 	"kernellab/images"
+	"kernellab/images/compile"
+	"kernellab/images/linux"
 	"kernellab/labs"
 )
 
@@ -141,13 +143,13 @@ func (x Execution) kernel(ctx context.Context, h trace.Header) (prepare.Target, 
 	if x.Kernel != "" {
 		spec = x.Kernel
 	}
-	cached, err := x.Host.Cache.Kernels(h.Arch)
+	cached, err := linux.In(x.Host.Cache).Kernels(h.Arch)
 	if err != nil {
 		return prepare.Target{}, err
 	}
 	for _, k := range cached {
 		if x.Kernel == "" && k.SHA256 == h.Kernel.SHA256 {
-			fetch = func(context.Context, string, string, images.Progress) (images.Kernel, error) { return k, nil }
+			fetch = func(context.Context, string, string, images.Progress) (linux.Kernel, error) { return k, nil }
 		}
 	}
 	found, err := x.Host.Open(ctx, prepare.Kernels{Arch: h.Arch, Names: []string{spec}, Fetch: fetch})
@@ -204,7 +206,7 @@ func (x Execution) submittedProgram(ctx context.Context, job *harness.Job, l lab
 	if s.Program == nil {
 		return fmt.Errorf("%s has no program", path)
 	}
-	run := prepare.Submitted(s, *job, func() (*images.Compiler, error) { return x.Host.Cache.Compiler(ctx) }, x.Host.Progress.Report)
+	run := prepare.Submitted(s, *job, func() (*compile.Compiler, error) { return compile.New(ctx, x.Host.Cache) }, x.Host.Progress.Report)
 	program, fault, err := run.Compile(ctx, submission.Program(*s.Program))
 	switch {
 	case err != nil:

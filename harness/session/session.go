@@ -22,7 +22,7 @@ import (
 	"kernellab/harness/submission"
 	"kernellab/harness/trace"
 	"kernellab/harness/verdict"
-	"kernellab/images"
+	"kernellab/images/compile"
 	"kernellab/internal/progress"
 	"kernellab/labs"
 )
@@ -56,14 +56,14 @@ type run struct {
 	target   prepare.Target
 	several  bool // the session has other runs
 	w        io.Writer
-	compiler func() (*images.Compiler, error)
+	compiler func() (*compile.Compiler, error)
 }
 
 // Run runs the lab on all targets, and writes to w as if one run followed the other.
 // A run that could not be graded is a result. An error is that of writing a report or
 // a file, or that of ctx.
 func (s Session) Run(ctx context.Context, w io.Writer, targets []prepare.Target) (verdict.Document, error) {
-	compiler := sync.OnceValues(func() (*images.Compiler, error) { return s.Host.Cache.Compiler(ctx) })
+	compiler := sync.OnceValues(func() (*compile.Compiler, error) { return compile.New(ctx, s.Host.Cache) })
 	atOnce := s.AtOnce
 	if atOnce == 0 {
 		atOnce = harness.Room()

@@ -18,7 +18,10 @@ import (
 	"kernellab/harness/snapshot"
 	"kernellab/harness/task"
 	"kernellab/images"
+	"kernellab/images/compile"
 	"kernellab/images/guest"
+	"kernellab/images/initramfs"
+	"kernellab/images/linux"
 	"kernellab/images/qemutest"
 	"kernellab/internal/labtest"
 )
@@ -57,9 +60,9 @@ func eachKernel(t *testing.T, test func(t *testing.T, z *zoo)) {
 }
 
 // kernels are the cached ones.
-func kernels(t *testing.T, a arch.Arch) []images.Kernel {
+func kernels(t *testing.T, a arch.Arch) []linux.Kernel {
 	t.Helper()
-	all, err := (&images.Cache{}).Kernels(a.Name)
+	all, err := linux.In(&images.Cache{}).Kernels(a.Name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,11 +91,11 @@ func openZoo(t *testing.T, a arch.Arch, path string) *zoo {
 		t.Fatal(err)
 	}
 	cache := &images.Cache{}
-	program, err := cache.BuildProgram(t.Context(), a.GOARCH, "zoo", os.DirFS("testdata/zoo"), nil)
+	program, err := compile.Program(t.Context(), cache, a.GOARCH, "zoo", os.DirFS("testdata/zoo"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	initrd, err := cache.Initramfs(t.Context(), a.GOARCH, map[string]string{"zoo": program}, nil)
+	initrd, err := initramfs.With(t.Context(), cache, a.GOARCH, map[string]string{"zoo": program}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"kernellab/images"
+	"kernellab/images/emulator"
 	"kernellab/internal/labtest"
 )
 
@@ -15,15 +16,15 @@ import (
 // names. Without one the test is skipped, or fails where LAB_REQUIRE names arch.
 func Command(t testing.TB, arch, program string) []string {
 	t.Helper()
-	var q images.QEMU
+	var q emulator.QEMU
 	if choice := os.Getenv("LAB_QEMU"); choice != "" {
 		var err error
-		if q, err = images.OtherQEMU(choice); err != nil {
+		if q, err = emulator.Other(choice); err != nil {
 			t.Fatalf("LAB_QEMU: %v", err)
 		}
 	} else {
 		var ok bool
-		if q, ok = (&images.Cache{}).CachedQEMU(); !ok {
+		if q, ok = emulator.In(&images.Cache{}).Cached(); !ok {
 			labtest.Lacking(t, arch, "the cache holds no QEMU: lab qemu fetch brings it")
 		}
 	}

@@ -1,7 +1,7 @@
 // Package kerneltest finds kernel images for tests.
 //
 // It does not fetch any: that is for `lab kernels fetch`. It knows the cache's
-// layout, which package images owns, and the variables LAB_TEST_KERNELS (paths
+// layout, which images/linux owns, and the variables LAB_TEST_KERNELS (paths
 // of images, colon-separated, instead of the cache) and LAB_REQUIRE (names of
 // architectures, comma-separated, whose tests must not skip).
 package kerneltest

@@ -1,0 +1,87 @@
+package images
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestTempDirs(t *testing.T) {
+	c := &Cache{Dir: t.TempDir()}
+	dir, release, err := c.TempDir(t.Context(), "work")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// What a crashed process leaves: a folder whose lock nobody holds.
+	crashed := filepath.Join(c.Dir, "tmp", "work-crashed")
+	write(t, filepath.Join(crashed, ".lock"), "")
+	write(t, filepath.Join(crashed, "sub", "file"), "x")
+	os.Chmod(filepath.Join(crashed, "sub"), 0o500)
+	if err := c.Sweep(); err != nil {
+		t.Fatal(err)
+	}
+	if Exists(crashed) {
+		t.Error("the crashed process's folder is still there")
+	}
+	if !Exists(dir) {
+		t.Error("a living process's folder is gone")
+	}
+	release()
+	if Exists(dir) {
+		t.Error("release left the folder")
+	}
+	info, err := os.Stat(filepath.Join(c.Dir, "tmp"))
+	if err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("%v, %v; want mode 0700", info.Mode(), err)
+	}
+}
+
+func TestLocks(t *testing.T) {
+	c := &Cache{Dir: t.TempDir()}
+	held, err := c.Lock(t.Context(), "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Millisecond)
+	defer cancel()
+	if _, err := c.Lock(ctx, "x"); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%v, want the deadline", err)
+	}
+	held.Close()
+	again, err := c.Lock(t.Context(), "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	again.Close()
+}
+
+func TestClean(t *testing.T) {
+	c := &Cache{Dir: t.TempDir()}
+	write(t, filepath.Join(c.Dir, "kernels/x86_64/1/vmlinuz"), strings.Repeat("x", 10000))
+	write(t, filepath.Join(c.Dir, "somebody's file"), "x")
+	size, err := c.Size()
+	if err != nil || size < 10000 {
+		t.Errorf("size %d, %v", size, err)
+	}
+	freed, err := c.Clean(t.Context())
+	if err != nil || freed != size {
+		t.Errorf("freed %d of %d, %v", freed, size, err)
+	}
+	if Exists(filepath.Join(c.Dir, "kernels")) || !Exists(filepath.Join(c.Dir, "somebody's file")) {
+		t.Error("clean removed too little or too much")
+	}
+}
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
