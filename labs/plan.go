@@ -2,9 +2,9 @@ package labs
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 
+	"kernellab/harness/expr"
 	"kernellab/harness/grade"
 	"kernellab/harness/probe"
 )
@@ -35,8 +35,8 @@ func (l Lab) Plan(arch string) probe.Plan {
 			point.Reads = append(point.Reads, probe.Read{Name: r.Name, Expr: r.Expr.For(arch), Source: l.source(r.Line)})
 		}
 		for _, s := range p.Show {
-			for _, m := range argumentName.FindAllStringSubmatch(s.Expr.For(arch), -1) {
-				point.Needs = append(point.Needs, m[1])
+			if e, err := expr.Parse(s.Expr.For(arch)); err == nil { // Validate reports it
+				point.Needs = append(point.Needs, e.Members("arg")...)
 			}
 		}
 		plan.Parents = plan.Parents || p.Lifetime != nil
@@ -55,9 +55,6 @@ func (p Point) absent(arch string) string {
 
 func (p Point) on(arch string) bool { return p.absent(arch) == "" }
 
-// argumentName matches an argument in an expression.
-var argumentName = regexp.MustCompile(`\barg\.([A-Za-z_][A-Za-z0-9_]*)`)
-
 // source is a place in the lab's file, for errors.
 func (l Lab) source(line int) string { return fmt.Sprintf("%s:%d", l.file, line) }
 
@@ -66,7 +63,7 @@ func (l Lab) Rules(arch string) grade.Rules {
 	r := grade.Rules{
 		Lab: l.Name, Title: l.Title, Summary: l.Summary, Arch: arch,
 		Output: slices.Clone(l.Output), Patterns: slices.Clone(l.Patterns), Exit: l.Exit, Signal: l.Signal,
-		Sequence: l.Sequence, Hits: l.Hits, Programs: &grade.Programs{}, ProgramVisibility: l.ProgramVisibility,
+		Sequence: l.Sequence, Hits: l.Hits, ProgramVisibility: l.ProgramVisibility,
 	}
 	for _, p := range l.Points {
 		point := grade.Point{

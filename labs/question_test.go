@@ -38,7 +38,7 @@ func TestQuestionsRefused(t *testing.T) {
 		"no prompt":            {"    prompt: In which task's", "    hint: In which task's", `"hint" already defined`, false},
 		"unknown type":         {"    type: symbol", "    type: symbl", `type: unknown type "symbl": did you mean "symbol"?`, true},
 		"unknown point":        {"choices: [copy_process,", "choices: [copy_proces,", `choices[0]: an order is of points, and there is none "copy_proces": did you mean "copy_process"?`, false},
-		"a truth that is off":  {"    truth: read.stack_top - sp\n    # Kernels", "    truth: read.stack_tp - sp\n    # Kernels", `truth: read has no "stack_tp": did you mean "stack_top"?`, false},
+		"a truth that is off":  {"    truth: read.stack_top - sp\n    # Kernels", "    truth: read.stack_tp - sp\n    # Kernels", `truth: read.stack_tp: read has no "stack_tp": did you mean "stack_top"?`, false},
 		"a broken condition":   {"      pid: task.pid != sys", "      pid: task.pid !== sys", `choices[2]: `, false},
 		"a name with capitals": {"  - name: who-frees", "  - name: Who_frees", `name "Who_frees": want small letters, digits and hyphens`, true},
 		"a name twice":         {"  - name: who-frees", "  - name: path", `name: "path" is the name of another question`, false},

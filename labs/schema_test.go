@@ -13,7 +13,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"kernellab/harness/arch"
-	"kernellab/harness/grade"
+	"kernellab/harness/expr"
 	"kernellab/labs"
 )
 
@@ -181,7 +181,7 @@ func TestSchemaKnows(t *testing.T) {
 	for what, pair := range map[string][2][]string{
 		"architectures": {doc.Defs.Expression.OneOf[1].Required, arch.Names()},
 		"absent":        {slices.Sorted(maps.Keys(doc.Defs.Point.Properties.Absent.Properties)), slices.Sorted(slices.Values(arch.Names()))},
-		"formats":       {doc.Defs.Check.Properties.Format.Enum, grade.Formats()},
+		"formats":       {doc.Defs.Check.Properties.Format.Enum, expr.Formats()},
 	} {
 		if !slices.Equal(pair[0], pair[1]) {
 			t.Errorf("%s: the schema has %v, the code %v", what, pair[0], pair[1])

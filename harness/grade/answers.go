@@ -1,13 +1,14 @@
 package grade
 
 import (
-	"errors"
 	"maps"
 	"math"
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
+	"kernellab/harness/expr"
 	"kernellab/harness/trace"
 	"kernellab/harness/verdict"
 )
@@ -51,8 +52,7 @@ func NeedsReference(t *trace.Trace, r Rules, kernel string) bool {
 			return false // not asked on this kernel
 		}
 		_, err := v.truth(q)
-		var m *missing
-		return errors.As(err, &m) && m.unhit() != ""
+		return unhit(err) != ""
 	})
 }
 
@@ -131,8 +131,7 @@ func (g *grader) unanswerable(c *verdict.Check, q Question, err error) {
 	why := []verdict.Fact{reason(err)}
 	c.Got = &verdict.Fact{Case: verdict.CaseNotGraded, Why: why}
 	g.find(g.end(), verdict.FindNotSeen, verdict.Fact{Case: verdict.CaseNotGraded, Questions: []string{q.Name}, Why: why})
-	var m *missing
-	if !errors.As(err, &m) || m.unhit() == "" {
+	if unhit(err) == "" {
 		g.ours = append(g.ours, verdict.Fact{Case: verdict.CaseNotGraded, Questions: []string{q.Name}, Why: why})
 	}
 }
@@ -143,7 +142,7 @@ func (v *view) right(q Question, given, truth any) bool {
 	case TypeNumber:
 		return near(q.Tolerance, given, truth)
 	case TypeAddress:
-		return equal(given, truth)
+		return expr.Equal(given, truth)
 	case TypeSymbol:
 		name, _ := given.(string)
 		return bareSymbol(name) == truth || v.isPoint(bareSymbol(name), truth)
@@ -170,13 +169,9 @@ func (v *view) right(q Question, given, truth any) bool {
 // their 64 bits.
 func near(tol Tolerance, given, truth any) bool {
 	if tol == (Tolerance{}) {
-		return equal(given, truth)
+		return expr.Equal(given, truth)
 	}
-	a, aok := float(given)
-	b, bok := float(truth)
-	if !aok || !bok {
-		return false
-	}
+	a, b := expr.Float(given), expr.Float(truth) // NaN, of what is no number, is near nothing
 	return math.Abs(a-b) <= max(tol.Absolute, tol.Relative*math.Abs(b))
 }
 
@@ -217,6 +212,17 @@ func (q Question) show(val any) string {
 		return unit(strconv.FormatFloat(val, 'g', -1, 64), q.Unit)
 	}
 	return ""
+}
+
+// clip shortens s to n bytes at a rune's edge.
+func clip(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n] + "…"
 }
 
 func unit(number, unit string) string {

@@ -1,10 +1,10 @@
 package grade
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 
+	"kernellab/harness/expr"
 	"kernellab/harness/trace"
 	"kernellab/harness/verdict"
 )
@@ -18,7 +18,6 @@ type Follower struct {
 
 // NewFollower returns a follower of a run with that header.
 func NewFollower(h trace.Header, r Rules) *Follower {
-	r.Programs = cmp.Or(r.Programs, &Programs{})
 	return &Follower{view: &view{trace: &trace.Trace{Header: h}, rules: r}}
 }
 
@@ -127,4 +126,13 @@ func (v *view) symbol(address trace.Word) string {
 		return ""
 	}
 	return v.trace.Header.Points[i].Symbol
+}
+
+// format writes a value for a person.
+func (v *view) format(val any, format string) string {
+	s := expr.Format(val, format, v.symbol)
+	if _, text := val.(string); text {
+		return clip(s, 200)
+	}
+	return s
 }

@@ -12,7 +12,6 @@
 package grade
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -28,7 +27,6 @@ func Grade(t *trace.Trace, r Rules) verdict.Result { return marked(grade(t, nil,
 // grade is Grade with the findings about what was handed in, and with a run of
 // the lab's own program for the answers that t does not settle.
 func grade(t *trace.Trace, reference *view, r Rules, handed []verdict.Finding) (verdict.Result, secrets) {
-	r.Programs = cmp.Or(r.Programs, &Programs{})
 	whole := r
 	if t != nil {
 		r = r.here(t)

@@ -4,8 +4,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/expr-lang/expr/ast"
-
+	"kernellab/harness/expr"
 	"kernellab/harness/trace"
 	"kernellab/harness/verdict"
 )
@@ -105,26 +104,14 @@ func (r Rules) told(role string, missing map[string]bool) bool {
 func names(exprs ...string) []string {
 	var out []string
 	for _, src := range exprs {
-		if node, err := parse(src); err == nil {
-			c := &collector{}
-			ast.Walk(&node, c)
-			out = append(out, c.names...)
+		e, err := expr.Parse(src)
+		if err != nil {
+			continue // Validate reports it
 		}
+		for _, p := range e.Paths() {
+			out = append(out, p[0])
+		}
+		out = append(out, e.Given()...)
 	}
 	return out
-}
-
-type collector struct{ names []string }
-
-func (c *collector) Visit(node *ast.Node) {
-	switch n := (*node).(type) {
-	case *ast.IdentifierNode:
-		c.names = append(c.names, n.Value)
-	case *ast.CallNode:
-		for _, arg := range n.Arguments {
-			if s, ok := arg.(*ast.StringNode); ok {
-				c.names = append(c.names, s.Value)
-			}
-		}
-	}
 }

@@ -1,6 +1,7 @@
 package grade
 
 import (
+	"maps"
 	"reflect"
 	"slices"
 
@@ -58,7 +59,7 @@ func briefly(calls []verdict.CallPaths) []verdict.CallPaths {
 // neverCalled finds that the program did not do what the lab is about.
 func (g *grader) neverCalled() {
 	f := verdict.Fact{Case: verdict.CaseNeverCalled, Point: g.rules.entry().Name, Program: g.program(), End: g.ending(), Output: g.printed()}
-	for _, why := range keys(g.asides) {
+	for _, why := range slices.Sorted(maps.Keys(g.asides)) {
 		f.Asides = append(f.Asides, verdict.Aside{Why: why, Times: g.asides[why]})
 	}
 	g.find(g.exit.Seq, verdict.FindNeverCalled, f)

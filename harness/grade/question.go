@@ -2,11 +2,14 @@ package grade
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
+	"kernellab/harness/expr"
 	"kernellab/harness/trace"
 	"kernellab/harness/verdict"
+	"kernellab/internal/nearest"
 )
 
 // Question asks a student for something whose truth a run shows.
@@ -123,12 +126,12 @@ func (r Rules) validateQuestions(bad func(path, format string, args ...any)) {
 		seen[q.Name] = true
 		if q.At != "" {
 			if _, ok := r.point(q.At); !ok {
-				bad(path+".at", "no point %q%s", q.At, didYouMean(q.At, r.names()))
+				bad(path+".at", "no point %q%s", q.At, nearest.Hint(q.At, r.names()))
 				continue
 			}
 		}
 		if !slices.Contains(QuestionTypes(), q.Type) {
-			bad(path+".type", "unknown type %q%s", q.Type, didYouMean(q.Type, QuestionTypes()))
+			bad(path+".type", "unknown type %q%s", q.Type, nearest.Hint(q.Type, QuestionTypes()))
 			continue
 		}
 		r.validateTruth(path, q, bad)
@@ -152,7 +155,7 @@ func (r Rules) validateTruth(path string, q Question, bad func(path, format stri
 			}
 		}
 		if _, ok := r.point(c.Name); !ok && q.Type == TypeOrder {
-			bad(at, "an order is of points, and there is none %q%s", c.Name, didYouMean(c.Name, r.names()))
+			bad(at, "an order is of points, and there is none %q%s", c.Name, nearest.Hint(c.Name, r.names()))
 		}
 	}
 	if q.Tolerance != (Tolerance{}) && q.Type != TypeNumber {
@@ -212,7 +215,7 @@ func fits(q Question, val any) error {
 	ok := false
 	switch q.Type {
 	case TypeNumber:
-		_, ok = float(val)
+		ok = !math.IsNaN(expr.Float(val))
 	case TypeAddress:
 		_, ok = val.(int)
 	case TypeSymbol:

@@ -2,12 +2,15 @@ package grade
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 
 	"github.com/hashicorp/go-multierror"
 
+	"kernellab/harness/expr"
 	"kernellab/harness/verdict"
+	"kernellab/internal/nearest"
 )
 
 // Rules are what a trace of one lab is judged by, for one architecture.
@@ -36,9 +39,6 @@ type Rules struct {
 	ProgramVisibility verdict.Visibility
 	// AnswersOnly leaves out all but the questions: no program was asked for.
 	AnswersOnly bool
-
-	// Programs are the compiled expressions of the rules, nil for none remembered.
-	Programs *Programs
 
 	notes []verdict.Fact // what is left out of a trace's rules, and why
 }
@@ -96,7 +96,7 @@ type CheckRule struct {
 	At                 string // the point whose event they see; "" is none
 	Observed, Expected string
 	That               string
-	Format             string // see Formats
+	Format             string // see expr.Formats
 	Why                string
 	Score              int // 0 is 1
 	Visibility         verdict.Visibility
@@ -138,20 +138,6 @@ func (r Rules) Roles() []string {
 		}
 	}
 	return roles
-}
-
-// The formats of a check's values.
-const (
-	FormatAddress = "address" // hexadecimal, and the symbol if it is a point's
-	FormatBytes   = "bytes"   // a size
-	FormatFlags   = "flags"   // flags of clone
-	FormatSignal  = "signal"  // a signal's name
-	FormatState   = "state"   // a task's state
-)
-
-// Formats returns the formats; "" is a plain number or text.
-func Formats() []string {
-	return []string{FormatAddress, FormatBytes, FormatFlags, FormatSignal, FormatState}
 }
 
 func (p Point) hits() verdict.Range {
@@ -226,12 +212,12 @@ func (r Rules) Validate() error {
 		names[c.Name] = true
 		if c.At != "" {
 			if _, ok := r.point(c.At); !ok {
-				bad(path+".at", "no point %q%s", c.At, didYouMean(c.At, r.names()))
+				bad(path+".at", "no point %q%s", c.At, nearest.Hint(c.At, r.names()))
 				continue
 			}
 		}
-		if c.Format != "" && !slices.Contains(Formats(), c.Format) {
-			bad(path+".format", "unknown format %q%s", c.Format, didYouMean(c.Format, Formats()))
+		if err := expr.UnknownFormat(c.Format); err != nil {
+			bad(path+".format", "%w", err)
 		}
 		exprs := []struct{ key, src string }{{"observed", c.Observed}, {"expected", c.Expected}}
 		if c.That != "" {
@@ -267,7 +253,7 @@ func (r Rules) validatePoints(bad func(path, format string, args ...any)) {
 			bad(path, "a point without a name")
 		case seen[p.Name]:
 			bad(path+".point", "%q is listed twice", p.Name)
-		case reserved(p.Name):
+		case expr.Reserved(p.Name):
 			bad(path+".point", "%q has a meaning of its own in expressions", p.Name)
 		}
 		if p.Role == "" {
@@ -281,19 +267,19 @@ func (r Rules) validatePoints(bad func(path, format string, args ...any)) {
 		}
 		for _, after := range p.After {
 			if !seen[after] {
-				bad(path+".after", "no earlier point %q%s", after, didYouMean(after, keys(seen)))
+				bad(path+".after", "no earlier point %q%s", after, nearest.Hint(after, slices.Sorted(maps.Keys(seen))))
 			}
 		}
 		for _, armed := range p.Armed {
 			if !seen[armed] {
-				bad(path+".armed", "no earlier point %q%s", armed, didYouMean(armed, keys(seen)))
+				bad(path+".armed", "no earlier point %q%s", armed, nearest.Hint(armed, slices.Sorted(maps.Keys(seen))))
 			}
 		}
 		if p.ReturnOf != "" && !seen[p.ReturnOf] {
-			bad(path+".return", "no earlier point %q%s", p.ReturnOf, didYouMean(p.ReturnOf, keys(seen)))
+			bad(path+".return", "no earlier point %q%s", p.ReturnOf, nearest.Hint(p.ReturnOf, slices.Sorted(maps.Keys(seen))))
 		}
 		if _, ok := r.point(p.Until); p.Until != "" && !ok {
-			bad(path+".until", "no point %q%s", p.Until, didYouMean(p.Until, r.names()))
+			bad(path+".until", "no point %q%s", p.Until, nearest.Hint(p.Until, r.names()))
 		}
 		if h := p.hits(); h.Least < 0 || h.Most >= 0 && h.Most < h.Least {
 			bad(path+".hits", "%d to %d is no range", h.Least, h.Most)

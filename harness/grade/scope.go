@@ -1,202 +1,144 @@
 package grade
 
 import (
+	"context"
 	"errors"
-	"fmt"
 	"slices"
 
-	"github.com/expr-lang/expr"
-
+	"kernellab/harness/expr"
 	"kernellab/harness/trace"
 	"kernellab/harness/verdict"
 )
 
-// missing says that a value an expression needs is not in the trace.
+// missing says that what an expression needs to know of the whole run is not in the
+// trace; an *expr.Missing says it of a value.
 type missing struct{ verdict.Fact }
 
 func (m *missing) Error() string { return "not in the trace: " + m.Case }
 
-// unhit returns the point that was not hit, if that is why.
-func (m *missing) unhit() string {
-	if m.Case == verdict.CaseNotHit {
-		return m.Point
+// reason is why an expression has no value.
+func reason(err error) verdict.Fact {
+	var run *missing
+	var value *expr.Missing
+	switch {
+	case errors.As(err, &run):
+		return run.Fact
+	case errors.As(err, &value):
+		return verdict.Fact{Case: value.Kind, Point: value.Point, Of: value.Of, Name: value.Name, Role: value.Role, Said: value.Why}
+	}
+	return verdict.Fact{Case: verdict.CaseFailed, Said: err.Error()}
+}
+
+// unhit returns the point for want of which an expression has no value, "" when the
+// reason is another.
+func unhit(err error) string {
+	var value *expr.Missing
+	if errors.As(err, &value) && value.Kind == expr.NotHit {
+		return value.Point
 	}
 	return ""
 }
 
-// reason is why an expression has no value.
-func reason(err error) verdict.Fact {
-	var m *missing
-	if errors.As(err, &m) {
-		return m.Fact
-	}
-	return verdict.Fact{Case: verdict.CaseFailed, Said: oneLine(err).Error()}
-}
-
-// scope is what an expression sees: one event, if there is one, its round and
-// the run.
-type scope struct {
-	view  *view
-	event *trace.Event
-	round round
-}
+func notHit(point string) error { return &expr.Missing{Kind: expr.NotHit, Point: point} }
 
 // eval computes src over event e (nil for none) of round r.
 func (v *view) eval(src string, e *trace.Event, r round) (any, error) {
-	p, err := v.rules.Programs.compile(src)
+	parsed, err := expr.Parse(src)
 	if err != nil {
 		return nil, err
 	}
-	s := &scope{v, e, r}
-	return expr.Run(p, functions(s))
+	env := &expr.Recording{
+		Event: e, Roles: v.trace.Header.Roles, Header: &v.trace.Header, Hits: v.hitsOf, Calls: v.calls,
+		Stop: func(point string) (*trace.Event, bool) {
+			_, known := v.rules.point(point)
+			return r.first(point), known
+		},
+		Task: func(role string) (expr.Task, bool) { return r.task(role), slices.Contains(v.rules.Roles(), role) },
+	}
+	if v.exit != nil {
+		env.Exit = v.exit.Exit
+	}
+	return parsed.Eval(context.Background(), env) // nothing here waits
 }
 
-// get finds a name: of the event, of the run, a point or a constant.
-func (s *scope) get(name string) (any, error) {
-	header := &s.view.trace.Header
-	if _, ok := s.view.rules.point(name); ok {
-		e := s.round.first(name)
-		if e == nil {
-			return nil, notHit(name)
-		}
-		return s.view.object(e), nil
-	}
-	switch name {
-	case "sizes":
-		return object{of: "sizes", fields: fields(header.Sizes)}, nil
-	case "switch_frame":
-		return header.SwitchFrame, nil
-	case "arch":
-		return header.Arch, nil
-	case "kernel":
-		return header.Kernel.Release, nil
-	case "program":
-		return s.program()
-	}
-	if slices.Contains(s.view.rules.Roles(), name) {
-		return s.address(name)
-	}
-	if c, ok := trace.Constants()[name]; ok {
-		return c, nil
-	}
-	if s.event == nil {
-		return nil, &missing{verdict.Fact{Case: verdict.CaseNoEvent, Name: name}}
-	}
-	return s.view.object(s.event).get(name)
-}
-
-// member finds a member of what a name stands for.
-func (s *scope) member(name, member string) (any, error) {
-	if _, ok := s.view.rules.point(name); !ok && slices.Contains(s.view.rules.Roles(), name) {
-		return s.task(name, member)
-	}
-	v, err := s.get(name)
-	if err != nil {
-		return nil, err
-	}
-	o, ok := v.(object)
-	if !ok {
-		return nil, fmt.Errorf("%q asked of a plain value", member)
-	}
-	return o.get(member)
-}
-
-// address is where the task_struct of a task of the lab is.
-func (s *scope) address(role string) (any, error) {
-	for _, e := range s.round.stops {
-		if e.Role == role && e.Task != nil {
-			return int(e.Task.Address), nil
-		}
-		if at, ok := e.Finds[role]; ok {
-			return int(at), nil
-		}
-	}
-	return nil, &missing{verdict.Fact{Case: verdict.CaseNoTask, Role: role}}
-}
-
-// task is a member of a task of the lab, as it was at its last stop.
-func (s *scope) task(role, member string) (any, error) {
-	for _, e := range slices.Backward(s.round.stops) {
-		if e.Role == role && e.Task != nil {
-			return e.Task.Env()[member], nil
-		}
-	}
-	if member == "address" {
-		return s.address(role)
-	}
-	return nil, &missing{verdict.Fact{Case: verdict.CaseNoTask, Role: role}}
-}
-
-func notHit(point string) error {
-	return &missing{verdict.Fact{Case: verdict.CaseNotHit, Point: point}}
-}
-
-func (s *scope) program() (any, error) {
-	if s.view.exit == nil {
-		return nil, &missing{verdict.Fact{Case: verdict.CaseNoEnd}}
-	}
-	x := s.view.exit.Exit
-	f := map[string]any{"signal": x.Signal, "output": x.Output}
-	if x.Signal == "" && !x.TimedOut && x.Stops == 0 {
-		f["exit"] = x.Code
-	}
-	return object{of: "program", fields: f}, nil
-}
-
-// object is a value with fields.
-type object struct {
-	point  string // whose it is, "" for the run's
-	of     string // and of what
-	fields map[string]any
-	unread map[string]string
-}
-
-func (o object) member(name, member string) (any, error) {
-	v, err := o.get(name)
-	if err != nil {
-		return nil, err
-	}
-	inner, ok := v.(source)
-	if !ok {
-		return nil, fmt.Errorf("%q asked of a plain value", member)
-	}
-	return inner.get(member)
-}
-
-func (o object) get(name string) (any, error) {
-	if v, ok := o.fields[name]; ok {
-		return v, nil
-	}
-	if why, ok := o.unread[name]; ok {
-		return nil, &missing{verdict.Fact{Case: verdict.CaseUnread, Point: o.point, Of: o.of, Name: name, Said: why}}
-	}
-	return nil, &missing{verdict.Fact{Case: verdict.CaseUnrecorded, Point: o.point, Of: o.of, Name: name}}
-}
-
-// object returns an event as expressions see it.
-func (v *view) object(e *trace.Event) object {
-	f := map[string]any{}
-	for name, val := range e.Env(v.trace.Header.Roles) {
-		switch val := val.(type) {
-		case map[string]int:
-			f[name] = object{point: e.Point, of: name, fields: fields(val)}
-		case map[string]any:
-			o := object{point: e.Point, of: name, fields: val}
-			if name == "read" {
-				o.of, o.unread = "", e.Unread
+// task returns a task of the lab, as its stops in a round show it.
+func (r round) task(role string) (t expr.Task) {
+	for _, e := range r.stops {
+		switch at, ok := e.Finds[role]; {
+		case e.Role == role && e.Task != nil:
+			t.Last = e.Task
+			if t.Address == 0 {
+				t.Address = e.Task.Address
 			}
-			f[name] = o
-		default:
-			f[name] = val
+		case ok && t.Address == 0:
+			t.Address = at
 		}
 	}
-	return object{point: e.Point, fields: f}
+	return t
 }
 
-func fields(m map[string]int) map[string]any {
-	f := map[string]any{}
-	for k, n := range m {
-		f[k] = n
+// hitsOf is count, where it is known.
+func (v *view) hitsOf(point string) (int, error) {
+	n := v.count(point)
+	if n == 0 {
+		if why := v.unwatched(point); why != nil {
+			return 0, &missing{verdict.Fact{Case: verdict.CaseUnknown, Point: point, Why: []verdict.Fact{*why}}}
+		}
 	}
-	return f
+	return n, nil
+}
+
+// checkExpr reports what is wrong with an expression over the event of a point
+// ("" for none) that does not need a trace to be known.
+func (r Rules) checkExpr(src, at string) error {
+	e, err := expr.Parse(src)
+	if err != nil {
+		return err
+	}
+	_, err = e.Check(&expr.Names{Points: r.names(), Roles: r.Roles(), At: at, Run: true, Reads: func(point string) []string {
+		p, _ := r.point(point)
+		return p.Reads
+	}})
+	return err
+}
+
+// Arguments returns the arguments of functions that the rules ask for, by point:
+// a kernel whose function has none of that name can not be graded.
+func (r Rules) Arguments() map[string][]string {
+	out := map[string][]string{}
+	use := func(src, at string) {
+		e, err := expr.Parse(src)
+		if err != nil {
+			return // Validate reports it
+		}
+		for _, p := range r.Points {
+			args := e.Needed(p.Name, "arg")
+			if p.Name == at {
+				args = append(e.Needed("arg"), args...)
+			}
+			for _, arg := range args {
+				if !slices.Contains(out[p.Name], arg) {
+					out[p.Name] = append(out[p.Name], arg)
+				}
+			}
+		}
+	}
+	for _, p := range r.Points {
+		use(p.Lifetime, p.Name)
+		for _, s := range p.Show {
+			use(s.Expr, p.Name)
+		}
+	}
+	for _, c := range r.Checks {
+		for _, src := range []string{c.Observed, c.Expected, c.That} {
+			use(src, c.At)
+		}
+	}
+	for _, q := range r.Questions {
+		use(q.Truth, q.At)
+		for _, c := range q.Choices {
+			use(c.When, q.At)
+		}
+	}
+	return out
 }

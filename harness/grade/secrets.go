@@ -6,8 +6,7 @@ import (
 	"strings"
 	"unicode"
 
-	"github.com/expr-lang/expr/ast"
-
+	"kernellab/harness/expr"
 	"kernellab/harness/redact"
 	"kernellab/harness/trace"
 	"kernellab/harness/verdict"
@@ -108,45 +107,22 @@ func (r Rules) asksFor(c CheckRule) string {
 func (r Rules) paths(at string, exprs ...string) []string {
 	var out []string
 	for _, src := range exprs {
-		node, err := parse(src)
+		e, err := expr.Parse(src)
 		if err != nil {
-			continue
+			continue // Validate reports it
 		}
-		w := &walker{}
-		ast.Walk(&node, w)
-		for _, p := range w.whole() {
-			if slices.Contains(eventNames, p[0]) {
+		for _, p := range e.Paths() {
+			if expr.OfEvent(p[0]) {
 				p = append([]string{at}, p...)
 			}
 			out = append(out, strings.Join(p, "."))
 		}
+		for _, text := range e.Texts() {
+			out = append(out, strconv.Quote(text))
+		}
 	}
 	slices.Sort(out)
 	return slices.Compact(out)
-}
-
-// walker is an ast.Visitor that collects dotted names, the longest last, and calls.
-type walker struct{ found [][]string }
-
-func (w *walker) Visit(node *ast.Node) {
-	switch n := (*node).(type) {
-	case *ast.IdentifierNode:
-		w.found = append(w.found, []string{n.Value})
-	case *ast.MemberNode:
-		if p := path(n); p != nil {
-			// Its parts were visited just before it.
-			w.found = append(w.found[:len(w.found)-1], p)
-		}
-	case *ast.StringNode:
-		w.found = append(w.found, []string{strconv.Quote(n.Value)})
-	}
-}
-
-// whole returns the names without those that only stood for a part of another.
-func (w *walker) whole() [][]string {
-	return slices.DeleteFunc(w.found, func(p []string) bool {
-		return len(p) == 1 && (slices.Contains(ours, p[0]) || slices.Contains(builtins, p[0]))
-	})
 }
 
 // asked notes which questions the order of the points answers, and collects the

@@ -1,11 +1,11 @@
 package grade
 
 import (
-	"errors"
 	"fmt"
 	"reflect"
 	"slices"
 
+	"kernellab/harness/expr"
 	"kernellab/harness/trace"
 	"kernellab/harness/verdict"
 )
@@ -57,9 +57,8 @@ func (g *grader) value(c *verdict.Check, rule CheckRule, at *trace.Event, r roun
 	if err != nil {
 		why := reason(err)
 		c.Verdict, c.Score, c.Observed, c.Got = verdict.Skip, 0, "", &why
-		var m *missing
-		if errors.As(err, &m) && m.unhit() != "" {
-			return m.unhit()
+		if point := unhit(err); point != "" {
+			return point
 		}
 		g.unmade = append(g.unmade, verdict.Fact{Case: verdict.CaseNotGraded, Check: rule.Name, Why: []verdict.Fact{why}})
 		g.find(g.seq(at), verdict.FindNotSeen, verdict.Fact{Case: verdict.CaseUnmade, Check: rule.Name, Point: rule.At, Why: []verdict.Fact{why}})
@@ -89,7 +88,7 @@ func (g *grader) equal(c *verdict.Check, rule CheckRule, at *trace.Event, r roun
 		return false, err
 	}
 	c.Observed = g.format(observed, rule.Format)
-	return equal(observed, expected), nil
+	return expr.Equal(observed, expected), nil
 }
 
 // that makes a check of a condition.

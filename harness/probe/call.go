@@ -3,62 +3,69 @@ package probe
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 
-	"github.com/expr-lang/expr/ast"
-	"github.com/expr-lang/expr/parser"
-
 	"kernellab/harness/arch"
+	"kernellab/harness/expr"
 	"kernellab/harness/kernel"
 )
 
 // maxText is the longest text that is read, in bytes: PATH_MAX.
 const maxText = 4096
 
-// call evaluates a function of reads.
-func (s *scope) call(ctx context.Context, n *ast.CallNode) (value, error) {
-	arg, err := s.node(ctx, n.Arguments[0])
-	if err != nil {
-		return value{}, err
-	}
-	if arg.text != nil {
-		return value{}, fmt.Errorf("%s: %s is text, and no address", n, n.Arguments[0])
-	}
-	switch name := n.Callee.String(); name {
-	case "as":
-		strct := n.Arguments[1].(*ast.StringNode).Value
-		if _, err := s.im.SizeOf(strct); err != nil {
-			return value{}, fmt.Errorf("%s: %w", n, err)
+// Call is expr.Env's.
+func (s *scope) Call(ctx context.Context, function string, args []any) (any, error) {
+	var addr uint64
+	switch a := args[0].(type) {
+	case int:
+		addr = uint64(a)
+	case object:
+		addr = a.v
+	case expr.Unknown:
+		if a == expr.Text {
+			return nil, errNoAddress
 		}
-		return value{v: arg.v, strct: strct}, nil
-	case "str":
-		text := ""
-		if !s.dry {
-			text, err = s.text(ctx, arg.v)
-		}
-		if err != nil {
-			return value{}, fmt.Errorf("%s: %w", n, err)
-		}
-		return value{text: &text}, nil
-	case "symbol":
-		text := ""
-		if sym, off, ok := s.im.Symbols.At(arg.v); ok && !s.dry {
-			if text = sym.Name; off != 0 {
-				text += fmt.Sprintf("+%#x", off)
-			}
-		} else if !s.dry {
-			return value{}, fmt.Errorf("%s: no symbol at %#x", n, arg.v)
-		}
-		return value{text: &text}, nil
 	default:
-		width := map[string]int{"u8": 1, "u16": 2, "u32": 4, "u64": 8}[name]
-		if s.dry {
-			return value{}, nil
-		}
-		v, err := s.reader.Uint(ctx, arg.v, width)
-		return value{v: v}, err
+		return nil, errNoAddress
 	}
+	switch function {
+	case "as":
+		strct := args[1].(string)
+		if _, err := s.im.SizeOf(strct); err != nil {
+			return nil, err
+		}
+		return object{s, value{v: addr, strct: strct}}, nil
+	case "str":
+		if s.dry {
+			return expr.Text, nil
+		}
+		return s.text(ctx, addr)
+	case "symbol":
+		if s.dry {
+			return expr.Text, nil
+		}
+		sym, off, ok := s.im.Symbols.At(addr)
+		switch {
+		case !ok:
+			return nil, fmt.Errorf("no symbol at %#x", addr)
+		case off != 0:
+			return fmt.Sprintf("%s+%#x", sym.Name, off), nil
+		}
+		return sym.Name, nil
+	}
+	width, ok := map[string]int{"u8": 1, "u16": 2, "u32": 4, "u64": 8}[function]
+	switch {
+	case !ok:
+		return expr.GuestNames{}.Call(ctx, function, args)
+	case s.dry:
+		return expr.Number, nil
+	}
+	v, err := s.reader.Uint(ctx, addr, width)
+	return int(v), err
 }
+
+var errNoAddress = errors.New("an address is a number")
 
 // text reads the text at an address: of the kernel, or of the running process.
 func (s *scope) text(ctx context.Context, addr uint64) (string, error) {
@@ -67,11 +74,11 @@ func (s *scope) text(ctx context.Context, addr uint64) (string, error) {
 	}
 	read := s.view.Read
 	if user := int64(addr) >= 0; user {
-		mm, err := s.eval(ctx, "current.mm")
+		mm, _, err := s.eval(ctx, "current.mm")
 		if err != nil {
 			return "", err
 		}
-		read = func(ctx context.Context, addr uint64, buf []byte) error { return s.view.ReadUser(ctx, mm.v, addr, buf) }
+		read = func(ctx context.Context, addr uint64, buf []byte) error { return s.view.ReadUser(ctx, mm, addr, buf) }
 	}
 	var out []byte
 	for len(out) < maxText {
@@ -101,7 +108,7 @@ func Check(im *kernel.Image, a arch.Arch, plan Plan) []error {
 		for _, role := range plan.Roles() {
 			s.tasks[role] = 0
 		}
-		for _, r := range ReadNames()[3:] {
+		for _, r := range []string{"pc", "sp", "ret", "link"} {
 			s.roles[r] = 0
 		}
 		for _, param := range resolved[i].Params {
@@ -110,18 +117,18 @@ func Check(im *kernel.Image, a arch.Arch, plan Plan) []error {
 		if resolved[i].Missing != "" {
 			continue
 		}
-		for _, name := range append(whenArgs(p.When), p.Args...) {
-			if _, err := s.argument("arg."+name, name); err != nil {
-				errs = append(errs, sourced(p.Source, fmt.Errorf("%s: %w", p.Name, err)))
+		for _, name := range append(members(p.When, "arg"), p.Args...) {
+			if _, err := s.argument(name); err != nil {
+				errs = append(errs, sourced(p.Source, fmt.Errorf("%s: arg.%s: %w", p.Name, name, err)))
 			}
 		}
 		for _, f := range p.Finds {
-			if _, err := s.eval(context.Background(), f.Expr); err != nil {
+			if _, _, err := s.eval(context.Background(), f.Expr); err != nil {
 				errs = append(errs, sourced(p.Source, fmt.Errorf("%s: find the %s: %w", p.Name, f.Role, err)))
 			}
 		}
 		for _, r := range p.Reads {
-			if _, err := s.eval(context.Background(), r.Expr); err != nil {
+			if _, _, err := s.eval(context.Background(), r.Expr); err != nil {
 				errs = append(errs, sourced(r.Source, fmt.Errorf("%s: read %s: %w", p.Name, r.Name, err)))
 			}
 		}
@@ -129,15 +136,13 @@ func Check(im *kernel.Image, a arch.Arch, plan Plan) []error {
 	return errs
 }
 
-// whenArgs are the arguments of its own point that a condition names.
-func whenArgs(src string) []string {
-	tree, err := parser.Parse(src)
+// members returns the members that an expression names of an object.
+func members(src string, of ...string) []string {
+	e, err := expr.Parse(src)
 	if err != nil {
-		return nil // compileWhen tells it
+		return nil // compileWhen and CheckRead report it
 	}
-	names := &identifiers{}
-	ast.Walk(&tree.Node, names)
-	return names.args
+	return e.Members(of...)
 }
 
 func sourced(source string, err error) error {

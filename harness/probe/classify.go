@@ -2,16 +2,12 @@ package probe
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
-	"github.com/expr-lang/expr"
-	"github.com/expr-lang/expr/ast"
-	"github.com/expr-lang/expr/parser"
-	"github.com/expr-lang/expr/vm"
-
+	"kernellab/harness/expr"
 	"kernellab/harness/trace"
-	"kernellab/internal/nearest"
 )
 
 // classify finds the point that a stop is, of those armed at its address, and
@@ -98,7 +94,7 @@ func (d *driver) roundOf(p *point, s *scope, event trace.Event) (rd *round, boun
 		if event.Task.TGID != d.TGID {
 			return nil, false, nil
 		}
-		return &round{tasks: map[string]uint64{p.Role: current}, stops: map[string]trace.Event{}, count: map[string]int{}}, true, nil
+		return &round{tasks: map[string]uint64{p.Role: current}, seen: map[string]*trace.Task{}, stops: map[string]trace.Event{}, count: map[string]int{}}, true, nil
 	}
 	if len(d.rounds) == 0 {
 		return nil, false, nil
@@ -129,78 +125,49 @@ func (d *driver) condition(role string) *condition {
 	return nil
 }
 
-// condition is a compiled condition of the plan.
+// condition is a parsed condition of the plan.
 type condition struct {
-	src     string
-	program *vm.Program
-	reads   bool     // it looks at the point's own reads
-	points  []string // other points it looks at
+	src    string
+	expr   *expr.Expr
+	reads  bool     // it looks at the point's own reads
+	points []string // other points it looks at
 }
 
-// compileWhen compiles a condition; nil is always true.
+// compileWhen parses a condition; nil is always true.
 func compileWhen(src string, plan Plan) (*condition, error) {
 	if src == "" {
 		return nil, nil
 	}
-	c := &condition{src: src}
-	tree, err := parser.Parse(src)
-	if err == nil {
-		c.program, err = expr.Compile(src)
-	}
+	e, err := expr.Parse(src)
 	if err != nil {
 		return nil, fmt.Errorf("condition %q: %w", src, err)
 	}
-	names := &identifiers{}
-	ast.Walk(&tree.Node, names)
-	c.reads = slices.Contains(names.all, "read")
-	for _, p := range plan.Points {
-		if slices.Contains(names.all, p.Name) {
-			c.points = append(c.points, p.Name)
+	c := &condition{src: src, expr: e}
+	for _, path := range e.Paths() {
+		c.reads = c.reads || path[0] == "read"
+		if plan.has(path[0]) {
+			c.points = append(c.points, path[0])
 		}
 	}
 	return c, nil
 }
 
-// identifiers is an ast.Visitor that collects names, and those read.NAME and
-// arg.NAME.
-type identifiers struct{ all, reads, args []string }
-
-func (i *identifiers) Visit(n *ast.Node) {
-	switch n := (*n).(type) {
-	case *ast.IdentifierNode:
-		i.all = append(i.all, n.Value)
-	case *ast.MemberNode:
-		base, _ := n.Node.(*ast.IdentifierNode)
-		member, _ := n.Property.(*ast.StringNode)
-		switch {
-		case base == nil || member == nil:
-		case base.Value == "read":
-			i.reads = append(i.reads, member.Value)
-		case base.Value == "arg":
-			i.args = append(i.args, member.Value)
-		}
-	}
+func (plan Plan) has(point string) bool {
+	return slices.ContainsFunc(plan.Points, func(p Point) bool { return p.Name == point })
 }
 
 // holds evaluates a condition. One that looks at a stop that has not come, or at
-// a read that could not be made, does not hold.
+// a value that is not there, does not hold.
 func (d *driver) holds(ctx context.Context, c *condition, p *point, s *scope, rd *round, event trace.Event) (bool, error) {
 	if c == nil {
 		return true, nil
 	}
-	roles := d.Arch.Registers.Roles()
-	more := map[string]any{}
 	for _, name := range c.points {
-		before, ok := rd.stops[name]
-		if !ok {
+		if _, ok := rd.stops[name]; !ok {
 			return false, nil
 		}
-		more[name] = before.Env(roles)
 	}
 	s.setTasks(d.roles, rd)
-	for _, role := range d.roles {
-		more[role] = int(s.tasks[role])
-	}
 	if c.reads {
 		if err := d.read(ctx, p, s, &event); err != nil {
 			return false, err
@@ -209,9 +176,12 @@ func (d *driver) holds(ctx context.Context, c *condition, p *point, s *scope, rd
 			return false, nil
 		}
 	}
-	env := trace.With(event.Env(roles), more)
-	out, err := expr.Run(c.program, env)
-	if err != nil {
+	out, err := c.expr.Eval(ctx, d.recording(rd, &event))
+	var missing *expr.Missing
+	switch {
+	case errors.As(err, &missing):
+		return false, nil
+	case err != nil:
 		return false, fmt.Errorf("condition %q: %w", c.src, err)
 	}
 	ok, isBool := out.(bool)
@@ -221,51 +191,47 @@ func (d *driver) holds(ctx context.Context, c *condition, p *point, s *scope, rd
 	return ok, nil
 }
 
-// whenNames are the names of a condition that are of the event.
-func whenNames() []string {
-	return []string{"symbol", "address", "cpu", "round", "task", "reg", "arg", "read", "pc", "sp", "ret", "link"}
+// recording is the environment of conditions at a stop: the stops and tasks of its
+// round so far.
+func (d *driver) recording(rd *round, event *trace.Event) *expr.Recording {
+	return &expr.Recording{
+		Event: event, Roles: d.Arch.Registers.Roles(),
+		Stop: func(point string) (*trace.Event, bool) {
+			e, ok := rd.stops[point]
+			if !ok {
+				return nil, d.Plan.has(point)
+			}
+			return &e, true
+		},
+		Task: func(role string) (expr.Task, bool) {
+			return expr.Task{Address: trace.Word(rd.tasks[role]), Last: rd.seen[role]}, slices.Contains(d.roles, role)
+		},
+	}
 }
 
-// CheckWhen reports what is wrong with a condition of a point, "" for one of a
-// task, that can be known without a guest.
+// CheckWhen reports what is wrong with a condition of a point that can be known
+// without a guest.
 func CheckWhen(src, point string, plan Plan) error {
-	tree, err := parser.Parse(src)
+	e, err := expr.Parse(src)
 	if err != nil {
 		return err
 	}
-	known := append(whenNames(), plan.Roles()...)
-	for name := range trace.Constants() {
-		known = append(known, name)
-	}
-	var reads []string
-	for _, p := range plan.Points {
-		known = append(known, p.Name)
-		if p.Name == point {
+	names := &expr.Names{Roles: plan.Roles(), At: point, Reads: func(point string) (reads []string) {
+		for _, p := range plan.Points {
 			for _, r := range p.Reads {
-				reads = append(reads, r.Name)
+				if p.Name == point {
+					reads = append(reads, r.Name)
+				}
 			}
 		}
+		return reads
+	}}
+	for _, p := range plan.Points {
+		names.Points = append(names.Points, p.Name)
 	}
-	names := &identifiers{}
-	ast.Walk(&tree.Node, names)
-	for _, name := range names.all {
-		if !slices.Contains(known, name) {
-			return fmt.Errorf("unknown name %q%s", name, meant(name, known))
-		}
+	kind, err := e.Check(names)
+	if err == nil && kind != expr.Truth && kind != expr.Any {
+		return fmt.Errorf("a condition is true or false, and this is a %s", kind)
 	}
-	for _, name := range names.reads {
-		if !slices.Contains(reads, name) {
-			return fmt.Errorf("read has no %q%s", name, meant(name, reads))
-		}
-	}
-	_, err = compileWhen(src, plan)
 	return err
-}
-
-// meant is the end of an error about an unknown name.
-func meant(name string, known []string) string {
-	if near := nearest.Words(name, known); len(near) > 0 {
-		return fmt.Sprintf(": did you mean %q?", near[0])
-	}
-	return ""
 }

@@ -161,21 +161,21 @@ func (d *driver) read(ctx context.Context, p *point, s *scope, event *trace.Even
 		return nil
 	}
 	for _, r := range p.Reads {
-		v, err := s.eval(ctx, r.Expr)
+		v, text, err := s.eval(ctx, r.Expr)
 		if err != nil {
 			if err := note(r.Name, err); err != nil {
 				return err
 			}
 			continue
 		}
-		if v.text == nil {
-			event.Reads[r.Name] = trace.Word(v.v)
+		if text == nil {
+			event.Reads[r.Name] = trace.Word(v)
 			continue
 		}
 		if event.Texts == nil {
 			event.Texts = map[string]string{}
 		}
-		event.Texts[r.Name] = *v.text
+		event.Texts[r.Name] = *text
 	}
 	if d.Plan.Parents {
 		return d.parent(ctx, s, event)
@@ -185,11 +185,11 @@ func (d *driver) read(ctx context.Context, p *point, s *scope, event *trace.Even
 
 // parent records the parent of the running task.
 func (d *driver) parent(ctx context.Context, s *scope, event *trace.Event) error {
-	at, err := s.eval(ctx, "current.real_parent")
+	at, _, err := s.eval(ctx, "current.real_parent")
 	if err != nil {
 		return fmt.Errorf("find the parent of %d[%s]: %w", event.Task.PID, event.Task.Comm, err)
 	}
-	task, err := d.reader.Task(ctx, at.v)
+	task, err := d.reader.Task(ctx, at)
 	if err != nil {
 		return err
 	}

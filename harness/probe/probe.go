@@ -92,6 +92,7 @@ type driver struct {
 type round struct {
 	number int
 	tasks  map[string]uint64      // addresses of task_struct by role
+	seen   map[string]*trace.Task // the tasks as they were at their latest stops, by role
 	stops  map[string]trace.Event // the latest at each point
 	count  map[string]int         // stops by point
 }
@@ -323,6 +324,7 @@ func (d *driver) record(ctx context.Context, p *point, rd *round, s *scope, even
 	d.draw(ctx, p, s, &event)
 	rd.stops[p.Name] = event
 	rd.count[p.Name]++
+	rd.seen[p.Role] = event.Task
 	arm, disarm := d.decide(p, rd)
 	event.Arms, event.Disarms = names(arm), names(disarm)
 	if err := d.Emit(event); err != nil {
@@ -377,16 +379,16 @@ func (d *driver) draw(ctx context.Context, p *point, s *scope, event *trace.Even
 // task's before: the role that held it then holds none.
 func (d *driver) find(ctx context.Context, p *point, s *scope, rd *round, event *trace.Event) error {
 	for _, f := range p.Finds {
-		addr, err := s.eval(ctx, f.Expr)
+		addr, text, err := s.eval(ctx, f.Expr)
 		if err != nil {
 			return fmt.Errorf("find the %s: %w", f.Role, err)
 		}
-		if addr.text != nil || addr.v == 0 {
+		if text != nil || addr == 0 {
 			return fmt.Errorf("find the %s: %s gives no task", f.Role, f.Expr)
 		}
 		for _, other := range d.rounds {
 			for role, at := range other.tasks {
-				if at == addr.v && d.told(role) && (role != f.Role || other != rd) {
+				if at == addr && d.told(role) && (role != f.Role || other != rd) {
 					delete(other.tasks, role)
 					if other == rd {
 						s.tasks[role] = 0
@@ -394,11 +396,11 @@ func (d *driver) find(ctx context.Context, p *point, s *scope, rd *round, event 
 				}
 			}
 		}
-		rd.tasks[f.Role], s.tasks[f.Role] = addr.v, addr.v
+		rd.tasks[f.Role], s.tasks[f.Role] = addr, addr
 		if event.Finds == nil {
 			event.Finds = map[string]trace.Word{}
 		}
-		event.Finds[f.Role] = trace.Word(addr.v)
+		event.Finds[f.Role] = trace.Word(addr)
 	}
 	return nil
 }

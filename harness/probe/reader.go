@@ -4,35 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
+	"maps"
+	"slices"
 
-	"github.com/expr-lang/expr/ast"
-	"github.com/expr-lang/expr/parser"
-
+	"kernellab/harness/expr"
 	"kernellab/harness/kernel"
 	"kernellab/harness/task"
 	"kernellab/internal/nearest"
 )
 
-// scope is what a read expression sees at one stop.
-//
-// A read is an expression of expr-lang's grammar, evaluated on the stopped
-// guest with the kernel's own types:
-//
-//	current, ROLE            tasks, as pointers to struct task_struct
-//	arg.NAME                 an argument of the function, typed by BTF
-//	pc, sp, ret, link        registers, by role
-//	reg.NAME                 registers, by name
-//	X.member                 a member of the structure X is or points to
-//	TASK.user.member         the task's saved user registers: a member of struct
-//	                         pt_regs, or a role: pc, sp, ret
-//	as(X, "STRUCT")          X as a pointer to that structure
-//	u8(A) u16(A) u32(A) u64(A)  memory at address A
-//	str(A)                   the text at address A, of the kernel or of current
-//	symbol(A)                the name of the function that A is in
-//	A + B, A - B, A * B      64 bits, wrapping
-//	bitand(A, B), bitor, bitxor, bitshl, bitshr
-//	A ?? B                   B where this kernel's A has no such member or argument
+// scope is the environment of the expressions that are evaluated on the stopped guest,
+// with the kernel's own types. Package expr has the names.
 type scope struct {
 	reader *task.Reader
 	view   *task.View // of this stop
@@ -48,10 +30,9 @@ type scope struct {
 	dry bool
 }
 
-// value is a number or text, or a structure that lies at or is pointed to by v.
+// value is a number, or a structure that lies at v or is pointed to by it.
 type value struct {
 	v      uint64
-	text   *string
 	strct  string // structure of a pointer or an embedded structure
 	inside bool   // v is the address of an embedded structure or array, not a pointer value
 	// Of an embedded structure: the path to it from the outermost one, and its
@@ -60,219 +41,143 @@ type value struct {
 	offset int
 }
 
-// errNoMember marks that a kernel lacks a member, which ?? catches.
-var errNoMember = errors.New("no such member")
-
-// ReadNames are the names a read may begin with, other than roles of tasks.
-func ReadNames() []string { return []string{"current", "arg", "reg", "pc", "sp", "ret", "link"} }
-
-// readCalls are the functions of reads and how many arguments they take.
-func readCalls() map[string]int {
-	return map[string]int{"u8": 1, "u16": 1, "u32": 1, "u64": 1, "str": 1, "symbol": 1, "as": 2}
-}
-
-func readBuiltins() []string { return []string{"bitand", "bitor", "bitxor", "bitshl", "bitshr"} }
-
-// CheckRead reports whether expr is a read expression. Roles are the tasks it
-// may name; with nil any name will do.
-func CheckRead(expr string, roles []string) error {
-	tree, err := parser.Parse(expr)
+// CheckRead reports whether src can be read from a stopped guest. Roles are the tasks
+// that it may name.
+func CheckRead(src string, roles []string) error {
+	e, err := expr.Parse(src)
 	if err != nil {
-		return fmt.Errorf("read %q: %w", expr, err)
+		return err
 	}
-	return checkNode(tree.Node, roles)
+	kind, err := e.Check(expr.GuestNames{Roles: roles})
+	if err == nil && kind == expr.Truth {
+		return errors.New("a read gives a number or a text, and this is true or false")
+	}
+	return err
 }
 
-func checkNode(n ast.Node, roles []string) error {
-	switch n := n.(type) {
-	case *ast.IntegerNode:
-		return nil
-	case *ast.IdentifierNode:
-		return checkName(n.Value, roles)
-	case *ast.MemberNode:
-		if _, ok := n.Property.(*ast.StringNode); !ok {
-			return fmt.Errorf("%s: only members by name can be read", n)
-		}
-		return checkNode(n.Node, roles)
-	case *ast.BinaryNode:
-		switch n.Operator {
-		case "+", "-", "*", "??":
-			return errors.Join(checkNode(n.Left, roles), checkNode(n.Right, roles))
-		}
-		return fmt.Errorf("%s: a read has only the operators + - * ??", n)
-	case *ast.BuiltinNode:
-		for _, b := range readBuiltins() {
-			if b == n.Name && len(n.Arguments) == 2 {
-				return errors.Join(checkNode(n.Arguments[0], roles), checkNode(n.Arguments[1], roles))
-			}
-		}
-	case *ast.CallNode:
-		want, ok := readCalls()[n.Callee.String()]
-		if !ok {
-			return fmt.Errorf("%s: want u8, u16, u32 or u64, str, symbol or as", n)
-		}
-		if len(n.Arguments) != want {
-			return fmt.Errorf("%s: %s takes %d, as in u64(A), str(A), symbol(A), as(A, \"STRUCT\"); u8, u16, u32 or u64 of one address", n, n.Callee, want)
-		}
-		if want == 2 {
-			if _, ok := n.Arguments[1].(*ast.StringNode); !ok {
-				return fmt.Errorf(`%s: want the name of a structure, as(A, "task_struct")`, n)
-			}
-		}
-		return checkNode(n.Arguments[0], roles)
-	}
-	return fmt.Errorf("%s: not part of a read expression", n)
-}
-
-func checkName(name string, roles []string) error {
-	if roles == nil {
-		return nil
-	}
-	known := append(ReadNames(), roles...)
-	for _, k := range known {
-		if k == name {
-			return nil
-		}
-	}
-	if near := nearest.Words(name, known); len(near) > 0 {
-		return fmt.Errorf("unknown name %q: did you mean %q?", name, near[0])
-	}
-	return fmt.Errorf("unknown name %q: it is one of %s", name, strings.Join(known, ", "))
-}
-
-// eval evaluates a read expression.
-func (s *scope) eval(ctx context.Context, expr string) (value, error) {
-	tree, err := parser.Parse(expr)
+// eval evaluates an expression on the stopped guest: a number has no text.
+func (s *scope) eval(ctx context.Context, src string) (number uint64, text *string, err error) {
+	e, err := expr.Parse(src)
 	if err != nil {
-		return value{}, fmt.Errorf("read %q: %w", expr, err)
+		return 0, nil, fmt.Errorf("read %q: %w", src, err)
 	}
-	if err := checkNode(tree.Node, nil); err != nil {
-		return value{}, err
-	}
-	v, err := s.node(ctx, tree.Node)
+	v, err := e.Eval(ctx, s)
 	if err != nil {
-		return value{}, err
+		return 0, nil, err
 	}
-	if v.inside {
-		what := "an array: read it with str or u64"
-		if v.strct != "" {
-			what = "a whole struct " + v.strct + ": name a member"
-		}
-		return value{}, fmt.Errorf("%s is %s", expr, what)
+	switch v := v.(type) {
+	case int:
+		return uint64(v), nil, nil
+	case string:
+		return 0, &v, nil
+	case expr.Unknown:
+		return 0, nil, nil // of a scope without a guest
 	}
-	return v, nil
+	return 0, nil, fmt.Errorf("%s gives %v: want a whole number or a text", src, v)
 }
 
-func (s *scope) node(ctx context.Context, n ast.Node) (value, error) {
-	switch n := n.(type) {
-	case *ast.IntegerNode:
-		return value{v: uint64(n.Value)}, nil
-	case *ast.IdentifierNode:
-		return s.identifier(n.Value)
-	case *ast.MemberNode:
-		return s.member(ctx, n)
-	case *ast.CallNode:
-		return s.call(ctx, n)
-	case *ast.BinaryNode:
-		return s.binary(ctx, n.Operator, n.Left, n.Right)
-	case *ast.BuiltinNode:
-		return s.binary(ctx, n.Name, n.Arguments[0], n.Arguments[1])
-	}
-	return value{}, fmt.Errorf("%s: not part of a read expression", n)
-}
-
-func (s *scope) binary(ctx context.Context, operator string, a, b ast.Node) (value, error) {
-	left, err := s.node(ctx, a)
-	if operator == "??" {
-		if errors.Is(err, errNoMember) {
-			return s.node(ctx, b)
-		}
-		return left, err
-	}
-	if err != nil {
-		return value{}, err
-	}
-	right, err := s.node(ctx, b)
-	if err != nil {
-		return value{}, err
-	}
-	if left.text != nil || right.text != nil {
-		return value{}, fmt.Errorf("%s %s %s: text is no number", a, operator, b)
-	}
-	x, y := left.v, right.v
-	out := map[string]func() uint64{
-		"+": func() uint64 { return x + y }, "-": func() uint64 { return x - y }, "*": func() uint64 { return x * y },
-		"bitand": func() uint64 { return x & y }, "bitor": func() uint64 { return x | y }, "bitxor": func() uint64 { return x ^ y },
-		"bitshl": func() uint64 { return x << y }, "bitshr": func() uint64 { return x >> y },
-	}
-	return value{v: out[operator]()}, nil
-}
-
-func (s *scope) identifier(name string) (value, error) {
+// Name is expr.Env's.
+func (s *scope) Name(_ context.Context, name string) (any, error) {
 	if addr, ok := s.tasks[name]; ok {
 		if addr == 0 && !s.dry {
-			return value{}, fmt.Errorf("%s is not known at this stop", name)
+			return nil, fmt.Errorf("%s is not known at this stop", name)
 		}
-		return value{v: addr, strct: "task_struct"}, nil
+		return s.object(value{v: addr, strct: "task_struct"}), nil
 	}
 	if v, ok := s.roles[name]; ok {
-		return value{v: v}, nil
+		return s.number(v), nil
 	}
-	return value{}, checkName(name, s.taskNames())
+	switch name {
+	case "arg", "reg":
+		return named{s, name}, nil
+	}
+	return expr.GuestNames{Roles: slices.Sorted(maps.Keys(s.tasks))}.Name(nil, name)
 }
 
-func (s *scope) taskNames() []string {
-	names := []string{}
-	for name := range s.tasks {
-		names = append(names, name)
+// number is a number, unknown without a guest.
+func (s *scope) number(v uint64) any {
+	if s.dry {
+		return expr.Number
 	}
-	return names
+	return int(v)
 }
 
-func (s *scope) member(ctx context.Context, n *ast.MemberNode) (value, error) {
-	name := n.Property.(*ast.StringNode).Value
-	if id, ok := n.Node.(*ast.IdentifierNode); ok {
-		switch id.Value {
-		case "arg":
-			return s.argument(n.String(), name)
-		case "reg":
-			if v, ok := s.regs[name]; ok || s.dry {
-				return value{v: v}, nil
-			}
-			return value{}, fmt.Errorf("%s: no such register", n)
-		}
+// object is a value as expressions see it.
+func (s *scope) object(v value) any {
+	if v.strct == "" && !v.inside {
+		return s.number(v.v)
 	}
-	base, err := s.node(ctx, n.Node)
-	if err != nil {
-		return value{}, err
+	return object{s, v}
+}
+
+// named is an expr.Object: the arguments or the registers.
+type named struct {
+	*scope
+	what string
+}
+
+func (n named) Plain() (any, error) { return nil, errors.New("no value by itself: name one") }
+
+func (n named) Member(_ context.Context, name string) (any, error) {
+	if n.what == "arg" {
+		v, err := n.argument(name)
+		return n.object(v), err
 	}
+	if v, ok := n.regs[name]; ok || n.dry {
+		return n.number(v), nil
+	}
+	return nil, errors.New("no such register")
+}
+
+// object is an expr.Object: a structure, or an array.
+type object struct {
+	*scope
+	value
+}
+
+func (o object) Plain() (any, error) {
 	switch {
-	case base.strct == "":
-		return value{}, fmt.Errorf("%s: %s is a number, it has no members", n, n.Node)
-	case base.v == 0 && !s.dry:
-		return value{}, fmt.Errorf("%s: %s is NULL", n, n.Node)
-	case base.strct == "task_struct" && name == "user":
-		v := value{strct: userRegs, inside: true}
-		if !s.dry {
-			v.v, err = s.reader.UserRegs(ctx, base.v)
-		}
-		return v, err
+	case o.inside && o.strct != "":
+		return nil, fmt.Errorf("a whole struct %s: name a member", o.strct)
+	case o.inside:
+		return nil, errors.New("an array: read it with str or u64")
 	}
-	strct := base.strct
+	return o.number(o.v), nil
+}
+
+func (o object) Member(ctx context.Context, name string) (any, error) {
+	switch {
+	case o.strct == "":
+		return nil, errors.New("an array has no members")
+	case o.v == 0 && !o.dry:
+		return nil, errors.New("the pointer is NULL")
+	case o.strct == "task_struct" && name == "user":
+		v := value{strct: userRegs, inside: true}
+		if !o.dry {
+			var err error
+			if v.v, err = o.reader.UserRegs(ctx, o.v); err != nil {
+				return nil, err
+			}
+		}
+		return object{o.scope, v}, nil
+	}
+	strct := o.strct
 	if strct == userRegs {
 		strct = "pt_regs"
-		if m, ok := s.user[name]; ok {
+		if m, ok := o.user[name]; ok {
 			name = m
 		}
 	}
-	f, err := s.im.Field(strct, name)
+	f, err := o.im.Field(strct, name)
 	if err != nil {
-		return value{}, fmt.Errorf("%s: %w: %w", n, errNoMember, err)
+		return nil, fmt.Errorf("%w: %w", expr.ErrNoMember, err)
 	}
-	return s.field(ctx, n, base, strct, name, f)
+	v, err := o.field(ctx, o.value, strct, name, f)
+	return o.scope.object(v), err
 }
 
-func (s *scope) argument(what, name string) (value, error) {
+// argument returns an argument of the function.
+func (s *scope) argument(name string) (value, error) {
 	if v, ok := s.args[name]; ok {
 		return v, nil
 	}
@@ -287,11 +192,11 @@ func (s *scope) argument(what, name string) (value, error) {
 	if len(have) == 0 {
 		hint = ", nor any that this kernel's types know of"
 	}
-	return value{}, fmt.Errorf("%s: %w: the function here has no such argument%s", what, errNoMember, hint)
+	return value{}, fmt.Errorf("%w: the function here has no such argument%s", expr.ErrNoMember, hint)
 }
 
 // field reads the member f of the structure that base is or points to.
-func (s *scope) field(ctx context.Context, n ast.Node, base value, strct, name string, f kernel.Field) (value, error) {
+func (s *scope) field(ctx context.Context, base value, strct, name string, f kernel.Field) (value, error) {
 	path, whole := strct+"."+name, f
 	if base.path != "" {
 		path = base.path + "." + name
@@ -312,10 +217,8 @@ func (s *scope) field(ctx context.Context, n ast.Node, base value, strct, name s
 		return out, nil
 	}
 	var err error
-	if out.v, err = s.reader.Field(ctx, base.v, f); err != nil {
-		return value{}, fmt.Errorf("%s: %w", n, err)
-	}
-	return out, nil
+	out.v, err = s.reader.Field(ctx, base.v, f)
+	return out, err
 }
 
 func (s *scope) saw(path string, f kernel.Field) {

@@ -20,24 +20,26 @@ func TestCheckRead(t *testing.T) {
 		{"symbol(arg.fn)", ""},
 		{`as(arg.data, "kthread_create_info").threadfn`, ""},
 		{"bitand(arg.flags, 0xff)", ""},
-		{"as(arg.data, 1)", "want the name of a structure"},
-		{"as(arg.data)", "takes 2"},
-		{"str(arg.a, arg.b)", "takes 1"},
-		{"min(1, 2)", "not part of a read"},
-		{"", "unexpected token"},
+		{"signal(arg.sig)", ""},
+		{"current == arg.p ? current.pid : arg.p.pid", ""},
+		{"as(arg.data, 1)", "as takes the name of a structure"},
+		{"as(arg.data)", "as takes 2 arguments, not 1"},
+		{"str(arg.a, arg.b)", "str takes one argument, not 2"},
+		{"", "an empty expression"},
 		{"current.", "unexpected"},
-		{"current[0]", "only members by name"},
-		{"current / 2", "only the operators"},
-		{"u24(sp)", "u8, u16, u32 or u64"},
-		{"u64(sp, 8)", "u8, u16, u32 or u64"},
-		{"len(current)", "not part of a read"},
-		{`"text"`, "not part of a read"},
-		{"true ? 1 : 2", "not part of a read"},
-		{"[1, 2]", "not part of a read"},
+		{"current[0]", "a name follows a dot"},
+		{"current == arg.p", "this is true or false"},
+		{"arg", "no value by itself"},
+		{"curent.pid", `unknown name "curent": did you mean "current"?`},
+		{"sp.pid", "sp is a number, it has no members"},
+		{"u64(str(sp) + 1)", "+ takes two texts, not a number"},
+		{"u24(sp)", `no function "u24": did you mean`},
+		{`hits("vfs_read")`, `no function "hits" here`},
+		{"arg.p.__state ?? arg.p.state ?? stat", `unknown name "stat"`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.expr, func(t *testing.T) {
-			err := CheckRead(tt.expr, nil)
+			err := CheckRead(tt.expr, []string{"parent"})
 			switch {
 			case tt.want == "" && err != nil:
 				t.Errorf("CheckRead = %v, want nil", err)

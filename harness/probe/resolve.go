@@ -3,7 +3,6 @@ package probe
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 
 	"kernellab/harness/kernel"
@@ -49,9 +48,6 @@ func Resolve(im *kernel.Image, plan Plan) ([]Resolved, error) {
 	return out, errors.Join(errs...)
 }
 
-// argumentName matches an argument in an expression.
-var argumentName = regexp.MustCompile(`\barg\.([A-Za-z_][A-Za-z0-9_]*)`)
-
 // Bare returns the plan with nothing read at a point, so that the point is where
 // the kernel has it best: a function that is inlined, not what stands in for it
 // because of its arguments. It tells whether that is another place.
@@ -83,9 +79,7 @@ func (plan Plan) needs(p Point) kernel.Needs {
 		exprs = append(exprs, r.Expr)
 	}
 	for _, e := range exprs {
-		for _, m := range argumentName.FindAllStringSubmatch(e, -1) {
-			needs.Args = append(needs.Args, m[1])
-		}
+		needs.Args = append(needs.Args, members(e, "arg")...)
 	}
 	needs.Called = slices.ContainsFunc(plan.Points, func(q Point) bool { return q.ReturnOf == p.Name })
 	return needs

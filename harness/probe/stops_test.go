@@ -379,12 +379,12 @@ func TestDriveReturnOnStack(t *testing.T) {
 // A plan that a kernel or a condition cannot carry out is an error before the guest runs.
 func TestDrivePlanErrors(t *testing.T) {
 	for want, change := range map[string]func(*Plan){
-		`task made: condition "1 +"`:                           func(p *Plan) { p.Tasks = []Task{{"made", "1 +"}} },
-		`wake: condition "arg.p =="`:                           func(p *Plan) { p.Points[3].When = "arg.p ==" },
-		"no_such_function":                                     func(p *Plan) { p.Points[1].Place = "no_such_function" },
-		"copied is the return of late, which is no earlier":    func(p *Plan) { p.Points[2].ReturnOf = "late" },
-		`first: condition "1 + 1" gives 2: want true or false`: func(p *Plan) { p.Points[4].When = "1 + 1" },
-		`first: condition "task.pid.x.y == 1": `:               func(p *Plan) { p.Points[4].When = "task.pid.x.y == 1" },
+		`task made: condition "1 +"`:                                             func(p *Plan) { p.Tasks = []Task{{"made", "1 +"}} },
+		`wake: condition "arg.p =="`:                                             func(p *Plan) { p.Points[3].When = "arg.p ==" },
+		"no_such_function":                                                       func(p *Plan) { p.Points[1].Place = "no_such_function" },
+		"copied is the return of late, which is no earlier":                      func(p *Plan) { p.Points[2].ReturnOf = "late" },
+		`first: condition "1 + 1" gives 2: want true or false`:                   func(p *Plan) { p.Points[4].When = "1 + 1" },
+		`first: condition "task.pid.x.y == 1": task.pid.x: task.pid is a number`: func(p *Plan) { p.Points[4].When = "task.pid.x.y == 1" },
 	} {
 		plan := forks()
 		change(&plan)

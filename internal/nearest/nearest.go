@@ -3,6 +3,7 @@
 package nearest
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -74,4 +75,17 @@ func Suggest(word string, known []string) string {
 		return ""
 	}
 	return ": did you mean " + strings.Join(words, " or ") + "?"
+}
+
+// Hint is the end of an error about an unknown word: the nearest of the known ones, all
+// of them when they are few, or nothing.
+func Hint(word string, known []string) string {
+	const few = 12
+	if near := Words(word, known); len(near) > 0 {
+		return fmt.Sprintf(": did you mean %q?", near[0])
+	}
+	if len(known) > 0 && len(known) <= few {
+		return ": it is one of " + strings.Join(known, ", ")
+	}
+	return ""
 }

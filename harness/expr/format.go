@@ -1,26 +1,46 @@
-package grade
+package expr
 
 import (
 	"fmt"
-	"math"
+	"slices"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"kernellab/harness/trace"
+	"kernellab/internal/nearest"
 )
+
+// The formats of a value that is shown to a person.
+const (
+	FormatAddress = "address" // hexadecimal, and the symbol if there is one
+	FormatBytes   = "bytes"   // a size
+	FormatFlags   = "flags"   // flags of clone
+	FormatSignal  = "signal"  // a signal's name
+	FormatState   = "state"   // a task's state
+)
+
+// Formats returns the formats; "" is a plain number or text.
+func Formats() []string {
+	return []string{FormatAddress, FormatBytes, FormatFlags, FormatSignal, FormatState}
+}
+
+// UnknownFormat reports a word that is no format, with the nearest one.
+func UnknownFormat(format string) error {
+	if format == "" || slices.Contains(Formats(), format) {
+		return nil
+	}
+	return fmt.Errorf("unknown format %q%s", format, nearest.Hint(format, Formats()))
+}
 
 // maxSmall is the largest number that is shown as a decimal: pids, sizes and
 // statuses are below it, addresses above.
 const maxSmall = 0xffff
 
-// format shows a value to a person.
-func (v *view) format(val any, format string) string {
+// Format writes a value for a person. symbol returns the symbol at an address, ""
+// for none.
+func Format(val any, format string, symbol func(trace.Word) string) string {
 	n, ok := val.(int)
 	if !ok {
-		if s, ok := val.(string); ok {
-			return clip(s, 200)
-		}
 		return fmt.Sprint(val)
 	}
 	small := n >= -maxSmall && n <= maxSmall
@@ -37,48 +57,12 @@ func (v *view) format(val any, format string) string {
 		return strconv.Itoa(n) + " bytes"
 	case format == FormatAddress || !small:
 		s := trace.Word(n).String()
-		if symbol := v.symbol(trace.Word(n)); symbol != "" {
+		if symbol := symbol(trace.Word(n)); symbol != "" {
 			s += " (" + symbol + ")"
 		}
 		return s
 	}
 	return strconv.Itoa(n)
-}
-
-// clip shortens s to n bytes at a rune's edge.
-func clip(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	for n > 0 && !utf8.RuneStart(s[n]) {
-		n--
-	}
-	return s[:n] + "…"
-}
-
-// equal compares two values of expressions; numbers by value.
-func equal(a, b any) bool {
-	x, xok := a.(int)
-	y, yok := b.(int)
-	if xok && yok {
-		return x == y
-	}
-	f, fok := float(a)
-	g, gok := float(b)
-	if fok && gok {
-		return f == g && !math.IsNaN(f)
-	}
-	return a != nil && a == b
-}
-
-func float(v any) (float64, bool) {
-	switch v := v.(type) {
-	case int:
-		return float64(v), true
-	case float64:
-		return v, true
-	}
-	return 0, false
 }
 
 // flags names the bits of clone's flags, the exit signal in the low byte last:

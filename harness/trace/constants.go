@@ -1,9 +1,6 @@
 package trace
 
-import (
-	"maps"
-	"strconv"
-)
+import "strconv"
 
 // Constants are the kernel's own names that expressions in a lab may use. Those
 // of clone and the signals are ABI (include/uapi/linux/sched.h,
@@ -82,64 +79,4 @@ func CloneFlags() []Flag {
 		{"CLONE_NEWPID", 0x20000000}, {"CLONE_NEWNET", 0x40000000}, {"CLONE_IO", 0x80000000},
 		{"CLONE_CLEAR_SIGHAND", 0x100000000}, {"CLONE_INTO_CGROUP", 0x200000000},
 	}
-}
-
-// Env returns what an expression of a lab sees of this event. Words are Go ints
-// that keep all 64 bits, so a kernel address is a negative number: sums,
-// differences and equality come out right, order does not.
-//
-//	point, symbol         strings
-//	address, cpu, round   ints
-//	task, parent_task     {address, pid, tgid, comm}; the latter where recorded
-//	reg, arg, read        name → int; a read may be a string
-//	pc, sp, ret           the registers of those roles, named by roles
-//	role → register name, such as {"pc": "rip"}, comes from the caller.
-func (e Event) Env(roles map[string]string) map[string]any {
-	env := map[string]any{
-		"point": e.Point, "symbol": e.Symbol, "address": int(e.Address),
-		"cpu": e.CPU, "round": e.Round,
-	}
-	if e.Task != nil {
-		env["task"] = e.Task.Env()
-	}
-	if e.Parent != nil {
-		env["parent_task"] = e.Parent.Env()
-	}
-	reg, arg := map[string]int{}, map[string]int{}
-	for name, v := range e.Registers {
-		reg[name] = int(v)
-	}
-	for _, a := range e.Args {
-		arg[a.Name] = int(a.Value)
-	}
-	read := map[string]any{}
-	for name, v := range e.Reads {
-		read[name] = int(v)
-	}
-	for name, v := range e.Texts {
-		read[name] = v
-	}
-	env["reg"], env["arg"], env["read"] = reg, arg, read
-	for role, name := range roles {
-		if v, ok := reg[name]; ok {
-			env[role] = v
-		}
-	}
-	return env
-}
-
-// Env returns what an expression sees of a task.
-func (t Task) Env() map[string]any {
-	return map[string]any{"address": int(t.Address), "pid": t.PID, "tgid": t.TGID, "comm": t.Comm}
-}
-
-// With returns env with the constants and more added.
-func With(env map[string]any, more map[string]any) map[string]any {
-	out := map[string]any{}
-	for k, v := range Constants() {
-		out[k] = v
-	}
-	maps.Copy(out, env)
-	maps.Copy(out, more)
-	return out
 }

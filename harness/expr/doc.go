@@ -1,0 +1,91 @@
+// Package expr is the expression language of labs: the conditions, reads, shown
+// values, checks and truths of a lab.yaml. This comment is its reference.
+//
+// An expression has one grammar and one meaning everywhere. Where its names come
+// from differs, and that is an [Env]:
+//
+//   - a [Recording]: the values that a trace holds. Checks, truths, "show", "lifetime"
+//     and "when" use one.
+//   - a stopped guest, through the kernel's own types (harness/probe). "reads" and
+//     "finds" use it, and what they give is recorded.
+//   - the names alone ([Names], [GuestNames]): checking an expression is evaluating it
+//     there, where every value is [Unknown].
+//
+// # Syntax
+//
+// The syntax is a part of expr-lang's:
+//
+//	1, 0xff, 1.5, "text", true, false
+//	+ - * / %                    of numbers; + also joins texts
+//	== != < > <= >=              two numbers or two texts; == and != take anything
+//	and or not && || !
+//	A ? B : C
+//	A contains B, startsWith, endsWith    of texts
+//	A ?? B                       B where the kernel has no such member or argument as A names
+//	A.name                       a member
+//	f(A)                         a function
+//
+// There are no loops, lists or variables, so the length of an expression bounds what it
+// costs. A name is looked up when its value is needed and not before. A value that is
+// not there is an error and never a zero, so that nothing holds by accident.
+//
+// # Values
+//
+// A value is a number, a text, true or false, or an object. Whole numbers have 64 bits
+// and a sign, and they wrap: a kernel address is a negative number, so compare addresses
+// for equality and not for order. A / B is a fraction. An object has members. Where a
+// number is wanted, a task is the address of its task_struct and a pointer is the
+// address that it holds; other objects are no value by themselves.
+//
+// # Functions and constants
+//
+//	bitand(A, B) bitor bitxor bitnand bitnot(A)
+//	bitshl(A, N) bitshr bitushr  shifts by N bits; to the right zeros move in
+//	abs(A) min(A, ...) max
+//	flags(A)                     text: the flags and the signal of clone
+//	signal(A) state(A) taskflags(A)    text: a signal, a task's state, task_struct.flags
+//	hex(A) text(A)               text: a number in hexadecimal, in decimal
+//
+// The constants are the kernel's: CLONE_VM, SIGCHLD, TASK_NEW, EXIT_ZOMBIE, PF_KTHREAD
+// and the others of [trace.Constants].
+//
+// # Names of recorded values
+//
+//	point symbol address cpu round    of this stop
+//	task, parent_task            the running task and, in labs with a "lifetime", its
+//	                             parent; members address, pid, tgid, comm
+//	arg.NAME                     an argument of the function
+//	read.NAME                    a read of the point
+//	reg.NAME                     a register
+//	pc sp ret link               registers by what they are for
+//	POINT.arg.NAME and so on     the same at the stop at another point
+//	ROLE                         a task of the lab, with the members of task
+//
+// Rules judge a whole run, and have these as well:
+//
+//	hits("POINT")                how often a point was hit
+//	calls("FUNCTION"), calls("FUNCTION", "POINT")
+//	                             whether a function is on the stack of this stop, or of
+//	                             the stop at a point
+//	sizes.TYPE switch_frame      sizes, in bytes
+//	arch kernel                  texts
+//	program.exit program.signal program.output
+//
+// A "when" is evaluated in the middle of a run. It sees the reads of its own point and
+// the latest stop of the round at every other point, and not the point, the parent and
+// the names of the whole run. It is false when one of the stops or reads that it names
+// is missing.
+//
+// # Names in a stopped guest
+//
+//	current, ROLE                tasks, as pointers to struct task_struct
+//	arg.NAME                     an argument of the function, with the kernel's type
+//	reg.NAME pc sp ret link      registers
+//	X.member                     a member of the structure that X is or points to
+//	TASK.user.member             the saved user registers of a task: a member of struct
+//	                             pt_regs, or pc, sp, ret
+//	as(X, "STRUCT")              X as a pointer to that structure
+//	u8(A) u16(A) u32(A) u64(A)   memory at the address A
+//	str(A)                       the text at the address A, of the kernel or of current
+//	symbol(A)                    the function that the address A is in
+package expr
