@@ -34,8 +34,9 @@
 // A value is a number, a text, true or false, or an object. Whole numbers have 64 bits
 // and a sign, and they wrap: a kernel address is a negative number, so compare addresses
 // for equality and not for order. A / B is a fraction. An object has members. Where a
-// number is wanted, a task is the address of its task_struct and a pointer is the
-// address that it holds; other objects are no value by themselves.
+// number is wanted, a task is the address of its task_struct, a pointer is the address
+// that it holds, and a structure or an array inside another one is its own address, as
+// in C; other objects are no value by themselves.
 //
 // # Functions and constants
 //

@@ -23,9 +23,9 @@ type Object interface {
 	// Member returns the value of a member, or an error that wraps [ErrNoMember]
 	// where the kernel has none of that name.
 	Member(ctx context.Context, name string) (any, error)
-	// Plain returns the value that the object is where no member of it is named. Its
-	// error goes on after "X is".
-	Plain() (any, error)
+	// Plain returns the value that the object is where no member of it is named: as an
+	// operand, or as the value of the whole expression. Its error goes on after "X is".
+	Plain(whole bool) (any, error)
 }
 
 // ErrNoMember says that a kernel lacks a member or an argument, for which ?? has an
@@ -60,13 +60,13 @@ func kind(v any) Unknown {
 
 // Eval computes an expression. The value is an int, float64, string, bool or Unknown.
 func (e *Expr) Eval(ctx context.Context, env Env) (any, error) {
-	return (&evaluation{e.constants, env, false}).plain(ctx, e.node)
+	return (&evaluation{e.constants, env, false}).value(ctx, e.node, true)
 }
 
 // Check reports what is wrong with an expression that can be known from the names and
 // the kinds of values. It evaluates both sides of ?? and every condition.
 func (e *Expr) Check(env Env) (Unknown, error) {
-	v, err := (&evaluation{e.constants, env, true}).plain(context.Background(), e.node)
+	v, err := (&evaluation{e.constants, env, true}).value(context.Background(), e.node, true)
 	return kind(v), err
 }
 
@@ -77,14 +77,19 @@ type evaluation struct {
 	all       bool // every part, whatever the conditions are
 }
 
-// plain evaluates a node to a value that is no object.
+// plain evaluates an operand.
 func (e *evaluation) plain(ctx context.Context, n ast.Node) (any, error) {
+	return e.value(ctx, n, false)
+}
+
+// value evaluates a node to a value that is no object.
+func (e *evaluation) value(ctx context.Context, n ast.Node, whole bool) (any, error) {
 	v, err := e.node(ctx, n)
 	o, ok := v.(Object)
 	if err != nil || !ok {
 		return v, err
 	}
-	if v, err = o.Plain(); err != nil {
+	if v, err = o.Plain(whole); err != nil {
 		return nil, fmt.Errorf("%s is %w", n, err)
 	}
 	return v, nil

@@ -124,7 +124,7 @@ type stopNames struct {
 	point string
 }
 
-func (s stopNames) Plain() (any, error) { return nil, errNotPlain }
+func (s stopNames) Plain(bool) (any, error) { return nil, errNotPlain }
 
 func (s stopNames) Member(_ context.Context, name string) (any, error) {
 	v, ok := eventNames[name]
@@ -163,7 +163,7 @@ type description struct {
 	number  bool // it is a number as well
 }
 
-func (d description) Plain() (any, error) {
+func (d description) Plain(bool) (any, error) {
 	if d.number {
 		return Number, nil
 	}
@@ -216,6 +216,6 @@ func (g GuestNames) Call(_ context.Context, function string, args []any) (any, e
 // anything is an Object with any member.
 type anything struct{}
 
-func (anything) Plain() (any, error) { return nil, errNotPlain }
+func (anything) Plain(bool) (any, error) { return nil, errNotPlain }
 
 func (anything) Member(context.Context, string) (any, error) { return Any, nil }

@@ -143,7 +143,7 @@ type stop struct {
 	roles map[string]string
 }
 
-func (s stop) Plain() (any, error) { return nil, errNotPlain }
+func (s stop) Plain(bool) (any, error) { return nil, errNotPlain }
 
 func (s stop) Member(_ context.Context, name string) (any, error) {
 	switch name {
@@ -226,7 +226,7 @@ func (r record) Member(_ context.Context, name string) (any, error) {
 	return nil, &Missing{Kind: Unrecorded, Point: r.point, Of: r.of, Name: name}
 }
 
-func (r record) Plain() (any, error) { return nil, errNotPlain }
+func (r record) Plain(bool) (any, error) { return nil, errNotPlain }
 
 // errNotPlain goes on after "X is".
 var errNotPlain = errors.New("no value by itself: name a member")
@@ -237,7 +237,7 @@ type task struct {
 	Task
 }
 
-func (t task) Plain() (any, error) {
+func (t task) Plain(bool) (any, error) {
 	if t.Address == 0 {
 		return nil, &Missing{Kind: NoTask, Role: t.role}
 	}

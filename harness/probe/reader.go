@@ -116,7 +116,7 @@ type named struct {
 	what string
 }
 
-func (n named) Plain() (any, error) { return nil, errors.New("no value by itself: name one") }
+func (n named) Plain(bool) (any, error) { return nil, errors.New("no value by itself: name one") }
 
 func (n named) Member(_ context.Context, name string) (any, error) {
 	if n.what == "arg" {
@@ -135,11 +135,11 @@ type object struct {
 	value
 }
 
-func (o object) Plain() (any, error) {
+func (o object) Plain(whole bool) (any, error) {
 	switch {
-	case o.inside && o.strct != "":
+	case whole && o.inside && o.strct != "":
 		return nil, fmt.Errorf("a whole struct %s: name a member", o.strct)
-	case o.inside:
+	case whole && o.inside:
 		return nil, errors.New("an array: read it with str or u64")
 	}
 	return o.number(o.v), nil
