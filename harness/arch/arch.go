@@ -3,9 +3,9 @@
 // target description, where a system call's arguments lie, and how the running
 // task is found.
 //
-// Other packages take such a fact from an Arch instead of comparing its name. These
-// look at the name: harness/kernel, for how code is read and unwound, and those below
-// images, for where kernels and compilers come from.
+// Other packages use the fields of an Arch instead of comparing its name. Two
+// packages do compare the name: harness/kernel, which reads and unwinds code, and
+// those below images, which choose where kernels and compilers come from.
 //
 // Facts about calling conventions follow the System V psABI of each
 // architecture; facts about the kernel cite the file they come from.
@@ -21,17 +21,17 @@ import (
 
 // Arch describes one architecture.
 type Arch struct {
-	Name   string // as uname -m says it: "x86_64", "riscv64"
+	Name   string // as uname -m prints it: "x86_64", "riscv64"
 	GOARCH string // "amd64", "riscv64"
 	Debian string // Debian's name of the port: "amd64", "riscv64"
 	GDB    string // gdb's "set architecture"
 
 	QEMU QEMU
 
-	// Nops are instructions that do nothing but move the PC on. Most functions
-	// of a kernel begin with one, where ftrace may put a call.
+	// Nops are instructions that only advance the PC. Most functions of a kernel
+	// begin with one, which ftrace may replace by a call.
 	Nops [][]byte
-	// AddPC is another that they begin with there.
+	// AddPC is another instruction that functions begin with for ftrace.
 	AddPC AddPC
 
 	Registers Registers
@@ -43,15 +43,16 @@ type Arch struct {
 	Memory    Memory
 }
 
-// AddPC is an instruction of four bytes that does nothing but set a register to its
-// own address plus the upper 20 bits of its word, which are signed.
+// AddPC is a four-byte instruction that sets a register to the instruction's own
+// address plus the upper 20 bits of its word, which are signed.
 type AddPC struct {
-	Register string // "" where there is none
-	Low      uint32 // the lower 12 bits of its word
+	Register string // "" where the architecture has none
+	Low      uint32 // the lower 12 bits of the instruction's word
 }
 
-// Skip returns the registers that the instruction at pc would change, the PC among
-// them, if it is one of Nops or AddPC; nil for any other.
+// Skip returns the registers, the PC included, that the instruction at pc would
+// change if it is one of Nops or AddPC, and nil for any other instruction. code
+// starts with the bytes at pc.
 func (a Arch) Skip(pc uint64, code []byte) map[string]uint64 {
 	for _, nop := range a.Nops {
 		if bytes.HasPrefix(code, nop) {
@@ -68,10 +69,10 @@ func (a Arch) Skip(pc uint64, code []byte) map[string]uint64 {
 	return nil
 }
 
-// QEMU is how a machine of this architecture is started.
+// QEMU says how to start a machine of this architecture.
 type QEMU struct {
 	Binary  string // "qemu-system-x86_64"
-	Package string // Debian package that brings it
+	Package string // Debian package that contains Binary
 	Machine string // -M
 	CPU     string // -cpu
 	Console string // kernel's name of the first serial port, for console=
@@ -80,109 +81,112 @@ type QEMU struct {
 	// KernelROM: -kernel adds an option ROM to the machine (QEMU's
 	// hw/i386/x86.c, linuxboot), so a restored machine needs it too.
 	KernelROM bool
-	// Shift says how long an instruction takes by the guest's clock: 2^Shift ns. A
-	// boot of 6.1 on x86_64 took the same processor time with 2 to 5 (4.6 to 4.9 s) and
-	// more from 6 on, as the tick then comes every few thousand instructions; with 0
-	// and 1, loops that wait for a time run long. 3 is the speed of a slow real machine.
+	// Shift sets the time that an instruction takes by the guest's clock: 2^Shift ns.
+	// Booting 6.1 on x86_64 used the same processor time with 2 to 5 (4.6 to 4.9 s).
+	// It used more from 6 on, where the tick comes every few thousand instructions,
+	// and with 0 and 1, where delay loops run long. 3 matches a slow real machine.
 	Shift int
-	// Clock is a clock of the machine's that is in its physical memory.
+	// Clock is a clock in the machine's physical memory.
 	Clock Clock
-	// Timer is the control and status register with the time of the next timer
-	// interrupt, if a restored machine has to be told it anew: QEMU carries its
-	// value over but does not set its own timer by it. 0 is for none.
+	// Timer is the number of the control and status register that holds the time of
+	// the next timer interrupt, where it has to be written again after a restore: QEMU
+	// restores its value without arming its own timer. 0 means none.
 	Timer int
-	// Flags is a control and status register that a saved machine's state lacks, if
-	// there is one, and Status another that writing Flags changes. 0 is for none.
+	// Flags is the number of a control and status register that QEMU does not save,
+	// and Status that of a register which writing Flags changes. 0 means none.
 	Flags, Status int
 }
 
-// Clock is a counter of 64 bits in a machine's physical memory, which to read changes
-// nothing for the guest.
+// Clock is a 64-bit counter at a physical address. Reading it does not disturb the
+// guest.
 type Clock struct {
 	Addr uint64
-	Tick int // ns that a count takes
+	Tick int // ns per count
 }
 
-// Registers names registers by what they do, in the words of the gdbstub's
+// Registers names registers by their purpose. The names are those of the gdbstub's
 // target description.
 type Registers struct {
 	PC, SP string
 	Args   []string // integer arguments of a C function, in order
 	Return string   // value returned by a C function
-	Link   string   // return address register; "" when it is on the stack
-	Record []string // those that a trace keeps of every stop
+	Link   string   // return address register; "" when the address is on the stack
+	Record []string // registers that a trace records at every stop
 }
 
-// Syscall says where a system call's arguments are in struct pt_regs, for the
-// entries that take only that (ARCH_HAS_SYSCALL_WRAPPER).
+// Syscall says where struct pt_regs holds a system call's arguments, for entries
+// whose only parameter is a pt_regs (ARCH_HAS_SYSCALL_WRAPPER).
 type Syscall struct {
-	Prefix string            // of the entry's symbol, in front of sys_NAME
+	Prefix string            // of the entry's symbol, before sys_NAME
 	Args   []string          // members of struct pt_regs, first argument first
 	User   map[string]string // role → member of struct pt_regs: "pc", "sp", "ret"
 }
 
-// Current says how the running task's address is found at a stop.
+// Current says how to find the address of the running task at a stop.
 type Current struct {
-	// PerCPU are per-CPU variables that hold the task pointer, the first that
-	// the kernel has wins; read at base + address with base from Kernel or User.
+	// PerCPU lists per-CPU variables that may hold the task pointer. The first one
+	// that the kernel has is read, at the base in register Kernel or User plus the
+	// variable's address.
 	PerCPU []string
-	// Kernel and User name the register to use in kernel and in user mode (a
-	// kernel address has its top bit set on every architecture here): the
-	// per-CPU base with PerCPU, the task pointer itself without.
+	// Kernel and User name the register to use in kernel and in user mode. It holds
+	// the per-CPU base if PerCPU is set, and the task pointer itself otherwise. A
+	// kernel address has its top bit set on every architecture here.
 	Kernel, User string
-	// Early: when Kernel holds 0, User still holds the task (riscv64 trap entry).
+	// Early means that while Kernel holds 0, User still holds the task (riscv64 trap
+	// entry).
 	Early bool
-	// Preempt are per-CPU variables that hold preempt_count, as VARIABLE or
-	// TYPE.member; none where it is in thread_info.
+	// Preempt lists per-CPU variables that may hold preempt_count, as VARIABLE or
+	// TYPE.member. It is empty where preempt_count is in thread_info.
 	Preempt []string
 }
 
-// Stack is the geometry of a new task's kernel stack.
+// Stack is the layout of a new task's kernel stack.
 type Stack struct {
-	// Top are the types that lie at the very top of the stack of a user task,
-	// the first that the kernel's BTF has is the one.
+	// Top lists types that may lie at the very top of a user task's stack. The first
+	// one that the kernel's BTF has applies.
 	Top []string
-	// SwitchFrame is what __switch_to pops between the saved stack pointer and
-	// the child's first instruction, in bytes.
+	// SwitchFrame is the number of bytes that __switch_to pops between the saved
+	// stack pointer and the child's first instruction.
 	SwitchFrame int
-	// ReturnSlot: the first instruction's address was popped from [sp-8] by a
-	// ret instruction, and is still to be read there.
+	// ReturnSlot means that a ret instruction popped the address of the child's first
+	// instruction, which can still be read at [sp-8].
 	ReturnSlot bool
 }
 
-// Switch is where __switch_to leaves the registers of a task that does not run.
+// Switch says where __switch_to saves the registers of a task that is not running.
 type Switch struct {
 	SP string // member of task_struct: the saved stack pointer
-	// Frame is the structure at the saved stack pointer that the switch pops; ""
-	// where everything is in task_struct, of which PC and Saved are members then.
+	// Frame is the structure at the saved stack pointer that the switch pops. It is
+	// "" where task_struct holds all registers; PC and Saved are members of
+	// task_struct then.
 	Frame string
-	PC    string // member that holds where the task goes on
-	// Saved are the other registers, by the gdbstub's names, with the member
-	// (of an array: member[index]) that holds each.
+	PC    string // member that holds the address at which the task resumes
+	// Saved lists the other registers.
 	Saved []Saved
 }
 
-// Saved is a register and the member it is kept in.
+// Saved is a register, by the gdbstub's name, and the member that holds it, as
+// MEMBER or MEMBER[INDEX].
 type Saved struct{ Register, Member string }
 
-// Paging is the shape of a process's page tables, walked from mm_struct.pgd:
-// tables of 512 entries of 8 bytes.
+// Paging describes a process's page tables, which start at mm_struct.pgd. Each table
+// has 512 entries of 8 bytes.
 type Paging struct {
-	// Direct is the kernel's variable (VARIABLE, or VARIABLE:TYPE.member) that
-	// is added to a physical address to read it in the direct map.
+	// Direct is the kernel variable (VARIABLE, or VARIABLE:TYPE.member) to add to a
+	// physical address to get its address in the direct map.
 	Direct string
 	Levels int      // of the smallest mode
-	Deeper []string // variables of one byte, each of which adds a level when set
-	// Of an entry: Present and Leaf are masks (an entry is a page when any bit of
-	// Leaf is set; the last level always is), Frame the bits of the address after
-	// a shift left by FrameShift.
+	Deeper []string // one-byte variables, each of which adds a level when set
+	// Present, Leaf and Frame are masks of an entry. An entry maps a page when any bit
+	// of Leaf is set, and always at the last level. Frame are the bits of the page's
+	// address, after a shift left by FrameShift.
 	Present, Leaf, Frame uint64
 	FrameShift           uint
 }
 
-// Memory is the quirk of reading kernel memory while the CPU is in user mode:
-// the gdbstub translates with the current page tables and privilege, so Register
-// is changed (Clear bits off, then Set bits on) for the read and restored.
+// Memory says how to read kernel memory while the CPU is in user mode. The gdbstub
+// translates addresses with the current page tables and privilege, so Register is
+// changed for the read (the Clear bits off, then the Set bits on) and restored.
 type Memory struct {
 	Register   string
 	Clear, Set uint64
@@ -192,11 +196,11 @@ var x86_64 = Arch{
 	Name: "x86_64", GOARCH: "amd64", Debian: "amd64", GDB: "i386:x86-64",
 	QEMU: QEMU{
 		Binary: "qemu-system-x86_64", Package: "qemu-system-x86",
-		// With rdrand a kernel does not collect randomness from jitter for a tenth of
-		// its boot.
+		// Without rdrand a kernel spends a tenth of its boot collecting randomness
+		// from jitter.
 		Machine: "pc", CPU: "qemu64,+rdrand", Console: "ttyS0", KernelROM: true,
-		// Two things that a boot spends long on and no lab is about: whether the timer's
-		// interrupt arrives, which it does in QEMU, and keys that sign modules.
+		// Skip two slow steps of the boot that no lab needs: checking that the timer's
+		// interrupt arrives, which it does in QEMU, and loading keys that sign modules.
 		Append: "no_timer_check initcall_blacklist=load_system_certificate_list,jent_mod_init",
 		Shift:  3,
 		// The main counter of the HPET (QEMU's hw/timer/hpet.c).
@@ -204,9 +208,9 @@ var x86_64 = Arch{
 	},
 	Nops: [][]byte{
 		{0x0f, 0x1f, 0x44, 0x00, 0x00}, // nopl 0(%rax,%rax), arch/x86/include/asm/nops.h
-		{0x66, 0x66, 0x66, 0x66, 0x90}, // the same of 5.10 on an AMD K8, which qemu64 is
+		{0x66, 0x66, 0x66, 0x66, 0x90}, // the five-byte nop of 5.10 on an AMD K8, which qemu64 models
 		{0xf3, 0x0f, 0x1e, 0xfa},       // endbr64, a nop without indirect branch tracking
-		{0x0f, 0x1f, 0x40, 0xd6},       // nopl -42(%rax): an endbr64 that was sealed
+		{0x0f, 0x1f, 0x40, 0xd6},       // nopl -42(%rax), which replaces a sealed endbr64
 	},
 	Registers: Registers{
 		PC: "rip", SP: "rsp", Return: "rax",
@@ -231,8 +235,8 @@ var x86_64 = Arch{
 		Preempt: []string{"pcpu_hot.preempt_count", "__preempt_count"},
 	},
 	Stack: Stack{
-		// arch/x86/include/asm/fred.h: with FRED the frame at the top carries
-		// two more words than pt_regs.
+		// arch/x86/include/asm/fred.h: with FRED the frame at the top has two more
+		// words than pt_regs.
 		Top: []string{"fred_frame", "pt_regs"},
 		// arch/x86/include/asm/switch_to.h, struct inactive_task_frame
 		SwitchFrame: 0x38, ReturnSlot: true,
@@ -261,15 +265,15 @@ var riscv64 = Arch{
 		// TIME_LOW and TIME_HIGH of the real-time clock (QEMU's hw/rtc/goldfish_rtc.c).
 		Clock: Clock{Addr: 0x101000, Tick: 1},
 		Timer: 0x14d, // stimecmp, the Sstc extension; target/riscv/time_helper.c
-		// fflags are not in vmstate_riscv_cpu (target/riscv/machine.c), and writing
-		// them makes the floating-point unit's state in mstatus dirty (write_fflags).
+		// vmstate_riscv_cpu (target/riscv/machine.c) lacks fflags, and writing them
+		// marks the floating-point unit's state in mstatus as dirty (write_fflags).
 		Flags: 0x001, Status: 0x300,
 	},
 	Nops: [][]byte{
 		{0x13, 0x00, 0x00, 0x00}, // nop
 		{0x01, 0x00},             // c.nop
 	},
-	AddPC: AddPC{Register: "t0", Low: 0x297}, // auipc t0, of which ftrace makes a call: arch/riscv/kernel/ftrace.c
+	AddPC: AddPC{Register: "t0", Low: 0x297}, // auipc t0, half of ftrace's call: arch/riscv/kernel/ftrace.c
 	Registers: Registers{
 		PC: "pc", SP: "sp", Return: "a0", Link: "ra",
 		Args: []string{"a0", "a1", "a2", "a3", "a4", "a5", "a6", "a7"},
@@ -310,7 +314,7 @@ var riscv64 = Arch{
 	Memory: Memory{Register: "priv", Clear: 3, Set: 1},
 }
 
-// All returns every architecture, in the order results are shown.
+// All returns every architecture, in the order in which results are shown.
 func All() []Arch { return []Arch{x86_64, riscv64} }
 
 // Names returns the names of All.
@@ -322,8 +326,8 @@ func Names() []string {
 	return names
 }
 
-// Roles returns the registers by what they do: pc, sp, ret and, where there is
-// one, link.
+// Roles returns the names of registers by purpose: pc, sp, ret and, where the
+// architecture has a return address register, link.
 func (r Registers) Roles() map[string]string {
 	roles := map[string]string{"pc": r.PC, "sp": r.SP, "ret": r.Return}
 	if r.Link != "" {
@@ -332,7 +336,7 @@ func (r Registers) Roles() map[string]string {
 	return roles
 }
 
-// Lookup returns the architecture of that name.
+// Lookup returns the architecture with the given Name.
 func Lookup(name string) (Arch, error) {
 	all := All()
 	i := slices.IndexFunc(all, func(a Arch) bool { return a.Name == name })

@@ -22,7 +22,7 @@ func TestSkip(t *testing.T) {
 		{x86_64, "5548 89e5 53", nil}, // push %rbp
 		{riscv64, "1300000013", map[string]uint64{"pc": pc + 4}},
 		{riscv64, "0100010001", map[string]uint64{"pc": pc + 2}},
-		// As objdump has them: auipc t0,0xfffe8 and auipc t0,0x1536.
+		// In objdump's notation: auipc t0,0xfffe8 and auipc t0,0x1536.
 		{riscv64, "9782feff13", map[string]uint64{"pc": pc + 4, "t0": pc - 0x18000}},
 		{riscv64, "9762530113", map[string]uint64{"pc": pc + 4, "t0": pc + 0x1536000}},
 		{riscv64, "9780feff13", nil}, // auipc ra
