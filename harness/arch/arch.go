@@ -3,8 +3,8 @@
 // target description, where a system call's arguments lie, and how the running
 // task is found.
 //
-// Other packages use the fields of an Arch instead of comparing its name. Two
-// packages do compare the name: harness/kernel, which reads and unwinds code, and
+// Other packages use the fields of an Arch instead of comparing its name. These
+// compare the name: harness/kernel, which reads and unwinds code, and
 // those below images, which choose where kernels and compilers come from.
 //
 // Facts about calling conventions follow the System V psABI of each

@@ -63,7 +63,7 @@ type Machine struct {
 
 // VM is the emulated machine: a *qemu.VM.
 type VM interface {
-	rsp.Halts
+	rsp.StopCounter
 	PID() int
 	Exited() <-chan struct{}
 	Err() error

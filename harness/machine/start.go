@@ -90,7 +90,7 @@ func (s Spec) warmMovable(ctx context.Context, console io.Writer) (*Machine, err
 		c.RAM.Close()
 		return nil, &Error{Op: "copy the guest's memory", Err: err}
 	}
-	c.Incoming, c.Again = true, true
+	c.Incoming, c.Shared = true, true
 	console.Write(snap.Console) // a log that fails is no reason to end a run
 	m, err := s.restore(ctx, c, snap.State, agent, console)
 	if err != nil {
@@ -137,7 +137,7 @@ func (m *Machine) Move(ctx context.Context) (*Machine, error) {
 	m.ram = nil // the new one's
 	m.Close()
 	c := m.spec.Config()
-	c.RAM, c.Incoming, c.Again = ram, true, true
+	c.RAM, c.Incoming, c.Shared = ram, true, true
 	moved, err := m.spec.restore(ctx, c, state.Bytes(), at, m.log)
 	if err != nil {
 		ram.Close()
@@ -299,7 +299,7 @@ func (s Spec) savePlace(ctx context.Context, p Place, d *snapshot.Draft) error {
 		return err
 	}
 	c := s.Config()
-	c.RAM, c.Incoming, c.Again = d.RAM, true, true
+	c.RAM, c.Incoming, c.Shared = d.RAM, true, true
 	if _, err := d.Console.Write(base.Console); err != nil {
 		return err
 	}
@@ -330,7 +330,7 @@ func (m *Machine) save(ctx context.Context, state io.Writer) error {
 		return ErrNoPlace
 	}
 	err := m.Guard(ctx, "saving the machine", func(ctx context.Context) error {
-		if err := m.Stub.Park(ctx); err != nil {
+		if err := m.Stub.DetachHalted(ctx); err != nil {
 			return err
 		}
 		return vm.Save(ctx, state)
@@ -366,7 +366,7 @@ func (s Spec) launch(ctx context.Context, c qemu.Config, console io.Writer) (_ *
 
 // attach attaches the debugger.
 func (m *Machine) attach(ctx context.Context, conn net.Conn) (err error) {
-	if m.Stub, err = rsp.New(ctx, conn, rsp.Options{Halts: m.VM, Timeout: m.Patience}); err != nil {
+	if m.Stub, err = rsp.New(ctx, conn, rsp.Options{StopCounter: m.VM, Timeout: m.Patience}); err != nil {
 		return fmt.Errorf("attach to the gdbstub: %w", err)
 	}
 	m.reader, err = task.NewReader(m.Stub, m.image, m.arch)
@@ -436,7 +436,7 @@ func (s Spec) restore(ctx context.Context, c qemu.Config, state []byte, agent ag
 		err = m.attach(timed, vm.GDB())
 	}
 	if err == nil {
-		err = m.Stub.Stand(timed, agent.Thread)
+		err = m.Stub.SetStopped(timed, agent.Thread)
 	}
 	if err == nil {
 		err = m.setFlags(timed, agent.Flags)

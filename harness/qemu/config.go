@@ -20,38 +20,37 @@ type Config struct {
 	Initrd string // initramfs file, "" for none
 	Append string // more kernel command line, after the harness's own
 	Memory int    // MiB, default 256
-	CPUs   int    // default 1: the order of a lab's stops is only fixed with one
+	CPUs   int    // default 1; with more, the order of a lab's stops may vary
 	// Command starts QEMU: a program, looked up in PATH, and its first arguments,
-	// which Args follow. The default is Arch.QEMU.Binary alone. What QEMU is to have
-	// in its environment env(1) sets.
+	// which precede Args. The default is Arch.QEMU.Binary. To set variables in
+	// QEMU's environment, use env(1).
 	Command []string
-	// Seed is what the machine's random numbers are made from. Another one is
-	// another machine, as repeatable as this.
+	// Seed is the seed of the machine's random numbers. Runs with the same seed
+	// repeat.
 	Seed uint32
-	// Interactive makes the guest's time follow the host's while it is idle, for a
-	// person who types: an idle guest would otherwise take a whole processor.
+	// Interactive makes the guest's time follow the host's while the guest is idle,
+	// for a person who types. Without it an idle guest uses a whole processor.
 	Interactive bool
 	// GDBSocket and ConsoleSocket are paths of unix sockets that the gdbstub and
-	// the console listen on, for programs of the user's. The default for each is
+	// the console listen on, for the user's programs. The default for each is
 	// an inherited socket pair: see VM.GDB and VM.Console.
 	GDBSocket, ConsoleSocket string
 	// Halted starts the machine stopped, before its first instruction.
 	Halted bool
 
-	// RAM is the file that the guest's memory is mapped from, which Save and
-	// Restore need. The default is memory that ends with QEMU.
+	// RAM is a file of Size bytes to map the guest's memory from. Save and Restore
+	// need it. The default is anonymous memory.
 	RAM *os.File
 	// Incoming starts the machine without booting it: it waits for Restore
-	// and Cont, and maps RAM copy-on-write. With Again it maps RAM shared, so
-	// that it can be saved again: its memory is then what the file becomes.
-	Incoming, Again bool
+	// and Cont, and maps RAM copy-on-write. With Shared it maps RAM shared, so
+	// that it can be saved again; the guest's writes then change the file.
+	Incoming, Shared bool
 }
 
 // defaultMemory is enough for every kernel and lab of the course, in MiB.
 const defaultMemory = 256
 
-// firstFD is the number in QEMU of the first descriptor it inherits, where
-// exec.Cmd.ExtraFiles start.
+// firstFD is the first number of exec.Cmd.ExtraFiles in the child.
 const firstFD = 3
 
 // inherited is a descriptor that QEMU inherits.
@@ -59,7 +58,7 @@ type inherited string
 
 const (
 	inheritsOutput  inherited = "the console's output" // a pipe
-	inheritsConsole inherited = "the console"          // a socket, as the next two
+	inheritsConsole inherited = "the console"          // a socket, like the next two
 	inheritsGDB     inherited = "the gdbstub"
 	inheritsMonitor inherited = "the monitor"
 	inheritsRAM     inherited = "the guest's memory" // a file
@@ -84,7 +83,7 @@ func (c Config) inherits() []inherited {
 	return all
 }
 
-// fd returns the number of one of them in QEMU.
+// fd returns the number of an inherited descriptor in QEMU.
 func (c Config) fd(i inherited) int { return firstFD + slices.Index(c.inherits(), i) }
 
 // command returns Command or its default.
@@ -98,8 +97,8 @@ func (c Config) command() []string {
 // Path returns the executable that Start runs.
 func (c Config) Path() string { return c.command()[0] }
 
-// name is how messages call QEMU. The executable of a longer command, such as a
-// dynamic loader, says little.
+// name returns QEMU's name for messages. The executable of a longer command may be
+// a dynamic loader.
 func (c Config) name() string {
 	if len(c.Command) > 1 {
 		return c.Arch.QEMU.Binary
@@ -110,14 +109,12 @@ func (c Config) name() string {
 // CommandLine returns the kernel's command line.
 //
 //   - nokaslr: the addresses in kallsyms are the ones the kernel runs at.
-//   - oops=panic panic=-1 with -no-reboot: a kernel that oopses ends the machine
-//     at once, instead of going on with a half-dead one.
-//   - loglevel=4: warnings and worse on the console. An oops raises the level by itself.
-//   - cryptomgr.notests: no self-tests of ciphers, which take the guest seconds, many
-//     of them beside the first programs.
-//   - lab.seed: the command line is part of what the kernel makes its random numbers
-//     from (start_kernel in init/main.c). An x86_64 machine has nothing else that
-//     differs with -seed.
+//   - oops=panic panic=-1 with -no-reboot: an oops ends the machine at once.
+//   - loglevel=4: the console shows warnings and errors. An oops raises the level.
+//   - cryptomgr.notests: no self-tests of ciphers, which take seconds, in part while
+//     the first programs run.
+//   - lab.seed: the kernel seeds its random numbers with the command line, among
+//     others (start_kernel in init/main.c). On x86_64 nothing else depends on -seed.
 func (c Config) CommandLine() string {
 	words := []string{"console=" + c.Arch.QEMU.Console, "nokaslr", "oops=panic", "panic=-1", "loglevel=4", "cryptomgr.notests"}
 	if c.Seed != 0 {
@@ -131,7 +128,7 @@ func (c Config) CommandLine() string {
 	return strings.Join(words, " ")
 }
 
-// seedWord is a word that the kernel has no other use for.
+// seedWord is a parameter that the kernel ignores.
 const seedWord = "lab.seed"
 
 // Args returns QEMU's arguments. The result depends on c alone.
@@ -144,8 +141,8 @@ func (c Config) Args() []string {
 	}
 	console := []string{"-chardev", chardev("console", c.ConsoleSocket, inheritsConsole)}
 	if c.output() {
-		// A socket takes some 280 bytes that nobody has read, each with its own
-		// overhead; then the serial port's timing would be the reader's.
+		// A socket holds only some 280 bytes that have not been read, as each has its
+		// own overhead. Then the serial port's timing would depend on the reader.
 		console = []string{"-add-fd", fmt.Sprintf("set=%d,fd=%d", consoleSet, c.fd(inheritsOutput)), "-chardev", fmt.Sprintf("file,id=console,path=/dev/fdset/%d,append=on", consoleSet)}
 	}
 	args := slices.Concat(c.machine(c.memory()), console, []string{"-serial", "chardev:console",
@@ -163,13 +160,13 @@ func (c Config) Args() []string {
 	return args
 }
 
-// output reports whether the console is read only, through a pipe.
+// output reports whether the console is a pipe, which can only be read.
 func (c Config) output() bool { return !c.Interactive && c.ConsoleSocket == "" }
 
 // consoleSet is the number of the set of descriptors that the console's pipe is in.
 const consoleSet = 1
 
-// memory is what -M says of the guest's memory.
+// memory returns the part of -M that selects the guest's memory.
 func (c Config) memory() string {
 	if c.RAM == nil {
 		return ""
@@ -177,19 +174,17 @@ func (c Config) memory() string {
 	return ",memory-backend=ram"
 }
 
-// backend is the guest's memory in the file of descriptor fd.
+// backend returns the object that maps the guest's memory from descriptor fd.
 func (c Config) backend(fd int) string {
-	return fmt.Sprintf("memory-backend-file,id=ram,size=%dM,mem-path=/proc/self/fd/%d,share=%s", cmp.Or(c.Memory, defaultMemory), fd, onOff(!c.Incoming || c.Again))
+	return fmt.Sprintf("memory-backend-file,id=ram,size=%dM,mem-path=/proc/self/fd/%d,share=%s", cmp.Or(c.Memory, defaultMemory), fd, onOff(!c.Incoming || c.Shared))
 }
 
-// Size returns the guest's memory in bytes, which a new file for Config.RAM has
-// to have.
+// Size returns the size of the guest's memory in bytes, and so of a file for RAM.
 func (c Config) Size() int64 { return int64(cmp.Or(c.Memory, defaultMemory)) << 20 }
 
-// Identity returns what the guest's state depends on beside QEMU itself and the
-// contents of its files, whose names are left out: the same identity, version
-// of QEMU, kernel and initramfs make machines that can be restored from each
-// other's snapshots.
+// Identity returns the arguments that a snapshot of the machine depends on, without
+// the names of files. Machines with the same identity, version of QEMU, kernel and
+// initramfs can restore each other's snapshots.
 func (c Config) Identity() []string {
 	c.Kernel = ""
 	if c.Initrd != "" {
@@ -198,8 +193,8 @@ func (c Config) Identity() []string {
 	return c.machine(",memory-backend=ram")
 }
 
-// Replay returns a shell command that runs the same machine by hand: the
-// console on the terminal, the gdbstub on a socket in the current folder.
+// Replay returns a shell command that runs the same machine by hand, with the
+// console on the terminal and the gdbstub on a socket in the current folder.
 func (c Config) Replay() string {
 	words := slices.Concat(c.command(), c.machine(""))
 	words = append(words, "-serial", "mon:stdio", "-gdb", "unix:gdb.sock,server=on,wait=off")
@@ -209,17 +204,17 @@ func (c Config) Replay() string {
 	return strings.Join(words, " ")
 }
 
-// machine is the part of the arguments that a run by hand shares.
+// machine returns the arguments that Args and Replay share.
 func (c Config) machine(memory string) []string {
 	q := c.Arch.QEMU
 	args := []string{
 		"-M", q.Machine + memory, "-cpu", q.CPU, "-accel", "tcg",
 		"-m", strconv.Itoa(cmp.Or(c.Memory, defaultMemory)), "-smp", strconv.Itoa(cmp.Or(c.CPUs, 1)),
-		// No default devices, no configuration of the user's, no network.
+		// No default devices, no user's configuration, no network.
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
 	}
 	args = append(args, c.time()...)
-	// What a restored machine booted from is in its memory.
+	// A restored machine has its kernel and initramfs in memory.
 	if !c.Incoming || q.KernelROM {
 		args = append(args, "-kernel", c.Kernel, "-append", c.CommandLine())
 	}
@@ -229,25 +224,25 @@ func (c Config) machine(memory string) []string {
 	return append(args, q.Devices...)
 }
 
-// epoch is the date at which a guest's real-time clock starts.
+// epoch is the initial time of a guest's real-time clock.
 const epoch = "2026-01-01T00:00:00"
 
-// ClockStep is the most that a guest's clock moves on while a debugger has stopped
-// the guest, in microseconds of the guest's time.
+// ClockStep limits how far a guest's clock advances while a debugger has stopped the
+// guest, in microseconds of the guest's time.
 //
 // A vCPU that stops for the debugger counts as idle until QEMU has stopped the
-// machine, and an idle machine's clock jumps to the next timer that is armed
-// (icount_start_warp_timer in accel/tcg/icount-common.c): milliseconds as a rule,
-// and without end where the guest has armed none. A network filter's timer, which
-// has nothing to filter, is always armed. A shorter step costs time: with 100 the
+// machine, and the clock of an idle machine jumps to the next armed timer
+// (icount_start_warp_timer in accel/tcg/icount-common.c). That is milliseconds away as
+// a rule, and there is no limit if the guest has armed no timer. So a network filter
+// with nothing to filter keeps a timer armed. A shorter step costs time: with 100 the
 // course ran a quarter slower on x86_64.
 const ClockStep = 1000
 
-// clockFilter is the name of the object whose timer bounds the clock's steps.
+// clockFilter is the name of the object whose timer limits the clock's steps.
 const clockFilter = "clock"
 
-// time makes the guest's time pass with its instructions, 2^Shift ns each, and
-// with nothing else, and makes its random numbers repeat (QEMU's
+// time returns the arguments that make the guest's time depend only on its
+// instructions, 2^Shift ns each, and that make its random numbers repeat (QEMU's
 // docs/devel/tcg-icount.rst and its options -rtc and -seed). An idle guest's clock
 // skips to its next timer.
 func (c Config) time() []string {

@@ -71,7 +71,7 @@ func TestArgs(t *testing.T) {
 			[][]string{machine("pc,memory-backend=ram", "qemu64,+rdrand"), ownTime("0"), kernel(x86words), inherited, ram("6", "on")}},
 		{"restored", Config{Arch: x86, Kernel: "vmlinuz", Initrd: "base.cpio", RAM: os.Stdin, Incoming: true},
 			[][]string{machine("pc,memory-backend=ram", "qemu64,+rdrand"), ownTime("0"), kernel(x86words), inherited, ram("6", "off"), incoming}},
-		{"restored, to be saved again", Config{Arch: riscv, Kernel: "vmlinuz", RAM: os.Stdin, Incoming: true, Again: true},
+		{"restored, to be saved again", Config{Arch: riscv, Kernel: "vmlinuz", RAM: os.Stdin, Incoming: true, Shared: true},
 			[][]string{machine("virt,memory-backend=ram", "rv64"), ownTime("0"), inherited, ram("6", "on"), incoming}},
 		{"restored, for gdb of the user's", Config{Arch: x86, Kernel: "vmlinuz", RAM: os.Stdin, Incoming: true, GDBSocket: "g"},
 			[][]string{machine("pc,memory-backend=ram", "qemu64,+rdrand"), ownTime("0"), kernel(x86words), output,

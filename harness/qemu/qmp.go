@@ -1,7 +1,7 @@
 package qemu
 
-// QMP, QEMU's machine protocol (docs/interop/qmp-spec in its source), as far as
-// saving and restoring a machine needs it.
+// This file has the part of QMP, the QEMU Machine Protocol (docs/interop/qmp-spec in
+// QEMU's source), that saving and restoring a machine needs.
 
 import (
 	"context"
@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// QMPError is QEMU's refusal of a command.
+// QMPError is QEMU's error reply to a command.
 type QMPError struct {
 	Command string
 	Class   string `json:"class"`
@@ -30,7 +30,7 @@ type command struct {
 	Arguments any    `json:"arguments,omitempty"`
 }
 
-// message is whatever QEMU says: a greeting, a reply or an event.
+// message is a message from QEMU: a greeting, a reply or an event.
 type message struct {
 	QMP    json.RawMessage `json:"QMP"`
 	Return json.RawMessage `json:"return"`
@@ -41,35 +41,35 @@ type message struct {
 	} `json:"data"`
 }
 
-// errMigration is what remains to be said when QEMU gives no reason: that is on
-// its standard error.
-var errMigration = errors.New("QEMU could not carry the machine's state over")
+// errMigration reports a failed migration for which QMP gives no reason. QEMU writes
+// the reason to its standard error.
+var errMigration = errors.New("QEMU could not transfer the machine's state")
 
-// monitor is a QMP session. One goroutine at a time uses it; another one, which
-// ends with the connection, reads.
+// monitor is a QMP session. One goroutine at a time may use it. Another goroutine
+// reads until the connection ends.
 type monitor struct {
-	conn    *net.UnixConn
-	greeted bool
-	said    chan message  // answers, and what a migration says of itself
-	closed  chan struct{} // nobody wants to know any more
-	closing sync.Once
-	answer  json.RawMessage // the last one
+	conn     *net.UnixConn
+	greeted  bool
+	messages chan message  // replies, and the end of a migration
+	closed   chan struct{} // the reader drops further messages
+	closing  sync.Once
+	answer   json.RawMessage // the last reply
 
 	mu      sync.Mutex
-	stops   uint64        // events STOP so far
-	stopped chan struct{} // closed and replaced at each
-	ended   error         // why nothing more is read
+	stops   uint64        // number of STOP events so far
+	stopped chan struct{} // closed and replaced at each STOP
+	ended   error         // why reading ended
 }
 
 func newMonitor(conn *net.UnixConn) *monitor {
-	m := &monitor{conn: conn, said: make(chan message), closed: make(chan struct{}), stopped: make(chan struct{})}
+	m := &monitor{conn: conn, messages: make(chan message), closed: make(chan struct{}), stopped: make(chan struct{})}
 	go m.read()
 	return m
 }
 
-// read takes what QEMU says. Answers are only sent while run is waiting for them.
+// read receives QEMU's messages. Replies only arrive while run waits for them.
 func (m *monitor) read() {
-	defer close(m.said)
+	defer close(m.messages)
 	in := json.NewDecoder(m.conn)
 	for {
 		var msg message
@@ -88,7 +88,7 @@ func (m *monitor) read() {
 			m.mu.Unlock()
 		case msg.Error != nil, msg.Return != nil, msg.Event == "MIGRATION" && (msg.Data.Status == "failed" || msg.Data.Status == "completed"):
 			select {
-			case m.said <- msg:
+			case m.messages <- msg:
 			case <-m.closed:
 				return
 			}
@@ -104,10 +104,9 @@ func (m *monitor) close() {
 	})
 }
 
-// run sends commands, with a descriptor for QEMU's getfd or nil, and waits for
-// their answers and, with migration set, until the migration that they start has
-// completed. The commands go out together: QEMU answers in order. A session that
-// failed is of no more use.
+// run sends commands together and waits for their replies. fd, if not nil, is passed
+// along for QEMU's getfd. If migration is set, run also waits until the migration that
+// the commands start has completed. After a failure the session cannot be used.
 func (m *monitor) run(ctx context.Context, cmds []command, fd *os.File, migration bool) error {
 	if !m.greeted {
 		cmds, m.greeted = append([]command{{Execute: "qmp_capabilities"}}, cmds...), true
@@ -116,23 +115,23 @@ func (m *monitor) run(ctx context.Context, cmds []command, fd *os.File, migratio
 	if fd != nil {
 		rights = syscall.UnixRights(int(fd.Fd()))
 	}
-	undo := until(ctx, m.conn)
+	undo := endWrites(ctx, m.conn)
 	err := send(m.conn, cmds, rights)
 	undo()
 	if err != nil {
-		return fault(ctx, err)
+		return qmpError(ctx, err)
 	}
 	for answered, completed := 0, !migration; answered < len(cmds) || !completed; {
 		var msg message
 		more := true
 		select {
-		case msg, more = <-m.said:
+		case msg, more = <-m.messages:
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
 		switch {
 		case !more:
-			return fault(ctx, m.ended)
+			return qmpError(ctx, m.ended)
 		case msg.Error != nil:
 			msg.Error.Command = cmds[min(answered, len(cmds)-1)].Execute
 			return msg.Error
@@ -171,8 +170,9 @@ func send(conn *net.UnixConn, cmds []command, rights []byte) error {
 	return err
 }
 
-// until makes ctx's end end a write; the function it returns undoes that.
-func until(ctx context.Context, conn net.Conn) func() {
+// endWrites makes writes to conn fail when ctx ends, until the returned function is
+// called.
+func endWrites(ctx context.Context, conn net.Conn) func() {
 	past := time.Unix(1, 0)
 	stop := context.AfterFunc(ctx, func() { conn.SetWriteDeadline(past) })
 	return func() {
@@ -182,7 +182,7 @@ func until(ctx context.Context, conn net.Conn) func() {
 	}
 }
 
-func fault(ctx context.Context, err error) error {
+func qmpError(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}

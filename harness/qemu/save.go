@@ -8,20 +8,21 @@ import (
 	"net"
 )
 
-// A snapshot is two things: the file behind Config.RAM, and the state of the
-// devices, which Save writes and Restore reads. The memory is never copied: the
-// capability x-ignore-shared leaves it out of the migration (QEMU's
-// migration/ram.c, ramblock_is_ignored), so the machine that is saved maps the
-// file shared and those that are restored map it copy-on-write.
+// A snapshot has two parts: the file of Config.RAM, and the state of the devices,
+// which Save writes and Restore reads. The memory is never copied: the capability
+// x-ignore-shared excludes it from the migration (QEMU's migration/ram.c,
+// ramblock_is_ignored). A machine to be saved maps the file shared, and a restored
+// one copy-on-write.
 //
-// The device state fits the same version of QEMU, machine, processor flags and
-// amount of memory alone.
+// The device state can only be restored with the same version of QEMU, machine,
+// processor flags and amount of memory.
 
-// ErrNotSnapshot is returned by Save, Restore and Cont of a machine whose Config.RAM
-// is nothing to do that with.
-var ErrNotSnapshot = errors.New("the machine's memory is in no file, so it can neither be saved nor restored")
+// ErrNotSnapshot is returned by Save, Restore and Cont of a machine whose Config does
+// not allow that.
+var ErrNotSnapshot = errors.New("the machine's memory is not in a file, so it can neither be saved nor restored")
 
-// capabilities start a migration. events makes QEMU say when it is done.
+// capabilities returns the commands that precede a migration. The capability events
+// makes QEMU report its end.
 func capabilities() []command {
 	type capability struct {
 		Name  string `json:"capability"`
@@ -34,18 +35,17 @@ func capabilities() []command {
 	}
 }
 
-// Save stops the machine, writes its device state to w and leaves its memory in
-// the file of Config.RAM. The machine stays stopped until Cont, which spoils the
-// snapshot.
+// Save stops the machine and writes its device state to w. Its memory is in the file
+// of Config.RAM. The machine stays stopped until Cont, after which the snapshot is no
+// longer valid.
 //
-// QEMU's own timers behind a guest's are not all carried over: see
-// arch.QEMU.Timer.
+// QEMU does not save all of its timers: see arch.QEMU.Timer.
 func (vm *VM) Save(ctx context.Context, w io.Writer) error {
 	if !vm.shared {
 		return fmt.Errorf("save the machine: %w", ErrNotSnapshot)
 	}
-	err := vm.carry(ctx, "migrate", func(state net.Conn) error {
-		_, err := io.Copy(w, state) // QEMU closes its end when all is written
+	err := vm.migrate(ctx, "migrate", func(state net.Conn) error {
+		_, err := io.Copy(w, state) // QEMU closes its end at the end of the state
 		return err
 	})
 	if err != nil {
@@ -54,14 +54,14 @@ func (vm *VM) Save(ctx context.Context, w io.Writer) error {
 	return nil
 }
 
-// Restore gives a machine started with Config.Incoming its device state. It is
-// stopped where it was saved, until Cont.
+// Restore loads the device state into a machine started with Config.Incoming. The
+// machine stays stopped, where it was saved, until Cont.
 func (vm *VM) Restore(ctx context.Context, state io.Reader) error {
 	if !vm.inFile || !vm.incoming {
 		return fmt.Errorf("restore the machine: %w", ErrNotSnapshot)
 	}
-	err := vm.carry(ctx, "migrate-incoming", func(conn net.Conn) error {
-		io.Copy(conn, state) // QEMU knows where the state ends, and says when it ended too early
+	err := vm.migrate(ctx, "migrate-incoming", func(conn net.Conn) error {
+		io.Copy(conn, state) // QEMU finds the end of the state, and reports a truncated one
 		return conn.Close()
 	})
 	if err != nil {
@@ -70,7 +70,8 @@ func (vm *VM) Restore(ctx context.Context, state io.Reader) error {
 	return nil
 }
 
-// Cont lets a stopped machine run. No debugger may be attached: it would miss it.
+// Cont lets a stopped machine run. No debugger may be attached, as it would not
+// notice.
 func (vm *VM) Cont(ctx context.Context) error {
 	if !vm.inFile {
 		return fmt.Errorf("let the machine run: %w", ErrNotSnapshot)
@@ -81,11 +82,10 @@ func (vm *VM) Cont(ctx context.Context) error {
 	return nil
 }
 
-// Align starts the timer anew that bounds the steps of the guest's clock (see
-// ClockStep): the next step ends ClockStep after the guest's present time. A
-// restored machine's timer stands elsewhere than that of the machine it was saved
-// from, and both have to be aligned for the two to go the same way. The machine is
-// stopped.
+// Align restarts the timer that limits the steps of the guest's clock (see
+// ClockStep): it next expires ClockStep after the guest's present time. The timer of a
+// restored machine expires at another time than that of the saved machine, and the two
+// machines only behave alike if both are aligned. The machine must be stopped.
 func (vm *VM) Align(ctx context.Context) error {
 	set := func(status string) command {
 		return command{Execute: "qom-set", Arguments: map[string]string{"path": "/objects/" + clockFilter, "property": "status", "value": status}}
@@ -96,8 +96,8 @@ func (vm *VM) Align(ctx context.Context) error {
 	return nil
 }
 
-// carry runs a migration over a socket whose other end is handed to copy.
-func (vm *VM) carry(ctx context.Context, name string, copy func(net.Conn) error) error {
+// migrate runs a migration over a socket and calls copy with the socket's other end.
+func (vm *VM) migrate(ctx context.Context, name string, copy func(net.Conn) error) error {
 	ours, theirs, err := socketPair()
 	if err != nil {
 		return err
@@ -123,9 +123,9 @@ func (vm *VM) carry(ctx context.Context, name string, copy func(net.Conn) error)
 	return err
 }
 
-// because adds what QEMU says for itself when it ended over it.
+// because wraps err. If QEMU has ended, it wraps the ExitError instead.
 func (vm *VM) because(op string, err error) error {
-	vm.settle()
+	vm.awaitExit()
 	if gone := vm.Err(); gone != nil {
 		err = gone
 	}

@@ -1,10 +1,10 @@
-// Package qemu runs one virtual machine: its command line, its process and the
-// connections to it. It hands out the gdbstub and the console as net.Conn on
-// inherited socket pairs, so there is no port, no path and no dial loop, and it
-// knows nothing of what is spoken over them.
+// Package qemu runs one virtual machine: it makes the command line, runs the process
+// and connects to it. QEMU inherits socket pairs for the gdbstub and the console, so
+// that no port, path or retry is needed. The package does not interpret what is sent
+// over them.
 //
-// The process lives in a group of its own and dies with us: Close terminates,
-// waits, then kills; the kernel kills it when we die without a word.
+// The process has its own process group. Close terminates it, waits, and then kills
+// it. The kernel kills it if our process dies.
 package qemu
 
 import (
@@ -25,14 +25,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// grace is how long QEMU may take to end after SIGTERM.
+// grace is the time from SIGTERM to SIGKILL.
 const grace = 2 * time.Second
 
-// versionLimit ends a program that does not say its version.
+// versionLimit is the time limit of --version.
 const versionLimit = 30 * time.Second
 
-// settling is how long QEMU's end may take to be seen after its sockets broke.
-const settling = 500 * time.Millisecond
+// exitLimit is how long to wait for QEMU's exit after its sockets were closed.
+const exitLimit = 500 * time.Millisecond
 
 // MissingError says that QEMU is not installed.
 type MissingError struct {
@@ -41,16 +41,16 @@ type MissingError struct {
 }
 
 func (e *MissingError) Error() string {
-	return fmt.Sprintf("%s is not installed: lab qemu fetch brings lab's own QEMU, which is used without --qemu and LAB_QEMU; or install the package %s", e.Binary, e.Package)
+	return fmt.Sprintf("%s is not installed: run 'lab qemu fetch' for lab's own QEMU, which is used without --qemu and LAB_QEMU, or install the package %s", e.Binary, e.Package)
 }
 
 func (e *MissingError) Unwrap() error { return e.Err }
 
-// ExitError says that QEMU ended when it was not asked to.
+// ExitError says that QEMU ended although Close was not called.
 type ExitError struct {
 	Binary string
 	State  string // "exit status 1", "signal: killed"
-	Stderr string // its last words
+	Stderr string // the end of its output
 }
 
 func (e *ExitError) Error() string {
@@ -60,7 +60,7 @@ func (e *ExitError) Error() string {
 	return fmt.Sprintf("%s ended by itself (%s): %s", e.Binary, e.State, e.Stderr)
 }
 
-// Clean reports whether QEMU ended in order: the guest switched off or reset.
+// Clean reports whether QEMU exited because the guest switched off or reset.
 func (e *ExitError) Clean() bool { return e.State == "exit status 0" && e.Stderr == "" }
 
 // VM is a running machine.
@@ -69,13 +69,13 @@ type VM struct {
 	name    string // in messages
 	gdb     net.Conn
 	console net.Conn
-	output  *os.File // what the guest writes to its console, when it is read only
+	output  *os.File // the console, if it can only be read
 	stderr  *tail
 
 	monitor  *monitor
 	inFile   bool // with Config.RAM: see save.go
 	incoming bool
-	shared   bool // what the guest writes goes to the file
+	shared   bool // the guest's writes change the file
 
 	done    chan struct{} // closed when the process was waited for
 	waitErr error         // valid once done is closed
@@ -83,8 +83,7 @@ type VM struct {
 	asked   chan struct{} // closed when Close was called
 }
 
-// Start starts a machine. It undoes everything when it fails. Cancelling ctx
-// closes the machine.
+// Start starts a machine. Cancelling ctx closes it.
 func Start(ctx context.Context, c Config) (_ *VM, err error) {
 	path, err := exec.LookPath(c.Path())
 	if err != nil {
@@ -126,7 +125,7 @@ func Start(ctx context.Context, c Config) (_ *VM, err error) {
 		files, theirs = append(files, file), append(theirs, file)
 	}
 	vm.monitor, vm.inFile, vm.incoming = newMonitor(qmp.(*net.UnixConn)), c.RAM != nil, c.Incoming
-	vm.shared = vm.inFile && (!c.Incoming || c.Again)
+	vm.shared = vm.inFile && (!c.Incoming || c.Shared)
 	vm.cmd = exec.Command(path, slices.Concat(c.command()[1:], c.Args())...)
 	vm.cmd.Stderr = vm.stderr
 	vm.cmd.Stdout = vm.stderr
@@ -149,9 +148,8 @@ func Start(ctx context.Context, c Config) (_ *VM, err error) {
 }
 
 // run starts the process, closes the machine when ctx ends, and waits for the
-// process. It does so on a thread of its own: the parent death signal is sent
-// when the thread that made the child ends, so that thread must exist as long as
-// the child.
+// process. It keeps a thread for itself, because the kernel sends the parent death
+// signal when the thread that made the child ends.
 func (vm *VM) run(ctx context.Context, started chan<- error) {
 	runtime.LockOSThread()
 	err := vm.cmd.Start()
@@ -161,32 +159,32 @@ func (vm *VM) run(ctx context.Context, started chan<- error) {
 	}
 	stop := context.AfterFunc(ctx, func() { vm.Close() })
 	vm.waitErr = vm.cmd.Wait()
-	stop() // or ctx would refer to the machine for as long as ctx exists
+	stop() // otherwise ctx would keep the machine reachable
 	close(vm.done)
 }
 
 // GDB returns the connection to the gdbstub, nil when Config.GDBSocket is set.
 func (vm *VM) GDB() net.Conn { return vm.gdb }
 
-// Console returns the first serial port with Config.Interactive, unless
-// Config.ConsoleSocket is set. Whoever has it must read all the time: an undrained
-// console holds the guest up.
+// Console returns the connection to the first serial port if Config.Interactive is
+// set and Config.ConsoleSocket is not, and nil otherwise. The caller must read it
+// continuously, because a full buffer stalls the guest.
 func (vm *VM) Console() net.Conn { return vm.console }
 
-// Output returns what the guest writes to its first serial port, where that can only be
-// read: a pipe that ends with QEMU and that its reader closes. It must be read all the
-// time too.
+// Output returns a pipe with the output of the first serial port, or nil if Console or
+// Config.ConsoleSocket is in use. It ends with QEMU. The caller must read it
+// continuously and close it.
 func (vm *VM) Output() *os.File { return vm.output }
 
-// Stops returns how often the machine has been stopped so far, and a channel that
-// is closed when it is again. See Settle.
+// Stops returns how many times the machine has stopped so far, and a channel that
+// is closed at the next stop. See Settle.
 func (vm *VM) Stops() (uint64, <-chan struct{}) {
 	vm.monitor.mu.Lock()
 	defer vm.monitor.mu.Unlock()
 	return vm.monitor.stops, vm.monitor.stopped
 }
 
-// Settle returns when Stops counts everything that has happened until now.
+// Settle returns when Stops counts every stop until now.
 func (vm *VM) Settle(ctx context.Context) error {
 	if err := vm.monitor.run(ctx, []command{{Execute: "query-status"}}, nil, false); err != nil {
 		return vm.because("ask for the machine's state", err)
@@ -215,16 +213,16 @@ func (vm *VM) Err() error {
 		if errors.As(vm.waitErr, &exit) {
 			state = exit.ProcessState.String()
 		}
-		return &ExitError{Binary: vm.name, State: state, Stderr: words(vm.stderr.String())}
+		return &ExitError{Binary: vm.name, State: state, Stderr: withoutWarnings(vm.stderr.String())}
 	default:
 		return nil
 	}
 }
 
-// words are what QEMU said for itself, without the warnings that come with a guest's
-// own time: that nothing is on the other side of the network which bounds the clock's
-// steps (see ClockStep), and that no timer is left in a guest which has switched off.
-func words(stderr string) string {
+// withoutWarnings removes two harmless warnings from QEMU's output: that the network
+// behind the clock's filter (see ClockStep) has no peer, and that a guest which has
+// switched off has no active timers.
+func withoutWarnings(stderr string) string {
 	var kept []string
 	for line := range strings.Lines(stderr) {
 		if !strings.Contains(line, "has no peer") && !strings.Contains(line, "icount sleep disabled and no active timers") {
@@ -234,12 +232,12 @@ func words(stderr string) string {
 	return strings.TrimSpace(strings.Join(kept, ""))
 }
 
-// Close ends the machine and waits until its process is gone. It may be called
-// at any time, from any goroutine, more than once.
+// Close ends the machine and waits for its process. It may be called at any time,
+// from any goroutine, more than once.
 func (vm *VM) Close() error {
 	vm.closing.Do(func() {
 		close(vm.asked)
-		if vm.incoming { // Save has written what is to be kept of it: QEMU has nothing to put in order
+		if vm.incoming { // QEMU has no data to write
 			vm.signal(syscall.SIGKILL)
 			<-vm.done
 		}
@@ -256,15 +254,15 @@ func (vm *VM) Close() error {
 	return nil
 }
 
-// settle gives a process whose sockets broke the time to be waited for.
-func (vm *VM) settle() {
+// awaitExit waits a moment for the exit of a process that may have closed its sockets.
+func (vm *VM) awaitExit() {
 	select {
 	case <-vm.done:
-	case <-time.After(settling):
+	case <-time.After(exitLimit):
 	}
 }
 
-// signal sends sig to QEMU's process group while it has not been waited for.
+// signal sends sig to QEMU's process group, unless the process has been waited for.
 func (vm *VM) signal(sig syscall.Signal) {
 	select {
 	case <-vm.done:
@@ -284,18 +282,18 @@ func (vm *VM) closeConns() {
 	}
 }
 
-// outputPipe returns both ends of a pipe that holds more than a guest prints before
-// somebody reads it, a megabyte if the system lets it.
+// outputPipe returns both ends of a pipe with a buffer of a megabyte, if the system
+// allows that, so that the guest does not wait for the reader.
 func outputPipe() (ours, theirs *os.File, err error) {
 	if ours, theirs, err = os.Pipe(); err != nil {
 		return nil, nil, fmt.Errorf("pipe: %w", err)
 	}
-	unix.FcntlInt(theirs.Fd(), unix.F_SETPIPE_SZ, 1<<20) // what it has is enough for a boot
+	unix.FcntlInt(theirs.Fd(), unix.F_SETPIPE_SZ, 1<<20) // the default size is enough for a boot
 	return ours, theirs, nil
 }
 
-// socketPair returns both ends of a stream: ours as a connection with
-// deadlines, theirs as a file to inherit.
+// socketPair returns both ends of a stream: ours as a connection, theirs as a file
+// that a child can inherit.
 func socketPair() (net.Conn, *os.File, error) {
 	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -335,7 +333,7 @@ func (t *tail) String() string {
 	return strings.TrimSpace(t.buf.String())
 }
 
-// Version returns the version of the QEMU that command starts, "10.0.13".
+// Version returns the version of the QEMU that command starts, such as "10.0.13".
 func Version(ctx context.Context, command []string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, versionLimit)
 	defer cancel()

@@ -11,32 +11,32 @@ import (
 // mapped yet. Inserting it again does nothing.
 func (c *Client) Insert(ctx context.Context, addr uint64) error {
 	const op = "insert breakpoint"
-	if err := c.takeHalted(ctx); err != nil {
+	if err := c.acquireHalted(ctx); err != nil {
 		return opError(op, "", err)
 	}
-	defer c.give()
+	defer c.release()
 	if c.breakpoints[addr] {
 		return nil
 	}
-	r := c.planting(addr)
+	r := c.insertRequest(addr)
 	if err := c.exchange(ctx, r); err != nil {
 		return opError(op, r.payload, err)
 	}
 	return opError(op, r.payload, okError(r.reply))
 }
 
-// Remove takes a breakpoint away. Removing one that is not there does nothing.
+// Remove removes a breakpoint. Removing one that is not set does nothing.
 func (c *Client) Remove(ctx context.Context, addr uint64) error {
 	const op = "remove breakpoint"
-	if err := c.takeHalted(ctx); err != nil {
+	if err := c.acquireHalted(ctx); err != nil {
 		return opError(op, "", err)
 	}
-	defer c.give()
+	defer c.release()
 	if !c.breakpoints[addr] {
 		delete(c.breakpoints, addr)
 		return nil
 	}
-	r := c.removal(addr)
+	r := c.removeRequest(addr)
 	if err := c.exchange(ctx, r); err != nil {
 		return opError(op, r.payload, err)
 	}
@@ -47,10 +47,10 @@ func (c *Client) Remove(ctx context.Context, addr uint64) error {
 	return nil
 }
 
-// planting is the Z0 request for an address.
-func (c *Client) planting(addr uint64) *request {
+// insertRequest returns the Z0 request for an address.
+func (c *Client) insertRequest(addr uint64) *request {
 	r := ask(fmt.Sprintf("Z0,%x,%x", addr, c.target.kind(addr)))
-	r.settle = func(reply []byte) {
+	r.onReply = func(reply []byte) {
 		if okError(reply) == nil {
 			c.breakpoints[addr] = true
 		}
@@ -58,11 +58,11 @@ func (c *Client) planting(addr uint64) *request {
 	return r
 }
 
-// removal is the z0 request for an address. The breakpoint stays known, to be
-// planted again.
-func (c *Client) removal(addr uint64) *request {
+// removeRequest returns the z0 request for an address. The client still knows the
+// breakpoint and can insert it again.
+func (c *Client) removeRequest(addr uint64) *request {
 	r := ask(fmt.Sprintf("z0,%x,%x", addr, c.target.kind(addr)))
-	r.settle = func(reply []byte) {
+	r.onReply = func(reply []byte) {
 		if okError(reply) == nil {
 			c.breakpoints[addr] = false
 		}
@@ -70,24 +70,24 @@ func (c *Client) removal(addr uint64) *request {
 	return r
 }
 
-// plantings are the requests that bring the stub's breakpoints in line with
-// the client's.
-func (c *Client) plantings() []*request {
+// insertRequests returns requests that insert the breakpoints which the stub does
+// not have at present.
+func (c *Client) insertRequests() []*request {
 	var reqs []*request
 	for _, addr := range slices.Sorted(maps.Keys(c.breakpoints)) {
 		if !c.breakpoints[addr] {
-			reqs = append(reqs, c.planting(addr))
+			reqs = append(reqs, c.insertRequest(addr))
 		}
 	}
 	return reqs
 }
 
-// removals are the requests that clear the stub's breakpoints.
-func (c *Client) removals() []*request {
+// removeRequests returns requests that remove all of the stub's breakpoints.
+func (c *Client) removeRequests() []*request {
 	var reqs []*request
 	for _, addr := range slices.Sorted(maps.Keys(c.breakpoints)) {
 		if c.breakpoints[addr] {
-			reqs = append(reqs, c.removal(addr))
+			reqs = append(reqs, c.removeRequest(addr))
 		}
 	}
 	return reqs

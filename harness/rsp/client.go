@@ -11,32 +11,32 @@ import (
 	"time"
 )
 
-// DefaultTimeout is how long one exchange may take. Under TCG an answer takes
-// tens of microseconds; the margin is for a starved host.
+// DefaultTimeout limits one exchange. Under TCG an answer takes tens of
+// microseconds; the margin is for an overloaded host.
 const DefaultTimeout = 10 * time.Second
 
 // Options for New. The zero value is ready to use.
 type Options struct {
 	// Timeout bounds each exchange with the stub, and each step that Resume
-	// and Step make. 0 means DefaultTimeout. The first exchange includes what
-	// QEMU still needs to start. Wait is bounded by its context alone.
+	// and Step make. 0 means DefaultTimeout. The first exchange includes the
+	// time that QEMU needs to start. Only its context limits Wait.
 	Timeout time.Duration
 	// Log receives a line for each packet, in the form that rsptest.Parse
-	// reads back as a script. nil means no log.
+	// reads as a script. nil means no log.
 	Log io.Writer
-	// Halts, when set, lets Resume run the guest in a way that is much faster
-	// for what comes after a stop: see quiet.go.
-	Halts Halts
+	// StopCounter, when set, lets Resume detach while the guest runs, which makes
+	// the guest much faster after a stop: see unattached.go.
+	StopCounter StopCounter
 }
 
 // A Client is a debugger attached to one QEMU. See the package comment for
-// what may be called when, and from where.
+// the order of calls and for concurrency.
 type Client struct {
 	*link
 
-	// turn is taken (sent to) for the length of a call that exchanges
-	// packets. A channel, because waiting for it must end with ctx. All the
-	// fields below belong to whoever holds it.
+	// turn is a lock: a call that exchanges packets sends to it, and receives at
+	// its end. It is a channel because waiting for it must end with ctx. Its
+	// holder owns all the fields below.
 	turn chan struct{}
 
 	target     Target
@@ -45,22 +45,22 @@ type Client struct {
 	stopped    string // thread of the last stop
 	selected   string // thread of g, p, P and m
 	cached     Registers
-	// parked holds where halted threads stand, as far as it was reported.
-	// Resume steps them over a breakpoint there.
-	parked map[string]uint64
+	// pcs holds the PCs of halted threads, as far as the stub reported them.
+	// Resume steps a thread over a breakpoint at its PC.
+	pcs map[string]uint64
 
-	// breakpoints has an entry for each that was inserted. It is false while
-	// the stub does not have it, because a thread is being stepped over it.
+	// breakpoints has an entry for each inserted breakpoint. It is false while
+	// the stub does not have it, such as while a thread is stepped over it.
 	breakpoints map[uint64]bool
 	detached    bool
 
-	halts   Halts
-	counted bool // halts has counted every stop of the halted guest
+	stopCounter StopCounter
+	counted     bool // stopCounter has counted every stop of the halted guest
 }
 
-// New attaches to the stub at the other end of conn, which it takes over and
-// closes on failure. The guest is left halted, and without the breakpoints
-// that an earlier client may have left.
+// New attaches to the stub at the other end of conn. The client owns conn, and New
+// closes it on failure. The guest is halted afterwards, without the breakpoints that
+// an earlier client may have left.
 func New(ctx context.Context, conn net.Conn, o Options) (*Client, error) {
 	if o.Timeout <= 0 {
 		o.Timeout = DefaultTimeout
@@ -68,9 +68,9 @@ func New(ctx context.Context, conn net.Conn, o Options) (*Client, error) {
 	c := &Client{
 		link:        newLink(conn, o.Timeout, &packetLog{w: o.Log}),
 		turn:        make(chan struct{}, 1),
-		parked:      map[string]uint64{},
+		pcs:         map[string]uint64{},
 		breakpoints: map[uint64]bool{},
-		halts:       o.Halts,
+		stopCounter: o.StopCounter,
 	}
 	if err := c.handshake(ctx); err != nil {
 		_ = c.Close()
@@ -79,13 +79,13 @@ func New(ctx context.Context, conn net.Conn, o Options) (*Client, error) {
 	return c, nil
 }
 
-// The features that this client has. Without multiprocess+ a stub with
-// several clusters of CPUs would show only one of them.
+// ourFeatures announces the features of this client. Without multiprocess+ a stub
+// with several clusters of CPUs would show only one of them.
 const ourFeatures = "qSupported:multiprocess+;vContSupported+"
 
-// handshake learns what the stub can do and where the guest stands. QEMU 7.2
-// refuses p and P until the target description has been read. The ? comes
-// before anything is armed, for it removes breakpoints.
+// handshake reads the stub's features, the target description and the state of the
+// guest. QEMU 7.2 refuses p and P until the target description has been read. The ?
+// packet removes all breakpoints.
 func (c *Client) handshake(ctx context.Context) error {
 	reply, err := c.ask(ctx, "attach", ourFeatures)
 	if err != nil {
@@ -127,13 +127,13 @@ func (c *Client) handshake(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c.target.place(len(g) / 2)
-	return c.arrive(&stop, g)
+	c.target.setOffsets(len(g) / 2)
+	return c.recordStop(&stop, g)
 }
 
 // features reads the reply to qSupported.
 func (c *Client) features(reply string) error {
-	c.packetSize = 400 // what GDB takes for granted
+	c.packetSize = 400 // GDB's default
 	var description, vCont bool
 	for feature := range strings.SplitSeq(reply, ";") {
 		key, value, _ := strings.Cut(feature, "=")
@@ -177,13 +177,13 @@ func (c *Client) annex(ctx context.Context, name string) ([]byte, error) {
 	}
 }
 
-// Target returns what the stub says of its CPUs. It must not be modified.
+// Target returns the stub's description of its CPUs. It must not be modified.
 func (c *Client) Target() *Target { return &c.target }
 
-// RoundTrips returns how often the client has written to the stub and waited.
-func (c *Client) RoundTrips() uint64 { return c.turns.Load() }
+// RoundTrips returns how many times the client has written to the stub and waited.
+func (c *Client) RoundTrips() uint64 { return c.roundTrips.Load() }
 
-// ask is the exchange of one packet whose empty and Exx replies are errors.
+// ask exchanges one packet and returns an error for an empty or Exx reply.
 func (c *Client) ask(ctx context.Context, op, packet string) ([]byte, error) {
 	r := ask(packet)
 	if err := c.exchange(ctx, r); err != nil {
@@ -195,8 +195,9 @@ func (c *Client) ask(ctx context.Context, op, packet string) ([]byte, error) {
 	return r.reply, nil
 }
 
-// take waits for the caller's turn; give ends it.
-func (c *Client) take(ctx context.Context) error {
+// acquire waits until no other call exchanges packets and no answer to an abandoned
+// request is due. release ends the caller's turn.
+func (c *Client) acquire(ctx context.Context) error {
 	select {
 	case c.turn <- struct{}{}:
 	case <-ctx.Done():
@@ -204,17 +205,17 @@ func (c *Client) take(ctx context.Context) error {
 	case <-c.dead:
 		return c.deadErr()
 	}
-	err := c.late(ctx)
+	err := c.awaitAbandoned(ctx)
 	if err == nil {
 		err = c.usable()
 	}
 	if err != nil {
-		c.give()
+		c.release()
 	}
 	return err
 }
 
-func (c *Client) give() { <-c.turn }
+func (c *Client) release() { <-c.turn }
 
 func (c *Client) usable() error {
 	c.mu.Lock()
@@ -223,20 +224,20 @@ func (c *Client) usable() error {
 	case c.err != nil:
 		return c.err
 	case c.detached:
-		return fmt.Errorf("%w: detached, and the guest runs on", ErrClosed)
+		return fmt.Errorf("%w: the client has detached", ErrClosed)
 	case c.run != nil && c.run.claimed && c.run.reply.Exited:
 		return fmt.Errorf("%w: the guest has exited", ErrClosed)
 	}
 	return nil
 }
 
-// takeHalted is take for what needs a halted guest.
-func (c *Client) takeHalted(ctx context.Context) error {
-	if err := c.take(ctx); err != nil {
+// acquireHalted is acquire for calls that need a halted guest.
+func (c *Client) acquireHalted(ctx context.Context) error {
+	if err := c.acquire(ctx); err != nil {
 		return err
 	}
 	if c.running() {
-		c.give()
+		c.release()
 		return ErrRunning
 	}
 	return nil
@@ -258,23 +259,22 @@ func (c *Client) Detach(ctx context.Context) error {
 			return opError(op, "", err)
 		}
 	}
-	if err := c.takeHalted(ctx); err != nil {
+	if err := c.acquireHalted(ctx); err != nil {
 		return opError(op, "", err)
 	}
-	defer c.give()
-	reqs := c.removals()
-	// With multiprocess QEMU wants the process, which is the p01 of p01.01.
+	defer c.release()
+	reqs := c.removeRequests()
+	// With multiprocess+ QEMU expects the process, which is the p01 of p01.01.
 	d := ask("D")
 	if pid, _, found := strings.Cut(c.selected, "."); found {
 		d.payload = "D;" + strings.TrimPrefix(pid, "p")
 	}
-	d.settle = func(reply []byte) { c.detached = c.detached || okError(reply) == nil }
+	d.onReply = func(reply []byte) { c.detached = c.detached || okError(reply) == nil }
 	reqs = append(reqs, d)
 	if err := c.exchange(ctx, reqs...); err != nil {
 		return opError(op, d.payload, err)
 	}
-	// The OK of D is left without its +: the guest runs, and a byte too many
-	// would halt it.
+	// The OK of D is not acknowledged: the guest runs, and any byte would halt it.
 	for _, r := range reqs {
 		if err := okError(r.reply); err != nil {
 			return opError(op, r.payload, err)
@@ -283,9 +283,8 @@ func (c *Client) Detach(ctx context.Context) error {
 	return nil
 }
 
-// Close ends the connection. The guest stays as it is: halted, unless it runs
-// or Detach was called. Calls that are waiting return ErrClosed. Closing again
-// does nothing.
+// Close ends the connection. It neither halts nor resumes the guest. Calls that are
+// waiting return ErrClosed. Closing again does nothing.
 func (c *Client) Close() error {
 	c.fail(fmt.Errorf("%w: %w", ErrClosed, net.ErrClosed))
 	<-c.ended

@@ -336,7 +336,7 @@ func TestStand(t *testing.T) {
 	if thread, err := c.Stopped(ctx); err != nil || thread != "p01.01" {
 		t.Errorf("Stopped = %q, %v, want the one that the stub names", thread, err)
 	}
-	must(t, c.Stand(ctx, "p01.02"))
+	must(t, c.SetStopped(ctx, "p01.02"))
 	if thread, err := c.Stopped(ctx); err != nil || thread != "p01.02" {
 		t.Errorf("Stopped = %q, %v, want p01.02", thread, err)
 	}
@@ -398,7 +398,7 @@ func TestNewFails(t *testing.T) {
 		{"includes itself", document + `<target><xi:include href="target.xml"/></target>`, "included twice"},
 		{"exiting", document + `<target><reg name="pc" bitsize="64"/></target>` + "\n-> ?\n<- W00", "no guest"},
 		{"short registers", document + `<target><reg name="pc" bitsize="64"/></target>` +
-			"\n-> ?\n<- S05\n-> qfThreadInfo\n<- m1\n-> qsThreadInfo\n<- l\n-> g\n<- 0011", "without pc"},
+			"\n-> ?\n<- S05\n-> qfThreadInfo\n<- m1\n-> qsThreadInfo\n<- l\n-> g\n<- 0011", "lack pc"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, conn := rsptest.Start(t, t.Name(), rsptest.MustParse(tt.script))

@@ -23,8 +23,8 @@ type frame struct {
 	data []byte // payload, expanded and unescaped
 }
 
-// maxFrame bounds a packet, both as sent and expanded. QEMU's are at most
-// 4 KiB and some framing.
+// maxFrame limits the size of a packet, both as sent and expanded. QEMU's packets
+// have at most 4 KiB and some framing.
 const maxFrame = 1 << 20
 
 var (

@@ -210,7 +210,7 @@ func FuzzTarget(f *testing.F) {
 		if err != nil {
 			return
 		}
-		target.place(size)
+		target.setOffsets(size)
 		end := 0
 		for _, r := range target.Registers {
 			if r.Offset == -1 {

@@ -2,10 +2,10 @@
 // gdbstub.
 //
 // It halts and resumes a guest, sets breakpoints, and reads registers and
-// memory, over a net.Conn that somebody else made (usually one end of a
-// socketpair whose other end QEMU inherited). It does not start QEMU, dial,
-// listen, know symbols, or know any architecture: registers come from the
-// target description that the stub serves.
+// memory, over a net.Conn that the caller made (usually one end of a socketpair
+// whose other end QEMU inherited). It does not start QEMU, dial or listen, and it
+// knows no symbols and no architecture: registers come from the target description
+// that the stub serves.
 //
 // The protocol is specified at
 // https://sourceware.org/gdb/current/onlinedocs/gdb.html/Remote-Protocol.html
@@ -28,20 +28,20 @@
 //
 // # On the wire
 //
-// A packet is $payload#checksum, answered by + (taken) or - (send it again).
+// A packet is $payload#checksum, answered by + (received) or - (send it again).
 // QEMU has no QStartNoAckMode, so every packet is acknowledged both ways. Two
-// habits of QEMU shape how:
+// properties of QEMU determine how:
 //
-//   - While the guest runs, whatever byte arrives halts it, and that byte is
-//     swallowed. So nothing but an interrupt is ever sent to a running guest,
-//     and the very first byte of a connection is a + that may be lost.
-//   - It remembers only its last reply for retransmission, and forgets it at
-//     the next $. So an acknowledgement can wait and ride in front of the next
-//     packet, which saves a write and a wake-up of QEMU for each exchange.
+//   - While the guest runs, any byte that arrives halts it and is discarded. So the
+//     client sends nothing but an interrupt to a running guest, and the first byte
+//     of a connection is a + that may be lost.
+//   - QEMU keeps only its last reply for retransmission, until the next $. So an
+//     acknowledgement can be sent together with the next packet, which saves a
+//     write and a wake-up of QEMU for each exchange.
 //
-// Packets sent together are answered in order, so packets whose payloads do
-// not depend on each other are written at once and cost one round trip. A
-// packet that lets the guest run is always the last of its write.
+// QEMU answers packets sent together in order, so packets whose payloads do not
+// depend on each other are written at once and cost one round trip. A packet that
+// resumes the guest is always the last of its write.
 //
 // # Round trips
 //
@@ -57,45 +57,44 @@
 //	Registers otherwise          1  g
 //	ReadRegister, WriteRegister  1  p, P
 //	ReadMemory                   1  for each 32 KiB
-//	ReadRanges                   1  for each 16 packets, however scattered
+//	ReadRanges                   1  for each 16 packets
 //	Insert, Remove               1  Z0, z0
 //
 // A stop at a breakpoint, from one Resume to the next, registers included, is
 // therefore 3 round trips on one vCPU.
 //
-// With Options.Halts the guest runs with nobody attached, at the same number of
-// round trips: D Z0… c, and vAttach beside the g. See quiet.go for why.
+// With Options.StopCounter the client is detached while the guest runs. The number
+// of round trips is the same: D Z0… c, and vAttach g. unattached.go says why.
 //
 // # Stops
 //
 // A guest is halted from New until Resume or Step, and then running until the
-// stop has been returned by Wait, Interrupt or Step. Methods that need it
-// halted return ErrRunning before that, even when the stop has come in, so
+// stop has been returned by Wait, Interrupt or Step. Methods that need a halted
+// guest return ErrRunning before that, even when the stop has already arrived, so
 // that the outcome does not depend on timing.
 //
 // With several vCPUs QEMU may report a stop that nothing asked for: a debug
-// request of one vCPU that lands after the guest was resumed, or a single step
-// left enabled on another. Resume and Step repeat a step that did not move the
-// PC. Whoever calls Wait must compare Stop.PC with its own plan and resume
-// when it is not in it.
+// request of one vCPU that takes effect after the guest was resumed, or a single
+// step left enabled on another. Resume and Step repeat a step that did not move the
+// PC. The caller of Wait must compare Stop.PC with the addresses that it expects,
+// and resume after any other stop.
 //
-// Only the client may resume the guest while it is attached: a QMP cont behind
-// its back makes the stub swallow a packet.
+// Only the client may resume the guest while it is attached: after a QMP cont
+// the stub discards a packet.
 //
 // # Giving up
 //
-// When ctx ends, or Options.Timeout passes, the call returns at once. The
-// answer that is still due is matched to the call that was given up, never to
-// a later one: the next call waits for it first. What the late answer says
-// about breakpoints is still taken into account. When the stream can no longer
-// be trusted (half a packet written, damage that cannot be repaired), the
-// connection is closed and every later call returns ErrBroken with the cause.
+// When ctx ends, or Options.Timeout passes, the call returns at once. An answer
+// that is still due belongs to the abandoned call, never to a later one: the next
+// call waits for it first and records what it says about breakpoints. When requests
+// and replies can no longer be matched (half a packet written, damage that cannot be
+// repaired), the client closes the connection and every later call returns ErrBroken
+// with the cause.
 //
 // # Concurrency
 //
 // One goroutine, started by New and ended by Close, owns all reading from the
-// connection. Methods may be called from any goroutine and take turns, except
-// that Wait waits outside its turn: Interrupt, Close and RoundTrips may be
-// called while a Wait blocks. When an Interrupt and a Wait meet, both return
-// the same stop.
+// connection. Methods may be called from any goroutine; they exclude each other,
+// except that Interrupt, Close and RoundTrips may be called while a Wait blocks. A
+// concurrent Interrupt and Wait return the same stop.
 package rsp

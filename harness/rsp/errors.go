@@ -6,13 +6,13 @@ import (
 	"strconv"
 )
 
-// Answers to questions that callers ask of an error, with errors.Is.
+// Errors that callers test for with errors.Is.
 var (
 	// ErrClosed says that the connection is gone: QEMU ended, or Close or
 	// Detach was called.
 	ErrClosed = errors.New("connection to the stub is closed")
-	// ErrBroken says that the client gave the connection up because it could
-	// no longer tell which reply belongs to which request.
+	// ErrBroken says that the client closed the connection because it could no
+	// longer match replies to requests.
 	ErrBroken = errors.New("connection to the stub is broken, attach again")
 	// ErrTimeout says that the stub did not answer within Options.Timeout.
 	ErrTimeout = errors.New("no answer from the stub in time")
@@ -22,8 +22,8 @@ var (
 	ErrNotRunning = errors.New("guest is not running, resume it first")
 	// ErrUnsupported says that the stub does not know the packet.
 	ErrUnsupported = errors.New("stub does not support this packet")
-	// ErrFault is what an *Error is when the stub could not access memory:
-	// not mapped, or not in the mode that the CPU is in.
+	// ErrFault says that the stub could not access memory: it is not mapped, or
+	// not accessible in the CPU's present mode. An *Error with E14 matches it.
 	ErrFault = errors.New("memory cannot be accessed")
 )
 
@@ -31,7 +31,7 @@ var (
 type OpError struct {
 	// Op is the operation, such as "read memory".
 	Op string
-	// Packet is the payload that was sent, if it came to that.
+	// Packet is the payload that was sent, or empty if none was.
 	Packet string
 	// Err is the cause: a sentinel of this package, an *Error, or the
 	// context's error.
@@ -75,18 +75,18 @@ func (e *Error) Error() string {
 	case e.Message != "":
 		return "stub replied " + strconv.Quote(e.Message)
 	case e.Code == errnoFault:
-		return "stub replied E14: memory is not mapped, or not readable in the mode the CPU is in"
+		return "stub replied E14: memory is not mapped, or not readable in the CPU's present mode"
 	case e.Code == 22:
-		return "stub replied E22: it refuses an argument of this packet"
+		return "stub replied E22: an argument of this packet is invalid"
 	}
 	return fmt.Sprintf("stub replied E%02d", e.Code)
 }
 
-// Is makes an E14 reply an ErrFault.
+// Is reports whether target is ErrFault and e an E14 reply.
 func (e *Error) Is(target error) bool { return target == ErrFault && e.Code == errnoFault }
 
-// replyError returns the error that a reply stands for, or nil. No reply of
-// data starts with a capital E: QEMU writes its hex in lower case.
+// replyError returns the error that a reply reports, or nil. A reply with data never
+// starts with a capital E, because QEMU writes hexadecimal digits in lower case.
 func replyError(reply []byte) error {
 	switch {
 	case len(reply) == 0:
@@ -104,7 +104,7 @@ func replyError(reply []byte) error {
 	return nil
 }
 
-// okError is replyError for packets whose only good reply is OK.
+// okError is replyError for packets that the stub answers with OK.
 func okError(reply []byte) error {
 	if string(reply) == "OK" {
 		return nil

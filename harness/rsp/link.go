@@ -17,39 +17,39 @@ const maxTries = 3
 // A link exchanges packets with the stub. Its read method runs in the one
 // goroutine that reads from conn; exchange is called by one caller at a time.
 type link struct {
-	conn    net.Conn
-	timeout time.Duration
-	log     *packetLog
-	turns   atomic.Uint64
+	conn       net.Conn
+	timeout    time.Duration
+	log        *packetLog
+	roundTrips atomic.Uint64
 
 	writing sync.Mutex // held for the length of one write
 
 	mu       sync.Mutex
 	inflight []*request // sent and not yet answered, oldest first
-	unacked  int        // packets of the stub that are owed a +
+	unacked  int        // packets of the stub that have not been acknowledged
 	damaged  int        // damaged packets in a row
 	run      *run       // the latest; nil before the first
 	err      error      // why the link is dead
 	dead     chan struct{}
-	ended    chan struct{} // read has returned
+	ended    chan struct{} // closed when read has returned
 }
 
-// A request is a packet and what became of it.
+// A request is a packet and its reply.
 type request struct {
 	payload string
-	after   string // raw bytes that follow the packet: see quiet.go
-	// starts is the run that a vCont starts. Such a request is done when it
-	// is acknowledged: its answer is the run's stop.
+	after   string // raw bytes that follow the packet: see unattached.go
+	// starts is the run that this packet starts. Such a request is done when it
+	// is acknowledged: the run's stop is its answer.
 	starts *run
-	// asksStop is set for ?, whose answer looks like a stop.
+	// asksStop is set for ? and vAttach, whose answer has the form of a stop.
 	asksStop bool
-	// sent, when set, runs in the caller's goroutine when the request has been
-	// written, and not at all when ctx ended before that.
+	// sent, when set, is called in the caller's goroutine after the request has
+	// been written, but not if ctx ended before.
 	sent func()
-	// settle, when set, learns of the answer even if the caller has given up
-	// by then. It runs in the reading goroutine, before done is closed: the
-	// next call waits for that, so it may touch what belongs to a turn.
-	settle func(reply []byte)
+	// onReply, when set, is called with the answer, even if the caller has given
+	// up. It runs in the reading goroutine, before done is closed. As the next
+	// call waits for done, it may access the fields that Client.turn guards.
+	onReply func(reply []byte)
 
 	done  chan struct{} // closed when reply is set
 	reply []byte
@@ -62,17 +62,17 @@ func ask(payload string) *request { return &request{payload: payload} }
 
 // A run is one stretch of the guest running.
 type run struct {
-	thread  string        // the one thread that runs, or empty for all
-	quiet   bool          // with nobody attached
-	counted bool          // quiet, and over because Halts counted its last stop
-	over    chan struct{} // closed when reply or err is set
+	thread     string        // the only thread that runs, or empty for all
+	unattached bool          // the client is detached meanwhile
+	counted    bool          // unattached, and over because StopCounter counted its last stop
+	over       chan struct{} // closed when reply or err is set
 
-	reply Stop  // what the stub said
-	err   error // or why it refused to resume
-	stop  Stop  // reply, completed by who has the turn
+	reply Stop  // what the stub reported
+	err   error // why the stub refused to resume
+	stop  Stop  // reply with its thread and PC, set by the holder of Client.turn
 
-	started bool // its vCont has been acknowledged
-	claimed bool // stop is complete and somebody has it
+	started bool // its packet has been acknowledged
+	claimed bool // stop is complete and has a receiver
 }
 
 func (r *run) isOver() bool {
@@ -91,15 +91,15 @@ func newLink(conn net.Conn, timeout time.Duration, log *packetLog) *link {
 		log:     log,
 		dead:    make(chan struct{}),
 		ended:   make(chan struct{}),
-		// The + that greets the stub. If the guest runs, QEMU halts it on
-		// this byte and drops it; a $ in its place would lose the packet.
+		// The first + is sent for no packet. If the guest runs, QEMU halts it
+		// at this byte and discards it; it would discard a $ too.
 		unacked: 1,
 	}
 	go l.read()
 	return l
 }
 
-// fail closes the connection for the given reason; the first reason stays.
+// fail closes the connection and records why, unless it is closed already.
 func (l *link) fail(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -108,7 +108,7 @@ func (l *link) fail(err error) {
 	}
 	l.err = err
 	close(l.dead)
-	// Nothing is buffered on our side, so there is no write error to lose.
+	// Writes are not buffered, so Close loses no write error.
 	_ = l.conn.Close()
 }
 
@@ -122,11 +122,11 @@ func broken(format string, args ...any) error {
 	return fmt.Errorf("%w: %w", ErrBroken, fmt.Errorf(format, args...))
 }
 
-// exchange sends the requests in one write and waits for all of their
-// replies. The caller has waited for what earlier callers gave up (see late).
+// exchange sends the requests in one write and waits for all of their replies. The
+// caller has called awaitAbandoned.
 //
-// When it returns an error after the write, the requests stay in flight and
-// their replies are matched to them as they come.
+// When it returns an error after the write, the requests stay in flight and the
+// reader matches later replies to them.
 func (l *link) exchange(ctx context.Context, reqs ...*request) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -158,7 +158,7 @@ func (l *link) exchange(ctx context.Context, reqs ...*request) error {
 	}
 	l.mu.Unlock()
 
-	l.turns.Add(1)
+	l.roundTrips.Add(1)
 	if n, err := l.write(ctx, out); err != nil {
 		if n == 0 && ctx.Err() != nil {
 			l.mu.Lock()
@@ -177,9 +177,9 @@ func (l *link) exchange(ctx context.Context, reqs ...*request) error {
 	return l.await(ctx, limit, reqs)
 }
 
-// late waits for requests that a caller gave up, so that what they did is
-// known before anything else is sent.
-func (l *link) late(ctx context.Context) error {
+// awaitAbandoned waits for the replies to requests whose caller has given up, so
+// that their effects are known before anything else is sent.
+func (l *link) awaitAbandoned(ctx context.Context) error {
 	l.mu.Lock()
 	reqs := append([]*request(nil), l.inflight...)
 	l.mu.Unlock()
@@ -194,8 +194,8 @@ func (l *link) late(ctx context.Context) error {
 	return nil
 }
 
-// writeFailed is the end of the link: after part of a packet nothing can
-// follow, and a socket that takes nothing belongs to a stub that hangs.
+// writeFailed ends the link: nothing can follow a part of a packet, and a socket
+// that accepts no bytes belongs to a stub that hangs.
 func (l *link) writeFailed(n, of int, err error) error {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		l.fail(broken("wrote %d of %d bytes: %w", n, of, ErrTimeout))
@@ -219,7 +219,7 @@ func (l *link) await(ctx context.Context, limit *time.Timer, reqs []*request) er
 		case <-limit.C:
 			return fmt.Errorf("%w (%v)", ErrTimeout, l.timeout)
 		case <-l.dead:
-			// The reply may have been the last thing to come.
+			// The reply may have arrived before the link died.
 			select {
 			case <-r.done:
 			default:
@@ -230,7 +230,7 @@ func (l *link) await(ctx context.Context, limit *time.Timer, reqs []*request) er
 	return nil
 }
 
-// write writes b whole, or fails when ctx ends or the timeout passes.
+// write writes all of b, or fails when ctx ends or the timeout passes.
 func (l *link) write(ctx context.Context, b []byte) (int, error) {
 	l.writing.Lock()
 	defer l.writing.Unlock()
@@ -240,13 +240,13 @@ func (l *link) write(ctx context.Context, b []byte) (int, error) {
 	cut := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(cut)
-		// An error means that the connection is closed, which ends the
-		// write as well.
+		// An error means that the connection is closed, which also ends the
+		// write.
 		_ = l.conn.SetWriteDeadline(time.Unix(1, 0))
 	})
 	n, err := l.conn.Write(b)
 	if !stop() {
-		<-cut // or it would cut the next write
+		<-cut // otherwise it could end the next write
 	}
 	return n, err
 }

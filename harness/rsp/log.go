@@ -8,8 +8,8 @@ import (
 )
 
 // A packetLog writes one line for each packet, in the form that rsptest.Parse
-// reads: "-> " and what was sent, "<- " and what came back, with backslash
-// escapes. Acknowledgements are left out; what else happened is a comment.
+// reads: "-> " and a sent payload, or "<- " and a received one, with backslash
+// escapes. It leaves acknowledgements out and writes other events as comments.
 type packetLog struct {
 	mu sync.Mutex
 	w  io.Writer // nil for no log
@@ -37,6 +37,6 @@ func (l *packetLog) line(prefix string, payload []byte) {
 	b.WriteByte('\n')
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	// A log that cannot be written must not stop the guest's session.
+	// A failure to write the log must not end the session.
 	_, _ = io.WriteString(l.w, b.String())
 }

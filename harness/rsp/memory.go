@@ -10,31 +10,31 @@ import (
 // QEMU reads at most half its packet size, 0x800 bytes, with one m.
 const maxRead = 0x800
 
-// maxBatch bounds the m packets written at once, so that neither side's
-// socket buffer fills: 16 replies are 64 KiB.
+// maxBatch limits the m packets written at once, so that neither side's
+// socket buffer fills: 16 replies have 64 KiB.
 const maxBatch = 16
 
-// A Range is a piece of memory to read or write: as many bytes as Buf holds.
+// A Range is a piece of memory to read or write, of len(Buf) bytes.
 type Range struct {
 	Addr uint64
 	Buf  []byte
 }
 
-// ReadMemory fills buf from the guest's memory, as the selected thread sees
-// it: through its page tables, if it has any. When part of it cannot be read
-// the error is an ErrFault, and buf is not to be used.
+// ReadMemory fills buf from the guest's memory at a virtual address of the selected
+// thread. When part of it cannot be read, the error is ErrFault and the contents of
+// buf are undefined.
 func (c *Client) ReadMemory(ctx context.Context, addr uint64, buf []byte) error {
 	return c.ReadRanges(ctx, []Range{{addr, buf}})
 }
 
 // ReadRanges reads several pieces of memory in as few round trips as possible.
-// It ends at the first that cannot be read.
+// It returns the error of the first piece that cannot be read.
 func (c *Client) ReadRanges(ctx context.Context, ranges []Range) error {
 	const op = "read memory"
-	if err := c.takeHalted(ctx); err != nil {
+	if err := c.acquireHalted(ctx); err != nil {
 		return opError(op, "", err)
 	}
-	defer c.give()
+	defer c.release()
 	most := min(maxRead, c.packetSize/2)
 	var reqs []*request
 	var pieces [][]byte
@@ -73,7 +73,7 @@ func (c *Client) readPieces(ctx context.Context, op string, reqs []*request, pie
 	return nil
 }
 
-// readPiece takes a piece of memory from the answer to an m packet.
+// readPiece decodes the answer to an m packet into piece.
 func readPiece(r *request, piece []byte) error {
 	if err := replyError(r.reply); err != nil {
 		return err
@@ -85,18 +85,18 @@ func readPiece(r *request, piece []byte) error {
 	return err
 }
 
-// ReadPhysical fills the pieces from the guest's physical memory, devices included.
+// ReadPhysical fills the ranges from the guest's physical memory, devices included.
 func (c *Client) ReadPhysical(ctx context.Context, ranges []Range) error {
 	const op = "read physical memory"
-	if err := c.takeHalted(ctx); err != nil {
+	if err := c.acquireHalted(ctx); err != nil {
 		return opError(op, "", err)
 	}
-	defer c.give()
+	defer c.release()
 	most := min(maxRead, c.packetSize/2)
 	reqs := []*request{ask("Qqemu.PhyMemMode:1")}
 	var pieces [][]byte
-	// The modes are at the ends of the first and the last batch; what is between
-	// them answers with memory.
+	// The first batch starts with a Q packet and the last one ends with one; all
+	// other packets are answered with memory.
 	flush := func() error {
 		err := c.exchange(ctx, reqs...)
 		for _, r := range reqs {
@@ -128,16 +128,16 @@ func (c *Client) ReadPhysical(ctx context.Context, ranges []Range) error {
 	return errors.Join(err, flush())
 }
 
-// FlushTLB makes QEMU forget which pages its vCPUs have translated. A watchpoint that
-// crosses a page does that when it is set (cpu_watchpoint_insert in
-// system/watchpoint.c), and is taken away at once.
+// FlushTLB makes QEMU flush the TLBs of its vCPUs, by inserting and removing a
+// watchpoint that crosses a page boundary (cpu_watchpoint_insert in
+// system/watchpoint.c).
 func (c *Client) FlushTLB(ctx context.Context) error {
 	const op = "flush the TLB"
-	if err := c.takeHalted(ctx); err != nil {
+	if err := c.acquireHalted(ctx); err != nil {
 		return opError(op, "", err)
 	}
-	defer c.give()
-	const across = "2,fff,2" // writes to the last byte of the first page and the one after it
+	defer c.release()
+	const across = "2,fff,2" // writes to the last byte of page 0 and the first of page 1
 	reqs := []*request{ask("Z" + across), ask("z" + across)}
 	err := c.exchange(ctx, reqs...)
 	for i := 0; i < len(reqs) && err == nil; i++ {
@@ -146,17 +146,17 @@ func (c *Client) FlushTLB(ctx context.Context) error {
 	return opError(op, "", err)
 }
 
-// maxWrites bounds the M packets written at once.
+// maxWrites limits the M packets written at once.
 const maxWrites = 64
 
-// WritePhysical fills the guest's physical memory, which no page table and no
-// breakpoint stands between (Qqemu.PhyMemMode in QEMU's gdbstub).
+// WritePhysical writes the ranges to the guest's physical memory
+// (Qqemu.PhyMemMode in QEMU's gdbstub).
 func (c *Client) WritePhysical(ctx context.Context, ranges []Range) error {
 	const op = "write physical memory"
-	if err := c.takeHalted(ctx); err != nil {
+	if err := c.acquireHalted(ctx); err != nil {
 		return opError(op, "", err)
 	}
-	defer c.give()
+	defer c.release()
 	c.cached = nil
 	most := (c.packetSize - len("Mffffffffffffffff,ffff:")) / 2
 	reqs := []*request{ask("Qqemu.PhyMemMode:1")}

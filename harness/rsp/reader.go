@@ -6,7 +6,8 @@ import (
 	"fmt"
 )
 
-// read is the goroutine that owns reading. It ends when the link fails.
+// read receives everything that the stub sends, in a goroutine of its own. It
+// returns when the link fails.
 func (l *link) read() {
 	defer close(l.ended)
 	d := newDecoder(l.conn)
@@ -62,14 +63,14 @@ func (l *link) answer(r *request, reply []byte) {
 		}
 	}
 	r.reply = reply
-	if r.settle != nil {
-		r.settle(reply)
+	if r.onReply != nil {
+		r.onReply(reply)
 	}
 	close(r.done)
 }
 
-// onNack sends the oldest unacknowledged packet again. With others behind it
-// that would change their order, so then the link is given up.
+// onNack sends the oldest unacknowledged packet again. If others follow it, that
+// would change their order, so the link fails.
 func (l *link) onNack() error {
 	l.mu.Lock()
 	if len(l.inflight) > 1 {
@@ -87,11 +88,11 @@ func (l *link) onNack() error {
 		return broken("the stub refused packet %q %d times as damaged", clip(r.payload), maxTries)
 	}
 	l.log.note("sent again", []byte(r.payload))
-	return l.writeAside(appendPacket(nil, r.payload))
+	return l.writeFromReader(appendPacket(nil, r.payload))
 }
 
-// onDamage asks for the last packet again. QEMU keeps only its very last
-// reply, so with several due the link is given up.
+// onDamage asks for the last packet again. QEMU keeps only its last reply, so if
+// several are due the link fails.
 func (l *link) onDamage() error {
 	l.mu.Lock()
 	l.damaged++
@@ -105,11 +106,11 @@ func (l *link) onDamage() error {
 	if tries >= maxTries {
 		return broken("%d damaged packets in a row", tries)
 	}
-	return l.writeAside([]byte{'-'})
+	return l.writeFromReader([]byte{'-'})
 }
 
-// writeAside writes from the reading goroutine.
-func (l *link) writeAside(b []byte) error {
+// writeFromReader writes from the reading goroutine, outside of an exchange.
+func (l *link) writeFromReader(b []byte) error {
 	if n, err := l.write(context.Background(), b); err != nil {
 		return l.writeFailed(n, len(b), err)
 	}
@@ -122,7 +123,7 @@ func (l *link) onPacket(data []byte) error {
 	l.damaged = 0
 	l.unacked++
 
-	var due *request // the oldest request whose packet the stub has taken
+	var due *request // the oldest request, if the stub has acknowledged its packet
 	if len(l.inflight) > 0 && l.inflight[0].acked {
 		due = l.inflight[0]
 	}
@@ -136,26 +137,26 @@ func (l *link) onPacket(data []byte) error {
 			l.run.reply, l.run.err = parseStop(data)
 			close(l.run.over)
 		}
-		// Otherwise nobody resumed: QEMU 7.2 reports a T02 when it is
-		// attached to a running guest, any version when QMP stops it.
+		// Ignore any other stop: QEMU 7.2 reports a T02 when a debugger attaches
+		// to a running guest, and every version does when QMP stops the guest.
 	case isConsole(data):
 		if running && due == nil {
-			// There may be no next packet for the + to ride with.
+			// There may be no next packet to send the + with.
 			l.unacked--
 			l.mu.Unlock()
-			err := l.writeAside([]byte{'+'})
+			err := l.writeFromReader([]byte{'+'})
 			l.mu.Lock()
 			return err
 		}
 	case due != nil:
 		l.answer(due, data)
 	case running:
-		// vCont is answered only when it is refused.
+		// The stub answers vCont only to refuse it.
 		if l.run.err = replyError(data); l.run.err == nil {
 			l.run.err = unexpected(data)
 		}
 		close(l.run.over)
 	}
-	// What is left over answers nothing we sent on this connection.
+	// Ignore any other packet: it answers none of our requests.
 	return nil
 }

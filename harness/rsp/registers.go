@@ -9,27 +9,27 @@ import (
 	"strings"
 )
 
-// Registers are the values of the registers of one vCPU, by name: those of at
-// most 64 bits that a g packet holds.
+// Registers holds the values of a vCPU's registers, by name. It has the registers of
+// at most 64 bits that are in a g packet.
 type Registers map[string]uint64
 
 // Get returns a register's value.
 func (r Registers) Get(name string) (uint64, error) {
 	v, ok := r[name]
 	if !ok {
-		return 0, fmt.Errorf("no register %q among the %d that the stub sends together; wider and system registers are read one by one", name, len(r))
+		return 0, fmt.Errorf("no register %q among the %d of a g packet; read wider and system registers with ReadRegister", name, len(r))
 	}
 	return v, nil
 }
 
 // Registers returns the registers of the selected thread, which after a stop
-// is the stopped one. Right after a stop that costs no exchange.
+// is the stopped one. Directly after a stop it needs no exchange.
 func (c *Client) Registers(ctx context.Context) (Registers, error) {
 	const op = "read registers"
-	if err := c.takeHalted(ctx); err != nil {
+	if err := c.acquireHalted(ctx); err != nil {
 		return nil, opError(op, "", err)
 	}
-	defer c.give()
+	defer c.release()
 	if c.cached == nil {
 		reply, err := c.ask(ctx, op, "g")
 		if err != nil {
@@ -42,8 +42,8 @@ func (c *Client) Registers(ctx context.Context) (Registers, error) {
 	return maps.Clone(c.cached), nil
 }
 
-// decode reads a g reply. A register that the stub does not have at hand is
-// written as x characters, and left out.
+// decode reads a g reply. It leaves out registers that the stub reports as
+// unavailable, with x characters.
 func (t *Target) decode(reply []byte) (Registers, error) {
 	regs := make(Registers, len(t.Registers))
 	for _, r := range t.Registers {
@@ -67,8 +67,8 @@ func (t *Target) decode(reply []byte) (Registers, error) {
 	return regs, nil
 }
 
-// value reads up to 8 bytes in the guest's order. All guests that QEMU's
-// stub is used for here are little-endian.
+// value decodes up to 8 bytes in hexadecimal. All supported guests are
+// little-endian.
 func value(digits []byte) (uint64, error) {
 	var b [8]byte
 	if len(digits) > 16 {
@@ -81,7 +81,7 @@ func value(digits []byte) (uint64, error) {
 }
 
 // ReadRegister asks the stub for one register of the selected thread. Unlike
-// Registers it reaches those outside the g packet, such as riscv64's priv and
+// Registers it can read registers outside the g packet, such as riscv64's priv and
 // CSRs.
 func (c *Client) ReadRegister(ctx context.Context, name string) (uint64, error) {
 	const op = "read register"
@@ -89,10 +89,10 @@ func (c *Client) ReadRegister(ctx context.Context, name string) (uint64, error) 
 	if err != nil {
 		return 0, opError(op, "", err)
 	}
-	if err := c.takeHalted(ctx); err != nil {
+	if err := c.acquireHalted(ctx); err != nil {
 		return 0, opError(op, "", err)
 	}
-	defer c.give()
+	defer c.release()
 	return c.readRegister(ctx, r)
 }
 
@@ -120,10 +120,10 @@ func (c *Client) WriteRegister(ctx context.Context, name string, v uint64) error
 	if r.Bits < 64 && v>>r.Bits != 0 {
 		return opError(op, "", fmt.Errorf("value %#x of %s is not in 0 to %#x", v, name, uint64(1)<<r.Bits-1))
 	}
-	if err := c.takeHalted(ctx); err != nil {
+	if err := c.acquireHalted(ctx); err != nil {
 		return opError(op, "", err)
 	}
-	defer c.give()
+	defer c.release()
 	return c.writeRegister(ctx, r, v)
 }
 
@@ -131,10 +131,9 @@ func (c *Client) writeRegister(ctx context.Context, r Register, v uint64) error 
 	op := "write register " + r.Name
 	b := binary.LittleEndian.AppendUint64(nil, v)[:r.bytes()]
 	set := ask(fmt.Sprintf("P%x=%x", r.Number, b))
-	// Whatever becomes of the write, what was known before it is not.
-	c.cached = nil
+	c.cached = nil // even if the write fails
 	if r == c.target.PC() {
-		c.parked[c.selected] = v
+		c.pcs[c.selected] = v
 	}
 	if err := c.exchange(ctx, set); err != nil {
 		return opError(op, set.payload, err)
@@ -148,7 +147,7 @@ func (c *Client) scalar(name string) (Register, error) {
 		return r, fmt.Errorf("no register %q in the target description of %s%s", name, c.target.Architecture, c.target.similar(name))
 	}
 	if r.Bits > 64 {
-		return r, fmt.Errorf("register %s has %d bits, of which only 64 can be returned", name, r.Bits)
+		return r, fmt.Errorf("register %s has %d bits, more than 64", name, r.Bits)
 	}
 	return r, nil
 }

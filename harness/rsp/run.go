@@ -9,37 +9,36 @@ import (
 	"slices"
 )
 
-// Resume lets the guest run and returns as soon as it does. Threads that were
-// reported to stand on a breakpoint are stepped over it first, each with the
-// breakpoint removed and the other threads halted: QEMU would report it again
-// at once.
+// Resume lets the guest run and returns as soon as it does. It first steps each
+// thread that was reported at a breakpoint over it, with the breakpoint removed and
+// the other threads halted, because QEMU would report the breakpoint again at once.
 //
-// An instruction that repeats itself (rep movs) or faults comes back to its
-// breakpoint and is reported again. So is one in x86 code whose segments are
-// not flat, where the PC is not the address that a breakpoint has.
+// An instruction that repeats itself (rep movs) or faults returns to its
+// breakpoint, which is reported again. So is a breakpoint in x86 code whose segments
+// are not flat, because the PC differs from the breakpoint's address there.
 //
 // If ctx ends while a thread is being stepped, the guest counts as running:
-// Wait returns the stop that ends the step, and the next Resume puts the
-// breakpoint back.
+// Wait returns the stop that ends the step, and the next Resume inserts the
+// breakpoint again.
 func (c *Client) Resume(ctx context.Context) error {
 	const op = "resume"
-	if err := c.takeHalted(ctx); err != nil {
+	if err := c.acquireHalted(ctx); err != nil {
 		return opError(op, "", err)
 	}
-	defer c.give()
-	for _, thread := range slices.Sorted(maps.Keys(c.parked)) {
-		if !c.breakpoints[c.parked[thread]] {
+	defer c.release()
+	for _, thread := range slices.Sorted(maps.Keys(c.pcs)) {
+		if !c.breakpoints[c.pcs[thread]] {
 			continue
 		}
-		r, err := c.hop(ctx, op, thread, c.threads > 1)
+		r, err := c.stepOver(ctx, op, thread, c.threads > 1)
 		if err != nil {
 			return err
 		}
 		if r.reply.Exited {
-			return nil // for Wait to tell
+			return nil // Wait returns this stop
 		}
 	}
-	reqs, err := c.resumption(ctx)
+	reqs, err := c.resumeRequests(ctx)
 	if err != nil {
 		return opError(op, "", err)
 	}
@@ -49,26 +48,27 @@ func (c *Client) Resume(ctx context.Context) error {
 	}
 	for _, r := range before {
 		if err := okError(r.reply); err != nil {
-			// Running without a breakpoint would miss what the caller
-			// waits for.
-			err = opError(op, r.payload, fmt.Errorf("put a breakpoint back: %w", err))
+			// Without its breakpoint the guest would not stop where the caller
+			// expects it.
+			err = opError(op, r.payload, fmt.Errorf("insert a breakpoint again: %w", err))
 			return errors.Join(err, c.halt(ctx, resume.starts))
 		}
 	}
 	return nil
 }
 
-// resumption are the requests that let the guest run, the last of which does.
-func (c *Client) resumption(ctx context.Context) ([]*request, error) {
-	if c.quiet() {
-		return c.startQuietly(ctx)
+// resumeRequests returns the requests that resume the guest. The last one starts
+// the run.
+func (c *Client) resumeRequests(ctx context.Context) ([]*request, error) {
+	if c.canRunUnattached() {
+		return c.unattachedRequests(ctx)
 	}
 	c.counted = false
-	return append(c.plantings(), c.start("")), nil
+	return append(c.insertRequests(), c.runRequest("")), nil
 }
 
-// Wait returns the next stop of a running guest. It is bounded by ctx alone,
-// and after ctx has ended a later Wait returns the same stop.
+// Wait returns the next stop of a running guest. Only ctx limits it; after ctx has
+// ended, another Wait returns the same stop.
 func (c *Client) Wait(ctx context.Context) (Stop, error) {
 	const op = "wait"
 	r, err := c.pending(ctx)
@@ -78,8 +78,8 @@ func (c *Client) Wait(ctx context.Context) (Stop, error) {
 	return c.stop(ctx, op, r)
 }
 
-// Interrupt halts a running guest and returns the stop. A stop that is already
-// on its way is returned as it is, so Signal need not be SignalInterrupt.
+// Interrupt halts a running guest and returns the stop. If the guest stops before
+// the interrupt, it returns that stop, so Signal need not be SignalInterrupt.
 func (c *Client) Interrupt(ctx context.Context) (Stop, error) {
 	const op = "interrupt"
 	r, err := c.pending(ctx)
@@ -94,18 +94,18 @@ func (c *Client) Interrupt(ctx context.Context) (Stop, error) {
 	return c.stop(ctx, op, r)
 }
 
-// sendInterrupt waits for its turn, so that the byte neither falls into
-// another packet nor halts the guest before its vCont has been taken.
+// sendInterrupt acquires c, so that the byte is neither sent inside a packet nor
+// halts the guest before its vCont has been acknowledged.
 func (c *Client) sendInterrupt(ctx context.Context, r *run) error {
-	if err := c.take(ctx); err != nil {
+	if err := c.acquire(ctx); err != nil {
 		return err
 	}
-	defer c.give()
+	defer c.release()
 	if r.isOver() {
 		return nil
 	}
 	c.log.sent(string(rune(interrupt)))
-	c.turns.Add(1)
+	c.roundTrips.Add(1)
 	if n, err := c.write(ctx, []byte{interrupt}); err != nil {
 		if n == 0 && ctx.Err() != nil {
 			return ctx.Err()
@@ -115,12 +115,12 @@ func (c *Client) sendInterrupt(ctx context.Context, r *run) error {
 	return nil
 }
 
-// pending returns the run whose stop is still to be returned. It takes a turn,
-// lest it be one of the steps inside a Resume.
+// pending returns the run whose stop has not been returned yet. It acquires c, so
+// that the run is not one of the steps inside a Resume.
 func (c *Client) pending(ctx context.Context) (*run, error) {
-	err := c.take(ctx)
+	err := c.acquire(ctx)
 	if err == nil {
-		defer c.give()
+		defer c.release()
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -130,14 +130,14 @@ func (c *Client) pending(ctx context.Context) (*run, error) {
 	case err != nil && !r.isOver():
 		return nil, err
 	default:
-		// Even if the link has failed since: the guest may have exited.
+		// The run is over even if the link has failed: the guest may have exited.
 		return r, nil
 	}
 }
 
-// start is the request that lets a thread make a step or, without one, lets
-// the whole guest run.
-func (c *Client) start(thread string) *request {
+// runRequest returns the request that steps a thread or, if thread is empty,
+// resumes the whole guest.
+func (c *Client) runRequest(thread string) *request {
 	c.cached = nil
 	r := ask("vCont;c")
 	if thread != "" {
@@ -147,7 +147,7 @@ func (c *Client) start(thread string) *request {
 	return r
 }
 
-// halt stops a run that should not have begun.
+// halt stops a run that has begun without all of its breakpoints.
 func (c *Client) halt(ctx context.Context, r *run) error {
 	c.log.sent(string(rune(interrupt)))
 	if n, err := c.write(ctx, []byte{interrupt}); err != nil {
@@ -172,7 +172,7 @@ func (c *Client) awaitStop(ctx context.Context, r *run) error {
 		}
 		return ctx.Err()
 	case <-c.dead:
-		// The stop may have been the last thing to come.
+		// The stop may have arrived before the link died.
 		if r.isOver() {
 			return nil
 		}
@@ -180,7 +180,7 @@ func (c *Client) awaitStop(ctx context.Context, r *run) error {
 	}
 }
 
-// stop waits for the end of a run and returns it complete.
+// stop waits for the end of a run and returns the complete stop.
 func (c *Client) stop(ctx context.Context, op string, r *run) (Stop, error) {
 	if err := c.awaitStop(ctx, r); err != nil {
 		return Stop{}, opError(op, "", err)
@@ -193,17 +193,18 @@ func (c *Client) stop(ctx context.Context, op string, r *run) (Stop, error) {
 		c.claim(r)
 		return r.reply, nil
 	}
-	if err := c.take(ctx); err != nil {
+	if err := c.acquire(ctx); err != nil {
 		return Stop{}, opError(op, "", err)
 	}
-	defer c.give()
+	defer c.release()
 	if err := c.finish(ctx, op, r); err != nil {
 		return Stop{}, err
 	}
 	return r.stop, nil
 }
 
-// finish completes a stop with what has to be asked for, once.
+// finish completes the stop of a run, unless that is done: it attaches again after
+// an unattached run and reads the thread's registers.
 func (c *Client) finish(ctx context.Context, op string, r *run) error {
 	c.mu.Lock()
 	claimed := r.claimed
@@ -213,15 +214,15 @@ func (c *Client) finish(ctx context.Context, op string, r *run) error {
 	}
 	at := r.reply
 	if r.thread == "" {
-		clear(c.parked)
+		clear(c.pcs)
 	} else {
-		delete(c.parked, r.thread)
+		delete(c.pcs, r.thread)
 	}
 	var attach []*request
-	if r.quiet {
-		attach = append(attach, c.attachment())
+	if r.unattached {
+		attach = append(attach, c.attachRequest())
 	}
-	if err := c.look(ctx, op, &at, attach...); err != nil {
+	if err := c.readStop(ctx, op, &at, attach...); err != nil {
 		return err
 	}
 	for _, r := range attach {
@@ -241,19 +242,19 @@ func (c *Client) claim(r *run) {
 	r.claimed = true
 }
 
-// look reads the registers of the stop's thread. A stop may make QEMU select
-// another thread by itself, so with several the client always says which one
-// it means. The requests in front go out with its own.
-func (c *Client) look(ctx context.Context, op string, at *Stop, front ...*request) error {
+// readStop reads the registers of the stop's thread and sets its PC. QEMU may select
+// another thread at a stop, so with several threads the client always selects one.
+// The requests in before are sent first, in the same write.
+func (c *Client) readStop(ctx context.Context, op string, at *Stop, before ...*request) error {
 	if at.Thread == "" {
 		at.Thread = c.selected
 	}
-	reqs := c.plantings()
+	reqs := c.insertRequests()
 	if c.threads > 1 || at.Thread != c.selected {
-		reqs = append(reqs, c.selection(at.Thread))
+		reqs = append(reqs, c.selectRequest(at.Thread))
 	}
 	g := ask("g")
-	if err := c.exchange(ctx, slices.Concat(front, reqs, []*request{g})...); err != nil {
+	if err := c.exchange(ctx, slices.Concat(before, reqs, []*request{g})...); err != nil {
 		return opError(op, g.payload, err)
 	}
 	for _, r := range reqs {
@@ -264,21 +265,21 @@ func (c *Client) look(ctx context.Context, op string, at *Stop, front ...*reques
 	if err := replyError(g.reply); err != nil {
 		return opError(op, g.payload, err)
 	}
-	return opError(op, g.payload, c.arrive(at, g.reply))
+	return opError(op, g.payload, c.recordStop(at, g.reply))
 }
 
-// arrive takes note of where a thread stands.
-func (c *Client) arrive(at *Stop, g []byte) error {
+// recordStop records the registers of a stopped thread, a g reply.
+func (c *Client) recordStop(at *Stop, g []byte) error {
 	regs, err := c.target.decode(g)
 	if err != nil {
 		return err
 	}
 	pc, ok := regs[c.target.PC().Name]
 	if !ok {
-		return fmt.Errorf("the stub's registers are without %s", c.target.PC().Name)
+		return fmt.Errorf("the stub's registers lack %s", c.target.PC().Name)
 	}
 	at.PC = pc
 	c.cached, c.stopped = regs, at.Thread
-	c.parked[at.Thread] = pc
+	c.pcs[at.Thread] = pc
 	return nil
 }

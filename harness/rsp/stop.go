@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Signals that QEMU gives as the reason of a stop, by GDB's numbers.
+// Signals that QEMU reports as the reason of a stop, by GDB's numbers.
 const (
 	SignalInterrupt = 2 // interrupted, or stopped over QMP
 	SignalTrap      = 5 // a breakpoint, or the end of a step
@@ -17,20 +17,20 @@ type Stop struct {
 	// Signal is GDB's number of the reason. With Exited it is the signal
 	// that ended the guest, or 0.
 	Signal int
-	// Thread is the vCPU that the stub reports, such as p01.01. It is the
-	// one that registers are read from until SelectThread.
+	// Thread is the vCPU that the stub reports, such as p01.01. It is selected
+	// until SelectThread.
 	Thread string
-	// PC is its program counter. On x86 outside of flat segments (before
-	// the kernel) it is an offset from the base of CS.
+	// PC is its program counter. On x86, while the segments are not flat (before
+	// the kernel), it is an offset from the base of CS.
 	PC uint64
-	// Exited is set when there is no guest any more: QEMU is ending. Thread
-	// and PC are empty then.
+	// Exited means that the guest has ended and QEMU is exiting. Thread and PC are
+	// empty then.
 	Exited bool
-	// ExitCode is the code that QEMU gave with Exited.
+	// ExitCode is QEMU's exit code, with Exited.
 	ExitCode int
 }
 
-// String is for people: "SIGTRAP in p01.01 at 0xffffffff81000000".
+// String returns a text such as "SIGTRAP in p01.01 at 0xffffffff81000000".
 func (s Stop) String() string {
 	signal := fmt.Sprintf("signal %d", s.Signal)
 	switch s.Signal {
@@ -48,8 +48,8 @@ func (s Stop) String() string {
 	return fmt.Sprintf("%s in %s at %#x", signal, s.Thread, s.PC)
 }
 
-// isStop tells a stop reply from any other: no reply of data starts with
-// these capitals.
+// isStop reports whether p is a stop reply. Replies with data never start with these
+// capitals.
 func isStop(p []byte) bool {
 	if len(p) < 3 || !isHex(p[1:3]) {
 		return false
@@ -65,7 +65,7 @@ func isStop(p []byte) bool {
 	return false
 }
 
-// isConsole tells O and hex text, output meant for the user, from OK.
+// isConsole reports whether p is output for the user: O and hexadecimal text.
 func isConsole(p []byte) bool {
 	return len(p) > 1 && p[0] == 'O' && len(p)%2 == 1 && isHex(p[1:])
 }

@@ -11,9 +11,8 @@ import (
 	"strings"
 )
 
-// A Target is what the stub's target description says of the guest's CPUs.
-// Its format is specified in the GDB manual, appendix Target Description
-// Format.
+// A Target describes the guest's CPUs, as read from the stub's target description.
+// The GDB manual specifies its format in the appendix Target Description Format.
 type Target struct {
 	// Architecture is BFD's name, such as i386:x86-64 or riscv:rv64.
 	Architecture string
@@ -28,14 +27,14 @@ type Register struct {
 	Name   string
 	Number int
 	Bits   int
-	// Offset is where the register starts in a g packet, in bytes, or -1
-	// when it is not in it and has to be read with p.
+	// Offset is where the register starts in a g packet, in bytes. It is -1 for a
+	// register that is not in the g packet and has to be read with p.
 	Offset int
 	Type   string // such as int64, code_ptr, i387_ext
 	Group  string // such as general, float, vector; often empty
 }
 
-// Register returns the register of that name.
+// Register returns the register with the given name.
 func (t *Target) Register(name string) (Register, bool) {
 	i := slices.IndexFunc(t.Registers, func(r Register) bool { return r.Name == name })
 	if i < 0 {
@@ -48,9 +47,9 @@ func (t *Target) Register(name string) (Register, bool) {
 func (t *Target) PC() Register { return t.Registers[t.pc] }
 
 // kind is the last argument of Z0: the size of the breakpoint instruction.
-// QEMU ignores it (TCG plants nothing in memory, KVM looks at the instruction
-// itself), but GDB sends the true size and so do we. On riscv an address that
-// is not a multiple of 4 must hold a compressed instruction.
+// QEMU ignores it (TCG writes no instruction to memory, KVM reads the size from
+// the instruction), but GDB sends the true size and so do we. On riscv an address
+// that is not a multiple of 4 must hold a compressed instruction.
 func (t *Target) kind(addr uint64) int {
 	if !strings.HasPrefix(t.Architecture, "riscv") {
 		return 1
@@ -61,8 +60,8 @@ func (t *Target) kind(addr uint64) int {
 	return 4
 }
 
-// Bounds on a description, to refuse a runaway one. QEMU's largest, riscv64
-// with vectors, has about 600 registers in 40 KiB.
+// Limits of a description. QEMU's largest, riscv64 with vectors, has about 600
+// registers in 40 KiB.
 const (
 	maxAnnexBytes = 1 << 20
 	maxIncludes   = 64
@@ -71,7 +70,7 @@ const (
 )
 
 // parseTarget reads the description that starts in target.xml. fetch returns
-// the text of an annex.
+// the text of a document by its annex, its name in the protocol.
 func parseTarget(fetch func(annex string) ([]byte, error)) (*Target, error) {
 	p := targetParser{fetch: fetch, seen: map[string]bool{}}
 	if err := p.annex("target.xml"); err != nil {
@@ -97,9 +96,9 @@ func parseTarget(fetch func(annex string) ([]byte, error)) (*Target, error) {
 	return t, nil
 }
 
-// place gives each register its offset in a g packet of that many bytes. QEMU
-// leaves registers out at the end, by number.
-func (t *Target) place(size int) {
+// setOffsets sets each register's offset in a g packet of size bytes. QEMU leaves
+// out the registers with the highest numbers.
+func (t *Target) setOffsets(size int) {
 	offset := 0
 	for i := range t.Registers {
 		r := &t.Registers[i]
@@ -119,11 +118,11 @@ type targetParser struct {
 	fetch  func(string) ([]byte, error)
 	seen   map[string]bool
 	target Target
-	next   int // number of the next register that does not say its own
+	next   int // number of the next register without a regnum
 }
 
-// annex parses one document. A register is numbered by its regnum attribute
-// or follows the one before it, across documents.
+// annex parses one document. A register's number is its regnum attribute or, without
+// one, the previous register's plus one, across documents.
 func (p *targetParser) annex(name string) error {
 	if p.seen[name] {
 		return fmt.Errorf("target description: %s is included twice", name)

@@ -9,14 +9,14 @@ import (
 // Threads lists the guest's vCPUs by the stub's names, such as p01.01.
 func (c *Client) Threads(ctx context.Context) ([]string, error) {
 	const op = "list threads"
-	if err := c.takeHalted(ctx); err != nil {
+	if err := c.acquireHalted(ctx); err != nil {
 		return nil, opError(op, "", err)
 	}
-	defer c.give()
+	defer c.release()
 	return c.listThreads(ctx, op)
 }
 
-// QEMU lists one thread a reply, and at most 1024 vCPUs exist on its machines.
+// maxThreads limits a list of threads. QEMU's machines have at most 1024 vCPUs.
 const maxThreads = 4096
 
 func (c *Client) listThreads(ctx context.Context, op string) ([]string, error) {
@@ -38,31 +38,30 @@ func (c *Client) listThreads(ctx context.Context, op string) ([]string, error) {
 	}
 }
 
-// SelectThread makes registers and memory those of another vCPU, until the
-// next stop.
+// SelectThread selects the vCPU whose registers and memory are read and written,
+// until the next stop.
 func (c *Client) SelectThread(ctx context.Context, thread string) error {
 	const op = "select thread"
-	if err := c.takeHalted(ctx); err != nil {
+	if err := c.acquireHalted(ctx); err != nil {
 		return opError(op, "", err)
 	}
-	defer c.give()
+	defer c.release()
 	return c.selectThread(ctx, op, thread)
 }
 
 func (c *Client) selectThread(ctx context.Context, op, thread string) error {
-	r := c.selection(thread)
+	r := c.selectRequest(thread)
 	if err := c.exchange(ctx, r); err != nil {
 		return opError(op, r.payload, err)
 	}
 	return opError(op, r.payload, okError(r.reply))
 }
 
-// selection is the Hg request for a thread. Until its reply is known no
-// thread counts as selected.
-func (c *Client) selection(thread string) *request {
+// selectRequest returns the Hg request for a thread.
+func (c *Client) selectRequest(thread string) *request {
 	c.cached = nil
 	r := ask("Hg" + thread)
-	r.settle = func(reply []byte) {
+	r.onReply = func(reply []byte) {
 		if okError(reply) == nil {
 			c.selected = thread
 		}
@@ -72,21 +71,21 @@ func (c *Client) selection(thread string) *request {
 
 // Stopped returns the vCPU of the last stop.
 func (c *Client) Stopped(ctx context.Context) (string, error) {
-	const op = "name the stopped thread"
-	if err := c.takeHalted(ctx); err != nil {
+	const op = "get the stopped thread"
+	if err := c.acquireHalted(ctx); err != nil {
 		return "", opError(op, "", err)
 	}
-	defer c.give()
+	defer c.release()
 	return c.stopped, nil
 }
 
-// Stand makes a vCPU the stopped one, as a stop of it would. A stub that is attached to
-// names another when the guest was stopped before, by somebody else.
-func (c *Client) Stand(ctx context.Context, thread string) error {
-	const op = "take the stopped thread"
-	if err := c.takeHalted(ctx); err != nil {
+// SetStopped makes a vCPU the stopped one, as a stop of that vCPU would. After New
+// the stub may report another vCPU, if the guest had been stopped by other means.
+func (c *Client) SetStopped(ctx context.Context, thread string) error {
+	const op = "set the stopped thread"
+	if err := c.acquireHalted(ctx); err != nil {
 		return opError(op, "", err)
 	}
-	defer c.give()
-	return c.look(ctx, op, &Stop{Thread: thread})
+	defer c.release()
+	return c.readStop(ctx, op, &Stop{Thread: thread})
 }

@@ -1,10 +1,10 @@
 // Package rsptest is the other end of the GDB Remote Serial Protocol, for
 // tests: a stub that follows a script.
 //
-// It fakes no machine. It checks that the client sends the packets that the
-// script expects, in order, and answers with what the script says, damaged in
-// whatever way the script says. Its framing is its own, so that it cannot
-// share a mistake with package rsp.
+// It simulates no machine. It checks that the client sends the packets that the
+// script expects, in order, and sends the script's answers, damaged where the script
+// says so. It has its own code for framing, so that it cannot share a mistake with
+// package rsp.
 //
 // A script is a Go value, or text with one step a line:
 //
@@ -18,13 +18,13 @@
 //	               each of which the client must refuse with -
 //	nack N         the next -> is refused N times and must be sent again
 //	noack          the next -> is swallowed: no +
-//	pause NAME     go on when the test calls Release(NAME)
-//	delay DURATION go on after that time
+//	pause NAME     wait until the test calls Release(NAME)
+//	delay DURATION wait for that time
 //	drop           close the connection
 //
-// Payloads and bytes may contain \xNN and \\. This is also the form of the log
-// that rsp.Options.Log receives, so a log of a real session replays as it is.
+// Payloads and bytes may contain \xNN and \\. rsp.Options.Log receives the same
+// form, so the log of a real session can be replayed unchanged.
 //
-// A client may send packets together before it reads; the stub's answers wait
-// for nothing but their place in the script.
+// A client may send several packets before it reads. The stub answers them in the
+// order of the script.
 package rsptest

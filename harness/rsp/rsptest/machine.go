@@ -3,13 +3,12 @@ package rsptest
 import (
 	"encoding/binary"
 	"encoding/hex"
-	"fmt"
 )
 
-// Description is the target description that Handshake serves: a small
-// riscv64, with a register too wide for 64 bits in the middle of the g packet,
-// one outside of it, a numbered gap, and what trips a parser that is not one
-// for XML.
+// Description is the target description that Handshake serves. It describes a small
+// riscv64 CPU with a register wider than 64 bits in the middle of the g packet, a
+// register outside of it and a gap in the numbers. Its comment contains text that
+// only an XML parser skips.
 const Description = `<?xml version="1.0"?><!DOCTYPE target SYSTEM "gdb-target.dtd"><target>` +
 	`<architecture>riscv:rv64</architecture><xi:include href="cpu.xml"/></target>`
 
@@ -37,8 +36,8 @@ func G(ra, sp, pc uint64) string {
 	return hex.EncodeToString(b)
 }
 
-// Handshake is the script of rsp.New with the described machine, as QEMU
-// speaks: halted at pc, with the given threads or else only p01.01.
+// Handshake is the script of rsp.New with the described machine, in QEMU's words:
+// halted at pc, with the given threads, by default only p01.01.
 func Handshake(pc uint64, threads ...string) Script {
 	if len(threads) == 0 {
 		threads = []string{"p01.01"}
@@ -57,11 +56,4 @@ func Handshake(pc uint64, threads ...string) Script {
 		script = append(script, Exchange("qsThreadInfo", "m"+t)...)
 	}
 	return Join(script, Exchange("qsThreadInfo", "l"), Exchange("g", G(1, 2, pc)))
-}
-
-// Stopped is the script of a stop at pc and of the registers that the client
-// then asks for, on a machine with one thread.
-func Stopped(signal int, pc uint64) Script {
-	return append(Script{{Kind: Reply, Text: fmt.Sprintf("T%02xthread:p01.01;", signal)}},
-		Exchange("g", G(1, 2, pc))...)
 }

@@ -30,7 +30,7 @@ type Step struct {
 	Text string        // of Expect, Reply, Raw, and the name of Pause
 	N    int           // of Damage and Nack
 	For  time.Duration // of Delay
-	Line int           // where it was written, for errors; 0 if in Go
+	Line int           // line in the script's text, for errors; 0 if written in Go
 }
 
 // A Script is what a stub expects and answers, in order.
@@ -41,7 +41,7 @@ func Exchange(packet, reply string) Script {
 	return Script{{Kind: Expect, Text: packet}, {Kind: Reply, Text: reply}}
 }
 
-// Join puts scripts one after the other.
+// Join concatenates scripts.
 func Join(scripts ...Script) Script {
 	var all Script
 	for _, s := range scripts {

@@ -26,9 +26,9 @@ type Stub struct {
 }
 
 // Start plays a script in the background and returns the client's end of the
-// connection, a socketpair as QEMU is given one. name is for errors. At the
-// end of the test the stub is stopped, and a step that was not reached is an
-// error, as is anything that the client sent against the script.
+// connection, a socketpair. name is for errors. The test fails if the client
+// deviates from the script, or if it ends before the script does. The stub stops at
+// the end of the test.
 func Start(t testing.TB, name string, script Script) (*Stub, net.Conn) {
 	t.Helper()
 	ours, theirs := Socketpair(t)
@@ -79,8 +79,8 @@ func Socketpair(t testing.TB) (a, b net.Conn) {
 	return conn(fds[0]), conn(fds[1])
 }
 
-// Release lets the script go on from the pause of that name, now or when it
-// gets there.
+// Release ends the pause with the given name, now or as soon as the script reaches
+// it.
 func (s *Stub) Release(name string) { close(s.release(name)) }
 
 func (s *Stub) release(name string) chan struct{} {
@@ -102,8 +102,7 @@ func (s *Stub) Acks() int {
 	return s.acks
 }
 
-// patience bounds each wait for the client, so that a test that hangs says
-// where.
+// patience limits each wait for the client, so that a hanging test reports the step.
 const patience = 20 * time.Second
 
 func (s *Stub) play(script Script) error {
@@ -202,8 +201,7 @@ func (s *Stub) expect(payload, ack string) error {
 	return s.send([]byte(ack))
 }
 
-// next returns what the client sends next, apart from +, and from - unless it
-// is asked for.
+// next returns the client's next packet or interrupt, or its next - if nacks is set.
 func (s *Stub) next(nacks bool) (string, error) {
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
@@ -231,8 +229,8 @@ func (s *Stub) send(b []byte) error {
 	return err
 }
 
-// read takes the client's bytes apart, so that the client never blocks on the
-// stub being busy.
+// read reads and splits what the client sends, so that the client never waits for
+// the stub.
 func (s *Stub) read() {
 	defer close(s.frames)
 	r := bufio.NewReader(s.conn)
@@ -293,7 +291,7 @@ func plain(body []byte) []byte {
 // Frame frames a payload the way QEMU does.
 func Frame(payload string) []byte { return frame(payload, false) }
 
-// frame can also encode runs, which QEMU does not.
+// frame can also encode runs, which QEMU never does.
 func frame(payload string, rle bool) []byte {
 	var body []byte
 	for _, b := range []byte(payload) {
@@ -309,8 +307,8 @@ func frame(payload string, rle bool) []byte {
 	return fmt.Appendf(nil, "$%s#%s", body, checksum(body))
 }
 
-// runs encodes each run of 4 to 98 equal bytes. A count whose character would
-// be # $ + or - is not allowed on the wire, and shortened.
+// runs encodes each run of 4 to 98 equal bytes. It shortens a run whose count would
+// be one of the characters # $ + -, which the protocol does not allow.
 func runs(body []byte) []byte {
 	var out []byte
 	for i := 0; i < len(body); {

@@ -17,7 +17,7 @@ import (
 	"kernellab/harness/rsp/rsptest"
 )
 
-// stopCounter is what package qemu's VM is: it counts the stops that QMP tells.
+// stopCounter counts the stops that QMP reports, as package qemu's VM does.
 type stopCounter struct {
 	conn     net.Conn
 	answered chan struct{}
@@ -79,8 +79,8 @@ func (s *stopCounter) Stops() (uint64, <-chan struct{}) {
 	return s.n, s.again
 }
 
-// scriptedHalts is what QMP says of a machine whose stub plays a script.
-type scriptedHalts struct {
+// scriptedStops is what QMP says of a machine whose stub plays a script.
+type scriptedStops struct {
 	settle func() // runs in Settle when set
 
 	mu    sync.Mutex
@@ -88,20 +88,20 @@ type scriptedHalts struct {
 	again chan struct{}
 }
 
-func (h *scriptedHalts) Settle(context.Context) error {
+func (h *scriptedStops) Settle(context.Context) error {
 	if h.settle != nil {
 		h.settle()
 	}
 	return nil
 }
 
-func (h *scriptedHalts) Stops() (uint64, <-chan struct{}) {
+func (h *scriptedStops) Stops() (uint64, <-chan struct{}) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.n, h.again
 }
 
-func (h *scriptedHalts) add(n uint64) {
+func (h *scriptedStops) add(n uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.n += n
@@ -109,13 +109,13 @@ func (h *scriptedHalts) add(n uint64) {
 	h.again = make(chan struct{})
 }
 
-// ctx ends before the packets of a quiet run are sent: nothing has happened then,
-// so the breakpoint is still there to be removed, and the next run ends with the
-// second stop that follows it.
-func TestQuietResumeNotSent(t *testing.T) {
+// ctx ends before the packets of an unattached run are sent: nothing has happened
+// then, so the breakpoint is still there to be removed, and the next run ends with
+// the second stop that follows it.
+func TestUnattachedResumeNotSent(t *testing.T) {
 	ctx := background(t)
-	halts := &scriptedHalts{again: make(chan struct{}), n: 5}
-	c, _ := scripted(t, rsp.Options{Halts: halts}, `-> Z0,2000,4
+	stops := &scriptedStops{again: make(chan struct{}), n: 5}
+	c, _ := scripted(t, rsp.Options{StopCounter: stops}, `-> Z0,2000,4
 <- OK
 -> Z0,3000,4
 <- OK
@@ -133,62 +133,62 @@ func TestQuietResumeNotSent(t *testing.T) {
 	must(t, c.Insert(ctx, 0x2000))
 	must(t, c.Insert(ctx, 0x3000))
 	ends, cancel := context.WithCancel(ctx)
-	halts.settle = cancel
+	stops.settle = cancel
 	if err := c.Resume(ends); !errors.Is(err, context.Canceled) {
 		t.Fatalf("Resume: %v, want the context's error", err)
 	}
-	halts.settle = nil
+	stops.settle = nil
 	if _, err := c.Wait(ctx); !errors.Is(err, rsp.ErrNotRunning) {
 		t.Fatalf("Wait: %v, want ErrNotRunning", err)
 	}
 	must(t, c.Remove(ctx, 0x2000))
 	must(t, c.Resume(ctx))
-	halts.add(2)
+	stops.add(2)
 	stop, err := c.Wait(ctx)
 	must(t, err)
 	wantPC(t, stop, 0x3000)
 }
 
-// A guest is parked with what it has of vCPUs, once the machine has stopped again.
-func TestPark(t *testing.T) {
+// DetachHalted returns when the machine has stopped, with one vCPU or several.
+func TestDetachHalted(t *testing.T) {
 	for _, threads := range [][]string{{"p01.01"}, {"p01.01", "p01.02"}} {
 		t.Run(fmt.Sprintf("%d vCPUs", len(threads)), func(t *testing.T) {
 			ctx := background(t)
 			script, err := rsptest.Parse(t.Name(), "-> Z0,3000,4\n<- OK\n-> D;01\n<- OK")
 			must(t, err)
 			stub, conn := rsptest.Start(t, t.Name(), rsptest.Join(rsptest.Handshake(0x2000, threads...), script))
-			halts := &scriptedHalts{again: make(chan struct{}), n: 5}
-			c := attach(t, conn, rsp.Options{Halts: halts})
+			stops := &scriptedStops{again: make(chan struct{}), n: 5}
+			c := attach(t, conn, rsp.Options{StopCounter: stops})
 			must(t, c.Insert(ctx, 0x3000))
-			parked := make(chan error, 1)
-			go func() { parked <- c.Park(ctx) }()
+			detached := make(chan error, 1)
+			go func() { detached <- c.DetachHalted(ctx) }()
 			<-stub.Done()
 			select {
-			case err := <-parked:
-				t.Fatalf("Park = %v before the machine has stopped", err)
+			case err := <-detached:
+				t.Fatalf("DetachHalted = %v before the machine has stopped", err)
 			default:
 			}
-			halts.add(1)
-			must(t, <-parked)
+			stops.add(1)
+			must(t, <-detached)
 			if _, err := c.Registers(ctx); !errors.Is(err, rsp.ErrClosed) {
-				t.Errorf("Registers of a parked guest: %v, want ErrClosed", err)
+				t.Errorf("Registers of a detached guest: %v, want ErrClosed", err)
 			}
 		})
 	}
 	c, _ := scripted(t, rsp.Options{}, "")
-	if err := c.Park(background(t)); !errors.Is(err, rsp.ErrUnsupported) {
-		t.Errorf("Park with nobody who counts stops: %v, want ErrUnsupported", err)
+	if err := c.DetachHalted(background(t)); !errors.Is(err, rsp.ErrUnsupported) {
+		t.Errorf("DetachHalted without a StopCounter: %v, want ErrUnsupported", err)
 	}
 }
 
-// Parked, no vCPU runs another instruction: the registers are what they were.
-func TestLivePark(t *testing.T) {
+// After DetachHalted no vCPU runs another instruction: the registers do not change.
+func TestLiveDetachHalted(t *testing.T) {
 	for _, smp := range []string{"1", "2"} {
 		t.Run(smp, func(t *testing.T) {
 			l := riscvLoop() // where all harts run the firmware
 			ctx := background(t)
 			g := l.boot(t, "-S", "-smp", smp)
-			c := attach(t, g.conn, rsp.Options{Halts: countStops(t, g)})
+			c := attach(t, g.conn, rsp.Options{StopCounter: countStops(t, g)})
 			threads, err := c.Threads(ctx)
 			must(t, err)
 			must(t, c.Insert(ctx, l.start))
@@ -199,26 +199,26 @@ func TestLivePark(t *testing.T) {
 			for _, thread := range threads {
 				want = append(want, fmt.Sprintf("%016x", regOf(t, ctx, c, thread, l.pc)))
 			}
-			must(t, c.Park(ctx))
+			must(t, c.DetachHalted(ctx))
 			if got := g.status(t); !strings.HasPrefix(got, "VM status: paused") || strings.Contains(got, "debug") {
-				t.Errorf("parked: %q, want it paused and not for a debugger", got)
+				t.Errorf("detached: %q, want it paused and not for a debugger", got)
 			}
 			if got := g.programCounters(t); !slices.Equal(got, want) {
-				t.Errorf("parked at %v, want %v", got, want)
+				t.Errorf("detached at %v, want %v", got, want)
 			}
 		})
 	}
 }
 
-// Each pass of the loop is counted by the guest, so a stop that is missed shows,
-// and so does an instruction that is run while nothing is planted. Two stops a
-// pass: one that a step leads to, and one that the guest runs to.
-func TestLiveQuiet(t *testing.T) {
+// The guest counts the passes of its loop, so the test notices a missed stop and an
+// instruction that runs while no breakpoint is inserted. Each pass has two stops: one
+// after a step, and one that the guest runs to.
+func TestLiveUnattached(t *testing.T) {
 	for _, l := range loops {
 		t.Run(l.arch, func(t *testing.T) {
 			ctx := background(t)
 			g := l.boot(t, "-S")
-			c := attach(t, g.conn, rsp.Options{Halts: countStops(t, g)})
+			c := attach(t, g.conn, rsp.Options{StopCounter: countStops(t, g)})
 			must(t, c.Insert(ctx, l.start))
 			before := c.RoundTrips()
 			for want := range uint64(200) {
@@ -256,14 +256,14 @@ func TestLiveQuiet(t *testing.T) {
 	}
 }
 
-// A breakpoint that the guest does not stand on costs one exchange to run to:
-// the program counter is moved here as for an instruction that does nothing.
-func TestLiveQuietMoved(t *testing.T) {
+// Resuming costs one exchange when the guest is not at a breakpoint: this test moves
+// the program counter past the breakpoint, as a nop would.
+func TestLiveUnattachedMoved(t *testing.T) {
 	for _, l := range loops {
 		t.Run(l.arch, func(t *testing.T) {
 			ctx := background(t)
 			g := l.boot(t, "-S")
-			c := attach(t, g.conn, rsp.Options{Halts: countStops(t, g)})
+			c := attach(t, g.conn, rsp.Options{StopCounter: countStops(t, g)})
 			must(t, c.Insert(ctx, l.start))
 			resumeTo(t, ctx, c, l.start)
 			for want := range uint64(200) {
@@ -279,12 +279,12 @@ func TestLiveQuietMoved(t *testing.T) {
 	}
 }
 
-func TestLiveQuietInterrupt(t *testing.T) {
+func TestLiveUnattachedInterrupt(t *testing.T) {
 	for _, l := range loops {
 		t.Run(l.arch, func(t *testing.T) {
 			ctx := background(t)
 			g := l.boot(t, "-S")
-			c := attach(t, g.conn, rsp.Options{Halts: countStops(t, g)})
+			c := attach(t, g.conn, rsp.Options{StopCounter: countStops(t, g)})
 			var passes uint64
 			for range 10 {
 				_, passes = runAndInterrupt(t, ctx, c, l, passes)
@@ -298,11 +298,11 @@ func TestLiveQuietInterrupt(t *testing.T) {
 	}
 }
 
-func TestLiveQuietQuit(t *testing.T) {
+func TestLiveUnattachedQuit(t *testing.T) {
 	l := riscvLoop()
 	ctx := background(t)
 	g := l.boot(t, "-S")
-	c := attach(t, g.conn, rsp.Options{Halts: countStops(t, g)})
+	c := attach(t, g.conn, rsp.Options{StopCounter: countStops(t, g)})
 	must(t, c.Resume(ctx))
 	if _, err := g.monitor.Write([]byte("quit\n")); err != nil {
 		t.Fatal(err)
