@@ -310,7 +310,7 @@ func BenchmarkOpenKernel(b *testing.B) {
 		var times []float64
 		for b.Loop() {
 			sample(&times, func() {
-				im, err := kernel.OpenKept(s.target.Path, s.digest, dir)
+				im, err := kernel.OpenCached(s.target.Path, s.digest, dir)
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -135,7 +135,7 @@ func (a *app) look(ctx context.Context, f lookFlags, read look) error {
 		return err
 	}
 	t := targets[0]
-	defer t.Image.Keep()
+	defer t.Image.SaveQueries()
 	return inspect.Guest(ctx, host, t, f.Machine, inspect.Place{Lab: l, Point: f.at}, func(ctx context.Context, s *inspect.Stop) error {
 		p.Done()
 		doc, text, err := read(ctx, s)

@@ -38,7 +38,7 @@ func (a *app) runSeeds(ctx context.Context, l labs.Lab, f runFlags) error {
 		if err != nil {
 			return err
 		}
-		t.Image.Keep()
+		t.Image.SaveQueries()
 		all = append(all, report.Seeds{Lab: l.Name, Arch: t.Arch.Name, Kernel: t.Image.Release, Runs: s})
 		for _, r := range s {
 			doc.Results = append(doc.Results, r.Result)

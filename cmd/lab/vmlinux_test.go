@@ -72,7 +72,7 @@ func TestVariablesAsGDB(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer found[0].Image.Keep()
+		defer found[0].Image.SaveQueries()
 		c := comparison{t: t, kernel: k, arch: m, image: found[0].Image}
 		for _, p := range l.Plan(m.Name).Points[:7] {
 			c.point = p.Name
@@ -102,7 +102,7 @@ func TestVmlinuxRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 		for file, want := range map[string]string{
-			self: tg.Image.BuildID, text: "it is no ELF file", filepath.Join(t.TempDir(), "none"): "no such file",
+			self: tg.Image.BuildID, text: "it is not an ELF file", filepath.Join(t.TempDir(), "none"): "no such file",
 		} {
 			err := a.host(progress.New(io.Discard)).UseVmlinux([]prepare.Target{tg}, file)
 			if !usage.Is(err) || !strings.Contains(err.Error(), want) {

@@ -1,14 +1,14 @@
 package kernel
 
-// EndsInCall reports whether code, the bytes before an address, can end in a
-// call, as it must before a return address. Code that is read backwards is
-// ambiguous: true is no proof.
+// EndsInCall reports whether code, the bytes before an address, may end in a
+// call, as it must before a return address. Decoding code backwards is ambiguous, so
+// true is no proof.
 func (im *Image) EndsInCall(code []byte) bool {
 	return im.machine.endsInCall != nil && im.machine.endsInCall(code)
 }
 
-// x86EndsInCall knows call rel32 (e8) and the forms of call r/m64 (ff /2), which
-// take two to seven bytes: Intel SDM volume 2, CALL.
+// x86EndsInCall recognizes call rel32 (e8) and the forms of call r/m64 (ff /2), which
+// have two to seven bytes: Intel SDM volume 2, CALL.
 func x86EndsInCall(code []byte) bool {
 	n := len(code)
 	if n >= 5 && code[n-5] == 0xe8 {
@@ -23,9 +23,9 @@ func x86EndsInCall(code []byte) bool {
 	return false
 }
 
-// riscvEndsInCall knows jal and jalr that link in ra or t0, and c.jalr: the
-// RISC-V unprivileged specification, chapters 2 and "C". Functions that are
-// traced are called into with t0.
+// riscvEndsInCall recognizes jal and jalr that link to ra or t0, and c.jalr: the
+// RISC-V unprivileged specification, chapters 2 and "C". Traced functions call ftrace
+// with t0.
 func riscvEndsInCall(code []byte) bool {
 	n := len(code)
 	if n >= 4 {

@@ -12,11 +12,11 @@ import (
 	"github.com/go-delve/delve/pkg/dwarf/op"
 )
 
-// frameRow says how to find the caller from one address on.
+// frameRow says how to find the caller at the addresses from pc to the next row.
 type frameRow struct {
 	pc      uint64
-	unknown bool // nothing is known from here on
-	signal  bool // the frame was interrupted: its caller's address is exact
+	unknown bool // there is no information about these addresses
+	signal  bool // an interrupted frame: its caller's address is exact
 	cfa     cfaRule
 	regs    []regRule
 }
@@ -49,19 +49,18 @@ type ruleKind byte
 
 const (
 	ruleSame      ruleKind = iota // unchanged
-	ruleUndefined                 // lost; of the return address: no caller
+	ruleUndefined                 // lost; for the return address: no caller
 	ruleOffset                    // in memory at CFA + off
 	ruleValue                     // CFA + off itself
 	ruleDeref                     // in memory at base + off
 	ruleRegister                  // in another register
 )
 
-// frameRange is a run of rows with one common entry, as DWARF wants them.
+// frameRange is a run of rows that share a frame description entry of DWARF.
 type frameRange struct {
 	start, end uint64
 	signal     bool
-	// raColumn is the register that stands for the return address, 0 for the
-	// machine's usual one.
+	// raColumn is the return address column, 0 for the machine's usual one.
 	raColumn uint64
 	rows     []frameRow
 }
@@ -72,7 +71,7 @@ type savedReg struct {
 	reg    uint64
 }
 
-// ptRegs makes the rules for a frame whose CFA is a struct pt_regs.
+// ptRegs returns the rules for a frame whose CFA is the address of a struct pt_regs.
 func (im *Image) ptRegs(saved []savedReg) ([]regRule, error) {
 	rules := make([]regRule, len(saved))
 	for i, s := range saved {
@@ -85,8 +84,8 @@ func (im *Image) ptRegs(saved []savedReg) ([]regRule, error) {
 	return rules, nil
 }
 
-// splitRows cuts rows, sorted by address, into ranges: at the start of every
-// function, where knowledge ends, and where interrupted frames begin or end.
+// splitRows splits rows, sorted by address, into ranges. A range begins at the start
+// of a function, after unknown rows, and where signal changes.
 func splitRows(rows []frameRow, starts []uint64) []frameRange {
 	var ranges []frameRange
 	for i, row := range rows {
@@ -135,15 +134,15 @@ func (s *Symbols) findStarts() []uint64 {
 	return slices.Compact(starts)
 }
 
-// isPadding knows the symbols of the bytes in front of a function.
+// isPadding reports whether name is the symbol of padding before a function.
 func isPadding(name string) bool {
 	return strings.HasPrefix(name, "__pfx_") || strings.HasPrefix(name, "__cfi_")
 }
 
-// span is a run of addresses: from start up to, but without, end.
+// span is the range of addresses from start up to, but not including, end.
 type span struct{ start, end uint64 }
 
-// everything is the span of the whole kernel.
+// everything returns the span of all addresses.
 func everything() span { return span{0, ^uint64(0)} }
 
 // debugFrame returns the contents of a .debug_frame section that describes
@@ -151,7 +150,7 @@ func everything() span { return span{0, ^uint64(0)} }
 func (im *Image) debugFrame(of span) ([]byte, error) {
 	ranges, err := im.machine.frames(im, of)
 	if err != nil {
-		return nil, fmt.Errorf("unwinding information of %s: %w", im, err)
+		return nil, fmt.Errorf("read unwinding information of %s: %w", im, err)
 	}
 	w := cfiWriter{m: im.machine, cies: make(map[cieKey]uint32)}
 	for _, r := range ranges {
@@ -160,15 +159,15 @@ func (im *Image) debugFrame(of span) ([]byte, error) {
 	return w.buf.Bytes(), nil
 }
 
-// frameInfo is how to unwind one function.
+// frameInfo is the unwinding information of one function.
 type frameInfo struct {
 	fdes frame.FrameDescriptionEntries
 	err  error
 }
 
-// frameAt returns the entry for an address. Only the functions that are asked for
-// are worked out: a whole kernel takes a tenth of a second, and a trace passes
-// through some dozens of its functions.
+// frameAt returns the entry for an address. It computes entries for one function at a
+// time: a whole kernel takes a tenth of a second, and a trace needs a few dozen
+// functions.
 func (im *Image) frameAt(pc uint64) (*frame.FrameDescriptionEntry, error) {
 	of := im.functionAround(pc)
 	im.frameLock.Lock()
@@ -223,8 +222,8 @@ type cieKey struct {
 	raColumn uint64
 }
 
-// cieVersion 3 is DWARF 3's; version 4 adds nothing a flat 64-bit address
-// space needs.
+// cieVersion is that of DWARF 3. A flat 64-bit address space needs nothing that
+// version 4 adds.
 const cieVersion = 3
 
 func (w *cfiWriter) uleb(v uint64) { leb128.EncodeUnsigned(&w.buf, v) }
@@ -256,7 +255,7 @@ func (w *cfiWriter) cie(k cieKey) uint32 {
 		}
 		w.buf.WriteByte(0)
 		w.uleb(w.m.codeAlign)
-		w.sleb(1) // offsets are written unfactored: ORC's need not be multiples
+		w.sleb(1) // no factor: ORC's offsets need not be multiples of one
 		w.uleb(k.raColumn)
 		if k.signal {
 			w.uleb(0) // no augmentation data
@@ -299,8 +298,8 @@ func (w *cfiWriter) fde(r frameRange) {
 	})
 }
 
-// explicitSP adds the stack pointer's usual rule, so that a row after one that
-// restores it from memory can take that back.
+// explicitSP adds the stack pointer's default rule, so that a row can override a
+// previous one that restores the stack pointer from memory.
 func (w *cfiWriter) explicitSP(regs []regRule) []regRule {
 	if slices.ContainsFunc(regs, func(r regRule) bool { return r.reg == w.m.sp }) {
 		return regs
@@ -357,7 +356,7 @@ func (c cfaRule) expression() []byte {
 	return b.Bytes()
 }
 
-// derefExpression is *(reg + off).
+// derefExpression returns the DWARF expression *(reg + off).
 func derefExpression(reg uint64, off int64) []byte {
 	var b bytes.Buffer
 	b.WriteByte(byte(op.DW_OP_breg0) + byte(reg))
@@ -366,8 +365,8 @@ func derefExpression(reg uint64, off int64) []byte {
 	return b.Bytes()
 }
 
-// changes writes what differs between two sets of rules. A register without a
-// rule keeps its value.
+// changes writes the rules that differ between two rows. A register without a rule
+// keeps its value.
 func (w *cfiWriter) changes(old, now []regRule) {
 	for _, r := range old {
 		if !slices.ContainsFunc(now, func(n regRule) bool { return n.reg == r.reg }) {

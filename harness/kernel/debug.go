@@ -11,14 +11,13 @@ import (
 	"kernellab/harness/kernel/debuginfo"
 )
 
-// ErrNoBuildID is returned when nothing can show that a vmlinux belongs to an
-// image.
-var ErrNoBuildID = errors.New("the kernel image carries no build id, so nothing shows that a vmlinux is of the same build")
+// ErrNoBuildID says that the image has no build id to compare with a vmlinux's.
+var ErrNoBuildID = errors.New("the kernel image has no build id, so lab cannot verify that a vmlinux is of the same build")
 
 // UseDebug opens the vmlinux at path for source lines, inlined functions and
-// variables. dir is a folder for what is worked out of it once, "" for none. A
-// vmlinux of another build is a *debuginfo.MismatchError. It is to be called
-// before the Image is used by several goroutines.
+// variables. dir is a folder for its index, "" for none. For a vmlinux of another
+// build the error is a *debuginfo.MismatchError. UseDebug must be called before
+// several goroutines use the Image.
 func (im *Image) UseDebug(path, dir string) error {
 	f, err := im.openDebug(path, dir)
 	if err != nil {
@@ -29,7 +28,7 @@ func (im *Image) UseDebug(path, dir string) error {
 	if info, err := os.Stat(path); err == nil {
 		which = fmt.Sprintf("%s, %d bytes of %s", path, info.Size(), info.ModTime().UTC().Format(time.RFC3339Nano))
 	}
-	im.answers.of(which)
+	im.queries.useVmlinux(which)
 	return nil
 }
 
@@ -42,13 +41,13 @@ func (im *Image) openDebug(path, dir string) (*debuginfo.File, error) {
 		return nil, err
 	}
 	if f.Machine != im.machine.elf {
-		return nil, errors.Join(fmt.Errorf("vmlinux %s is for %s, the kernel for %s", path, f.Machine, im.machine.elf), f.Close())
+		return nil, errors.Join(fmt.Errorf("vmlinux %s is for %s, but the kernel is for %s", path, f.Machine, im.machine.elf), f.Close())
 	}
 	return f, nil
 }
 
-// CheckDebug reports whether the vmlinux at path is of the image's build and has
-// debug information, and makes the index of it in dir.
+// CheckDebug returns an error unless the vmlinux at path is of the image's build and
+// has debug information. It writes the vmlinux's index to dir.
 func (im *Image) CheckDebug(path, dir string) error {
 	f, err := im.openDebug(path, dir)
 	if err != nil {
@@ -57,7 +56,7 @@ func (im *Image) CheckDebug(path, dir string) error {
 	return errors.Join(f.Prepare(), f.Close())
 }
 
-// DebugFile is the path of the vmlinux in use, "" without one.
+// DebugFile returns the path of the vmlinux in use, "" if there is none.
 func (im *Image) DebugFile() string {
 	if im.debug == nil {
 		return ""
@@ -65,9 +64,9 @@ func (im *Image) DebugFile() string {
 	return im.debug.Path
 }
 
-// Source returns where an address is in the source: the functions inlined there,
-// innermost first, and the one it is really in last. It is empty without a
-// vmlinux, and where that says nothing or is damaged.
+// Source returns the source positions of an address: those in the functions inlined
+// there, innermost first, and last the one in the function that contains the address.
+// It returns nil if there is no vmlinux, or if that has no information or is damaged.
 func (im *Image) Source(pc uint64) []debuginfo.Location {
 	if im.debug == nil {
 		return nil
@@ -80,7 +79,7 @@ func (im *Image) Source(pc uint64) []debuginfo.Location {
 }
 
 // Variables returns the arguments and locals in frame n of a stack, for each
-// function that Source gives for it. Without a vmlinux there are none.
+// function that Source returns for it. Without a vmlinux it returns nil.
 func (im *Image) Variables(stack []Frame, n int, read ReadWord) ([][]debuginfo.Variable, error) {
 	if im.debug == nil {
 		return nil, nil
@@ -106,9 +105,9 @@ func (im *Image) activation(f Frame) debuginfo.Frame {
 	return d
 }
 
-// past moves over the instructions that do nothing at a function's beginning,
-// which the kernel has there to patch calls in. On riscv64 the debug information
-// of the function begins behind them; its arguments are the same before.
+// past returns the address after the nops at the beginning of a function, if pc is in
+// them, and pc otherwise. The kernel may replace the nops by calls. On riscv64 the
+// function's debug information begins after them; its arguments do not change there.
 func (im *Image) past(pc uint64) uint64 {
 	const most = 32
 	sym, off, ok := im.Symbols.At(pc)
@@ -133,7 +132,7 @@ func (im *Image) past(pc uint64) uint64 {
 	return sym.Addr + end
 }
 
-// bytesOf reads bytes by words, which is how the guest's memory is kept.
+// bytesOf returns a function that reads bytes with read.
 func bytesOf(read ReadWord) debuginfo.Memory {
 	return func(addr uint64, buf []byte) error {
 		for done := 0; done < len(buf); {
@@ -148,7 +147,7 @@ func bytesOf(read ReadWord) debuginfo.Memory {
 	}
 }
 
-// dwarfNumbers gives registers DWARF's numbers.
+// dwarfNumbers returns registers by DWARF's numbers.
 func (im *Image) dwarfNumbers(regs map[string]uint64) map[uint64]uint64 {
 	out := map[uint64]uint64{}
 	for n := range uint64(32) {
@@ -159,11 +158,9 @@ func (im *Image) dwarfNumbers(regs map[string]uint64) map[uint64]uint64 {
 	return out
 }
 
-// refine puts right what is known of the caller's registers. The unwinder
-// follows the stack pointer and the frame pointer; the debug information says
-// where the other registers were saved. Where it does not, in assembly, they are
-// no longer known.
-// ruled are those that the unwinder found itself.
+// refine corrects the registers of the caller, next. The unwinder found those in
+// ruled. The debug information says where the other registers were saved. Where it
+// does not, as in assembly, refine removes them, because their values are unknown.
 func (im *Image) refine(f Frame, next *Frame, ruled map[uint64]bool, read ReadWord) {
 	if im.debug == nil {
 		return

@@ -6,17 +6,16 @@ import (
 	"strings"
 )
 
-// ErrNotKernel is wrapped by errors about a file that is no kernel image this
-// package knows.
+// ErrNotKernel is wrapped by errors about a file that is not a supported kernel image.
 var ErrNotKernel = errors.New("not a kernel image")
 
 // ErrTruncated is wrapped by errors about an image that ends too early.
-var ErrTruncated = errors.New("the image is cut short")
+var ErrTruncated = errors.New("the image is truncated")
 
 // ErrNoTypes is returned when the image carries no BTF.
-var ErrNoTypes = errors.New("the kernel carries no BTF type information (CONFIG_DEBUG_INFO_BTF=y)")
+var ErrNoTypes = errors.New("the kernel has no BTF type information (CONFIG_DEBUG_INFO_BTF=y)")
 
-// FormatError says why an image could not be understood.
+// FormatError says why an image could not be read.
 type FormatError struct {
 	Layer  string // the container being read: "bzImage", "ELF", "kallsyms", ...
 	Reason string // one sentence, with what to do about it
@@ -41,11 +40,11 @@ func truncated(layer, format string, args ...any) error {
 	return &FormatError{Layer: layer, Reason: fmt.Sprintf(format, args...), Err: ErrTruncated}
 }
 
-// NotFoundError is returned for a name this kernel does not have.
+// NotFoundError is returned for a name that this kernel does not have.
 type NotFoundError struct {
 	What       string   // "symbol", "struct", "member of struct task_struct", ...
-	Name       string   // what was asked for
-	LookAlikes []string // names that exist and come near it
+	Name       string   // the name
+	LookAlikes []string // similar names that exist
 }
 
 func (e *NotFoundError) Error() string {
@@ -56,8 +55,7 @@ func (e *NotFoundError) Error() string {
 	return s
 }
 
-// AmbiguousError is returned when a name belongs to several things and no rule
-// prefers one.
+// AmbiguousError is returned for a name that belongs to several symbols.
 type AmbiguousError struct {
 	Name    string
 	Symbols []Symbol
@@ -72,16 +70,16 @@ func (e *AmbiguousError) Error() string {
 		}
 		fmt.Fprintf(&b, " %c %s at %#x", s.Type, s.Name, s.Addr)
 	}
-	b.WriteString("; name one by its address")
+	b.WriteString("; give an address instead")
 	return b.String()
 }
 
-// PointError is returned when a logical point has no place in this kernel.
+// PointError is returned when a logical point cannot be found in this kernel.
 type PointError struct {
 	Point      string
 	Kernel     string   // release and architecture
 	Candidates []string // the symbols tried, in order; empty when the point itself is unknown
-	LookAlikes []string // symbols of this kernel (or point names) that come near
+	LookAlikes []string // similar symbols of this kernel, or similar points
 }
 
 func (e *PointError) Error() string {

@@ -9,14 +9,14 @@ import (
 	"syscall"
 )
 
-// executable identifies the running program, which never changes. /proc/self/exe is
-// the file that was started, also when another has taken its place since.
+// executable identifies the running program. /proc/self/exe is the file that was
+// started, even if another file has replaced it since.
 var executable = sync.OnceValues(func() (string, error) { return identify("/proc/self/exe") })
 
-// identify identifies the content of a program by its Go build ID, which is a hash
-// of all that was linked into it, so that no program has to be read whole (Go's
-// cmd/go/internal/work/buildid.go). One that was linked without it is identified by
-// what changes whenever the file is written.
+// identify identifies the content of a program by its Go build ID, a hash of
+// everything that was linked into it (Go's cmd/go/internal/work/buildid.go). So it need
+// not read the whole file. It identifies a program without a build ID by the file's
+// inode, size and times.
 func identify(path string) (string, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -36,13 +36,13 @@ func identify(path string) (string, error) {
 func stampOf(info fs.FileInfo) (string, error) {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
-		return "", fmt.Errorf("identify the program: the system says nothing of %s", info.Name())
+		return "", fmt.Errorf("identify the program: no inode of %s", info.Name())
 	}
 	return fmt.Sprintf("%d:%d:%d:%d:%d", st.Dev, st.Ino, st.Size, st.Mtim.Nano(), st.Ctim.Nano()), nil
 }
 
-// goBuildID returns the Go build ID of an ELF file, "" when it has none: a note
-// whose name is Go and whose type is 4 (Go's cmd/internal/buildid/note.go).
+// goBuildID returns the Go build ID of an ELF file, or "" if it has none. The ID is
+// in a note with name Go and type 4 (Go's cmd/internal/buildid/note.go).
 func goBuildID(f *os.File) string {
 	const header, name, kind = 12, "Go\x00\x00", 4
 	file, err := elf.NewFile(f)

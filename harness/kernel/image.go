@@ -1,12 +1,13 @@
-// Package kernel understands a stock kernel image without debug packages.
+// Package kernel reads a stock kernel image, without debug packages.
 //
 // It unpacks the image (bzImage, ELF vmlinux, RISC-V Image, EFI zboot, and the
 // compressions kernels are built with), recovers the kallsyms tables, reads the
-// BTF types, resolves logical points to symbols of the kernel at hand (the
-// table is points.yaml), unwinds stacks, and writes a symbol file for gdb.
+// BTF types, resolves logical points to symbols of this kernel (the table is
+// points.yaml), unwinds stacks, and writes a symbol file for gdb. With a vmlinux it
+// also resolves points to inlined functions and finds source lines and variables.
 //
-// It does not read a guest's memory, does not handle a relocated kernel (boot
-// with nokaslr: addresses are link addresses), and knows x86_64 and riscv64.
+// It supports x86_64 and riscv64. It does not read a guest's memory and does not
+// support a relocated kernel: addresses are link addresses, so boot with nokaslr.
 //
 // Formats: the kernel's Documentation/arch/x86/boot.rst and
 // Documentation/arch/riscv/boot-image-header.rst, scripts/kallsyms.c,
@@ -28,14 +29,13 @@ import (
 	"kernellab/harness/kernel/debuginfo"
 )
 
-// Image is one kernel, unpacked. It is safe for concurrent use; nothing in it
-// changes after Parse but what is computed once on first use.
+// Image is an unpacked kernel image. It is safe for concurrent use.
 type Image struct {
 	Arch    string // "x86_64" or "riscv64", from the image itself
 	Release string // uname -r, from the "Linux version" banner
-	Banner  string // the banner itself, without its newline
-	SHA256  string // of the file as given, hex
-	BuildID string // hex; empty when the image carries no build id note
+	Banner  string // the banner, without its newline
+	SHA256  string // of the packed file, hex
+	BuildID string // hex; empty when the image has no build id note
 	Symbols *Symbols
 
 	debug *debuginfo.File // nil without a vmlinux
@@ -48,7 +48,7 @@ type Image struct {
 	typesOnce sync.Once
 	types     *btf.Spec
 	typesErr  error
-	answers   answers // that the types gave
+	queries   queryCache
 
 	resolveLock sync.Mutex
 	resolutions map[string]Resolved
@@ -60,7 +60,7 @@ type Image struct {
 	orcErr    error
 }
 
-// segment is a run of the unpacked file and the link address it is for.
+// segment is a part of the unpacked file and its link address.
 type segment struct {
 	addr uint64
 	off  uint64
@@ -80,8 +80,8 @@ func Open(path string) (*Image, error) {
 	return im, nil
 }
 
-// Parse understands an image. The error is a *FormatError when data is no
-// kernel image or is damaged. Image keeps data when it is not packed.
+// Parse reads an image. The error is a *FormatError if data is damaged or not a
+// kernel image. If data is not packed, Image refers to it.
 func Parse(data []byte) (*Image, error) {
 	sum := make(chan [sha256.Size]byte, 1)
 	go func() { sum <- sha256.Sum256(data) }()
@@ -105,7 +105,7 @@ func parse(data []byte) (*Image, error) {
 	return im, nil
 }
 
-// readSegments unpacks an image and reads where its parts belong.
+// readSegments unpacks an image and reads its segments.
 func readSegments(data []byte) (*Image, error) {
 	flat, err := unpack(data)
 	if err != nil {
@@ -123,7 +123,7 @@ func readSegments(data []byte) (*Image, error) {
 	return im, nil
 }
 
-// search finds what nothing in the image points at.
+// search finds the banner, the symbols and the build id, which no header points at.
 func (im *Image) search() (err error) {
 	if im.Banner, im.Release, err = findBanner(im.flat); err != nil {
 		return err
@@ -140,13 +140,13 @@ func (im *Image) search() (err error) {
 
 const bannerPrefix = "Linux version "
 
-// findBanner finds a banner with the release in it. There may be two: the weak
-// one of init/version.c stays in the image beside init/version-timestamp.c's.
+// findBanner finds a banner that contains the release. There may be two banners: the
+// weak one of init/version.c remains in the image with init/version-timestamp.c's.
 func findBanner(flat []byte) (banner, release string, err error) {
 	for rest := flat; ; {
 		i := bytes.Index(rest, []byte(bannerPrefix))
 		if i < 0 {
-			return "", "", notKernel("image", `there is no "Linux version" banner in it; is it a Linux kernel?`)
+			return "", "", notKernel("image", `it has no "Linux version" banner; is it a Linux kernel?`)
 		}
 		rest = rest[i:]
 		if banner, release, ok := readBanner(rest); ok {
@@ -169,7 +169,7 @@ func readBanner(b []byte) (banner, release string, ok bool) {
 	return string(line[:end]), string(words[0]), true
 }
 
-// setBanner replaces the banner found by searching with the one the kernel
+// setBanner replaces the banner that findBanner found by the one that the kernel
 // prints.
 func (im *Image) setBanner() {
 	addr, ok := im.marks["linux_banner"]
@@ -187,8 +187,7 @@ func (im *Image) setBanner() {
 }
 
 // Text returns n bytes of the image at a link address. The error wraps a
-// *RangeError when the image file holds no bytes there (.bss, per-CPU areas,
-// addresses of modules).
+// *RangeError when the image has no bytes there (.bss, per-CPU areas, modules).
 func (im *Image) Text(addr uint64, n int) ([]byte, error) {
 	b, ok := im.at(addr, n)
 	if !ok {
@@ -201,11 +200,11 @@ func (im *Image) Text(addr uint64, n int) ([]byte, error) {
 type RangeError struct {
 	Addr      uint64
 	Len       int
-	Low, High uint64 // what the image covers, with gaps
+	Low, High uint64 // bounds of the image, which may have gaps
 }
 
 func (e *RangeError) Error() string {
-	return fmt.Sprintf("the image holds no %d bytes at %#x; it covers %#x to %#x", e.Len, e.Addr, e.Low, e.High)
+	return fmt.Sprintf("the image does not have %d bytes at %#x; it covers %#x to %#x", e.Len, e.Addr, e.Low, e.High)
 }
 
 func (im *Image) high() uint64 {
@@ -229,7 +228,7 @@ func (im *Image) at(addr uint64, n int) ([]byte, bool) {
 	return nil, false
 }
 
-// vaddr turns an offset in the unpacked file into a link address.
+// vaddr converts an offset in the unpacked file to a link address.
 func (im *Image) vaddr(off uint64) (uint64, bool) {
 	for _, s := range im.segs {
 		if off >= s.off && off-s.off < uint64(len(s.data)) {

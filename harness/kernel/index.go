@@ -13,20 +13,20 @@ import (
 	"kernellab/internal/atomicfile"
 )
 
-// The index of an image is what searching it found, as it is used: after the magic
-// a checksum of all that follows, the length of the head, the head, and the tables
-// of Symbols one after another, numbers in the host's order. So it is mapped and
-// nothing is decoded.
+// The index of an image holds the results of Image.search in the form in which they
+// are used, so that it can be mapped without decoding. It consists of the magic, a
+// checksum of all that follows, the length of the head, the head, and the tables of
+// Symbols, with numbers in the host's byte order.
 const (
 	indexMagic  = "lab.kernel-index/1\n\x00\x00\x00\x00\x00"
 	indexSuffix = ".index"
-	indexTables = len(indexMagic) + 8 // where the head is
+	indexTables = len(indexMagic) + 8 // offset of the head
 )
 
-// indexHead is the part of an index that is no table.
+// indexHead is the head of an index.
 type indexHead struct {
 	Order    uint32 // hostOrder of the host that wrote it
-	Image    int    // bytes of the unpacked image
+	Image    int    // size of the unpacked image in bytes
 	Release  string
 	Banner   string
 	BuildID  string
@@ -37,14 +37,14 @@ type indexHead struct {
 	NameSize int
 }
 
-// hostOrder tells the order of bytes that the tables have.
+// hostOrder returns a number that identifies the host's byte order.
 func hostOrder() uint32 { return binary.NativeEndian.Uint32([]byte{1, 2, 3, 4}) }
 
-var errIndex = errors.New("the index is damaged, or of another image")
+var errIndex = errors.New("the index is damaged or belongs to another image")
 
-// keepIndex writes the index of an image. That it can not be written is no error:
-// the next to open the image searches it.
-func keepIndex(path string, im *Image) {
+// writeIndex writes the index of an image. It ignores errors: without an index the
+// image is searched again.
+func writeIndex(path string, im *Image) {
 	s := im.Symbols
 	s.nameOnce.Do(s.indexNames)
 	s.addrOnce.Do(s.indexAddrs)
@@ -68,12 +68,13 @@ func keepIndex(path string, im *Image) {
 	_ = atomicfile.WriteBytes(path, 0o600, b)
 }
 
-// indexSum is the checksum of an index: Castagnoli's, which processors compute.
+// indexSum returns the checksum of an index, with the polynomial that processors
+// support.
 func indexSum(b []byte) uint32 {
 	return crc32.Checksum(b[len(indexMagic)+4:], crc32.MakeTable(crc32.Castagnoli))
 }
 
-// loadIndex completes an image from its index. An error leaves it as it was.
+// loadIndex completes an image from its index. On error it does not change im.
 func loadIndex(path string, im *Image) error {
 	b, err := mapped(path)
 	if err != nil {
@@ -124,18 +125,19 @@ func (im *Image) useIndex(b []byte) error {
 	return nil
 }
 
-// holds reports whether all are indices of symbols.
+// holds reports whether all indices are valid.
 func (s *Symbols) holds(indices []int32) bool {
 	return !slices.ContainsFunc(indices, func(i int32) bool { return uint(i) >= uint(s.Len()) })
 }
 
-// bytesIn are the bytes that the elements of s are.
+// bytesIn returns the memory of the elements of s.
 func bytesIn[T uint64 | uint32 | int32](s []T) []byte {
 	var one T
 	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(s))), len(s)*int(unsafe.Sizeof(one)))
 }
 
-// table takes n elements off b, whose tables are in the order of their alignment.
+// table sets to to the first n elements of b and returns the rest. The tables are
+// ordered by alignment.
 func table[T uint64 | uint32 | int32 | byte](b []byte, to *[]T, n int) []byte {
 	var one T
 	*to = unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(b))), n)

@@ -8,15 +8,16 @@ import (
 	"kernellab/harness/kernel/debuginfo"
 )
 
-// inlined finds the place where a candidate's function was inlined. Resolved is
-// zero where it was not, or where the place will not do: why says so then.
+// inlined finds the place where a candidate's function was inlined. It returns a zero
+// Resolved if there is no such place, or if the place does not meet needs; why gives
+// the reason then.
 func (im *Image) inlined(p pointSpec, c candidate, needs Needs) (_ Resolved, why string, err error) {
 	if im.debug == nil || c.Asm || c.Regs || c.StandIn {
 		return Resolved{}, "", nil
 	}
 	found, err := im.sites(c.Symbol)
 	if err != nil {
-		return Resolved{}, fmt.Sprintf("the debug information can not tell where %s is: %v", c.Symbol, err), nil
+		return Resolved{}, fmt.Sprintf("reading where %s is from the debug information failed: %v", c.Symbol, err), nil
 	}
 	params := found.Params
 	sites := slices.DeleteFunc(found.At, func(s debuginfo.Site) bool { return !s.Inlined })
@@ -45,7 +46,7 @@ func (im *Image) inlined(p pointSpec, c candidate, needs Needs) (_ Resolved, why
 	return r, "", nil
 }
 
-// places names sites, the first few.
+// places returns a text that names the first few sites.
 func (im *Image) places(sites []debuginfo.Site) string {
 	var names []string
 	for i, s := range sites {
@@ -66,8 +67,8 @@ func (im *Image) places(sites []debuginfo.Site) string {
 }
 
 // Arguments returns the arguments of a point that is an inlined function, at its
-// first instruction, where regs are those of the stopped CPU. An argument that
-// the compiler left without a place has Missing set.
+// first instruction. regs are the registers of the stopped CPU. An argument that
+// the compiler has optimized away has Missing set.
 func (im *Image) Arguments(r Resolved, regs map[string]uint64, read ReadWord) ([]debuginfo.Variable, error) {
 	all, err := im.Variables([]Frame{{PC: r.Addr, Regs: regs, Interrupted: true}}, 0, read)
 	if err != nil {
@@ -78,10 +79,11 @@ func (im *Image) Arguments(r Resolved, regs map[string]uint64, read ReadWord) ([
 			return slices.DeleteFunc(all[i], func(v debuginfo.Variable) bool { return !v.Arg }), nil
 		}
 	}
-	return nil, fmt.Errorf("the debug information does not tell the arguments of %s at %#x", r.Symbol, r.Addr)
+	return nil, fmt.Errorf("the debug information lacks the arguments of %s at %#x", r.Symbol, r.Addr)
 }
 
-// isInlined reports whether a vmlinux tells of a place where a function is inlined.
+// isInlined reports whether the vmlinux, if there is one, has a place where a function
+// is inlined.
 func (im *Image) isInlined(name string) bool {
 	if im.debug == nil {
 		return false

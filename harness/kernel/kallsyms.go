@@ -7,20 +7,19 @@ import (
 	"unsafe"
 )
 
-// The kallsyms tables are what scripts/kallsyms.c emits. Names are sequences of
-// tokens; token_table holds the 256 tokens as strings, token_index their
-// offsets. The tables stand side by side, in one of two orders:
+// scripts/kallsyms.c writes the kallsyms tables. Names are sequences of tokens.
+// token_table has the 256 tokens as strings and token_index their offsets. The tables
+// are adjacent, in one of two orders:
 //
 //	to 6.3:   offsets, relative_base, num_syms, names, markers,
 //	          [seqs_of_names], token_table, token_index
 //	from 6.4: num_syms, names, markers, token_table, token_index,
 //	          offsets, [relative_base], seqs_of_names
 //
-// Nothing points at them, so they are searched for: the tokens of the digits
-// stand in a row and are single characters in every kernel, the index must
-// agree with the table in all 256 places, the markers must agree with the names
-// in every 256th, and of the ways to read the addresses only one makes the
-// known symbols agree with the image.
+// No header points at them, so this package searches for them. In every kernel the
+// tokens of the digits are adjacent and single characters. All 256 entries of the
+// index must agree with token_table, and the markers with every 256th name. Of the
+// layouts of the addresses only one makes known symbols agree with the image.
 type kallsyms struct {
 	flat   []byte
 	tokens [256]string
@@ -34,9 +33,9 @@ type kallsyms struct {
 
 const (
 	indexSize  = 256 * 2
-	minSymbols = 64      // a table of fewer is a coincidence
+	minSymbols = 64      // a smaller table is a coincidence
 	maxSymbols = 4 << 20 // twenty times what a stock kernel has
-	maxNameLen = 0x3fff  // two bytes of length
+	maxNameLen = 0x3fff  // the limit of a two-byte length
 )
 
 func align8(n int) int { return (n + 7) &^ 7 }
@@ -58,7 +57,7 @@ func (k *kallsyms) findTokens(from int) (next int, ok bool) {
 	return 0, false
 }
 
-// readTokens reads both tables, given where the token of '0' is.
+// readTokens reads both tables, given the position of the token of '0'.
 func (k *kallsyms) readTokens(zero int) bool {
 	const maxTable = 256 * 512
 	var rel [256]int
@@ -72,7 +71,7 @@ func (k *kallsyms) readTokens(zero int) bool {
 		k.tokens[c] = string(k.flat[pos : pos+n])
 		pos += n + 1
 	}
-	// The index is aligned to 8 in memory, which the file need not share.
+	// The index is aligned to 8 in memory, but not necessarily in the file.
 	for idx := pos; idx < pos+8; idx++ {
 		if idx+indexSize > len(k.flat) {
 			return false
@@ -108,7 +107,7 @@ func (k *kallsyms) checkIndex(start, zero int, rel []int, at func(int) int) bool
 	return pos == zero
 }
 
-// findNames looks backwards from the token table for the markers, and from them
+// findNames searches backwards from the token table for the markers, and from there
 // for the names and their count.
 func (k *kallsyms) findNames() bool {
 	// seqs_of_names takes at most four bytes for each symbol.
@@ -137,8 +136,8 @@ func (k *kallsyms) marker(pos, width, i int) int {
 	return int(le.Uint32(k.flat[p:]))
 }
 
-// markersAt says how many increasing markers start at pos: 0 where there can be
-// no markers. What follows the markers may look like a few more.
+// markersAt returns the number of increasing markers at pos, or 0 if pos cannot be
+// the start of the markers. It may count a few words after the markers.
 func (k *kallsyms) markersAt(pos, width int) int {
 	if k.marker(pos, width, 0) != 0 {
 		return 0
@@ -146,7 +145,7 @@ func (k *kallsyms) markersAt(pos, width int) int {
 	n := 1
 	for prev := 0; ; n++ {
 		v := k.marker(pos, width, n)
-		// 256 names of one token at least, of maxNameLen at most.
+		// 256 names have at least one token each, and at most maxNameLen.
 		if v < prev+2*256 || v > prev+256*(maxNameLen+2) {
 			break
 		}
@@ -158,10 +157,9 @@ func (k *kallsyms) markersAt(pos, width int) int {
 	return n
 }
 
-// namesBefore looks for num_syms and names in front of markers at pos.
+// namesBefore searches for num_syms and names before the markers at pos.
 func (k *kallsyms) namesBefore(pos, width, markers int) bool {
-	// The last few markers may belong to the next table, so that the names
-	// may end well after or before what the last one suggests.
+	// The last few markers may belong to the next table, so try fewer, too.
 	for n := markers; n > 0 && n > markers-4; n-- {
 		last := k.marker(pos, width, n-1)
 		high := pos - last - 2
@@ -182,8 +180,8 @@ func (k *kallsyms) namesBefore(pos, width, markers int) bool {
 	return false
 }
 
-// walkNames checks count names from start against the markers. Both readings
-// of a length byte of 128 or more are tried.
+// walkNames checks count names from start against the markers. It tries both
+// meanings of a length byte of 128 or more.
 func (k *kallsyms) walkNames(start, count, markers, width int) bool {
 	for _, wide := range [...]bool{true, false} {
 		pos := start
@@ -219,7 +217,7 @@ func (k *kallsyms) nameLen(pos int, wide bool) (n, used int) {
 	return n, 1
 }
 
-// maxExpanded bounds the memory all names together may take.
+// maxExpanded limits the size of all decoded names together.
 const maxExpanded = 256 << 20
 
 // expand decodes all names. The first character of each is the symbol's type.
@@ -272,9 +270,9 @@ func (im *Image) recoverSymbols() (*Symbols, error) {
 		}
 	}
 	if !found {
-		return nil, notKernel("kallsyms", "the image has no symbol tables; the kernel must be built with CONFIG_KALLSYMS=y and the file must be whole")
+		return nil, notKernel("kallsyms", "the image has no symbol tables; the kernel must be built with CONFIG_KALLSYMS=y and the file must be complete")
 	}
-	return nil, notKernel("kallsyms", "the image has a token table, but no layout of the other tables known here makes its symbols agree with the image (%s); this kernel's layout has to be added to harness/kernel/kallsyms.go", im.Release)
+	return nil, notKernel("kallsyms", "the image has a token table, but with no known layout of the other tables its symbols agree with the image (%s); add this kernel's layout to harness/kernel/kallsyms.go", im.Release)
 }
 
 // layout is one way to read the addresses.
@@ -283,7 +281,7 @@ type layout struct {
 	addr func(i int) uint64
 }
 
-// layouts lists every way to read the addresses that fits into the file.
+// layouts returns every layout of the addresses that fits into the file.
 func (k *kallsyms) layouts(im *Image) []layout {
 	var ls []layout
 	size := align8(4 * k.count)
@@ -310,7 +308,7 @@ func (k *kallsyms) layouts(im *Image) []layout {
 			}})
 		}
 	}
-	// The alignment of 8 is the link address's, so try what the file may have.
+	// The link address is aligned to 8, the offset in the file may not be.
 	for d := range 8 {
 		after := k.indexEnd + d
 		add("offsets after tokens", after, after+size)
@@ -325,8 +323,7 @@ func (k *kallsyms) layouts(im *Image) []layout {
 	return ls
 }
 
-// resolveAddresses fills in s.addrs by the only layout that agrees with the
-// image.
+// resolveAddresses sets s.addrs with the only layout that agrees with the image.
 func (im *Image) resolveAddresses(k *kallsyms, s *Symbols) bool {
 	anchors := s.anchors("linux_banner", "_text", "_stext", "_etext", "_end",
 		"__start_BTF", "__stop_BTF", "__start_notes", "__stop_notes",
@@ -366,7 +363,7 @@ func (s *Symbols) anchors(names ...string) map[string]int {
 	return found
 }
 
-// agrees reports whether a layout makes the known symbols right.
+// agrees reports whether known symbols agree with the image under a layout.
 func (im *Image) agrees(l layout, anchors map[string]int, n int) bool {
 	at := func(name string) (uint64, bool) {
 		i, ok := anchors[name]
@@ -378,8 +375,8 @@ func (im *Image) agrees(l layout, anchors map[string]int, n int) bool {
 	if !im.hasMarks(at) {
 		return false
 	}
-	// The table is sorted but for the per-CPU symbols, which stand where their
-	// template does.
+	// The table is sorted, except for per-CPU symbols, which are at the position of
+	// their template.
 	outOfOrder := 0
 	for i, prev := 0, uint64(0); i < n; i++ {
 		a := l.addr(i)
@@ -391,8 +388,7 @@ func (im *Image) agrees(l layout, anchors map[string]int, n int) bool {
 	return outOfOrder <= 8
 }
 
-// hasMarks reports whether the image has at the addresses of linker marks what
-// belongs there.
+// hasMarks reports whether the image agrees with the addresses of linker marks.
 func (im *Image) hasMarks(at func(name string) (uint64, bool)) bool {
 	// Without KALLSYMS_ALL there are only text symbols, and no banner.
 	if banner, ok := at("linux_banner"); ok {

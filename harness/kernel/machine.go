@@ -11,22 +11,20 @@ import (
 	"kernellab/harness/kernel/debuginfo"
 )
 
-// machine is what only this package has to know about an architecture: how its code
-// is read and unwound. What others need too is in package arch.
-// Register numbers are DWARF's.
+// machine has the facts about an architecture that only this package needs, for
+// reading and unwinding its code. Package arch has the others. Register numbers are
+// DWARF's.
 type machine struct {
 	name       string // arch.Arch.Name
 	elf        elf.Machine
 	elfFlags   uint32
 	codeAlign  uint64 // instructions start at multiples of this
 	sp, fp, ra uint64 // stack pointer, frame pointer, return address column
-	// nops are instructions that do nothing and stand in front of functions' code.
-	nops    [][]byte
-	frames  func(*Image, span) ([]frameRange, error)
-	regName func(uint64) string // gdb's name of a register
-	// endsInCall reports whether the last instruction of a few bytes of code is
-	// a call, as far as can be told backwards.
-	endsInCall func(code []byte) bool
+	// nops are nops at the start of functions that precede their debug information.
+	nops       [][]byte
+	frames     func(*Image, span) ([]frameRange, error)
+	regName    func(uint64) string    // gdb's name of a register
+	endsInCall func(code []byte) bool // see Image.EndsInCall
 }
 
 func machines() []machine {
@@ -39,8 +37,8 @@ func machines() []machine {
 			endsInCall: x86EndsInCall,
 		},
 		{
-			// EF_RISCV_RVC | EF_RISCV_FLOAT_ABI_DOUBLE: what gdb needs to
-			// choose the right instruction set for a kernel without sections.
+			// EF_RISCV_RVC | EF_RISCV_FLOAT_ABI_DOUBLE: gdb chooses the
+			// instruction set by them.
 			name: "riscv64", elf: elf.EM_RISCV, elfFlags: 0x5, codeAlign: 2,
 			sp: regnum.RISCV64_SP, fp: regnum.RISCV64_S0, ra: regnum.RISCV64_LR,
 			nops:       [][]byte{{0x01, 0x00}, {0x13, 0x00, 0x00, 0x00}}, // c.nop, nop
@@ -58,7 +56,7 @@ func (im *Image) readELF() error {
 	}
 	defer f.Close()
 	if f.Class != elf.ELFCLASS64 || f.Data != elf.ELFDATA2LSB {
-		return notKernel("ELF", "it is %s %s, only 64-bit little-endian kernels are supported", f.Class, f.Data)
+		return notKernel("ELF", "it is %s %s, but only 64-bit little-endian kernels are supported", f.Class, f.Data)
 	}
 	for _, m := range machines() {
 		if m.elf == f.Machine {
@@ -66,7 +64,7 @@ func (im *Image) readELF() error {
 		}
 	}
 	if im.machine.name == "" {
-		return notKernel("ELF", "it is for %s, only x86_64 and riscv64 are supported", f.Machine)
+		return notKernel("ELF", "it is for %s, but only x86_64 and riscv64 are supported", f.Machine)
 	}
 	for _, p := range f.Progs {
 		if p.Type == elf.PT_NOTE && p.Off < uint64(len(im.flat)) {
@@ -79,7 +77,7 @@ func (im *Image) readELF() error {
 			continue
 		}
 		if p.Off > uint64(len(im.flat)) || p.Filesz > uint64(len(im.flat))-p.Off {
-			return truncated("ELF", "a segment covers bytes %d to %d, the file has %d; fetch it again", p.Off, p.Off+p.Filesz, len(im.flat))
+			return truncated("ELF", "a segment covers bytes %d to %d, but the file has %d; fetch it again", p.Off, p.Off+p.Filesz, len(im.flat))
 		}
 		im.segs = append(im.segs, segment{p.Vaddr, p.Off, im.flat[p.Off : p.Off+p.Filesz]})
 	}
@@ -97,9 +95,9 @@ const (
 	riscvMagic2    = 0x38
 )
 
-// riscvLinkBase is KERNEL_LINK_ADDR for 64-bit kernels: the last 2 GB of the
-// address space (arch/riscv/include/asm/pgtable.h). The file starts there,
-// objcopy having kept the distance between all sections.
+// riscvLinkBase is KERNEL_LINK_ADDR for 64-bit kernels, which is the last 2 GB of the
+// address space (arch/riscv/include/asm/pgtable.h). It is the address of the file's
+// first byte, as objcopy keeps the distances between sections.
 const riscvLinkBase = 0xffffffff80000000
 
 func isRISCVImage(data []byte) bool {
@@ -114,17 +112,17 @@ func (im *Image) readRISCV() error {
 		}
 	}
 	size := le.Uint64(im.flat[riscvImageSize:])
-	// The size in the header includes .bss, the file does not; a file of less
-	// than half of it has lost something.
+	// The size in the header includes .bss, which the file lacks. A file of less
+	// than half that size is truncated.
 	if size/2 > uint64(len(im.flat)) {
-		return truncated("RISC-V Image", "the header says the kernel takes %d bytes of memory, the file has %d; fetch it again", size, len(im.flat))
+		return truncated("RISC-V Image", "by its header the kernel uses %d bytes of memory, but the file has %d; fetch it again", size, len(im.flat))
 	}
 	im.segs = []segment{{riscvLinkBase, 0, im.flat}}
 	return nil
 }
 
-// riscvRegName gives the ABI names that gdb and QEMU's target description use
-// (fp, not s0), which delve's table does not.
+// riscvRegName returns the ABI name that gdb and QEMU's target description use (fp,
+// not s0), unlike delve's table.
 func riscvRegName(n uint64) string {
 	switch {
 	case n == regnum.RISCV64_X0:

@@ -12,18 +12,18 @@ import (
 	"github.com/go-delve/delve/pkg/dwarf/regnum"
 )
 
-// orcEntrySize is that of struct orc_entry, in every version.
+// orcEntrySize is the size of struct orc_entry in every version.
 const orcEntrySize = 6
 
-// orcLayout says how struct orc_entry is laid out. Up to 6.3 a bit marks the
-// end of the stack; from 6.4 that is a type, and types are numbered anew. The
-// kernel's BTF tells which.
+// orcLayout is the layout of struct orc_entry, read from the kernel's BTF. Up to 6.3
+// a bit marks the end of the stack. From 6.4 on a type does, and the types have other
+// numbers.
 type orcLayout struct {
 	spReg, bpReg, kind, signal, end bitField
 	types                           [8]orcType
 	regs                            [16]orcReg
-	// spIndirectAdds: of ORC_REG_SP_INDIRECT, whether the offset is added
-	// after the stack pointer is followed (5.12 on) or before.
+	// spIndirectAdds says whether the offset of ORC_REG_SP_INDIRECT is added after
+	// the stack pointer is dereferenced (from 5.12 on) or before.
 	spIndirectAdds bool
 }
 
@@ -34,18 +34,18 @@ func (f bitField) of(v uint64) uint64 { return v >> f.shift & (1<<f.width - 1) }
 type orcType byte
 
 const (
-	orcUndefined orcType = iota // nothing is known
+	orcUndefined orcType = iota // no information
 	orcEnd                      // the outermost frame
 	orcCall                     // a return address is on the stack
 	orcRegs                     // a struct pt_regs is on the stack
-	orcIret                     // only what the processor pushed is on the stack
+	orcIret                     // the processor's exception frame is on the stack
 )
 
-// orcReg is what a register code of struct orc_entry means.
+// orcReg is the meaning of a register code of struct orc_entry.
 type orcReg byte
 
 const (
-	orcNoReg orcReg = iota // unchanged, or not known
+	orcNoReg orcReg = iota // unchanged, or unknown
 	orcPrevSP
 	orcDX
 	orcDI
@@ -57,18 +57,18 @@ const (
 	orcSPIndirect
 )
 
-// orcNumberings are the two ways register codes have been numbered:
-// arch/x86/include/asm/orc_types.h. No type tells them apart, but the code of
-// the stack pointer, the most frequent of all, does.
+// orcNumberings returns the two numberings of register codes
+// (arch/x86/include/asm/orc_types.h). The kernel's types do not distinguish them, but
+// the most frequent code, that of the stack pointer, does.
 func orcNumberings() [][16]orcReg {
 	return [][16]orcReg{
 		{0, orcPrevSP, orcDX, orcDI, orcBP, orcSP, orcR10, orcR13, orcBPIndirect, orcSPIndirect},
-		// Seen in 7.2. Codes that its tables do not use are left out.
+		// Of 7.2, without codes that its tables do not use.
 		{2: orcDX, 3: orcSP, 4: orcBP, 6: orcR10, 7: orcR13, 8: orcPrevSP, 9: orcSPIndirect, 10: orcBPIndirect},
 	}
 }
 
-// dwarf returns DWARF's number of the register a frame address is based on.
+// dwarf returns DWARF's number of the register that a frame address is based on.
 func (r orcReg) dwarf() (uint64, bool) {
 	switch r {
 	case orcDX:
@@ -93,9 +93,9 @@ func orcBits(entry []byte) uint64 {
 }
 
 // findNumbering sets l.regs. On entry to a function the caller's stack pointer
-// is the stack pointer plus 8, which is what most entries of offset 8 say.
+// is the stack pointer plus 8, so most entries with offset 8 have its code.
 func (l *orcLayout) findNumbering(entries []byte) error {
-	const enough = 1000 // of them, to tell which code it is
+	const enough = 1000 // entries
 	var count [16]int
 	for seen := 0; seen < enough && len(entries) >= orcEntrySize; entries = entries[orcEntrySize:] {
 		if v := orcBits(entries); l.types[l.kind.of(v)] == orcCall && int16(v) == 8 {
@@ -115,17 +115,17 @@ func (l *orcLayout) findNumbering(entries []byte) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("register code %d stands for the stack pointer in its tables, which is not how any known version numbers registers", top)
+	return fmt.Errorf("its tables use register code %d for the stack pointer, unlike any known version", top)
 }
 
-// orcLayout reads the layout off the kernel's types.
+// orcLayout reads the layout from the kernel's types.
 func (im *Image) orcLayout() (orcLayout, error) {
 	size, err := im.SizeOf("struct orc_entry")
 	if err != nil {
 		return orcLayout{}, err
 	}
 	if size != orcEntrySize {
-		return orcLayout{}, fmt.Errorf("struct orc_entry takes %d bytes, %d are known", size, orcEntrySize)
+		return orcLayout{}, fmt.Errorf("struct orc_entry has %d bytes, want %d", size, orcEntrySize)
 	}
 	l := orcLayout{
 		types: [8]orcType{orcUndefined, orcEnd, orcCall, orcRegs, orcIret},
@@ -155,15 +155,15 @@ func (im *Image) orcLayout() (orcLayout, error) {
 
 // orcTables are the kernel's unwinding tables.
 type orcTables struct {
-	ips     []byte   // addresses, each relative to its own place
+	ips     []byte   // addresses, each relative to its own position
 	addr    uint64   // of ips
-	sorted  []uint64 // the same in order, where they were not
-	entries []byte   // of the addresses in order
+	sorted  []uint64 // the addresses in order, if ips is not in order
+	entries []byte   // in order of addresses
 	layout  orcLayout
 	saved   []regRule // of a struct pt_regs
 }
 
-// readORC finds .orc_unwind_ip, its address and .orc_unwind.
+// readORC returns .orc_unwind_ip, its address and .orc_unwind.
 func (im *Image) readORC() (ips []byte, addr uint64, entries []byte, err error) {
 	ips, ok := im.between("__start_orc_unwind_ip", "__stop_orc_unwind_ip")
 	entries, ok2 := im.between("__start_orc_unwind", "__stop_orc_unwind")
@@ -212,8 +212,7 @@ func (im *Image) openORC() (*orcTables, error) {
 	return &im.orc, im.orcErr
 }
 
-// newORC puts the tables in order of addresses. The kernel's build does so too,
-// but only since 5.6.
+// newORC sorts the tables by address. The kernel's build does so since 5.6.
 func newORC(ips []byte, addr uint64, entries []byte) orcTables {
 	t := orcTables{ips: ips, addr: addr, entries: entries}
 	if t.ascending() {
@@ -234,7 +233,7 @@ func newORC(ips []byte, addr uint64, entries []byte) orcTables {
 
 func (t *orcTables) len() int { return len(t.ips) / 4 }
 
-// pc is the address from which on entry i holds.
+// pc returns the first address of entry i.
 func (t *orcTables) pc(i int) uint64 {
 	if t.sorted != nil {
 		return t.sorted[i]
@@ -258,14 +257,14 @@ func (t *orcTables) search(pc uint64) int {
 	return sort.Search(t.len(), func(i int) bool { return t.pc(i) >= pc })
 }
 
-// rows decodes the entries that hold in a span, and the next one after it.
+// rows decodes the entries of a span, and the first one after it.
 func (t *orcTables) rows(of span) []frameRow {
 	first := t.search(of.start)
 	if first == t.len() || t.pc(first) != of.start {
 		first = max(first-1, 0)
 	}
 	for first > 0 && t.pc(first-1) == t.pc(first) {
-		first-- // the last of several for one address counts
+		first-- // of several entries for one address the last applies
 	}
 	end := min(t.search(of.end)+1, t.len())
 	rows := make([]frameRow, 0, end-first)
@@ -275,7 +274,7 @@ func (t *orcTables) rows(of span) []frameRow {
 	return rows
 }
 
-// orcFrames turns the ORC tables into rows of call frame information.
+// orcFrames converts the ORC tables to rows of call frame information.
 func (im *Image) orcFrames(of span) ([]frameRange, error) {
 	t, err := im.openORC()
 	if err != nil {
@@ -287,8 +286,8 @@ func (im *Image) orcFrames(of span) ([]frameRange, error) {
 	return splitRows(t.rows(of), starts[first:min(end+1, len(starts))]), nil
 }
 
-// row turns one entry into a row. What it says is in
-// arch/x86/kernel/unwind_orc.c, unwind_next_frame.
+// row converts one entry to a row. Its meaning is defined by unwind_next_frame in
+// arch/x86/kernel/unwind_orc.c.
 func (l orcLayout) row(pc uint64, entry []byte, saved []regRule) frameRow {
 	v := orcBits(entry)
 	sp, bp := l.regs[l.spReg.of(v)], l.regs[l.bpReg.of(v)]

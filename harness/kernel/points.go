@@ -19,26 +19,25 @@ import (
 //go:embed points.yaml
 var pointsYAML []byte
 
-// Resolved is a logical point's place in one kernel.
+// Resolved is the place of a logical point in one kernel.
 type Resolved struct {
 	Point  string
-	Means  string // what happens there, one line
+	Means  string // what happens there, in one line
 	Symbol string
 	Addr   uint64
-	Why    string // one sentence: which candidate it is and why
+	Why    string // why Symbol was chosen, in one sentence
 	// Params are the function's parameters. When Syscall is set they are the
 	// system call's, and their values are in Regs.
 	Params  []Param
-	Returns string // C spelling of what it returns; empty when unknown
-	// Syscall says that the first parameter is a struct pt_regs * and the
-	// arguments are in its members.
+	Returns string // C spelling of the return type; empty when unknown
+	// Syscall says that the function's only parameter is a struct pt_regs *, which
+	// has the arguments.
 	Syscall bool
 	Regs    []string // members of struct pt_regs, one for each of Params
-	StandIn bool     // not the function named, but called whenever it runs
+	StandIn bool     // not the point's function, but one that runs whenever it does
 	Asm     bool     // assembly without parameters
-	// Inlined says that Addr is where the function's code begins within In, which
-	// it was inlined into: known from a vmlinux. Its arguments are where
-	// Image.Arguments finds them.
+	// Inlined says that Addr is the start of the function's code where it was inlined
+	// into function In, according to a vmlinux. Image.Arguments reads its arguments.
 	Inlined bool
 	In      string
 }
@@ -69,9 +68,9 @@ func parsePoints(data []byte) ([]pointSpec, error) {
 	for _, p := range specs {
 		switch {
 		case p.Point == "" || p.Means == "":
-			return nil, fmt.Errorf("points.yaml: point %q needs a name and what it means", p.Point)
+			return nil, fmt.Errorf("points.yaml: point %q needs a name and a meaning", p.Point)
 		case seen[p.Point]:
-			return nil, fmt.Errorf("points.yaml: point %s is there twice", p.Point)
+			return nil, fmt.Errorf("points.yaml: point %s is listed twice", p.Point)
 		case len(p.Candidates) == 0:
 			return nil, fmt.Errorf("points.yaml: point %s has no candidates", p.Point)
 		}
@@ -79,21 +78,21 @@ func parsePoints(data []byte) ([]pointSpec, error) {
 		for _, c := range p.Candidates {
 			known := c.Arch == "" || slices.Contains(arch.Names(), c.Arch)
 			if c.Symbol == "" || !known {
-				return nil, fmt.Errorf("points.yaml: point %s: candidate %q needs a symbol and, if any, a known arch, not %q", p.Point, c.Symbol, c.Arch)
+				return nil, fmt.Errorf("points.yaml: point %s: candidate %q with arch %q needs a symbol, and a known arch or none", p.Point, c.Symbol, c.Arch)
 			}
 		}
 	}
 	return specs, nil
 }
 
-// pointTable is the table, read once: it never changes.
+// pointTable returns the parsed points.yaml.
 var pointTable = sync.OnceValues(func() ([]pointSpec, error) { return parsePoints(pointsYAML) })
 
 // Points lists the known logical points, in the table's order.
 func Points() []string {
 	specs, err := pointTable()
 	if err != nil {
-		return nil // the package's tests parse the table
+		return nil // a test parses the table
 	}
 	names := make([]string, len(specs))
 	for i, p := range specs {
@@ -102,24 +101,23 @@ func Points() []string {
 	return names
 }
 
-// Resolve finds a logical point's place in this kernel. A name that is not in the
-// table is a function of the kernel that goes by that name; sys_NAME is the entry
-// of a system call. The error is a
-// *PointError when it has none, an *AmbiguousError when the chosen candidate's
-// name belongs to several functions.
+// Resolve finds a logical point's place in this kernel. A name that the table lacks
+// means the kernel function with that name, and sys_NAME the entry of a system call.
+// If there is no place, the error is a *PointError. If the chosen candidate's name
+// belongs to several functions, it is an *AmbiguousError.
 //
 // With a vmlinux, a function that is inlined at one place resolves to that place.
 func (im *Image) Resolve(point string) (Resolved, error) { return im.ResolveFor(point, Needs{}) }
 
-// Needs are what a place has to have, for whoever stops there.
+// Needs says what a lab needs at a place.
 type Needs struct {
-	Args   []string // arguments that are read
-	Called bool     // it is entered by a call, so that it has a return
+	Args   []string // arguments that it reads
+	Called bool     // the place must be entered by a call, so that it returns
 }
 
-// ResolveFor is Resolve where an inlined function without what is needed is
-// passed over for the next candidate, such as a stand-in. So what a lab reads is
-// the same with a vmlinux and without.
+// ResolveFor is Resolve, but if a function is inlined at a place that does not meet
+// needs, it tries the next candidate, such as a stand-in. So a lab can read the same
+// with and without a vmlinux.
 func (im *Image) ResolveFor(point string, needs Needs) (Resolved, error) {
 	im.resolveLock.Lock()
 	defer im.resolveLock.Unlock()
@@ -153,7 +151,7 @@ func (im *Image) resolve(point string, needs Needs) (Resolved, error) {
 		return Resolved{}, &PointError{Point: point, Kernel: im.String(), LookAlikes: nearestNames(Points(), point, 4)}
 	}
 	tried := &PointError{Point: point, Kernel: im.String()}
-	var passed string // why an inlined function was passed over
+	var skipped string // why an inlined function was skipped
 	for _, c := range p.Candidates {
 		if c.Arch != "" && c.Arch != im.Arch {
 			continue
@@ -166,18 +164,18 @@ func (im *Image) resolve(point string, needs Needs) (Resolved, error) {
 			if err != nil || r.Addr != 0 {
 				return r, err
 			}
-			passed = cmp.Or(passed, why)
+			skipped = cmp.Or(skipped, why)
 			continue
 		case 1:
 			r, err := im.resolved(p, c, found[0], tried.Candidates)
-			if passed != "" && err == nil {
-				r.Why += "; " + passed
+			if skipped != "" && err == nil {
+				r.Why += "; " + skipped
 			}
 			return r, err
 		}
 		return Resolved{}, fmt.Errorf("point %s: %w", point, &AmbiguousError{Name: c.Symbol, Symbols: found})
 	}
-	if len(tried.Candidates) == 0 { // every candidate is another architecture's
+	if len(tried.Candidates) == 0 { // all candidates are for other architectures
 		for _, c := range p.Candidates {
 			tried.Candidates = append(tried.Candidates, c.Symbol+" ("+c.Arch+" only)")
 		}
@@ -186,8 +184,8 @@ func (im *Image) resolve(point string, needs Needs) (Resolved, error) {
 	return Resolved{}, tried
 }
 
-// unlisted is a point that is not in the table: a system call by the names of
-// SYSCALL_DEFINE, or a function by its own.
+// unlisted returns a point that is not in the table: a system call, with the names
+// that SYSCALL_DEFINE makes, or a function.
 func unlisted(point string) pointSpec {
 	p := pointSpec{Point: point, Candidates: []candidate{{Symbol: point}}}
 	call, ok := strings.CutPrefix(point, "sys_")
@@ -203,7 +201,7 @@ func unlisted(point string) pointSpec {
 	return p
 }
 
-// String names the kernel the way errors and reports do.
+// String returns the release and architecture, such as "6.1.0 (x86_64)".
 func (im *Image) String() string { return im.Release + " (" + im.Arch + ")" }
 
 func (im *Image) resolved(p pointSpec, c candidate, sym Symbol, tried []string) (Resolved, error) {
@@ -221,8 +219,8 @@ func (im *Image) resolved(p pointSpec, c candidate, sym Symbol, tried []string) 
 		has, err = im.prototype(sym.Name)
 		r.Params, r.Returns = has.Params, has.Returns
 	}
-	// A kernel may keep a function's prototype out of its types. The place is
-	// right all the same; whoever needs a parameter finds none.
+	// A kernel's types may lack a function's prototype. The place is valid, but has no
+	// parameters.
 	var missing *NotFoundError
 	if err != nil && !errors.As(err, &missing) && !errors.Is(err, ErrNoTypes) {
 		return Resolved{}, fmt.Errorf("point %s: %w", p.Point, err)
@@ -251,15 +249,15 @@ func why(p pointSpec, c candidate, sym Symbol, tried []string) string {
 	if sym.Name != c.Symbol {
 		s += fmt.Sprintf(", as the compiler's variant %s", sym.Name)
 	}
-	// A stand-in's reason speaks of the function itself.
+	// A stand-in's reason already mentions the missing function.
 	if n := len(tried) - 1; n > 0 && !c.StandIn {
 		s += fmt.Sprintf("; this kernel has no %s", strings.Join(tried[:n], ", "))
 	}
 	return s
 }
 
-// syscallParams finds a system call's own parameters: those of __do_sys_NAME,
-// else of __se_sys_NAME, else the table's.
+// syscallParams returns a system call's parameters: those of __do_sys_NAME, or
+// else of __se_sys_NAME, or else the table's.
 func (im *Image) syscallParams(p pointSpec) ([]Param, string, error) {
 	for _, prefix := range []string{"__do_sys_", "__se_sys_"} {
 		has, err := im.prototype(prefix + p.Syscall)
@@ -267,7 +265,7 @@ func (im *Image) syscallParams(p pointSpec) ([]Param, string, error) {
 			continue
 		}
 		if len(has.Params) == 1 && has.Params[0].Struct == "pt_regs" || prefix == "__se_sys_" && len(p.Params) > 0 {
-			continue // __se_sys_ has longs for everything
+			continue // the parameters of __se_sys_ are all longs
 		}
 		return has.Params, has.Returns, nil
 	}
@@ -282,7 +280,7 @@ func (im *Image) syscallParams(p pointSpec) ([]Param, string, error) {
 	return params, "long", nil
 }
 
-// tableParam reads a C declaration of the table, "int *child_tidptr".
+// tableParam parses a C declaration of the table, such as "int *child_tidptr".
 func (im *Image) tableParam(decl string) (Param, error) {
 	i := strings.LastIndexAny(decl, " *")
 	if i < 0 {
@@ -300,13 +298,13 @@ func (im *Image) tableParam(decl string) (Param, error) {
 	case p.Type == "int", p.Type == "pid_t":
 		p.Size, p.Signed = 4, true
 	default:
-		return Param{}, fmt.Errorf("points.yaml: parameter %q has a type whose size is not known", decl)
+		return Param{}, fmt.Errorf("points.yaml: parameter %q has a type of unknown size", decl)
 	}
 	return p, nil
 }
 
-// compilerSuffix matches what a compiler appends to a function that it changed
-// but that is still the function: GCC's interprocedural passes.
+// compilerSuffix matches the suffixes that GCC's interprocedural passes append to
+// functions that they changed.
 const compilerSuffix = `(\.(isra|constprop|part)\.\d+)+$`
 
 func stripSuffix(name string) string {
@@ -320,8 +318,8 @@ func stripSuffix(name string) string {
 	return name[:i]
 }
 
-// functions returns the text symbols of a name; when there is none, those of
-// the name with a compiler's suffix.
+// functions returns the text symbols with a name. If there are none, it returns those
+// with the name and a compiler's suffix.
 func (s *Symbols) functions(name string) []Symbol {
 	var found []Symbol
 	for _, sym := range s.Named(name) {
@@ -343,7 +341,7 @@ func (s *Symbols) functions(name string) []Symbol {
 	return found
 }
 
-// nearestNames returns the n names most like the one asked for.
+// nearestNames returns the n names most similar to name.
 func nearestNames(names []string, name string, n int) []string {
 	dist := make(map[string]int, len(names))
 	for _, have := range names {

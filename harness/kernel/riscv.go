@@ -6,9 +6,9 @@ import (
 	"github.com/go-delve/delve/pkg/dwarf/regnum"
 )
 
-// riscvFrames reads the frames off the machine code. Stock riscv64 kernels keep
-// frame pointers: every function with a frame stores ra and s0 and points s0 at
-// its caller's stack pointer, all with the same few instructions.
+// riscvFrames derives the frames from the machine code. Stock riscv64 kernels keep
+// frame pointers: every function with a frame stores ra and s0 and sets s0 to its
+// caller's stack pointer, with the same few instructions.
 func (im *Image) riscvFrames(of span) ([]frameRange, error) {
 	regs, err := im.ptRegs([]savedReg{
 		{"epc", regnum.RISCV64_PC}, {"ra", regnum.RISCV64_LR}, {"sp", regnum.RISCV64_SP}, {"s0", regnum.RISCV64_S0},
@@ -18,13 +18,13 @@ func (im *Image) riscvFrames(of span) ([]frameRange, error) {
 		return nil, err
 	}
 	starts := im.Symbols.functionStarts()
-	// Assembly that has no caller, and assembly that calls C from a trap.
+	// Assembly without a caller, and assembly that calls C from a trap.
 	outermost := im.Symbols.addrsOf("_start", "_start_kernel", "ret_from_fork", "ret_from_kernel_thread", "ret_from_fork_user_asm", "ret_from_fork_kernel_asm")
 	trap := im.Symbols.addrsOf("handle_exception", "ret_from_exception")
 	var ranges []frameRange
 	for i, start := range starts {
 		if i+1 == len(starts) {
-			break // _end or the like
+			break // a mark such as _end
 		}
 		end := starts[i+1]
 		if start < of.start || start >= of.end {
@@ -39,7 +39,7 @@ func (im *Image) riscvFrames(of span) ([]frameRange, error) {
 		case outermost[start]:
 			r.rows = []frameRow{{pc: start, cfa: cfaRule{reg: regnum.RISCV64_SP}, regs: []regRule{{reg: regnum.RISCV64_LR, how: ruleUndefined}}}}
 		case trap[start]:
-			// sp is a struct pt_regs wherever these call C.
+			// Wherever these call C, sp points at a struct pt_regs.
 			r.signal, r.raColumn = true, regnum.RISCV64_PC
 			r.rows = []frameRow{{pc: start, signal: true, cfa: cfaRule{reg: regnum.RISCV64_SP}, regs: regs}}
 		default:
@@ -51,16 +51,17 @@ func (im *Image) riscvFrames(of span) ([]frameRange, error) {
 	return ranges, nil
 }
 
-// riscvState is what is known about a frame between two instructions.
+// riscvState describes a frame between two instructions.
 type riscvState struct {
 	down          int64 // CFA - sp
 	byFP          bool  // the CFA is s0 + fpOff
 	fpOff         int64
 	raSaved, fpIn bool  // ra, s0 are in memory
 	raAt, fpAt    int64 // relative to the CFA
-	// Assembly that calls assembly keeps its return address in t6 (arch/riscv/lib/uaccess.S).
+	// raCopied says that t6 has the return address. Assembly that calls assembly keeps
+	// it there (arch/riscv/lib/uaccess.S).
 	raCopied bool
-	raGone   bool // ra holds another address since
+	raGone   bool // raCopied, and ra has another address
 }
 
 func (s riscvState) row(pc uint64) frameRow {
@@ -80,9 +81,9 @@ func (s riscvState) row(pc uint64) frameRow {
 	return r
 }
 
-// riscvRows follows sp, ra and s0 through a function in one pass. After a
-// return the state is that of the body again, as what follows is reached by a
-// branch from there.
+// riscvRows follows sp, ra and s0 through a function in one pass. After a return the
+// state is that of the body again, because the code after it is reached by a branch
+// from the body.
 func riscvRows(start uint64, code []byte) []frameRow {
 	var state, body riscvState
 	rows := []frameRow{state.row(start)}
@@ -92,7 +93,7 @@ func riscvRows(start uint64, code []byte) []frameRow {
 		prev := state
 		state.step(in)
 		if state.byFP && (in.op == rvSetFP || in.op == rvStoreRA || in.op == rvStoreFP) {
-			body = state // the prologue goes on
+			body = state // still in the prologue
 		}
 		if in.op == rvLeave && !state.byFP && state.down == 0 {
 			state = body
@@ -109,7 +110,7 @@ func (s *riscvState) step(in rvInstr) {
 	case rvAddSP: // sp += imm
 		s.down -= in.imm
 	case rvSetFP: // s0 = sp + imm
-		if s.fpIn { // otherwise s0 is no frame pointer here
+		if s.fpIn { // otherwise s0 is not a frame pointer
 			s.byFP, s.fpOff = true, s.down-in.imm
 		}
 	case rvSPFromFP: // sp = s0 + imm
@@ -163,8 +164,8 @@ type rvInstr struct {
 	imm int64
 }
 
-// riscvDecode reads the few instructions that matter to a frame: the RISC-V
-// unprivileged specification, chapters 2 and "C".
+// riscvDecode decodes the instructions that change a frame, and returns the size of
+// any instruction: the RISC-V unprivileged specification, chapters 2 and "C".
 func riscvDecode(b []byte) (rvInstr, int) {
 	lo := uint32(le.Uint16(b))
 	if lo&3 != 3 {
@@ -212,7 +213,7 @@ func riscvDecode(b []byte) (rvInstr, int) {
 				return rvInstr{rvLoadFP, immI}, 4
 			}
 		}
-	case 0x67, 0x6f: // jalr, jal that link nothing
+	case 0x67, 0x6f: // jalr, jal
 		switch rd {
 		case 0:
 			return rvInstr{op: rvLeave}, 4

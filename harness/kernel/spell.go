@@ -7,11 +7,11 @@ import (
 	"github.com/cilium/ebpf/btf"
 )
 
-// spell writes a type the way C declares something of it without a name:
-// "const char *", "struct list_head", "void (*)(struct rq *)", "char[16]".
+// spell returns a type in C's notation: "const char *", "struct list_head",
+// "void (*)(struct rq *)", "char[16]".
 func spell(t btf.Type) string { return strings.TrimSpace(declare(t, "", 0)) }
 
-// declare writes type t around a declarator, inside out.
+// declare returns the declaration of a declarator inner with type t.
 func declare(t btf.Type, inner string, depth int) string {
 	const maxDepth = 24
 	if depth > maxDepth {
@@ -22,7 +22,7 @@ func declare(t btf.Type, inner string, depth int) string {
 	case *btf.Pointer:
 		switch target := btf.UnderlyingType(t.Target).(type) {
 		case *btf.FuncProto, *btf.Array:
-			// A typedef of one keeps its name.
+			// A typedef keeps its name.
 			if _, named := skipTags(t.Target).(*btf.Typedef); !named {
 				return declare(target, "(*"+inner+")", depth)
 			}

@@ -16,8 +16,8 @@ type Symbol struct {
 	Type byte   // the letter /proc/kallsyms shows: upper case is global
 }
 
-// IsText reports whether the symbol is code. A weak one is, too: weak data has a
-// letter of its own.
+// IsText reports whether the symbol is code. Weak symbols are: weak data has its own
+// letter.
 func (s Symbol) IsText() bool { return isText(s.Type) }
 
 func isText(letter byte) bool { return strings.IndexByte("tTwW", letter) >= 0 }
@@ -28,19 +28,19 @@ type Symbols struct {
 	ends   []uint32 // where each name ends
 	types  []byte
 	addrs  []uint64
-	layout string // which of the kallsyms layouts it was read by
+	layout string // the name of the kallsyms layout
 
 	nameOnce sync.Once
-	byName   []int32 // symbol indices by name, those of one name in table order
+	byName   []int32 // symbol indices by name, then in table order
 
 	addrOnce sync.Once
-	sorted   []int32 // symbol indices by address, best name of an address last
+	sorted   []int32 // symbol indices by address, then by rank
 
 	startOnce sync.Once
 	starts    []uint64
 }
 
-// Len is the number of symbols.
+// Len returns the number of symbols.
 func (s *Symbols) Len() int { return len(s.ends) }
 
 func (s *Symbols) name(i int) string {
@@ -55,7 +55,7 @@ func (s *Symbols) symbol(i int) Symbol {
 	return Symbol{Name: s.name(i), Addr: s.addrs[i], Type: s.types[i]}
 }
 
-// All yields every symbol in the table's order, which is that of addresses.
+// All yields every symbol in the table's order, which is by address.
 func (s *Symbols) All() iter.Seq[Symbol] {
 	return func(yield func(Symbol) bool) {
 		for i := range s.Len() {
@@ -66,7 +66,7 @@ func (s *Symbols) All() iter.Seq[Symbol] {
 	}
 }
 
-// Named returns every symbol of exactly that name, in table order.
+// Named returns the symbols with exactly this name, in table order.
 func (s *Symbols) Named(name string) []Symbol {
 	var found []Symbol
 	for sym := range s.from(name) {
@@ -78,7 +78,7 @@ func (s *Symbols) Named(name string) []Symbol {
 	return found
 }
 
-// from yields the symbols whose names are not before name, in the order of names.
+// from yields the symbols with this name and later ones, in the order of names.
 func (s *Symbols) from(name string) iter.Seq[Symbol] {
 	s.nameOnce.Do(s.indexNames)
 	first, _ := slices.BinarySearchFunc(s.byName, name, func(i int32, name string) int { return strings.Compare(s.name(int(i)), name) })
@@ -98,7 +98,7 @@ func (s *Symbols) indexNames() {
 	})
 }
 
-// indices are those of all symbols, in table order.
+// indices returns the indices of all symbols, in table order.
 func (s *Symbols) indices() []int32 {
 	all := make([]int32, s.Len())
 	for i := range all {
@@ -107,8 +107,8 @@ func (s *Symbols) indices() []int32 {
 	return all
 }
 
-// Lookup returns the one symbol of a name. The error is an *AmbiguousError when
-// there are several, a *NotFoundError when there is none.
+// Lookup returns the symbol with a name. The error is an *AmbiguousError if there are
+// several, a *NotFoundError if there is none.
 func (s *Symbols) Lookup(name string) (Symbol, error) {
 	found := s.Named(name)
 	switch len(found) {
@@ -120,7 +120,7 @@ func (s *Symbols) Lookup(name string) (Symbol, error) {
 	return Symbol{}, &AmbiguousError{Name: name, Symbols: found}
 }
 
-// addrsOf returns the addresses of every symbol of the names.
+// addrsOf returns the addresses of all symbols with these names.
 func (s *Symbols) addrsOf(names ...string) map[uint64]bool {
 	addrs := make(map[uint64]bool)
 	for _, name := range names {
@@ -131,8 +131,7 @@ func (s *Symbols) addrsOf(names ...string) map[uint64]bool {
 	return addrs
 }
 
-// lookAlikes returns up to n names that contain name, the closest in length
-// first.
+// lookAlikes returns up to n names that contain name, the shortest first.
 func (s *Symbols) lookAlikes(name string, n int) []string {
 	if len(name) < 3 {
 		return nil
@@ -150,12 +149,12 @@ func (s *Symbols) lookAlikes(name string, n int) []string {
 	return found[:min(n, len(found))]
 }
 
-// kernelHalf is where kernel addresses start; what is below are the offsets of
+// kernelHalf is the lowest kernel address. Lower addresses are the offsets of
 // x86_64's per-CPU symbols.
 const kernelHalf = 1 << 63
 
 // At returns the symbol that contains an address, and the offset into it. Of
-// several symbols at one address it prefers a function's global name. It
+// several symbols at one address it prefers a global function. It
 // reports false outside the kernel, such as in a module.
 func (s *Symbols) At(addr uint64) (Symbol, uint64, bool) {
 	s.addrOnce.Do(s.indexAddrs)
@@ -175,9 +174,8 @@ func (s *Symbols) At(addr uint64) (Symbol, uint64, bool) {
 	return sym, addr - sym.Addr, true
 }
 
-// Extent is the number of bytes from a symbol to the next one at another
-// address, which is the size the kernel shows after "symbol+offset/". It is 0
-// for the last symbol.
+// Extent returns the number of bytes from a symbol's address to the next symbol, the
+// size that the kernel prints after "symbol+offset/". It is 0 for the last symbol.
 func (s *Symbols) Extent(addr uint64) uint64 {
 	s.addrOnce.Do(s.indexAddrs)
 	i := sort.Search(len(s.sorted), func(i int) bool { return s.addrs[s.sorted[i]] > addr })
@@ -194,7 +192,7 @@ func (s *Symbols) indexAddrs() {
 	})
 }
 
-// rank orders the names of one address, the best highest.
+// rank orders the symbols at one address. At prefers the highest.
 func (s *Symbols) rank(i int) int {
 	name, sym := s.name(i), s.types[i]
 	r := 0
@@ -213,8 +211,8 @@ func (s *Symbols) rank(i int) int {
 	return r
 }
 
-// isBoundary knows the linker script's marks, which share an address with the
-// thing they stand in front of.
+// isBoundary reports whether name is a mark of the linker script, which shares an
+// address with a function or variable.
 func isBoundary(name string) bool {
 	switch name {
 	case "_text", "_stext", "_etext", "_sinittext", "_einittext", "_end", "_start", "_sdata", "_edata":

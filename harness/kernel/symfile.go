@@ -12,31 +12,31 @@ import (
 	"strings"
 )
 
-// WriteSymbolFile writes an ELF file that gdb takes for this kernel's symbol
-// file: a .symtab of its functions and data, sections at their link addresses
-// that hold no bytes (gdb reads the guest's), and a .debug_frame, so that
-// backtraces work in a kernel without frame pointers.
+// WriteSymbolFile writes an ELF file that gdb can use as this kernel's symbol file.
+// It has a .symtab of functions and data, sections at their link addresses without
+// contents (gdb reads the guest's memory), and a .debug_frame, so that backtraces work
+// in a kernel without frame pointers.
 //
-// Left out are the symbols of padding in front of functions.
+// It leaves out the symbols of padding before functions.
 func (im *Image) WriteSymbolFile(w io.Writer) error {
 	cfi, err := im.debugFrame(everything())
 	if err != nil {
-		return fmt.Errorf("symbol file: %w", err)
+		return fmt.Errorf("write symbol file: %w", err)
 	}
 	f := elfFile{im: im, strtab: bytes.NewBuffer([]byte{0})}
 	f.regions()
 	f.symbols()
 	bw := bufio.NewWriterSize(w, 1<<20)
 	if err := f.write(bw, cfi); err != nil {
-		return fmt.Errorf("symbol file: %w", err)
+		return fmt.Errorf("write symbol file: %w", err)
 	}
 	if err := bw.Flush(); err != nil {
-		return fmt.Errorf("symbol file: %w", err)
+		return fmt.Errorf("write symbol file: %w", err)
 	}
 	return nil
 }
 
-// elfFile gathers what goes into the file.
+// elfFile collects the contents of the file.
 type elfFile struct {
 	im       *Image
 	sections []elfRegion
@@ -46,13 +46,13 @@ type elfFile struct {
 	strtab   *bytes.Buffer
 }
 
-// elfRegion is a section of the kernel: a run of code or of data.
+// elfRegion is a section of the kernel, all code or all data.
 type elfRegion struct {
 	start, end uint64
 	code       bool
 }
 
-// regions finds the kernel's sections by the runs of code and data symbols.
+// regions derives the kernel's sections from consecutive code and data symbols.
 func (f *elfFile) regions() {
 	s := f.im.Symbols
 	s.addrOnce.Do(s.indexAddrs)
@@ -77,8 +77,8 @@ func (f *elfFile) regions() {
 	f.sections = slices.DeleteFunc(f.sections, func(r elfRegion) bool { return r.start == r.end })
 }
 
-// symbolKind says whether a symbol's letter means code, and whether it says
-// either.
+// symbolKind reports whether a symbol's letter means code. It is known to mean code
+// or data if known is set.
 func symbolKind(t byte) (code, known bool) {
 	switch t {
 	case 't', 'T':
@@ -136,7 +136,7 @@ func (f *elfFile) symbols() {
 			bind = elf.STB_GLOBAL
 		}
 		if isBoundary(name) {
-			// Not to be preferred to the function at the same address.
+			// Make gdb prefer the function at the same address.
 			kind, sym.Size = elf.STT_NOTYPE, 0
 		}
 		sym.Info = elf.ST_INFO(bind, kind)
@@ -151,8 +151,8 @@ func (f *elfFile) symbols() {
 	f.syms = append(f.syms, globals...)
 }
 
-// perCPU adds x86_64's per-CPU variables where kallsyms has them as offsets from
-// the per-CPU base: as absolute symbols, so that &current_task is the offset.
+// perCPU adds x86_64's per-CPU variables, if kallsyms has them as offsets from the
+// per-CPU base. They become absolute symbols, so that &current_task is the offset.
 func (f *elfFile) perCPU() {
 	s := f.im.Symbols
 	for i, addr := range s.addrs {

@@ -11,25 +11,25 @@ import (
 	"github.com/cilium/ebpf/btf"
 )
 
-// Field is a member of a struct or union, where it lies and how to read it.
+// Field is a member of a struct or union.
 type Field struct {
 	Name      string // the last component of the path
 	Offset    int    // bytes from the start of the outermost struct
 	Size      int    // bytes; for a bit field, of the whole bytes it touches
-	BitOffset int    // of a bit field, from Offset's least significant bit
+	BitOffset int    // of a bit field, from the least significant bit at Offset
 	BitSize   int    // 0 unless a bit field
-	Signed    bool   // an integer that is signed
+	Signed    bool   // a signed integer
 	Type      string // C spelling: "struct task_struct *"
-	Struct    string // name of the struct or union it is or points to
+	Struct    string // name of the struct or union that it is or points to
 	Pointer   bool
-	Count     int // elements, when it is an array
+	Count     int // number of elements of an array
 }
 
 // Param is one parameter of a function.
 type Param struct {
 	Name    string
 	Type    string // C spelling
-	Struct  string // name of the struct or union it is or points to
+	Struct  string // name of the struct or union that it is or points to
 	Pointer bool
 	Size    int // bytes
 	Signed  bool
@@ -55,7 +55,7 @@ func (im *Image) rawBTF() []byte {
 	if raw, ok := im.between("__start_BTF", "__stop_BTF"); ok && strings.HasPrefix(string(raw), btfMagic) {
 		return raw
 	}
-	// Without KALLSYMS_ALL the two symbols are not in the table.
+	// Without KALLSYMS_ALL the table lacks the two symbols.
 	return im.section(".BTF")
 }
 
@@ -73,7 +73,7 @@ func (im *Image) section(name string) []byte {
 	return im.flat[s.Offset : s.Offset+s.Size]
 }
 
-// composites returns the structs, unions and typedefs of such of a name.
+// composites returns the structs and unions with a name, and typedefs of them.
 func (im *Image) composites(name string) ([]btf.Type, error) {
 	spec, err := im.spec()
 	if err != nil {
@@ -138,7 +138,7 @@ func walkPath(t btf.Type, where, path string) (Field, error) {
 	for name := range strings.SplitSeq(path, ".") {
 		ms := members(t)
 		if ms == nil {
-			return Field{}, fmt.Errorf("%s is %s, which has no members to look for %q in; read it and go on from there", where, spell(t), name)
+			return Field{}, fmt.Errorf("%s is %s, which has no member %q; if it is a pointer, read it first", where, spell(t), name)
 		}
 		m, bits, ok := findMember(ms, name, 0)
 		if !ok {
@@ -158,8 +158,8 @@ func walkPath(t btf.Type, where, path string) (Field, error) {
 	return f, nil
 }
 
-// findMember looks for a member, also in anonymous structs and unions, and says
-// its offset in bits.
+// findMember finds a member, also in anonymous structs and unions, and returns its
+// offset in bits.
 func findMember(ms []btf.Member, name string, depth int) (btf.Member, int, bool) {
 	const maxDepth = 16
 	for _, m := range ms {
@@ -191,7 +191,7 @@ func memberNames(ms []btf.Member, depth int) []string {
 	return names
 }
 
-// nearestMembers returns the few names most like the one asked for.
+// nearestMembers returns the names most similar to name.
 func nearestMembers(ms []btf.Member, name string) []string {
 	return nearestNames(memberNames(ms, 0), name, 4)
 }
@@ -246,7 +246,7 @@ func firstName(ms []btf.Member, depth int) string {
 	return ""
 }
 
-// describe fills in what a type alone determines.
+// describe returns a Field with the properties of a type.
 func describe(t btf.Type) Field {
 	f := Field{Type: spell(t)}
 	f.Size, _ = btf.Sizeof(t)
@@ -276,7 +276,7 @@ func describe(t btf.Type) Field {
 	return f
 }
 
-// compositeName is the name of a struct or union, or of the typedef of an
+// compositeName returns the name of a struct or union, or of the typedef of an
 // anonymous one.
 func compositeName(t btf.Type) string {
 	for {

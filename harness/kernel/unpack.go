@@ -15,17 +15,16 @@ import (
 )
 
 const (
-	// maxImage bounds what a compressed image may unpack to. The largest stock
-	// vmlinux is under 100 MB.
+	// maxImage limits the unpacked size of an image. The largest stock vmlinux has
+	// less than 100 MB.
 	maxImage = 512 << 20
-	// maxLayers bounds containers within containers: Image.gz within an EFI
-	// application is two.
+	// maxLayers limits nested containers: Image.gz within an EFI application has two.
 	maxLayers = 4
 )
 
 var le = binary.LittleEndian
 
-// unpack peels compression and boot headers off data until an ELF vmlinux or a
+// unpack removes compression and boot headers from data until an ELF vmlinux or a
 // raw Image is left.
 func unpack(data []byte) ([]byte, error) {
 	for range maxLayers {
@@ -38,14 +37,14 @@ func unpack(data []byte) ([]byte, error) {
 		}
 		data = inner
 	}
-	return nil, notKernel("image", "it has more than %d layers of packing; give the vmlinux itself", maxLayers)
+	return nil, notKernel("image", "it has more than %d nested containers; give the vmlinux itself", maxLayers)
 }
 
-// peel removes one layer. It returns nil when there is none to remove.
+// peel removes one layer. It returns nil if there is none.
 func peel(data []byte) ([]byte, error) {
 	switch {
 	case len(data) < 64:
-		return nil, truncated("image", "it has only %d bytes, a kernel image has millions", len(data))
+		return nil, truncated("image", "it has only %d bytes, but a kernel image has millions", len(data))
 	case bytes.HasPrefix(data, []byte("\x7fELF")), isRISCVImage(data):
 		return nil, nil
 	case isBzImage(data):
@@ -55,7 +54,7 @@ func peel(data []byte) ([]byte, error) {
 	case payloadFormat(data) != "":
 		return decompress("image", data, 0)
 	}
-	return nil, notKernel("image", "it starts with % x, which is no bzImage, ELF vmlinux, RISC-V Image, EFI zboot image or compressed image", data[:8])
+	return nil, notKernel("image", "it starts with % x and is not a bzImage, ELF vmlinux, RISC-V Image, EFI zboot image or compressed image", data[:8])
 }
 
 // Offsets in the x86 boot header: Documentation/arch/x86/boot.rst.
@@ -76,7 +75,7 @@ func isBzImage(data []byte) bool {
 
 func peelBzImage(data []byte) ([]byte, error) {
 	if v := le.Uint16(data[bzVersion:]); v < 0x208 {
-		return nil, notKernel("bzImage", "boot protocol %d.%02d does not say where the kernel is (2.08 and later do); give the vmlinux itself", v>>8, v&0xff)
+		return nil, notKernel("bzImage", "its boot protocol %d.%02d is older than 2.08 and lacks the kernel's position; give the vmlinux itself", v>>8, v&0xff)
 	}
 	sects := uint64(data[bzSetupSects])
 	if sects == 0 {
@@ -85,19 +84,19 @@ func peelBzImage(data []byte) ([]byte, error) {
 	start := (sects+1)*512 + uint64(le.Uint32(data[bzPayloadOffset:]))
 	length := uint64(le.Uint32(data[bzPayloadLength:]))
 	if start+length > uint64(len(data)) || length < 16 {
-		return nil, truncated("bzImage", "the header puts the kernel at bytes %d to %d, the file has %d; fetch it again", start, start+length, len(data))
+		return nil, truncated("bzImage", "by the header the kernel is at bytes %d to %d, but the file has %d; fetch it again", start, start+length, len(data))
 	}
 	payload := data[start : start+length]
 	if bytes.HasPrefix(payload, []byte("\x7fELF")) {
 		return payload, nil
 	}
 	// The build appends the unpacked size, least significant byte first
-	// (scripts/Makefile.lib, size_append); gzip ends with the same by itself.
+	// (scripts/Makefile.lib, size_append). A gzip file ends with it anyway.
 	size := le.Uint32(payload[len(payload)-4:])
 	return decompress("bzImage", payload, uint64(size))
 }
 
-// isZboot knows the EFI zboot header: drivers/firmware/efi/libstub/zboot-header.S.
+// isZboot recognizes the EFI zboot header: drivers/firmware/efi/libstub/zboot-header.S.
 func isZboot(data []byte) bool {
 	return len(data) >= 64 && string(data[:2]) == "MZ" && string(data[4:8]) == "zimg"
 }
@@ -105,13 +104,13 @@ func isZboot(data []byte) bool {
 func peelZboot(data []byte) ([]byte, error) {
 	start, length := uint64(le.Uint32(data[8:])), uint64(le.Uint32(data[12:]))
 	if start+length > uint64(len(data)) || length < 16 {
-		return nil, truncated("EFI zboot", "the header puts the kernel at bytes %d to %d, the file has %d; fetch it again", start, start+length, len(data))
+		return nil, truncated("EFI zboot", "by the header the kernel is at bytes %d to %d, but the file has %d; fetch it again", start, start+length, len(data))
 	}
 	payload := data[start : start+length]
 	return decompress("EFI zboot", payload, uint64(le.Uint32(payload[len(payload)-4:])))
 }
 
-// payloadFormat names the compression a payload's first bytes announce.
+// payloadFormat returns the name of a payload's compression, from its first bytes.
 func payloadFormat(p []byte) string {
 	for _, m := range [...]struct{ magic, name string }{
 		{"\x1f\x8b", "gzip"},
@@ -129,11 +128,10 @@ func payloadFormat(p []byte) string {
 	return ""
 }
 
-// decompress unpacks p. A size of 0 means unknown; a known size may only be
-// trusted as a hint until the bytes are there.
+// decompress unpacks p. size is the unpacked size by a header, 0 if unknown.
 func decompress(layer string, p []byte, size uint64) ([]byte, error) {
 	if size > maxImage {
-		return nil, notKernel(layer, "it claims to unpack to %d bytes, more than the %d this reader accepts", size, maxImage)
+		return nil, notKernel(layer, "by its header it unpacks to %d bytes, which is more than %d", size, maxImage)
 	}
 	format := payloadFormat(p)
 	var r io.Reader
@@ -161,12 +159,12 @@ func decompress(layer string, p []byte, size uint64) ([]byte, error) {
 	case "bzip2":
 		r = bzip2.NewReader(bytes.NewReader(p))
 	case "lzo":
-		return nil, notKernel(layer, "the kernel in it is compressed with LZO, which is not supported; unpack it with the kernel's scripts/extract-vmlinux and give the vmlinux")
+		return nil, notKernel(layer, "its kernel is compressed with LZO, which is not supported; unpack it with the kernel's scripts/extract-vmlinux and give the vmlinux")
 	default:
-		return nil, notKernel(layer, "the kernel in it starts with % x, which is no known compression", p[:min(6, len(p))])
+		return nil, notKernel(layer, "its kernel starts with % x, which is not a known compression", p[:min(6, len(p))])
 	}
 	if err != nil {
-		return nil, &FormatError{Layer: layer, Reason: "unpacking its " + format + " payload", Err: err}
+		return nil, &FormatError{Layer: layer, Reason: "unpack its " + format + " payload", Err: err}
 	}
 	out, err := readBounded(layer, format, r, len(p), size)
 	if err == nil && filtered {
@@ -176,7 +174,7 @@ func decompress(layer string, p []byte, size uint64) ([]byte, error) {
 }
 
 func readBounded(layer, format string, r io.Reader, packed int, size uint64) ([]byte, error) {
-	// A hint beyond any real ratio is not worth reserving memory for.
+	// No image has a higher ratio than 32.
 	hint := min(size, uint64(packed)*32)
 	if hint == 0 {
 		hint = min(uint64(packed)*4, maxImage)
@@ -193,7 +191,7 @@ func readBounded(layer, format string, r io.Reader, packed int, size uint64) ([]
 		n, err := r.Read(out[len(out):cap(out)])
 		out = out[:len(out)+n]
 		if size > 0 && uint64(len(out)) >= limit {
-			// What follows a payload of known size is the size itself.
+			// The bytes after the payload are its size.
 			return out[:size], nil
 		}
 		if uint64(len(out)) > limit {
@@ -206,7 +204,7 @@ func readBounded(layer, format string, r io.Reader, packed int, size uint64) ([]
 		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 			return nil, &FormatError{Layer: layer, Reason: fmt.Sprintf("its %s payload ends after %d unpacked bytes; fetch it again", format, len(out)), Err: ErrTruncated}
 		default:
-			return nil, &FormatError{Layer: layer, Reason: "unpacking its " + format + " payload", Err: err}
+			return nil, &FormatError{Layer: layer, Reason: "unpack its " + format + " payload", Err: err}
 		}
 	}
 }

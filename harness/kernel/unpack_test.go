@@ -156,7 +156,7 @@ func TestParseRefuses(t *testing.T) {
 		{"half a RISC-V Image", raw[:len(raw)/3], ErrTruncated, "RISC-V Image"},
 		{"a third of a payload", bzImage(pack(t, "gzip", raw)[:2000], len(raw)), ErrTruncated, "gzip payload ends"},
 		{"an old boot protocol", legacy, ErrNotKernel, "2.04"},
-		{"an absurd size", huge, ErrNotKernel, "more than the"},
+		{"an absurd size", huge, ErrNotKernel, "which is more than"},
 		{"LZO", bzImage([]byte("\x89LZO\x00\r\n\x1a\n lots of it"), 1<<20), ErrNotKernel, "LZO"},
 		{"a damaged ELF", elf, ErrTruncated, "ELF"},
 		{"no banner", bytes.ReplaceAll(raw, []byte("Linux version"), []byte("Minix version")), ErrNotKernel, "banner"},

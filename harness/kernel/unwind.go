@@ -10,33 +10,33 @@ import (
 	"github.com/go-delve/delve/pkg/dwarf/regnum"
 )
 
-// Frame is one function's activation.
+// Frame is a stack frame.
 type Frame struct {
 	PC uint64
-	// Regs are the registers known in it, by the names in gdb and QEMU's target
-	// description: the stack pointer ("rsp", "sp") and the frame pointer
-	// ("rbp", "fp") at least. The program counter is PC.
+	// Regs are the known registers, except for the PC, by the names in gdb and QEMU's
+	// target description. They include the stack pointer ("rsp", "sp") and the frame
+	// pointer ("rbp", "fp").
 	Regs map[string]uint64
-	// Interrupted is set when PC is the exact next instruction: the innermost
-	// frame, and one that a trap or interrupt cut short. Of other frames PC is
-	// a return address, one past the call.
+	// Interrupted means that PC is the next instruction, as in the innermost frame
+	// and in a frame that a trap or interrupt interrupted. In other frames PC is the
+	// return address of a call.
 	Interrupted bool
 
-	CFA uint64 // the stack pointer in the caller, once that is known
+	CFA uint64 // the caller's stack pointer, 0 if unknown
 
-	Symbol string // function PC is in; empty outside the kernel
+	Symbol string // function that contains PC; empty outside the kernel
 	Offset uint64 // of PC in it
 }
 
 // ReadWord reads eight bytes of the guest's memory.
 type ReadWord func(addr uint64) (uint64, error)
 
-// maxFrames bounds a stack that loops.
+// maxFrames limits the frames of a stack, which may loop.
 const maxFrames = 128
 
-// Backtrace unwinds a kernel stack, innermost frame first. regs are those of
+// Backtrace unwinds a kernel stack, innermost frame first. regs are the registers of
 // the stopped CPU by gdb's names ("rsp", "rbp", "sp", "fp"). It ends at the
-// outermost frame, at a user mode address, or with an error beside the frames
+// outermost frame or at a user mode address. With an error it also returns the frames
 // found until then.
 func (im *Image) Backtrace(pc uint64, regs map[string]uint64, read ReadWord) ([]Frame, error) {
 	f := Frame{PC: pc, Regs: regs, Interrupted: true}
@@ -48,18 +48,18 @@ func (im *Image) Backtrace(pc uint64, regs map[string]uint64, read ReadWord) ([]
 		stack = append(stack, f)
 		next, ok, err := im.Caller(f, read)
 		if err != nil {
-			return stack, fmt.Errorf("unwinding frame %d: %w", len(stack)-1, err)
+			return stack, fmt.Errorf("unwind frame %d: %w", len(stack)-1, err)
 		}
 		if !ok || next.PC < kernelHalf {
 			return stack, nil
 		}
 		f = next
 	}
-	return stack, fmt.Errorf("unwinding: more than %d frames; the stack loops", maxFrames)
+	return stack, fmt.Errorf("unwind: more than %d frames; the stack loops", maxFrames)
 }
 
-// lookupPC is an address within the function a frame is in: a return address
-// may be the first byte of the next one.
+// lookupPC returns an address within the frame's function. A return address may be
+// the first byte of the next function.
 func lookupPC(f Frame) uint64 {
 	if f.Interrupted {
 		return f.PC
@@ -72,7 +72,7 @@ func lookupPC(f Frame) uint64 {
 func (im *Image) Caller(f Frame, read ReadWord) (Frame, bool, error) {
 	fde, err := im.frameAt(lookupPC(f))
 	if err != nil {
-		return Frame{}, false, fmt.Errorf("nothing is known about the frame at %#x: %w", f.PC, err)
+		return Frame{}, false, fmt.Errorf("no unwinding information for the frame at %#x: %w", f.PC, err)
 	}
 	ctx, err := fde.EstablishFrame(lookupPC(f))
 	if err != nil {
@@ -104,10 +104,10 @@ func (im *Image) Caller(f Frame, read ReadWord) (Frame, bool, error) {
 	ra := im.registerName(ctx.RetAddrReg)
 	pc, ok := next.Regs[ra]
 	if rule, given := ctx.Regs[ctx.RetAddrReg]; !f.Interrupted && (!given || rule.Rule == frame.RuleSameVal) {
-		ok = false // a function that has called another no longer has it there
+		ok = false // the call has overwritten this register
 	}
 	if !ok {
-		return Frame{}, false, fmt.Errorf("frame at %#x: its return address is in %s, which is not known", f.PC, ra)
+		return Frame{}, false, fmt.Errorf("frame at %#x: its return address is in %s, which is unknown", f.PC, ra)
 	}
 	next.PC = pc
 	delete(next.Regs, im.registerName(regnum.RISCV64_PC))
@@ -142,7 +142,7 @@ type unwinder struct {
 func (u *unwinder) reg(n uint64) (uint64, error) {
 	r := u.regs.Reg(n)
 	if r == nil {
-		return 0, fmt.Errorf("register %s is not known", u.im.registerName(n))
+		return 0, fmt.Errorf("register %s is unknown", u.im.registerName(n))
 	}
 	return r.Uint64Val, nil
 }
@@ -155,7 +155,7 @@ func (u *unwinder) cfa(rule frame.DWRule) (uint64, error) {
 	return v + uint64(rule.Offset), err
 }
 
-// value finds a register of the caller; it reports false when it is lost.
+// value computes a register of the caller. It reports false if the value is lost.
 func (u *unwinder) value(reg uint64, rule frame.DWRule, cfa uint64) (uint64, bool, error) {
 	var v uint64
 	var err error
@@ -180,7 +180,7 @@ func (u *unwinder) value(reg uint64, rule frame.DWRule, cfa uint64) (uint64, boo
 			v, err = u.read(addr)
 		}
 	default:
-		err = fmt.Errorf("unwinding rule %d is not known", rule.Rule)
+		err = fmt.Errorf("unknown unwinding rule %d", rule.Rule)
 	}
 	return v, err == nil, err
 }

@@ -66,9 +66,9 @@ func TestORC(t *testing.T) {
 		{"what the processor pushed, 7.2", orcNew(), "0800 0000 030c", &Frame{PC: sp + 8 + 1, Interrupted: true, Regs: map[string]uint64{"rsp": sp + 8 + 24 + 1, "rbp": bp}}, ""},
 		{"end of the stack, 5.10", orcOld(), "0000 0000 0004", nil, ""},
 		{"end of the stack, 7.2", orcNew(), "0000 0000 0001", nil, ""},
-		{"nothing known, 5.10", orcOld(), "0000 0000 0000", nil, "nothing is known"},
-		{"nothing known, 7.2", orcNew(), "0000 0000 0000", nil, "nothing is known"},
-		{"an unknown register, 7.2", orcNew(), "0000 0000 0f02", nil, "nothing is known"},
+		{"nothing known, 5.10", orcOld(), "0000 0000 0000", nil, "no unwinding information"},
+		{"nothing known, 7.2", orcNew(), "0000 0000 0000", nil, "no unwinding information"},
+		{"an unknown register, 7.2", orcNew(), "0000 0000 0f02", nil, "no unwinding information"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

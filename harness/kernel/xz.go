@@ -17,12 +17,10 @@ const (
 	xzFilterLZMA2 = 0x21
 )
 
-// newXZReader reads one xz stream. The library reads streams without branch
-// filters; kernels for x86 are packed with the x86 filter (scripts/xz_wrap.sh),
-// which is undone here, around the library's LZMA2 reader.
-//
-// It says whether what is read still has to go through unfilterX86, which needs
-// the whole of it.
+// newXZReader reads one xz stream. x86 kernels are packed with the x86 branch filter
+// (scripts/xz_wrap.sh), which the library does not support, so for them newXZReader
+// uses the library's LZMA2 reader only. If filtered is set, the caller must pass the
+// whole output to unfilterX86.
 func newXZReader(p []byte) (r io.Reader, filtered bool, err error) {
 	const streamHeader = 12
 	if len(p) < streamHeader+8 {
@@ -117,7 +115,7 @@ func xzDictSize(props []byte) (int, error) {
 		return 0, errors.New("xz LZMA2 properties are not one byte of at most 40")
 	}
 	n := uint64(2|props[0]&1) << (props[0]/2 + 11)
-	// More dictionary than output is never referred to.
+	// The dictionary need not be larger than the output.
 	return int(min(n, maxImage)), nil
 }
 
@@ -129,9 +127,9 @@ var (
 	x86Bit     = [8]int{0, 1, 2, 2, 3, 3, 3, 3}
 )
 
-// unfilterX86 turns the absolute targets of CALL and JMP in b back into
-// relative ones, undoing xz's x86 branch filter (0BSD reference:
-// lib/xz/xz_dec_bcj.c in the kernel).
+// unfilterX86 reverses xz's x86 branch filter: it converts the absolute targets of
+// CALL and JMP in b to relative ones (0BSD reference: lib/xz/xz_dec_bcj.c in the
+// kernel).
 func unfilterX86(b []byte) {
 	signLike := func(c byte) bool { return c == 0 || c == 0xff }
 	last, mask := -1, 0

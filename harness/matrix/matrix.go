@@ -118,7 +118,7 @@ func (m Matrix) pending(r *Run) harness.Pending {
 // person's, it is no error that the verdict cannot be written.
 func (m Matrix) end(r *Run, f harness.Finished) error {
 	if r.image != nil {
-		r.image.Keep()
+		r.image.SaveQueries()
 	}
 	if r.folder == nil {
 		return nil

@@ -266,7 +266,7 @@ func fileTarget(path, archName string) Target {
 // open opens a target's image, with the debug information that the cache has.
 func (h Host) open(t Target) (Target, error) {
 	if t.Image != nil {
-		t.Image.Prepare()
+		t.Image.Preload()
 		return t, nil
 	}
 	image, err := h.Image(t.Path, t.Digest)
@@ -293,11 +293,11 @@ func (h Host) Image(path, digest string) (*kernel.Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	image, err := kernel.OpenKept(path, digest, dir)
+	image, err := kernel.OpenCached(path, digest, dir)
 	if err != nil {
 		return nil, fmt.Errorf("kernel %s: %w", path, err)
 	}
-	image.Prepare()
+	image.Preload()
 	return image, nil
 }
 

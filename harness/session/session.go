@@ -112,7 +112,7 @@ func (r run) kept(ctx context.Context) (verdict.Result, error) {
 		return verdict.Result{}, err
 	}
 	result, err := r.graded(ctx, folder.Dir)
-	t.Image.Keep()
+	t.Image.SaveQueries()
 	r.Host.Progress.Done()
 	if ctx.Err() != nil {
 		folder.Close(false)

@@ -2,5 +2,5 @@ package debuginfo
 
 import "unsafe"
 
-// addressOf is where data lies, to find page boundaries in a mapping.
+// addressOf returns the address of data, to find page boundaries in a mapping.
 func addressOf(data []byte) uintptr { return uintptr(unsafe.Pointer(unsafe.SliceData(data))) }

@@ -1,18 +1,16 @@
 // Package debuginfo reads the DWARF of a kernel's vmlinux: source lines of
-// addresses, inlined functions as frames and as places, arguments and locals by
-// their location lists, and the registers of callers.
+// addresses, inlined functions, arguments and locals, and the registers of callers.
 //
-// The file is mapped and read where it is looked at: opening reads the section
-// headers and an index, which is made once for each build id and kept in a
-// folder, and a compilation unit is decoded when an address in it is asked
-// about. Compressed sections are unpacked into that folder once.
+// It maps the file. Open reads the section headers and an index, which is made once
+// for each build id and kept in a folder. A compilation unit is decoded when an address
+// in it is first needed. Compressed sections are unpacked into the folder once.
 //
-// It does not read a guest by itself, follow .gnu_debugaltlink (dwz), split
-// DWARF or type units, and knows 64-bit little-endian files alone. Addresses
-// are link addresses.
+// It does not read a guest's memory by itself and does not support
+// .gnu_debugaltlink (dwz), split DWARF or type units. Files must be 64-bit
+// little-endian. Addresses are link addresses.
 //
-// Format: DWARF versions 4 and 5, with the GNU extensions that GCC writes; line
-// numbers follow gdb's rule where several rows are of one address.
+// Format: DWARF versions 4 and 5, with the GNU extensions that GCC writes. If several
+// rows of the line table have the same address, gdb's rule chooses one.
 package debuginfo
 
 import (
@@ -27,9 +25,9 @@ import (
 )
 
 // ErrNone is wrapped by errors about a file without debug information.
-var ErrNone = errors.New("no debug information in it")
+var ErrNone = errors.New("it has no debug information")
 
-// MismatchError says that a vmlinux is of another build than the kernel.
+// MismatchError says that a vmlinux and the kernel are not of the same build.
 type MismatchError struct {
 	Path       string
 	Have, Want string // build ids in hex, "" for none
@@ -42,7 +40,7 @@ func (e *MismatchError) Error() string {
 		}
 		return id
 	}
-	return fmt.Sprintf("vmlinux %s is of another build: its build id is %s, the kernel's is %s; give the vmlinux of the very build, as lab kernels fetch --debug does",
+	return fmt.Sprintf("vmlinux %s is of another build: its build id is %s, the kernel's is %s; give the vmlinux of the same build, as lab kernels fetch --debug does",
 		e.Path, or(e.Have), or(e.Want))
 }
 
@@ -63,11 +61,11 @@ func (e *FormatError) Error() string {
 
 func (e *FormatError) Unwrap() error { return e.Err }
 
-// Options says how to open a vmlinux. The zero value takes any build and keeps
-// no index.
+// Options says how to open a vmlinux. The zero value accepts any build and writes no
+// index.
 type Options struct {
-	BuildID string // the kernel's, in hex: a file of another build is refused
-	Dir     string // folder for the index and unpacked sections; "" keeps none
+	BuildID string // the kernel's, in hex: Open refuses a file of another build
+	Dir     string // folder for the index and unpacked sections; "" for none
 }
 
 // File is an opened vmlinux. It is safe for concurrent use.
@@ -79,14 +77,14 @@ type File struct {
 	dir      string
 	sections *sections
 
-	mu    sync.Mutex // over what follows
+	mu    sync.Mutex // guards the fields below
 	index *index
 	units map[uint64]*unit
 	whole *dwarf.Data // of a file whose units refer to each other
 
-	frameLock sync.Mutex // over what follows
+	frameLock sync.Mutex // guards the fields below
 	frames    []frameEntry
-	known     map[uint64]*frame.FrameDescriptionEntry // by the addresses they were asked for
+	known     map[uint64]*frame.FrameDescriptionEntry // cache, by address
 }
 
 // Open opens a vmlinux. The error is a *MismatchError for another build, and a
@@ -116,20 +114,20 @@ func Open(path string, o Options) (_ *File, err error) {
 	return f, nil
 }
 
-// Prepare makes the index of functions' names, which else the first call of Sites
-// does, and keeps it.
+// Prepare makes the index of functions' names and writes it to Options.Dir. Otherwise
+// the first call of Sites does.
 func (f *File) Prepare() (err error) {
 	defer guard(f.Path, &err)
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if err := f.makeNames(); err != nil {
-		return &FormatError{Path: f.Path, Reason: "no index could be made of it", Err: err}
+		return &FormatError{Path: f.Path, Reason: "index it", Err: err}
 	}
 	return nil
 }
 
-// Close gives the mapping back. Nothing of the file may be used afterwards.
+// Close unmaps the file. No value from it may be used afterwards.
 func (f *File) Close() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -137,15 +135,15 @@ func (f *File) Close() error {
 	return f.sections.close()
 }
 
-// guard makes an error of a panic: the readers of DWARF panic on damage. With
-// SetPanicOnFault a mapped file that was cut short meanwhile does too.
+// guard converts a panic to an error: the readers of DWARF panic on damaged data. With
+// SetPanicOnFault a file that was truncated after it was mapped causes a panic, too.
 func guard(path string, err *error) {
 	if r := recover(); r != nil {
 		*err = &FormatError{Path: path, Reason: fmt.Sprintf("the debug information is damaged (%v); fetch or build it again", r)}
 	}
 }
 
-// ID returns the build id of an ELF file, "" when it carries none.
+// ID returns the build id of an ELF file, "" if it has none.
 func ID(path string) (_ string, err error) {
 	defer guard(path, &err)
 	s, err := openSections(path)

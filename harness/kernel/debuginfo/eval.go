@@ -15,13 +15,14 @@ import (
 type evaluator struct {
 	file     *File
 	unit     *unit
-	function *godwarf.Tree // that the frame is of, not one inlined into it
+	function *godwarf.Tree // of the frame, not one inlined into it
 	stack    []Frame       // the frame and its callers
 	mem      Memory
-	depth    int // of entry values that come from entry values
+	depth    int // of entry values that depend on entry values
 }
 
-// Attributes and tags of call sites: DWARF version 5, and before it GCC's own.
+// Attributes and tags of call sites: those of GCC before DWARF version 5, and one of
+// version 5.
 const (
 	attrGNUCallSiteValue = dwarf.Attr(0x2111)
 	tagGNUCallSite       = dwarf.Tag(0x4109)
@@ -51,8 +52,8 @@ func (ev evaluator) place(t *godwarf.Tree) (place, error) {
 	return ev.run(expr)
 }
 
-// expression returns the expression of a location at the frame's address, nil
-// where there is none.
+// expression returns the expression of a location at the frame's address, nil if
+// there is none.
 func (ev evaluator) expression(f *dwarf.Field) ([]byte, error) {
 	if f == nil {
 		return nil, nil
@@ -63,7 +64,7 @@ func (ev evaluator) expression(f *dwarf.Field) ([]byte, error) {
 	case int64:
 		return ev.listed(f.Class, uint64(v))
 	}
-	return nil, fmt.Errorf("its location is of the unknown class %v", f.Class)
+	return nil, fmt.Errorf("its location has the unknown class %v", f.Class)
 }
 
 // listed finds the expression in a location list.
@@ -76,7 +77,7 @@ func (ev evaluator) listed(class dwarf.Class, off uint64) ([]byte, error) {
 		if class == dwarf.ClassLocList { // an index: section 7.29
 			at := u.listBase + 4*off
 			if off > uint64(len(data)) || at+4 > uint64(len(data)) {
-				return nil, damaged("location list %d is past the section's end", off)
+				return nil, damaged("location list %d is after the section's end", off)
 			}
 			off = u.listBase + uint64(le.Uint32(data[at:]))
 		}
@@ -86,7 +87,7 @@ func (ev evaluator) listed(class dwarf.Class, off uint64) ([]byte, error) {
 		rd, size = loclist.NewDwarf2Reader(data, 8), len(data)
 	}
 	if off >= uint64(size) {
-		return nil, damaged("a location list is at %#x, the section has %d bytes", off, size)
+		return nil, damaged("a location list is at %#x, but the section has %d bytes", off, size)
 	}
 	var addrs *godwarf.DebugAddr
 	if data := by[".debug_addr"]; len(data) > 0 {
@@ -99,7 +100,7 @@ func (ev evaluator) listed(class dwarf.Class, off uint64) ([]byte, error) {
 	return e.Instr, nil
 }
 
-// registers are the frame's, for expressions.
+// registers returns the frame's registers, for expressions.
 func (ev evaluator) registers() (op.DwarfRegisters, error) {
 	regs := op.NewDwarfRegisters(0, nil, le, 0, 0, 0, 0)
 	for n, v := range ev.stack[0].Regs {
@@ -133,7 +134,7 @@ func (ev evaluator) run(expr []byte) (place, error) {
 		return place{}, err
 	}
 	if usesCFA && ev.stack[0].CFA == 0 {
-		return place{}, errors.New("it lies on the stack, and where the frame begins is not known")
+		return place{}, errors.New("it is on the stack, but the frame's address is unknown")
 	}
 	regs, err := ev.registers()
 	if err != nil {
@@ -146,7 +147,7 @@ func (ev evaluator) run(expr []byte) (place, error) {
 	if pieces == nil {
 		return place{addr: uint64(addr), inMem: true}, nil
 	}
-	p := place{pieces: len(pieces) > 1}
+	var p place
 	for _, piece := range pieces {
 		b, err := ev.piece(regs, piece)
 		if err != nil {
@@ -157,15 +158,15 @@ func (ev evaluator) run(expr []byte) (place, error) {
 	return p, nil
 }
 
-// widest bounds a piece of a value.
-const widest = 1 << 12
+// maxPiece limits the size of a piece of a value, in bytes.
+const maxPiece = 1 << 12
 
 func (ev evaluator) piece(regs op.DwarfRegisters, p op.Piece) ([]byte, error) {
 	size := p.Size
 	if size == 0 {
 		size = 8
 	}
-	if size < 0 || size > widest {
+	if size < 0 || size > maxPiece {
 		return nil, damaged("a piece of a value has %d bytes", size)
 	}
 	word := le.AppendUint64(nil, p.Val)
@@ -176,7 +177,7 @@ func (ev evaluator) piece(regs op.DwarfRegisters, p op.Piece) ([]byte, error) {
 	case op.RegPiece:
 		r := regs.Reg(p.Val)
 		if r == nil {
-			return nil, fmt.Errorf("it is in register %d, which is not known in this frame", p.Val)
+			return nil, fmt.Errorf("it is in register %d, which is unknown in this frame", p.Val)
 		}
 		word = le.AppendUint64(nil, r.Uint64Val)
 	default:
@@ -190,8 +191,8 @@ func (ev evaluator) piece(regs op.DwarfRegisters, p op.Piece) ([]byte, error) {
 	return word[:size], nil
 }
 
-// entryValue is what a register held when the frame's function was entered, as
-// the call site in its caller tells.
+// entryValue returns the value of a register at the entry of the frame's function. The
+// call site in the caller describes it.
 func (ev evaluator) entryValue(expr []byte) (uint64, error) {
 	const most = 8
 	if len(ev.stack) < 2 || ev.depth > most || ev.stack[1].Exact {
@@ -226,7 +227,7 @@ func (ev evaluator) entryValue(expr []byte) (uint64, error) {
 		switch {
 		case err != nil:
 			return 0, err
-		case got.inMem: // an expression without a place leaves its value
+		case got.inMem: // addr is the result of an expression that names no place
 			return got.addr, nil
 		case len(got.bytes) >= 8:
 			return le.Uint64(got.bytes), nil
@@ -254,8 +255,8 @@ func callSite(t *godwarf.Tree, pc uint64) *godwarf.Tree {
 	return nil
 }
 
-// calls reports whether a call site says that it calls a function: a tail call
-// in between would have changed its registers.
+// calls reports whether a call site calls function. If it calls another one, which
+// ended in a tail call of function, the registers have changed.
 func (ev evaluator) calls(site, function *godwarf.Tree) bool {
 	off, ok := site.Val(attrCallOrigin).(dwarf.Offset)
 	if !ok {

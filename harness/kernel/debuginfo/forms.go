@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// Forms of attributes: DWARF version 5, section 7.5.6, and GCC's own.
+// Forms of attributes: DWARF version 5, section 7.5.6, and GNU extensions.
 const (
 	formAddr          = 0x01
 	formBlock2        = 0x03
@@ -54,7 +54,7 @@ const (
 	formGNUStrpAlt    = 0x1f21
 )
 
-// cursor reads little-endian data; past the end it gives zeros and is spent.
+// cursor reads little-endian data. Reading after the end returns zeros and sets spent.
 type cursor struct {
 	b     []byte
 	pos   int
@@ -106,7 +106,7 @@ func (c *cursor) text() []byte {
 	return s
 }
 
-// length reads an initial length and says how wide offsets are.
+// length reads an initial length and returns the size of offsets in bytes.
 func (c *cursor) length() (n uint64, width int) {
 	if n = c.uint(4); n == 0xffffffff {
 		return c.uint(8), 8
@@ -114,7 +114,7 @@ func (c *cursor) length() (n uint64, width int) {
 	return n, 4
 }
 
-// width is the number of bytes of a form, -1 when they differ.
+// width returns the number of bytes of a form, -1 if it varies.
 func width(form uint32, h header) int {
 	switch form {
 	case formFlagPresent, formImplicitConst:
@@ -137,7 +137,7 @@ func width(form uint32, h header) int {
 	return -1
 }
 
-// skip passes over an attribute's value.
+// skip skips an attribute's value.
 func (c *cursor) skip(form uint32, h header) error {
 	if n := width(form, h); n >= 0 {
 		c.take(uint64(n))
@@ -159,11 +159,11 @@ func (c *cursor) skip(form uint32, h header) error {
 	case formIndirect:
 		real := uint32(c.uleb())
 		if real == formIndirect {
-			return damaged("an indirect form is indirect itself")
+			return damaged("an indirect form is itself indirect")
 		}
 		return c.skip(real, h)
 	default:
-		return fmt.Errorf("attributes of form %#x are not known", form)
+		return fmt.Errorf("unknown form of attributes %#x", form)
 	}
 	return nil
 }

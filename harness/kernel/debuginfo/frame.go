@@ -9,11 +9,10 @@ import (
 	"github.com/go-delve/delve/pkg/dwarf/op"
 )
 
-// Caller returns the registers of a frame's caller that can be told, and the
-// frame's CFA, by .debug_frame. Registers without a rule are taken to be as they
-// were: a location list leaves out those that a call may change, and keeps those
-// that the compiler knows the function to leave alone. It reports false where
-// nothing is known: in assembly, or when a register that it takes is not known.
+// Caller returns the known registers of a frame's caller, and the frame's CFA, by
+// .debug_frame. A register without a rule keeps its value: location lists do not use
+// registers that the call may have changed. Caller reports false if it has no
+// information, as in assembly, or if a register that it needs is unknown.
 func (f *File) Caller(fr Frame, mem Memory) (_ map[uint64]uint64, cfa uint64, ok bool) {
 	var err error
 	defer func() { ok = ok && err == nil }()
@@ -41,10 +40,10 @@ func (f *File) Caller(fr Frame, mem Memory) (_ map[uint64]uint64, cfa uint64, ok
 	return out, cfa, true
 }
 
-// frameEntry is where an entry of .debug_frame describes a run of code.
+// frameEntry is the position of an FDE in .debug_frame, and the code that it describes.
 type frameEntry struct {
-	begin, size    uint64
-	off, end, info uint32 // the entry's bytes, and where the common one it refers to is
+	begin, size   uint64 // of the code
+	off, end, cie uint32 // the FDE's bytes, and the offset of its CIE
 }
 
 // frame returns the entry of .debug_frame for an address.
@@ -67,12 +66,12 @@ func (f *File) frame(pc uint64) (*frame.FrameDescriptionEntry, error) {
 		return nil, &frame.ErrNoFDEForPC{PC: pc}
 	}
 	e := f.frames[i]
-	// The two alone, the common entry first, and the other refers to it there.
-	one := slices.Clone(section[e.info : uint64(e.info)+4+uint64(le.Uint32(section[e.info:]))])
-	refers := len(one) + 4
-	one = append(one, section[e.off:e.end]...)
-	le.PutUint32(one[refers:], 0)
-	fdes, err := frame.Parse(one, le, 0, 8, 0)
+	// Parse a section with the CIE, at offset 0, and the FDE.
+	pair := slices.Clone(section[e.cie : uint64(e.cie)+4+uint64(le.Uint32(section[e.cie:]))])
+	pointer := len(pair) + 4
+	pair = append(pair, section[e.off:e.end]...)
+	le.PutUint32(pair[pointer:], 0)
+	fdes, err := frame.Parse(pair, le, 0, 8, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -83,22 +82,22 @@ func (f *File) frame(pc uint64) (*frame.FrameDescriptionEntry, error) {
 	return fde, err
 }
 
-// listFrames finds the entries, of which a kernel has tens of thousands and a run
-// needs some dozens.
+// listFrames lists the FDEs without decoding them: a kernel has tens of thousands and
+// a run needs a few dozen.
 func listFrames(section []byte) ([]frameEntry, error) {
-	const common = 0xffffffff // instead of where the common entry is
-	const usual = 56          // bytes an entry
-	all := make([]frameEntry, 0, len(section)/usual)
+	const cieID = 0xffffffff // a CIE has it instead of a CIE pointer
+	const typical = 56       // bytes per entry
+	all := make([]frameEntry, 0, len(section)/typical)
 	for off := 0; off < len(section); {
 		rest := section[off:]
 		if len(rest) < 4 || uint64(len(rest)-4) < uint64(le.Uint32(rest)) {
-			return nil, damaged("the section .debug_frame ends early, or is not of 32-bit DWARF")
+			return nil, damaged("the section .debug_frame ends early, or is not 32-bit DWARF")
 		}
 		entry := rest[:4+le.Uint32(rest)]
 		end := off + len(entry)
-		if len(entry) >= 8 && le.Uint32(entry[4:]) != common {
-			e := frameEntry{off: uint32(off), end: uint32(end), info: le.Uint32(entry[4:])}
-			if len(entry) < 24 || e.info >= e.off {
+		if len(entry) >= 8 && le.Uint32(entry[4:]) != cieID {
+			e := frameEntry{off: uint32(off), end: uint32(end), cie: le.Uint32(entry[4:])}
+			if len(entry) < 24 || e.cie >= e.off {
 				return nil, damaged("the entry of .debug_frame at %#x", off)
 			}
 			e.begin, e.size = le.Uint64(entry[8:]), le.Uint64(entry[16:])

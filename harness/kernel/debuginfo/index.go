@@ -24,35 +24,35 @@ import (
 // indexMagic begins an index file and names its version.
 const indexMagic = "lab.debug-index/1\n"
 
-// index says which unit an address or a function is in.
+// index maps addresses and functions to units.
 type index struct {
 	size    uint64 // of .debug_info, as a check
 	crossed bool   // entries refer to other units
 	units   []unitRange
 	spans   []span // by address
 
-	// The names of functions, sorted, and for each the units that have code of
-	// it, as differences; both one after another, with where each ends.
-	named              bool // they are there
+	// names has the names of functions, sorted. lists has, for each, the units with
+	// code of the function, as differences. The ends are offsets into them.
+	named              bool // the names have been read
 	names, lists       []byte
 	nameEnds, listEnds []uint32
 }
 
-// unitRange is where a unit lies in .debug_info.
+// unitRange is the position of a unit in .debug_info.
 type unitRange struct{ Off, End uint64 }
 
-// span is a run of code of one unit.
+// span is a range of code of one unit.
 type span struct {
 	Low, High uint64
 	Unit      uint32
 }
 
-// loadIndex reads the index of this build. Where none is kept it reads what
-// addresses need; the names are for makeNames.
+// loadIndex reads the index of this build from its file. If there is none it makes an
+// index of the addresses; makeNames adds the names.
 func (f *File) loadIndex() (*index, error) {
 	size := uint64(len(f.sections.by[".debug_info"]))
-	if kept := f.kept(); kept != "" {
-		if data, err := os.ReadFile(kept); err == nil {
+	if path := f.indexPath(); path != "" {
+		if data, err := os.ReadFile(path); err == nil {
 			if x, err := decodeIndex(data); err == nil && x.size == size && x.fits() {
 				return x, nil
 			}
@@ -60,7 +60,7 @@ func (f *File) loadIndex() (*index, error) {
 	}
 	units, err := headers(f.sections.by[".debug_info"])
 	if err != nil {
-		return nil, &FormatError{Path: f.Path, Reason: "its units can not be listed", Err: err}
+		return nil, &FormatError{Path: f.Path, Reason: "list its units", Err: err}
 	}
 	x := &index{size: size}
 	for _, h := range units {
@@ -68,20 +68,20 @@ func (f *File) loadIndex() (*index, error) {
 	}
 	x.crossed = crossed(f.sections.by[".debug_abbrev"], units)
 	if err := f.addresses(x); err != nil {
-		return nil, &FormatError{Path: f.Path, Reason: "the addresses of its units can not be read", Err: err}
+		return nil, &FormatError{Path: f.Path, Reason: "read the addresses of its units", Err: err}
 	}
 	return x, nil
 }
 
-// kept is the index file, "" when none is kept.
-func (f *File) kept() string {
+// indexPath returns the path of the index file, "" for none.
+func (f *File) indexPath() string {
 	if f.dir == "" || f.BuildID == "" {
 		return ""
 	}
 	return filepath.Join(f.dir, f.BuildID+".index")
 }
 
-// fits reports whether everything an index refers to is there.
+// fits reports whether the offsets and indices in x are valid.
 func (x *index) fits() bool {
 	for _, u := range x.units {
 		if u.Off >= u.End || u.End > x.size {
@@ -92,7 +92,7 @@ func (x *index) fits() bool {
 }
 
 // makeNames scans every unit for the names of functions, on all processors, and
-// keeps the index. That it can not be kept is no error.
+// writes the index file. It ignores errors of writing.
 func (f *File) makeNames() error {
 	by, x := f.sections.by, f.index
 	if x.named {
@@ -139,20 +139,19 @@ func (f *File) makeNames() error {
 		}
 	}
 	x.pack(found[0])
-	if kept := f.kept(); kept != "" {
-		_ = atomicfile.WriteBytes(kept, 0o600, x.encode()) // that it cannot be kept is no error
+	if path := f.indexPath(); path != "" {
+		_ = atomicfile.WriteBytes(path, 0o600, x.encode())
 	}
 	return nil
 }
 
-// release lets go of the memory that pages of a mapping took: they were looked
-// at once.
+// release frees the memory of pages of a mapping that are not read again soon.
 func release(data []byte) {
 	page := os.Getpagesize()
 	if len(data) < 4*page {
 		return
 	}
-	// Inner pages only. The mapping starts at a page, data need not.
+	// Only whole pages: data need not start at a page boundary.
 	skip := page - int(addressOf(data)%uintptr(page))
 	inner := data[skip : len(data)-page]
 	inner = inner[:len(inner)/page*page]
@@ -161,7 +160,7 @@ func release(data []byte) {
 	}
 }
 
-// pack sorts the names.
+// pack sorts and encodes the names.
 func (x *index) pack(found map[string][]uint32) {
 	for _, name := range slices.Sorted(maps.Keys(found)) {
 		list := found[name]
@@ -178,8 +177,8 @@ func (x *index) pack(found map[string][]uint32) {
 	x.named = true
 }
 
-// addresses fills in the spans: from .debug_aranges, and for units that are not
-// in it from the units themselves.
+// addresses sets the spans, from .debug_aranges or, for units that are not in it, from
+// the units themselves.
 func (f *File) addresses(x *index) error {
 	at := make(map[uint64]uint32, len(x.units))
 	for i, u := range x.units {
@@ -199,7 +198,7 @@ func (f *File) addresses(x *index) error {
 		unit, ok := at[c.uint(width)]
 		addrSize := c.uint(2) // and the segment size, 0
 		if c.spent || n == 0 || end > uint64(len(data)) || addrSize != 8 || !ok {
-			return damaged("the section .debug_aranges ends early or names no unit")
+			return damaged("the section .debug_aranges ends early or refers to no unit")
 		}
 		c.pos = (c.pos + 15) &^ 15
 		for c.pos+16 <= int(end) {
@@ -232,8 +231,7 @@ func (f *File) addresses(x *index) error {
 	return nil
 }
 
-// at returns the units that have code at an address; there is more than one
-// only in a file that contradicts itself.
+// at returns the units that have code at an address, normally one.
 func (x *index) at(pc uint64) []uint32 {
 	var found []uint32
 	i := sort.Search(len(x.spans), func(i int) bool { return x.spans[i].Low > pc })
@@ -291,7 +289,7 @@ func (x *index) encode() []byte {
 	}
 	b := []byte(indexMagic)
 	for _, part := range []any{h, x.units, x.spans, x.nameEnds, x.listEnds, x.names, x.lists} {
-		b, _ = binary.Append(b, le, part) // all of fixed size: no error
+		b, _ = binary.Append(b, le, part) // values of fixed size cause no error
 	}
 	return le.AppendUint32(b, crc32.ChecksumIEEE(b))
 }

@@ -16,19 +16,19 @@ type row struct {
 	file string
 	line int
 	stmt bool
-	end  bool // nothing is known from here on
+	end  bool // end of a sequence
 }
 
-// lineTable gathers the rows of a line table that count. A kernel has many at
-// one address, for what the compiler moved and merged; which of them is the
-// address's is gdb's choice here (lnp_state_machine::record_line and
-// record_line_p in gdb/dwarf2/read.c), so that both say the same.
+// lineTable collects the rows of a line table that are used. Because the compiler
+// moves and merges code, a kernel has many rows with the same address. lineTable
+// chooses among them as gdb does (lnp_state_machine::record_line and record_line_p in
+// gdb/dwarf2/read.c), so that both show the same line.
 type lineTable struct {
-	done     [][]row // sequences, each to its end
+	done     [][]row // complete sequences
 	seq      []row
-	addr     uint64 // of the row before
-	stmtHere bool   // a row of that address is a statement
-	line     int    // of the last row that was not passed over
+	addr     uint64 // of the previous row
+	stmtHere bool   // a row at addr is a statement
+	line     int    // of the last row in seq
 	parted   bool   // a row of that line has a discriminator
 }
 
@@ -38,7 +38,7 @@ func (t *lineTable) add(e dwarf.LineEntry) {
 		r.file = e.File.Name
 	}
 	if r.end {
-		if len(t.seq) > 0 && t.seq[0].addr != 0 { // 0 is code that was left out
+		if len(t.seq) > 0 && t.seq[0].addr != 0 { // the linker sets 0 for discarded code
 			t.done = append(t.done, append(t.seq, r))
 		}
 		*t = lineTable{done: t.done}
@@ -50,14 +50,14 @@ func (t *lineTable) add(e dwarf.LineEntry) {
 	first := len(t.seq) == 0
 	moved := !first && t.seq[len(t.seq)-1].file != r.file
 	t.parted = e.Discriminator != 0 || t.parted && r.line == t.line
-	// What follows a statement at its own address and is none itself does not
-	// take it to another file.
+	// Ignore a row that is not a statement and has another file, after a statement at
+	// the same address.
 	astray := moved && !r.stmt && t.stmtHere
 	t.stmtHere = t.stmtHere || r.stmt
 	if astray || r.line == 0 {
 		return
 	}
-	// The parts of a line that discriminators tell apart are one.
+	// Merge the parts of a line that differ in their discriminators.
 	again := !first && !moved && r.line == t.line && t.parted
 	if t.line = r.line; !again {
 		t.seq = append(t.seq, r)
@@ -92,14 +92,13 @@ func (u *unit) lines() error {
 	return nil
 }
 
-// line returns the source line of an address. Of several rows at one address
-// the last counts, but one that is a statement before one that is none.
+// line returns the source line of an address. Of several rows at one address it uses
+// the last, but it prefers statements.
 func (u *unit) line(pc uint64) (file string, line int, err error) {
 	if err := u.lines(); err != nil {
 		return "", 0, err
 	}
 	i := sort.Search(len(u.rows), func(i int) bool { return u.rows[i].addr > pc }) - 1
-	// An end and the next beginning may be of one address.
 	if i < 0 || u.rows[i].end {
 		return "", 0, nil
 	}
@@ -112,7 +111,7 @@ func (u *unit) line(pc uint64) (file string, line int, err error) {
 	return u.shown(u.rows[best].file), u.rows[best].line, nil
 }
 
-// file names a file of the unit by its number in the line table.
+// file returns the name of a file of the unit, by its number in the line table.
 func (u *unit) file(n int64) string {
 	if err := u.lines(); err != nil || n < 0 || n >= int64(len(u.files)) || u.files[n] == nil {
 		return ""

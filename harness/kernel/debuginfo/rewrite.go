@@ -9,8 +9,8 @@ import (
 	"github.com/go-delve/delve/pkg/dwarf/op"
 )
 
-// Operations that package op does not know, or under another name: DWARF
-// version 5, section 7.7.1.
+// Operations that package op lacks or names differently: DWARF version 5, section
+// 7.7.1, and GNU extensions.
 const (
 	opImplicitPointer    = 0xa0
 	opAddrx              = 0xa1
@@ -29,10 +29,9 @@ const (
 	opGNUConvert         = 0xf7
 )
 
-// rewrite puts plain operations in the place of those that package op does not
-// evaluate: values at a function's entry become constants, conversions become
-// shifts. It checks the lengths of all, and says whether the frame's address is
-// needed.
+// rewrite replaces operations that package op does not evaluate: values at a
+// function's entry become constants, and conversions become shifts. It checks the
+// lengths of all operations, and reports whether they need the frame's address.
 func (ev evaluator) rewrite(expr []byte) (out []byte, usesCFA bool, err error) {
 	c := cursor{b: expr}
 	changed, jumps := false, false
@@ -52,7 +51,7 @@ func (ev evaluator) rewrite(expr []byte) (out []byte, usesCFA bool, err error) {
 		usesCFA = usesCFA || code == byte(op.DW_OP_fbreg) || code == byte(op.DW_OP_call_frame_cfa)
 	}
 	if c.spent {
-		return nil, false, damaged("a location expression is cut short")
+		return nil, false, damaged("a location expression is truncated")
 	}
 	if changed && jumps {
 		return nil, false, errors.New("its location has jumps over typed operations, which are not supported")
@@ -60,8 +59,8 @@ func (ev evaluator) rewrite(expr []byte) (out []byte, usesCFA bool, err error) {
 	return out, usesCFA, nil
 }
 
-// operation passes over one operation and its operands, and returns what is to
-// stand in its place, nil when it may stay.
+// operation reads one operation and its operands, and returns its replacement, nil to
+// keep it.
 func (ev evaluator) operation(code byte, c *cursor) ([]byte, error) {
 	switch {
 	case code >= byte(op.DW_OP_lit0) && code <= byte(op.DW_OP_reg31):
@@ -112,9 +111,9 @@ func (ev evaluator) operation(code byte, c *cursor) ([]byte, error) {
 		conv, err := ev.convert(c.uleb())
 		return append([]byte{byte(op.DW_OP_nop)}, conv...), err
 	case opImplicitPointer, opGNUImplicitPointer:
-		return nil, errors.New("a pointer that was optimized out; what it points to is not in one place")
+		return nil, errors.New("the pointer was optimized out, and its target is not in one place")
 	}
-	return nil, nil // without operands, or not known to package op, which says so
+	return nil, nil // an operation without operands, or one that package op refuses
 }
 
 func constant(v uint64) []byte {
@@ -128,8 +127,8 @@ func appendUleb(b []byte, v uint64) []byte {
 	return append(b, byte(v))
 }
 
-// convert cuts the top of the stack to the base type at an offset in the unit;
-// 0 is the type of addresses.
+// convert returns operations that convert the top of the stack to the base type at an
+// offset in the unit; 0 is the type of addresses.
 func (ev evaluator) convert(off uint64) ([]byte, error) {
 	if off == 0 {
 		return nil, nil
@@ -153,7 +152,7 @@ func (ev evaluator) convert(off uint64) ([]byte, error) {
 func (ev evaluator) indexed(c *cursor) ([]byte, error) {
 	data := ev.file.sections.by[".debug_addr"]
 	if len(data) == 0 {
-		return nil, damaged("an address is in the section .debug_addr, which is not there")
+		return nil, damaged("an address is in the section .debug_addr, which is missing")
 	}
 	v, err := godwarf.ParseAddr(data).GetSubsection(ev.unit.addrBase).Get(c.uleb())
 	return constant(v), err

@@ -8,15 +8,15 @@ import (
 
 const attrStrOffsetsBase = 0x72
 
-// header is a unit's.
+// header is the header of a unit.
 type header struct {
 	off, end uint64 // in .debug_info, the initial length included
 	version  int
 	kind     int
 	abbrev   uint64
 	addrSize int
-	width    int // of offsets
-	first    int // of the first entry, from off
+	width    int // bytes of an offset
+	first    int // offset of the first entry from off
 }
 
 // Kinds of unit.
@@ -25,7 +25,7 @@ const (
 	unitPartial = 0x03
 )
 
-// headers lists the units of .debug_info that have entries of code.
+// headers lists the units of .debug_info that describe code.
 func headers(info []byte) ([]header, error) {
 	var all []header
 	for off := uint64(0); off < uint64(len(info)); {
@@ -48,7 +48,7 @@ func readHeader(info []byte, off uint64) (header, error) {
 	h.width = width
 	h.end = off + uint64(c.pos) + n
 	if c.spent || n == 0 || h.end <= off || h.end > uint64(len(info)) {
-		return h, damaged("the unit at %#x says it has %d bytes, .debug_info has %d", off, n, len(info))
+		return h, damaged("the unit at %#x has %d bytes by its header, but .debug_info has %d", off, n, len(info))
 	}
 	if h.version = int(c.uint(2)); h.version >= 5 {
 		h.kind = int(c.uint(1))
@@ -61,7 +61,7 @@ func readHeader(info []byte, off uint64) (header, error) {
 	h.first = c.pos
 	switch {
 	case c.spent || h.version < 2 || h.version > 5 || off+uint64(h.first) > h.end:
-		return h, damaged("the unit at %#x is of DWARF version %d", off, h.version)
+		return h, damaged("the unit at %#x has DWARF version %d", off, h.version)
 	case h.addrSize != 8:
 		return h, damaged("the unit at %#x has addresses of %d bytes", off, h.addrSize)
 	}
@@ -71,22 +71,22 @@ func readHeader(info []byte, off uint64) (header, error) {
 // spec is an attribute of an abbreviation.
 type spec struct{ attr, form uint32 }
 
-// abbrev is what entries of one code look like.
+// abbrev is the form of entries with one abbreviation code.
 type abbrev struct {
 	tag      dwarf.Tag
 	children bool
 	specs    []spec
-	fixed    int // bytes of all attributes when that is always the same, else -1
-	sibling  int // where DW_AT_sibling is in them, -1 for none; only of fixed ones
+	fixed    int // size of all attributes in bytes, -1 if it varies
+	sibling  int // offset of DW_AT_sibling in attributes of fixed size, -1 for none
 }
 
-// mostAbbrevs bounds the codes of a table.
-const mostAbbrevs = 1 << 16
+// maxAbbrevs limits the codes of a table.
+const maxAbbrevs = 1 << 16
 
-// parseAbbrevs reads one table of abbreviations, by code.
+// parseAbbrevs reads one table of abbreviations, indexed by code.
 func parseAbbrevs(data []byte, h header) ([]*abbrev, error) {
 	if h.abbrev > uint64(len(data)) {
-		return nil, damaged("the abbreviations at %#x are past the section's end", h.abbrev)
+		return nil, damaged("the abbreviations at %#x are after the section's end", h.abbrev)
 	}
 	c := cursor{b: data[h.abbrev:]}
 	var table []*abbrev
@@ -98,8 +98,8 @@ func parseAbbrevs(data []byte, h header) ([]*abbrev, error) {
 		if code == 0 {
 			return table, nil
 		}
-		if code > mostAbbrevs {
-			return nil, damaged("abbreviation %d at %#x: compilers number them from 1", code, h.abbrev)
+		if code > maxAbbrevs {
+			return nil, damaged("abbreviation %d at %#x is over %d", code, h.abbrev, maxAbbrevs)
 		}
 		a := &abbrev{tag: dwarf.Tag(c.uleb()), children: c.uint(1) != 0, sibling: -1}
 		for {
@@ -135,21 +135,21 @@ func parseAbbrevs(data []byte, h header) ([]*abbrev, error) {
 	}
 }
 
-// errSplit is of a file that dwz took parts out of.
-var errSplit = errors.New("a part of it was moved into another file (.gnu_debugaltlink), which is not supported; give a vmlinux that dwz has not changed")
+// errSplit is returned for a file from which dwz has moved parts.
+var errSplit = errors.New("a part of it is in another file (.gnu_debugaltlink), which is not supported; give a vmlinux that dwz has not changed")
 
-// crossed reports whether entries may refer to other units: compilers that see
-// the whole kernel at once, and linkers that thin it out, write such.
+// crossed reports whether entries may refer to other units, as with link-time
+// optimization.
 func crossed(abbrevs []byte, units []header) bool {
 	if len(units) == 0 {
 		return false
 	}
-	// Those that do, do so for all; the largest tables are not all looked at.
+	// If any unit has such references, most have. So check a sample.
 	step := max(1, len(units)/16)
 	for i := 0; i < len(units); i += step {
 		table, err := parseAbbrevs(abbrevs, units[i])
 		if err != nil {
-			continue // whoever opens the unit is told
+			continue // opening the unit returns the error
 		}
 		for _, a := range table {
 			if a != nil && slices.ContainsFunc(a.specs, func(s spec) bool { return s.form == formRefAddr }) {
@@ -160,13 +160,13 @@ func crossed(abbrevs []byte, units []header) bool {
 	return false
 }
 
-// scanner lists the functions that a unit's top level names.
+// scanner lists the functions at a unit's top level.
 type scanner struct {
 	info, abbrevs, str, lineStr, strOffsets []byte
 }
 
-// functions calls found with the name of each function that the unit has code
-// of, its own or inlined.
+// functions calls found with the name of each function for which the unit has code,
+// inlined or not.
 func (s *scanner) functions(h header, found func(name []byte)) error {
 	table, err := parseAbbrevs(s.abbrevs, h)
 	if err != nil {
@@ -221,13 +221,13 @@ func (s *scanner) functions(h header, found func(name []byte)) error {
 		}
 	}
 	if c.spent {
-		return damaged("the unit at %#x is cut short", h.off)
+		return damaged("the unit at %#x is truncated", h.off)
 	}
 	return nil
 }
 
-// entry reads one entry's attributes and returns where its sibling is, 0 when
-// it does not say. A function at the unit's top level is reported.
+// entry reads one entry's attributes and returns the position of its sibling, 0 if
+// unknown. It calls found for a function at the unit's top level.
 func (s *scanner) entry(c *cursor, a *abbrev, h header, strBase *uint64, root bool, depth int, found func([]byte)) (sibling int, err error) {
 	var name []byte
 	code := false

@@ -16,16 +16,16 @@ import (
 
 var le = binary.LittleEndian
 
-// maxSection bounds a section that is unpacked.
+// maxSection limits the size of an unpacked section, in bytes.
 const maxSection = 8 << 30
 
-// wanted are the sections that are read.
+// wanted lists the sections that are read.
 var wanted = [...]string{
 	".debug_info", ".debug_abbrev", ".debug_line", ".debug_str", ".debug_line_str", ".debug_str_offsets",
 	".debug_addr", ".debug_ranges", ".debug_rnglists", ".debug_loc", ".debug_loclists", ".debug_aranges", ".debug_frame",
 }
 
-// sections are a file's, mapped.
+// sections holds the mapped sections of a file.
 type sections struct {
 	path    string
 	buildID string
@@ -55,10 +55,10 @@ func openSections(path string) (_ *sections, err error) {
 	}
 	s.size = info.Size()
 	if s.elf, err = elf.NewFile(file); err != nil {
-		return nil, &FormatError{path, "it is no ELF file, or is cut short; give the vmlinux of a kernel's build or of its -dbg package", err}
+		return nil, &FormatError{path, "it is not an ELF file, or is truncated; give the vmlinux of a kernel's build or of its -dbg package", err}
 	}
 	if s.elf.Class != elf.ELFCLASS64 || s.elf.Data != elf.ELFDATA2LSB {
-		return nil, &FormatError{path, fmt.Sprintf("it is %s %s, only 64-bit little-endian files are supported", s.elf.Class, s.elf.Data), nil}
+		return nil, &FormatError{path, fmt.Sprintf("it is %s %s, but only 64-bit little-endian files are supported", s.elf.Class, s.elf.Data), nil}
 	}
 	s.machine = s.elf.Machine
 	s.buildID = s.findBuildID()
@@ -82,8 +82,7 @@ func (s *sections) findBuildID() string {
 	return ""
 }
 
-// NoteID finds the GNU build id among the notes of an ELF file, "" when there is
-// none.
+// NoteID returns the GNU build id from the notes of an ELF file, "" if there is none.
 func NoteID(notes []byte) string {
 	const ntGNUBuildID = 3
 	align := func(n uint32) uint64 { return (uint64(n) + 3) &^ 3 }
@@ -119,7 +118,7 @@ func (s *sections) load(dir string) error {
 			continue
 		}
 		if sec.Offset > uint64(s.size) || sec.FileSize > uint64(s.size)-sec.Offset {
-			return &FormatError{s.path, fmt.Sprintf("section %s ends at byte %d, the file has %d: it is cut short", sec.Name, sec.Offset+sec.FileSize, s.size), nil}
+			return &FormatError{s.path, fmt.Sprintf("it is truncated: section %s ends at byte %d, but the file has %d", sec.Name, sec.Offset+sec.FileSize, s.size), nil}
 		}
 		data := whole[sec.Offset : sec.Offset+sec.FileSize : sec.Offset+sec.FileSize]
 		if sec.Flags&elf.SHF_COMPRESSED != 0 || strings.HasPrefix(sec.Name, ".zdebug") {
@@ -131,7 +130,7 @@ func (s *sections) load(dir string) error {
 	}
 	for _, name := range []string{".debug_info", ".debug_abbrev"} {
 		if len(s.by[name]) == 0 {
-			return &FormatError{s.path, "it has no section " + name + ", as a stripped kernel has none; give the vmlinux of the build or of its -dbg package", ErrNone}
+			return &FormatError{s.path, "it has no section " + name + ", like a stripped kernel; give the vmlinux of the build or of its -dbg package", ErrNone}
 		}
 	}
 	return nil
@@ -149,15 +148,15 @@ func (s *sections) mapFile(f *os.File, size int64) ([]byte, error) {
 	return data, nil
 }
 
-// unpacked maps a compressed section's content from the file it was unpacked to.
+// unpacked unpacks a compressed section into a file, unless that exists, and maps it.
 func (s *sections) unpacked(sec *elf.Section, name, dir string) ([]byte, error) {
 	if sec.Size > maxSection {
-		return nil, &FormatError{s.path, fmt.Sprintf("section %s says it has %d bytes, the limit is %d", name, sec.Size, int64(maxSection)), nil}
+		return nil, &FormatError{s.path, fmt.Sprintf("section %s has %d bytes by its header, which is more than %d", name, sec.Size, int64(maxSection)), nil}
 	}
-	kept := ""
+	path := ""
 	if dir != "" && s.buildID != "" {
-		kept = filepath.Join(dir, s.buildID+name)
-		if f, err := os.Open(kept); err == nil {
+		path = filepath.Join(dir, s.buildID+name)
+		if f, err := os.Open(path); err == nil {
 			defer f.Close()
 			if info, err := f.Stat(); err == nil && uint64(info.Size()) == sec.Size {
 				return s.mapFile(f, info.Size())
@@ -175,10 +174,10 @@ func (s *sections) unpacked(sec *elf.Section, name, dir string) ([]byte, error) 
 	}
 	if err != nil {
 		os.Remove(f.Name())
-		return nil, &FormatError{s.path, fmt.Sprintf("section %s could not be unpacked", name), err}
+		return nil, &FormatError{s.path, fmt.Sprintf("unpack section %s", name), err}
 	}
-	if kept == "" || os.Rename(f.Name(), kept) != nil {
-		os.Remove(f.Name()) // the mapping keeps it
+	if path == "" || os.Rename(f.Name(), path) != nil {
+		os.Remove(f.Name()) // the mapping keeps the content
 	}
 	return s.mapFile(f, n)
 }

@@ -11,18 +11,18 @@ import (
 	"github.com/go-delve/delve/pkg/dwarf/reader"
 )
 
-// Location is where an address is in the source: in a function, which may be
-// inlined into the next one.
+// Location is the source position of an address in one function.
 type Location struct {
 	Function string
-	Inlined  bool
-	File     string // within the kernel's source; "" when not known
-	Line     int    // from 1; of a function others are inlined into, the call's
+	Inlined  bool   // into the function of the next Location
+	File     string // relative to the kernel's source; "" if unknown
+	Line     int    // from 1; if the previous Location is inlined, that of its call
 }
 
-// Lookup returns the functions whose code an address is, the innermost inlined
-// one first, the one it is really in last. None is no error: assembly has no
-// functions, and then there is one Location with a line alone, if any.
+// Lookup returns the source positions of an address: those in the functions inlined
+// there, innermost first, and last the one in the function that contains the address.
+// Assembly has no functions: Lookup returns one Location with only a line then, or
+// none.
 func (f *File) Lookup(pc uint64) (_ []Location, err error) {
 	defer guard(f.Path, &err)
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
@@ -35,8 +35,8 @@ func (f *File) Lookup(pc uint64) (_ []Location, err error) {
 	return u.locations(pc, scopes)
 }
 
-// scopes finds the unit of an address and the functions that are active there,
-// innermost first. The unit is nil where nothing is known.
+// scopes returns the unit of an address and the functions that are active there,
+// innermost first. The unit is nil if there is no information.
 func (f *File) scopes(pc uint64) (*unit, []*godwarf.Tree, error) {
 	var first *unit
 	for _, i := range f.index.at(pc) {
@@ -88,38 +88,39 @@ func (u *unit) locations(pc uint64, scopes []*godwarf.Tree) ([]Location, error) 
 type Site struct {
 	Addr    uint64
 	Inlined bool
-	In      string // the function it is really in
+	In      string // the function that contains Addr
 	File    string
-	Line    int    // of Addr, as Lookup has it
-	Call    string // file:line of the call, of an inlined one
+	Line    int    // of Addr, as Lookup returns it
+	Call    string // file:line of the call of an inlined function
 }
 
 // Param is a parameter of a function.
 type Param struct {
 	Name, Type string // C spelling
-	Size       int    // in bytes, 0 when not known
+	Size       int    // in bytes, 0 if unknown
 	Signed     bool
 	Pointer    bool
-	Struct     string // tag of the struct it is or points to
+	Struct     string // tag of the struct that it is or points to
 }
 
-// maxUnits bounds in how many files a function is looked for.
+// maxUnits limits the number of units that Sites decodes.
 const maxUnits = 64
 
-// Sites returns where a function begins: at its own entry, and at every place
-// it was inlined into, by address. The entry of an inlined function is what its
-// DW_AT_entry_pc says, else the lowest address of it.
+// Sites returns the places where a function begins, sorted by address: its own entry
+// and every place where it was inlined. An inlined function begins at its
+// DW_AT_entry_pc or else at its lowest address. Sites also returns the function's
+// parameters.
 func (f *File) Sites(name string) (_ []Site, _ []Param, err error) {
 	defer guard(f.Path, &err)
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if err := f.makeNames(); err != nil {
-		return nil, nil, &FormatError{Path: f.Path, Reason: "no index could be made of it", Err: err}
+		return nil, nil, &FormatError{Path: f.Path, Reason: "index it", Err: err}
 	}
 	units := f.index.unitsOf(name)
 	if len(units) > maxUnits {
-		return nil, nil, fmt.Errorf("%s is compiled into %d files, %d are looked into at most", name, len(units), maxUnits)
+		return nil, nil, fmt.Errorf("%s is compiled into %d files, which is more than %d", name, len(units), maxUnits)
 	}
 	var sites []Site
 	var params []Param
@@ -142,7 +143,7 @@ func (f *File) Sites(name string) (_ []Site, _ []Param, err error) {
 }
 
 func (u *unit) sites(name string) ([]Site, []Param, error) {
-	wanted := map[dwarf.Offset]bool{} // the entries that are the function
+	wanted := map[dwarf.Offset]bool{} // the function's entries
 	var trees []dwarf.Offset
 	var params []Param
 	err := u.top(func(e *dwarf.Entry) error {
@@ -171,7 +172,7 @@ func (u *unit) sites(name string) ([]Site, []Param, error) {
 	}
 	var sites []Site
 	for _, off := range trees {
-		// Most functions have nothing of it: that is seen without a tree.
+		// Do not build trees of the many functions without code of it.
 		if found, err := u.mentions(off, wanted); err != nil || !found {
 			if err != nil {
 				return nil, nil, err
@@ -190,8 +191,8 @@ func (u *unit) sites(name string) ([]Site, []Param, error) {
 	return sites, params, nil
 }
 
-// mentions reports whether the function at off is one of wanted, or has one
-// inlined.
+// mentions reports whether the function at off is one of wanted, or one of wanted is
+// inlined into it.
 func (u *unit) mentions(off dwarf.Offset, wanted map[dwarf.Offset]bool) (bool, error) {
 	rd := u.data.Reader()
 	rd.Seek(off)
@@ -240,7 +241,7 @@ func (u *unit) collect(t *godwarf.Tree, name, in string, sites *[]Site) error {
 	return nil
 }
 
-// entryPC is where a function or an inlined one is entered: DWARF version 5,
+// entryPC returns the address where a function begins, inlined or not: DWARF version 5,
 // section 2.18.
 func entryPC(t *godwarf.Tree) uint64 {
 	low := t.Ranges[0][0]
@@ -256,7 +257,7 @@ func entryPC(t *godwarf.Tree) uint64 {
 	return low
 }
 
-// params are the parameters a function is declared with.
+// params returns a function's parameters.
 func (u *unit) params(t *godwarf.Tree) []Param {
 	params := []Param{}
 	for _, c := range t.Children {

@@ -8,16 +8,17 @@ import (
 	"github.com/go-delve/delve/pkg/dwarf/godwarf"
 )
 
-// ctype is what is to know of a C type to show a value of it. Packages that read
-// whole types follow every member: a task_struct is half the kernel.
+// ctype has the properties of a C type that are needed to show a value. It does not
+// follow members, unlike packages that read complete types: from task_struct they
+// would read half the kernel's types.
 type ctype struct {
 	name     string // C spelling
-	size     int    // bytes, 0 when not known
+	size     int    // bytes, 0 if unknown
 	tag      dwarf.Tag
 	encoding int64
-	inner    *ctype       // of a pointer: what it points to
-	off      dwarf.Offset // of the entry itself, qualifiers and typedefs passed
-	label    string       // of a struct, union or enum
+	inner    *ctype       // the target of a pointer
+	off      dwarf.Offset // of the entry without qualifiers and typedefs
+	label    string       // tag of a struct, union or enum
 }
 
 // Encodings of base types: DWARF version 5, section 7.8.
@@ -35,7 +36,7 @@ func (t ctype) signed() bool {
 
 func (t ctype) pointer() bool { return t.tag == dwarf.TagPointerType }
 
-// scalar reports whether a value of it is a number.
+// scalar reports whether values of the type are numbers.
 func (t ctype) scalar() bool {
 	switch t.tag {
 	case dwarf.TagBaseType:
@@ -46,7 +47,7 @@ func (t ctype) scalar() bool {
 	return false
 }
 
-// structName is the tag of the structure that it is or points to.
+// structName returns the tag of the structure that it is or points to.
 func (t ctype) structName() string {
 	if t.pointer() && t.inner != nil {
 		t = *t.inner
@@ -68,10 +69,10 @@ func (u *unit) typeOf(v godwarf.Entry) ctype {
 	return t
 }
 
-// deepest bounds how many types one is made of.
+// deepest limits the nesting of types.
 const deepest = 24
 
-// ctype reads the type at off; declarator is what C writes around its name.
+// ctype reads the type at off, for a declaration with this declarator.
 func (u *unit) ctype(off dwarf.Offset, declarator string, depth int) ctype {
 	rd := u.data.Reader()
 	rd.Seek(off)
@@ -147,7 +148,7 @@ func (u *unit) ctype(off dwarf.Offset, declarator string, depth int) ctype {
 	return plain
 }
 
-// elements is the number of elements of an array, 0 when it is open.
+// elements returns the number of elements of an array, 0 if the array has no bound.
 func (u *unit) elements(rd *dwarf.Reader, array *dwarf.Entry) int {
 	n := 1
 	for array.Children {
@@ -167,7 +168,7 @@ func (u *unit) elements(rd *dwarf.Reader, array *dwarf.Entry) int {
 	return n
 }
 
-// enumerator names a value of an enumeration, "" when it has none.
+// enumerator returns the name of a value of an enumeration, "" if it has none.
 func (u *unit) enumerator(t ctype, v int64) string {
 	rd := u.data.Reader()
 	rd.Seek(t.off)
@@ -187,7 +188,7 @@ func (u *unit) enumerator(t ctype, v int64) string {
 	}
 }
 
-// text is a number as gdb prints a value of the type.
+// text formats a number as gdb prints a value of the type.
 func (u *unit) text(t ctype, v uint64) string {
 	shift := 0
 	if t.size > 0 && t.size < 8 {

@@ -19,26 +19,27 @@ type unit struct {
 	root *dwarf.Entry
 	low  uint64 // the base of its location lists
 	v5   bool
-	// Where its parts of .debug_addr and .debug_loclists begin.
+	// addrBase and listBase are offsets of its parts of .debug_addr and
+	// .debug_loclists.
 	addrBase, listBase uint64
 	first, end         dwarf.Offset // of its entries in data
-	header             dwarf.Offset // what offsets within the unit count from
+	header             dwarf.Offset // base of offsets within the unit
 
 	funcs []function // by address
-	rows  []row      // by address; lines are read when first asked for
+	rows  []row      // by address, once lined
 	files []*dwarf.LineFile
-	lined bool
+	lined bool // the line table has been read
 	trees map[dwarf.Offset]*godwarf.Tree
-	strip string // what is left out in front of file names
+	strip string // prefix to remove from file names
 }
 
-// function is a run of code of one function.
+// function is a range of code of one function.
 type function struct {
 	low, high uint64
 	off       dwarf.Offset
 }
 
-// Attributes that package debug/dwarf has no name for.
+// Attributes and tags that package debug/dwarf lacks.
 const (
 	attrLoclistsBase = dwarf.Attr(0x8c)
 	attrCallReturnPC = dwarf.Attr(0x7d)
@@ -47,7 +48,7 @@ const (
 	tagCallSiteParam = dwarf.Tag(0x49)
 )
 
-// unit returns the i'th unit, decoded once. The caller holds f.mu.
+// unit returns the i'th unit. The caller holds f.mu.
 func (f *File) unit(i uint32) (*unit, error) {
 	if u, ok := f.units[uint64(i)]; ok {
 		return u, nil
@@ -63,8 +64,8 @@ func (f *File) unit(i uint32) (*unit, error) {
 	return u, nil
 }
 
-// decode opens a unit alone: its own data is all that its entries refer to,
-// unless the file has references between units.
+// decode decodes a unit. Unless the file has references between units, it reads only
+// the unit's own data.
 func (f *File) decode(x *index, i uint32) (*unit, error) {
 	by, r := f.sections.by, x.units[i]
 	h, err := readHeader(by[".debug_info"], r.Off)
@@ -117,8 +118,8 @@ func open(by map[string][]byte, info []byte) (*dwarf.Data, error) {
 	return data, nil
 }
 
-// sourceRoot is the folder that the unit's file and the folder it was compiled
-// in have in common, which names of files are shown without.
+// sourceRoot returns the longest folder that contains both the unit's file and the
+// folder in which it was compiled. It is removed from the names of files.
 func sourceRoot(root *dwarf.Entry) string {
 	name, _ := root.Val(dwarf.AttrName).(string)
 	dir, _ := root.Val(dwarf.AttrCompDir).(string)
@@ -139,7 +140,7 @@ func sourceRoot(root *dwarf.Entry) string {
 	return common
 }
 
-// shown is a file's name within the kernel's source.
+// shown returns a file's name relative to the kernel's source.
 func (u *unit) shown(name string) string {
 	name = path.Clean(name)
 	if u.strip != "" {
@@ -200,8 +201,7 @@ func (u *unit) top(visit func(*dwarf.Entry) error, done func()) error {
 	}
 }
 
-// function returns the tree of the function at an address, nil when there is
-// none.
+// function returns the tree of the function at an address, nil if there is none.
 func (u *unit) function(pc uint64) (*godwarf.Tree, error) {
 	i := sort.Search(len(u.funcs), func(i int) bool { return u.funcs[i].low > pc })
 	if i == 0 || pc >= u.funcs[i-1].high {

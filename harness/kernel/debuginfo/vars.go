@@ -9,16 +9,16 @@ import (
 	"github.com/go-delve/delve/pkg/dwarf/godwarf"
 )
 
-// Frame is a function's activation on a stack, as an unwinder found it.
+// Frame is a stack frame, as an unwinder found it.
 type Frame struct {
 	PC uint64
-	// Exact says that PC is the next instruction; else it is a return address.
+	// Exact says that PC is the next instruction. Otherwise it is a return address.
 	Exact bool
-	Regs  map[uint64]uint64 // what is known, by DWARF's numbers
-	CFA   uint64            // the stack pointer in the caller; 0 when not known
+	Regs  map[uint64]uint64 // the known registers, by DWARF's numbers
+	CFA   uint64            // the caller's stack pointer, 0 if unknown
 }
 
-// lookup is an address in the function the frame is of.
+// lookup returns an address in the frame's function.
 func (fr Frame) lookup() uint64 {
 	if fr.Exact {
 		return fr.PC
@@ -26,29 +26,29 @@ func (fr Frame) lookup() uint64 {
 	return fr.PC - 1
 }
 
-// Memory reads the guest's memory.
+// Memory fills buf from the guest's memory at addr.
 type Memory func(addr uint64, buf []byte) error
 
 // Variable is an argument or a local of a function.
 type Variable struct {
 	Name, Type string // C spelling
 	Arg        bool
-	// Text is the value as gdb shows it, or for what is no number where it
-	// lies; "" when Missing says why there is none.
+	// Text is the value as gdb prints it, if it is a number, and otherwise its
+	// address or first bytes. It is "" if there is no value.
 	Text    string
-	Missing string
+	Missing string // why there is no value
 	Value   uint64 // of a number, as wide as its type
 	Number  bool
-	Address uint64 // where it lies in memory, 0 in a register
+	Address uint64 // in memory, 0 in a register
 }
 
-// errOptimizedOut is of a variable that has no place at an address.
+// errOptimizedOut is the error of a variable that has no place at an address.
 var errOptimizedOut = errors.New("optimized out")
 
-// Variables returns the arguments and locals in frame n of a stack, those of
-// each function in turn: the functions are what Lookup returns. stack is from
-// the innermost frame outwards; the caller of frame n, when it is there, gives
-// the values that arguments had at the entry.
+// Variables returns the arguments and locals in frame n of a stack, separately for
+// each function that Lookup returns. stack starts with the innermost frame. If the
+// stack has the caller of frame n, its call site may have the values of arguments at
+// the entry.
 func (f *File) Variables(stack []Frame, n int, mem Memory) (_ [][]Variable, err error) {
 	defer guard(f.Path, &err)
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
@@ -69,12 +69,11 @@ func (f *File) Variables(stack []Frame, n int, mem Memory) (_ [][]Variable, err 
 }
 
 // visible calls found with the variables of a function that are in scope at pc,
-// those of functions inlined into it left out.
+// without those of functions inlined into it.
 func visible(t *godwarf.Tree, pc uint64, found func(*godwarf.Tree)) {
 	for _, c := range t.Children {
 		switch c.Tag {
 		case dwarf.TagFormalParameter, dwarf.TagVariable:
-			// What is declared here and lives elsewhere is no local.
 			if external, _ := c.Val(dwarf.AttrExternal).(bool); external {
 				continue
 			}
@@ -90,7 +89,7 @@ func visible(t *godwarf.Tree, pc uint64, found func(*godwarf.Tree)) {
 	}
 }
 
-// variable evaluates one.
+// variable evaluates a variable.
 func (ev evaluator) variable(t *godwarf.Tree) (v Variable) {
 	name, _ := t.Val(dwarf.AttrName).(string)
 	v = Variable{Name: name, Arg: t.Tag == dwarf.TagFormalParameter}
@@ -111,15 +110,14 @@ func (ev evaluator) variable(t *godwarf.Tree) (v Variable) {
 	return v
 }
 
-// place is where a value is: in memory, or known as it is.
+// place is the address of a value in memory, or the value itself.
 type place struct {
-	addr   uint64
-	inMem  bool
-	bytes  []byte
-	pieces bool // put together of several places
+	addr  uint64
+	inMem bool
+	bytes []byte
 }
 
-// show fills in the value at a place.
+// show sets the value of v from a place.
 func (ev evaluator) show(v *Variable, typ ctype, p place) error {
 	if p.inMem {
 		v.Address = p.addr
@@ -137,7 +135,7 @@ func (ev evaluator) show(v *Variable, typ ctype, p place) error {
 	if p.inMem {
 		data = make([]byte, typ.size)
 		if err := ev.mem(p.addr, data); err != nil {
-			return fmt.Errorf("%d bytes at %#x can not be read: %w", typ.size, p.addr, err)
+			return fmt.Errorf("read %d bytes at %#x: %w", typ.size, p.addr, err)
 		}
 	}
 	word := make([]byte, 8)

@@ -1,9 +1,9 @@
 // Package kerneltest finds kernel images for tests.
 //
-// It does not fetch any: that is for `lab kernels fetch`. It knows the cache's
-// layout, which images/linux owns, and the variables LAB_TEST_KERNELS (paths
-// of images, colon-separated, instead of the cache) and LAB_REQUIRE (names of
-// architectures, comma-separated, whose tests must not skip).
+// It fetches none: `lab kernels fetch` does. It knows the layout of the cache, which
+// package images/linux defines, and the variables LAB_TEST_KERNELS (paths of images,
+// colon-separated, instead of the cache) and LAB_REQUIRE (names of architectures,
+// comma-separated, whose tests must not skip).
 package kerneltest
 
 import (
@@ -32,7 +32,7 @@ func Images(t testing.TB, arch string) []string {
 			}
 		}
 	} else if dir := cacheDir(); dir != "" {
-		// A pattern without a mistake has no error.
+		// A valid pattern causes no error.
 		found, _ = filepath.Glob(filepath.Join(dir, "kernels", arch, "*", "vmlinuz"))
 	}
 	if len(found) == 0 {
@@ -81,8 +81,8 @@ func cacheDir() string {
 	return ""
 }
 
-// Arch tells an image's architecture by its first bytes, and of a compressed
-// one by its path. It is empty when neither says.
+// Arch returns an image's architecture, determined by its first bytes or, if it is
+// compressed, by its path. It is empty if unknown.
 func Arch(path string) string {
 	f, err := os.Open(path)
 	if err != nil {

@@ -9,10 +9,10 @@ import (
 	"github.com/cilium/ebpf/btf"
 )
 
-// MadeBase is where a made kernel image begins in memory, riscv64's link address.
+// MadeBase is the link address of a made kernel image, that of riscv64.
 const MadeBase = 0xffffffff80000000
 
-// madeText is the room for the functions of a made image, in bytes.
+// madeText is the size of the code of a made image, in bytes.
 const madeText = 0x8000
 
 // MadeRelease is the release of a made kernel.
@@ -25,18 +25,18 @@ type Struct struct {
 	Members []Member
 }
 
-// Member is a signed number of Size bytes at Offset, with Count an array of such,
-// with To a pointer to the struct of that name, with In that struct itself.
+// Member is a signed number of Size bytes at Offset. With Count it is an array of
+// numbers, with To a pointer to the struct To, and with In the struct In itself.
 type Member struct {
 	Name                string
 	Offset, Size, Count int
 	To, In              string
 }
 
-// types are the types of a made kernel.
+// types collects the types of a made kernel.
 type types map[string]*btf.Struct
 
-// named returns a struct, made empty where there is none yet.
+// named returns a struct by its name, and adds an empty one if there is none.
 func (all types) named(name string) *btf.Struct {
 	if all[name] == nil {
 		all[name] = &btf.Struct{Name: name}
@@ -48,7 +48,7 @@ func number(size int) *btf.Int {
 	return &btf.Int{Name: fmt.Sprintf("s%d", 8*size), Size: uint32(size), Encoding: btf.Signed}
 }
 
-// define gives a struct its members.
+// define sets the members of a struct.
 func (all types) define(s Struct) {
 	t := all.named(s.Name)
 	t.Size = uint32(s.Size)
@@ -68,8 +68,8 @@ func (all types) define(s Struct) {
 	}
 }
 
-// function reads "name" or "name(TYPE PARAM, ...)", where TYPE is int, long or
-// "struct S *". A name alone has no prototype: proto is nil then.
+// function parses "name" or "name(TYPE PARAM, ...)", where TYPE is int, long or
+// "struct S *". For a name alone proto is nil.
 func (all types) function(declared string) (name string, proto *btf.Func, err error) {
 	name, list, ok := strings.Cut(strings.TrimSuffix(declared, ")"), "(")
 	if !ok {
@@ -87,17 +87,17 @@ func (all types) function(declared string) (name string, proto *btf.Func, err er
 		case len(words) == 4 && words[0] == "struct" && words[2] == "*":
 			p.Type = &btf.Pointer{Target: all.named(words[1])}
 		default:
-			return "", nil, fmt.Errorf("make %s: the parameter %q is no int, long or struct S *", name, param)
+			return "", nil, fmt.Errorf("make %s: the parameter %q is not an int, long or struct S *", name, param)
 		}
 		call.Params = append(call.Params, p)
 	}
 	return name, &btf.Func{Name: name, Type: call, Linkage: btf.GlobalFunc}, nil
 }
 
-// Made makes a small kernel image, a RISC-V Image with kallsyms as of 6.12 and BTF:
-// it has functions of these names, a nop each, and types. A function may be declared
-// with its parameters: "f(int fd, struct file *to)". The image is understood, but it
-// is no kernel that would run.
+// Made makes a small kernel image, a RISC-V Image with types in BTF and kallsyms as of
+// 6.12. It has the named functions, of one nop each. A function may be declared with
+// its parameters: "f(int fd, struct file *to)". Package kernel can read the image, but
+// it cannot run.
 func Made(functions []string, structs []Struct) ([]byte, error) {
 	known := types{}
 	var described []btf.Type
@@ -134,7 +134,7 @@ func Made(functions []string, structs []Struct) ([]byte, error) {
 	}
 	add(0, "T_text")
 	add(0x40, "T_stext")
-	for len(functions) < 64 { // fewer symbols are taken for a coincidence
+	for len(functions) < 64 { // package kernel expects at least 64 symbols
 		functions = append(functions, fmt.Sprintf("filler_%d", len(functions)))
 	}
 	for i, name := range functions {

@@ -40,8 +40,7 @@ func asked(im *Image) map[string]any {
 	return out
 }
 
-// written puts another header before the answers that are in the file, which are
-// whole.
+// written replaces the header of the file and leaves the valid results.
 func written(file, header string) func() error {
 	return func() error {
 		data, err := os.ReadFile(file)
@@ -53,9 +52,9 @@ func written(file, header string) func() error {
 	}
 }
 
-// What was asked once is answered from the file, alike; what is wrong with the file
-// is noticed, and the types are asked again.
-func TestAnswers(t *testing.T) {
+// A repeated query gets the same result from the file; with a damaged file the types
+// are read again.
+func TestQueries(t *testing.T) {
 	for _, arch := range []string{"x86_64", "riscv64"} {
 		t.Run(arch, func(t *testing.T) {
 			path := kerneltest.Images(t, arch)[0]
@@ -64,12 +63,12 @@ func TestAnswers(t *testing.T) {
 				t.Fatal(err)
 			}
 			want := asked(plain)
-			header, err := answersHeader()
+			header, err := queryCacheHeader()
 			if err != nil {
 				t.Fatal(err)
 			}
 			dir := t.TempDir()
-			file := filepath.Join(dir, plain.SHA256+answersSuffix)
+			file := filepath.Join(dir, plain.SHA256+queryCacheSuffix)
 			write := func(data string) func() error {
 				return func() error { return os.WriteFile(file, []byte(data), 0o600) }
 			}
@@ -86,14 +85,14 @@ func TestAnswers(t *testing.T) {
 				{"empty", write(""), false},
 				{"foreign", write("#!/bin/sh\n"), false},
 				{"only a beginning", write(header), false},
-				{"of another program", written(file, "lab.kernel-answers/2 other\n"), false},
+				{"of another program", written(file, "lab.kernel-answers/3 other\n"), false},
 				{"of the first format", written(file, "lab.kernel-answers/1 00000000\n"), false},
 				{"gone", func() error { return os.Remove(file) }, false},
 			} {
 				if err := tt.do(); err != nil {
 					t.Fatalf("%s: %v", tt.name, err)
 				}
-				im, err := OpenKept(path, plain.SHA256, dir)
+				im, err := OpenCached(path, plain.SHA256, dir)
 				if err != nil {
 					t.Fatalf("%s: %v", tt.name, err)
 				}
@@ -103,43 +102,43 @@ func TestAnswers(t *testing.T) {
 				if read := im.types != nil; read == tt.known {
 					t.Errorf("%s: the types were read: %t", tt.name, read)
 				}
-				im.Keep()
+				im.SaveQueries()
 			}
 		})
 	}
 }
 
-// An error that may not be there the next time is not an answer.
-func TestAnswersErrors(t *testing.T) {
-	var a answers
+// Errors that may be temporary are not cached.
+func TestQueriesErrors(t *testing.T) {
+	var a queryCache
 	once := errors.New("once")
 	for _, want := range []error{once, nil, nil} {
-		_, err := remember(&a, &a.Sizes, "int", func() (int, error) { return 4, want })
+		_, err := lookup(&a, &a.Sizes, "int", func() (int, error) { return 4, want })
 		if !errors.Is(err, want) {
 			t.Errorf("got %v, want %v", err, want)
 		}
 	}
-	if n, err := remember(&a, &a.Sizes, "int", func() (int, error) { return 0, once }); n != 4 || err != nil {
-		t.Errorf("got %d, %v, want what was found before", n, err)
+	if n, err := lookup(&a, &a.Sizes, "int", func() (int, error) { return 0, once }); n != 4 || err != nil {
+		t.Errorf("got %d, %v, want the first result", n, err)
 	}
 }
 
-// No more is kept than is read back in no time.
-func TestAnswersBound(t *testing.T) {
-	var a answers
-	for i := range 2 * mostAnswers {
-		n, err := remember(&a, &a.Sizes, fmt.Sprint(i), func() (int, error) { return i, nil })
+// The cache has a limit, as every run reads it.
+func TestQueriesLimit(t *testing.T) {
+	var a queryCache
+	for i := range 2 * maxResults {
+		n, err := lookup(&a, &a.Sizes, fmt.Sprint(i), func() (int, error) { return i, nil })
 		if n != i || err != nil {
 			t.Fatalf("got %d, %v, want %d", n, err, i)
 		}
 	}
-	if len(a.Sizes) != mostAnswers {
-		t.Errorf("%d are kept, want %d", len(a.Sizes), mostAnswers)
+	if len(a.Sizes) != maxResults {
+		t.Errorf("%d results are cached, want %d", len(a.Sizes), maxResults)
 	}
 }
 
-// What one vmlinux said is not believed of another.
-func TestAnswersOfVmlinux(t *testing.T) {
+// The results of one vmlinux are not used for another.
+func TestQueriesOfVmlinux(t *testing.T) {
 	for _, vmlinux := range kerneltest.Vmlinux(t)[:1] {
 		image := filepath.Join(filepath.Dir(vmlinux), "vmlinuz")
 		plain, err := Open(image)
@@ -148,14 +147,14 @@ func TestAnswersOfVmlinux(t *testing.T) {
 		}
 		dir := t.TempDir()
 		said := func(path string) (any, bool) {
-			im, err := OpenKept(image, plain.SHA256, dir)
+			im, err := OpenCached(image, plain.SHA256, dir)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if err := im.UseDebug(path, dir); err != nil {
 				t.Fatal(err)
 			}
-			known := len(im.answers.Sources) > 0
+			cached := len(im.queries.Sources) > 0
 			sym, err := im.Symbols.Lookup("kernel_clone")
 			if err != nil {
 				t.Fatal(err)
@@ -165,15 +164,15 @@ func TestAnswersOfVmlinux(t *testing.T) {
 				t.Fatal(err)
 			}
 			all := []any{im.Source(sym.Addr), dup}
-			im.Keep()
-			return all, known
+			im.SaveQueries()
+			return all, cached
 		}
 		want, known := said(vmlinux)
 		if known {
-			t.Error("there are answers before anything was asked")
+			t.Error("there are results before the first query")
 		}
 		for _, again := range []bool{true, false} {
-			if !again { // a file that is not the one that was asked
+			if !again { // another file
 				other := filepath.Join(t.TempDir(), "vmlinux")
 				if err := os.Symlink(vmlinux, other); err != nil {
 					t.Fatal(err)
@@ -182,7 +181,7 @@ func TestAnswersOfVmlinux(t *testing.T) {
 			}
 			got, known := said(vmlinux)
 			if diff := cmp.Diff(want, got); diff != "" || known != again {
-				t.Errorf("the same file: %t, answers: %t, -want +got:\n%s", again, known, diff)
+				t.Errorf("the same file: %t, cached: %t, -want +got:\n%s", again, known, diff)
 			}
 		}
 	}

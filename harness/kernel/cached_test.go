@@ -14,7 +14,7 @@ import (
 
 // An image that was unpacked once is the same image, and one that was damaged
 // since, or is gone, is unpacked anew.
-func TestOpenKept(t *testing.T) {
+func TestOpenCached(t *testing.T) {
 	for _, arch := range []string{"x86_64", "riscv64"} {
 		t.Run(arch, func(t *testing.T) {
 			path := kerneltest.Images(t, arch)[0]
@@ -46,7 +46,7 @@ func TestOpenKept(t *testing.T) {
 				if err := d.do(); err != nil {
 					t.Fatalf("%s: %v", d.name, err)
 				}
-				got, err := OpenKept(path, want.SHA256, dir)
+				got, err := OpenCached(path, want.SHA256, dir)
 				if err != nil {
 					t.Fatalf("%s: %v", d.name, err)
 				}
@@ -58,7 +58,7 @@ func TestOpenKept(t *testing.T) {
 					return facts{im.Arch, im.Release, im.Banner, im.SHA256, im.BuildID, im.Symbols.Len()}
 				}
 				if diff := cmp.Diff(of(want), of(got)); diff != "" {
-					t.Errorf("%s: OpenKept -want +got:\n%s", d.name, diff)
+					t.Errorf("%s: OpenCached -want +got:\n%s", d.name, diff)
 				}
 				if !slices.Equal(slices.Collect(want.Symbols.All()), slices.Collect(got.Symbols.All())) {
 					t.Errorf("%s: the symbols differ", d.name)
@@ -69,7 +69,7 @@ func TestOpenKept(t *testing.T) {
 			}
 			// A digest that is not the image's is not believed: nothing is kept under it.
 			other := want.SHA256[1:] + "0"
-			if _, err := OpenKept(path, other, dir); err != nil {
+			if _, err := OpenCached(path, other, dir); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := os.Stat(filepath.Join(dir, other)); err == nil {
@@ -93,7 +93,7 @@ func flip(path string, at int) error {
 func foreignIndex(path string, im *Image) error {
 	marks := maps.Clone(im.marks)
 	marks["linux_banner"] += 8
-	keepIndex(path, &Image{flat: im.flat, Release: im.Release, Banner: im.Banner, BuildID: im.BuildID, Symbols: im.Symbols, marks: marks})
+	writeIndex(path, &Image{flat: im.flat, Release: im.Release, Banner: im.Banner, BuildID: im.BuildID, Symbols: im.Symbols, marks: marks})
 	return nil
 }
 
@@ -105,7 +105,7 @@ func FuzzIndex(f *testing.F) {
 		f.Fatal(err)
 	}
 	path := filepath.Join(f.TempDir(), "index")
-	keepIndex(path, im)
+	writeIndex(path, im)
 	good, err := os.ReadFile(path)
 	if err != nil {
 		f.Fatal(err)
@@ -135,7 +135,7 @@ func FuzzIndex(f *testing.F) {
 	})
 }
 
-func BenchmarkOpenKept(b *testing.B) {
+func BenchmarkOpenCached(b *testing.B) {
 	for _, arch := range []string{"x86_64", "riscv64"} {
 		for _, path := range kerneltest.Images(b, arch) {
 			b.Run(arch+"/"+filepath.Base(filepath.Dir(path)), func(b *testing.B) {
@@ -144,11 +144,11 @@ func BenchmarkOpenKept(b *testing.B) {
 					b.Fatal(err)
 				}
 				dir := b.TempDir()
-				if _, err := OpenKept(path, im.SHA256, dir); err != nil {
+				if _, err := OpenCached(path, im.SHA256, dir); err != nil {
 					b.Fatal(err)
 				}
 				for b.Loop() {
-					if _, err := OpenKept(path, im.SHA256, dir); err != nil {
+					if _, err := OpenCached(path, im.SHA256, dir); err != nil {
 						b.Fatal(err)
 					}
 				}
