@@ -83,7 +83,7 @@ func wrongs() []wrong {
 	return []wrong{
 		{"pass", func(*trace.Trace) {}},
 		{"pass-restarted", func(t *trace.Trace) {
-			tracetest.Again(t, "release_task")
+			tracetest.SecondCall(t, "release_task")
 			rest := []trace.Event{}
 			for _, e := range t.Events {
 				if e.Round == 1 && e.Point != "sys_clone" && e.Point != "kernel_clone" && e.Point != "copy_process" {
@@ -128,9 +128,9 @@ func wrongs() []wrong {
 		{"reaped-by-another", func(t *trace.Trace) {
 			t.Events[tracetest.Index(t, "release_task")].Task = &trace.Task{Address: 0xffff888003800000, PID: 1, TGID: 1, Comm: "init"}
 		}},
-		{"forks-twice", func(t *trace.Trace) { tracetest.Again(t, "ret_from_fork") }},
+		{"forks-twice", func(t *trace.Trace) { tracetest.SecondCall(t, "ret_from_fork") }},
 		{"forks-twice-reaps-second", func(t *trace.Trace) {
-			tracetest.Again(t, "ret_from_fork")
+			tracetest.SecondCall(t, "ret_from_fork")
 			i := tracetest.Index(t, "release_task")
 			release := t.Events[i]
 			release.Round = 2

@@ -158,7 +158,7 @@ func newDriver(c Config) (*driver, error) {
 		return nil, err
 	}
 	for _, e := range c.Before {
-		reader.Knows(e.Fields)
+		reader.MarkKnown(e.Fields)
 	}
 	d := &driver{Config: c, reader: reader, armed: map[uint64][]*point{}, roles: c.Plan.Roles()}
 	for _, t := range c.Plan.Tasks {

@@ -223,7 +223,7 @@ func (s *scope) field(ctx context.Context, base value, strct, name string, f ker
 
 func (s *scope) saw(path string, f kernel.Field) {
 	if !s.dry {
-		s.reader.Saw(path, f)
+		s.reader.Record(path, f)
 	}
 }
 

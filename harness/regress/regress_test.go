@@ -137,7 +137,7 @@ func TestCompare(t *testing.T) {
 			func(t *trace.Trace) { tracetest.Drop(t, "copy_thread") },
 			"copy_thread is no longer hit (once before)", true},
 		{"a point hit twice", "x86_64", x86,
-			func(t *trace.Trace) { tracetest.Again(t, "copy_process") },
+			func(t *trace.Trace) { tracetest.SecondCall(t, "copy_process") },
 			"copy_process is hit twice, was once", true},
 		{"a geometry that is whole", "x86_64", "7.2.12+deb14-cloud-amd64",
 			func(t *trace.Trace) { sized(t, 184, true) },

@@ -8,14 +8,14 @@ import (
 	"time"
 )
 
-// Times are when a task began and what it used.
+// Times holds a task's start and its processor time.
 type Times struct {
-	Start time.Duration `json:"start_ns"` // since boot, asleep or not
-	// User and System are of this task alone, counted by ticks.
+	Start time.Duration `json:"start_ns"` // since boot, time of suspension included
+	// User and System are the times of this task, counted in ticks.
 	User   time.Duration `json:"user_ns"`
 	System time.Duration `json:"system_ns"`
-	// GroupUser and GroupSystem are of all its thread group, scaled to the time
-	// measured by the scheduler: what ps and /proc/PID/stat show.
+	// GroupUser and GroupSystem are the times of its thread group, scaled to the time
+	// that the scheduler measured, as in ps and /proc/PID/stat.
 	GroupUser   time.Duration `json:"group_user_ns"`
 	GroupSystem time.Duration `json:"group_system_ns"`
 	Ran         time.Duration `json:"ran_ns"` // by the scheduler's clock
@@ -74,18 +74,18 @@ func adjust(user, system, ran time.Duration, before [2]time.Duration) (u, s time
 	return u, s
 }
 
-// Memory are the sizes of a process's address space, in kilobytes, by the names
-// of /proc/PID/status.
+// Memory holds the sizes of a process's address space, in kilobytes, by the names in
+// /proc/PID/status.
 type Memory struct {
 	Size  uint64 `json:"vm_size"`
 	Peak  uint64 `json:"vm_peak"`
-	RSS   uint64 `json:"vm_rss"` // all that is resident, exactly
+	RSS   uint64 `json:"vm_rss"` // the exact size of all resident pages
 	Anon  uint64 `json:"rss_anon"`
 	File  uint64 `json:"rss_file"`
 	Shmem uint64 `json:"rss_shmem"`
 	Swap  uint64 `json:"vm_swap"`
-	// Quick is VmRSS as the kernel's cheap counters have it, which kernels since
-	// 6.2 show although up to some pages of each CPU are not in it yet.
+	// Quick is VmRSS by the kernel's approximate counters, which lack some pages of
+	// each CPU. Kernels from 6.2 on show it.
 	Quick  uint64 `json:"vm_rss_quick"`
 	Data   uint64 `json:"vm_data"`
 	Stack  uint64 `json:"vm_stk"`
@@ -177,7 +177,7 @@ type Creds struct {
 	Caps   Caps      `json:"capabilities"`
 }
 
-// Caps are sets of capabilities, bit by bit.
+// Caps holds sets of capabilities, one bit each.
 type Caps struct {
 	Inheritable uint64 `json:"inheritable"`
 	Permitted   uint64 `json:"permitted"`
@@ -248,7 +248,7 @@ type Signals struct {
 	Ignored       uint64 `json:"ignored"`
 	Caught        uint64 `json:"caught"`
 	Threads       int    `json:"threads"`
-	ExitSignal    int    `json:"exit_signal"` // what its parent gets at its end; -1 of a thread
+	ExitSignal    int    `json:"exit_signal"` // signal to its parent at its end; -1 for a thread
 	ExitCode      int    `json:"exit_code"`
 }
 
@@ -267,7 +267,7 @@ func (v *View) signals(ctx context.Context, i *Info, task object) *Signals {
 		s.Threads = int(int32(read(signal, "nr_threads")))
 	}
 	at, err := task.number(ctx, "sighand")
-	if !i.note("sighand", err) || at == 0 { // gone with a task that has ended
+	if !i.note("sighand", err) || at == 0 { // 0 after the task has ended
 		return s
 	}
 	action, err := v.field("sighand_struct", "action")

@@ -223,12 +223,12 @@ func TestDamage(t *testing.T) {
 			{"a task of garbage in the list", func(g *guestMemory) {
 				g.write(g.tasks[4]+uint64(tasks.Offset)+16, []byte(strings.Repeat("\xa5", 2048)))
 			}, 8, "no task"},
-			{"a stack of no size", func(g *guestMemory) { g.set(t, filesAt+0x8000, "vm_struct", "nr_pages", 1<<20) }, 8, "no size of a kernel stack"},
+			{"a stack of no size", func(g *guestMemory) { g.set(t, filesAt+0x8000, "vm_struct", "nr_pages", 1<<20) }, 8, "a kernel stack cannot have"},
 			{"endless files", func(g *guestMemory) {
 				g.set(t, filesAt+0x1000, "fdtable", "max_fds", 1<<31-1)
 				g.write(filesAt+0x2000, []byte(strings.Repeat("\xff", 0x3000)))
 			}, 8, "the table is damaged"},
-			{"endless arguments", func(g *guestMemory) { g.set(t, mmAt, "mm_struct", "arg_end", 1<<46) }, 8, "more than there can be"},
+			{"endless arguments", func(g *guestMemory) { g.set(t, mmAt, "mm_struct", "arg_end", 1<<46) }, 8, "more than possible"},
 			{"no page tables", func(g *guestMemory) { g.set(t, mmAt, "mm_struct", "pgd", 0xffff8880dead0000) }, 8, "args"},
 		} {
 			t.Run(tt.name, func(t *testing.T) {

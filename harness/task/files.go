@@ -13,7 +13,7 @@ type File struct {
 	Path        string `json:"path"`
 	Kind        string `json:"kind"` // file, directory, char, block, fifo, socket, symlink or anon_inode
 	Inode       uint64 `json:"inode"`
-	Flags       uint64 `json:"flags"` // as open takes them
+	Flags       uint64 `json:"flags"` // of open(2)
 	Offset      int64  `json:"offset"`
 	CloseOnExec bool   `json:"close_on_exec"`
 	Unread      string `json:"unread,omitempty"` // what could not be read, and why
@@ -21,7 +21,7 @@ type File struct {
 
 const (
 	maxFiles = 1 << 16
-	maxWrong = 16 // unreadable files in a row, after which the table is not believed
+	maxWrong = 16 // consecutive unreadable files that mean a damaged table
 )
 
 // files lists the open files of a task.
@@ -60,7 +60,7 @@ func (v *View) files(ctx context.Context, task object) ([]File, error) {
 			f := File{FD: int(base + bit), CloseOnExec: cloexec>>bit&1 != 0}
 			addr, err := v.word(ctx, at[2]+8*(base+bit))
 			if err == nil && addr == 0 {
-				continue // allocated, not installed yet
+				continue // allocated, but not installed yet
 			}
 			if err == nil {
 				err = v.file(ctx, v.object("file", addr), &f)
@@ -73,7 +73,7 @@ func (v *View) files(ctx context.Context, task object) ([]File, error) {
 			}
 			out = append(out, f)
 			if wrong == maxWrong {
-				return out, fmt.Errorf("the last %d files can not be read: the table is damaged", wrong)
+				return out, fmt.Errorf("the last %d files cannot be read: the table is damaged", wrong)
 			}
 		}
 	}
@@ -83,7 +83,7 @@ func (v *View) files(ctx context.Context, task object) ([]File, error) {
 	return out, nil
 }
 
-// file fills in what struct file says.
+// file sets the fields of f that come from struct file.
 func (v *View) file(ctx context.Context, file object, f *File) (err error) {
 	if err = file.valid("fdtable.fd"); err != nil {
 		return err
@@ -116,10 +116,10 @@ func (v *View) file(ctx context.Context, file object, f *File) (err error) {
 	return err
 }
 
-// kindOf names the type in an inode's mode: include/uapi/linux/stat.h.
+// kindOf returns the type of file in an inode's mode: include/uapi/linux/stat.h.
 func kindOf(mode uint64, path string) string {
 	if strings.HasPrefix(path, "anon_inode:") {
-		return "anon_inode" // which have a type of their own from 6.16
+		return "anon_inode" // the mode varies: from 6.16 on it has another type
 	}
 	switch mode & 0xf000 {
 	case 0x1000:

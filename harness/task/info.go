@@ -9,12 +9,11 @@ import (
 	"kernellab/harness/trace"
 )
 
-// Info is a task, whole. A part that a task does not have (a kernel thread has
-// no memory) is empty; one that could not be read is named in Unread with the
-// reason, and nothing is guessed in its place.
+// Info describes a task. A part that the task does not have (a kernel thread has no
+// memory) is empty. For a part that could not be read Unread has the reason.
 type Info struct {
 	trace.Task
-	// FullName is a kernel thread's name where comm has no room for it.
+	// FullName is a kernel thread's name if it is too long for comm.
 	FullName     string   `json:"full_name,omitempty"`
 	CPU          int      `json:"cpu"`
 	Running      bool     `json:"running"` // on its CPU now
@@ -24,12 +23,12 @@ type Info struct {
 	KernelThread bool     `json:"kernel_thread"`
 
 	RealParent *trace.Task  `json:"real_parent,omitempty"`
-	Parent     *trace.Task  `json:"parent,omitempty"` // who is told of its end: the tracer of a traced one
+	Parent     *trace.Task  `json:"parent,omitempty"` // the task that waits for it: a traced task's tracer
 	Traced     bool         `json:"traced,omitempty"`
 	Leader     *trace.Task  `json:"group_leader,omitempty"`
 	Children   []trace.Task `json:"children,omitempty"`
 	Siblings   []trace.Task `json:"siblings,omitempty"`
-	Threads    []trace.Task `json:"threads,omitempty"` // of its group, itself too
+	Threads    []trace.Task `json:"threads,omitempty"` // of its group, itself included
 
 	Exe  string   `json:"exe,omitempty"`
 	Root string   `json:"root,omitempty"`
@@ -48,7 +47,7 @@ type Info struct {
 	Unread map[string]string `json:"unread,omitempty"`
 }
 
-// Thread is what thread_info says.
+// Thread holds fields of thread_info.
 type Thread struct {
 	Flags   uint64   `json:"flags"`
 	CPU     int      `json:"cpu"`
@@ -58,14 +57,14 @@ type Thread struct {
 // NoTaskError is returned for a pid that no task has.
 type NoTaskError struct {
 	PID   int
-	Count int // of the tasks there are
+	Count int // number of tasks
 }
 
 func (e *NoTaskError) Error() string {
-	return fmt.Sprintf("the guest has no task with pid %d; lab ps lists the %d it has", e.PID, e.Count)
+	return fmt.Sprintf("the guest has no task with pid %d; lab ps lists its %d tasks", e.PID, e.Count)
 }
 
-// note records why a part could not be read; it reports whether it could.
+// note reports whether a part could be read, and records err if not.
 func (i *Info) note(what string, err error) bool {
 	if err == nil {
 		return true
@@ -77,15 +76,14 @@ func (i *Info) note(what string, err error) bool {
 	return false
 }
 
-// The limits of lists of tasks: PID_MAX_LIMIT is 4 million, but no guest here
-// has more than some hundreds.
+// Limits of lists of tasks. PID_MAX_LIMIT is 4 million, but guests have a few hundred.
 const (
 	maxTasks   = 1 << 16
 	maxThreads = 1 << 14
 )
 
-// Processes lists the leaders of all thread groups, the idle task first. Beside
-// an error it returns those found before the damage.
+// Processes lists the leaders of all thread groups, the idle task first. With an error
+// it also returns the leaders found until then.
 func (v *View) Processes(ctx context.Context) ([]uint64, error) {
 	sym, err := v.im.Symbols.Lookup("init_task")
 	if err != nil {
@@ -106,7 +104,7 @@ func (v *View) Processes(ctx context.Context) ([]uint64, error) {
 	return out, err
 }
 
-// Threads lists the tasks of the thread group that the task at addr is in.
+// Threads lists the tasks in the thread group of the task at addr.
 func (v *View) Threads(ctx context.Context, addr uint64) ([]uint64, error) {
 	signal, err := v.object("task_struct", addr).member(ctx, "signal")
 	if err != nil {
@@ -124,8 +122,8 @@ func (v *View) Threads(ctx context.Context, addr uint64) ([]uint64, error) {
 	return out, err
 }
 
-// Find returns the address of the task with a pid, of a thread too. The error
-// is a *NoTaskError when there is none.
+// Find returns the address of the task with a pid, which may be a thread. The error
+// is a *NoTaskError if there is none.
 func (v *View) Find(ctx context.Context, pid int) (uint64, error) {
 	leaders, listErr := v.Processes(ctx)
 	count := 0
@@ -148,8 +146,8 @@ func (v *View) Find(ctx context.Context, pid int) (uint64, error) {
 	return 0, &NoTaskError{pid, count}
 }
 
-// Identify reads who the task at addr is, and refuses memory that can not be a
-// task's.
+// Identify reads the pid, tgid and name of the task at addr. It returns an error for
+// memory that cannot be a task.
 func (v *View) Identify(ctx context.Context, addr uint64) (trace.Task, error) {
 	task := v.object("task_struct", addr)
 	t := trace.Task{Address: trace.Word(addr)}
@@ -178,7 +176,7 @@ func (v *View) Identify(ctx context.Context, addr uint64) (trace.Task, error) {
 	}
 	const maxPID = 4 << 20 // PID_MAX_LIMIT
 	if t.PID < 0 || t.TGID < 0 || t.PID > maxPID || t.TGID > maxPID || end < 0 {
-		return t, fmt.Errorf("what is at %#x is no task: pid %d, tgid %d", addr, t.PID, t.TGID)
+		return t, fmt.Errorf("there is no task at %#x: pid %d, tgid %d", addr, t.PID, t.TGID)
 	}
 	t.Comm = string(comm[:end])
 	return t, nil
@@ -198,8 +196,8 @@ func (v *View) identifyAll(ctx context.Context, all []object) ([]trace.Task, err
 	return out, errors.Join(errs...)
 }
 
-// Brief reads what a list of tasks shows: who it is, its state, its parent, its
-// CPU and the sizes of its memory.
+// Brief reads the parts of a task that a list of tasks shows: its identity, state,
+// flags, parent, CPU and the sizes of its memory.
 func (v *View) Brief(ctx context.Context, addr uint64) (*Info, error) {
 	id, err := v.Identify(ctx, addr)
 	if err != nil {
@@ -226,8 +224,8 @@ func (v *View) Brief(ctx context.Context, addr uint64) (*Info, error) {
 	return i, nil
 }
 
-// running reports whether a task runs on its CPU. on_cpu alone does not tell: it
-// stays set until the task that came after has finished the switch.
+// running reports whether a task runs on its CPU. on_cpu is not sufficient: it stays
+// set until the next task has finished the switch.
 func (v *View) running(ctx context.Context, task object, cpu int) (bool, error) {
 	if on, err := task.number(ctx, "on_cpu"); err != nil || on == 0 {
 		return false, err
@@ -245,8 +243,8 @@ func (v *View) running(ctx context.Context, task object, cpu int) (bool, error) 
 	return binary.LittleEndian.Uint64(buf[:]) == task.addr, err
 }
 
-// fullName reads a kernel thread's name where comm cut it: from 5.17 struct
-// kthread keeps it (kernel/kthread.c).
+// fullName reads the name of a kernel thread if it is too long for comm. From 5.17 on
+// struct kthread has it (kernel/kthread.c).
 func (v *View) fullName(ctx context.Context, i *Info, task object) (string, error) {
 	if !i.KernelThread || !task.has("worker_private") || !v.object("kthread", 0).has("full_name") {
 		return "", nil
@@ -274,8 +272,8 @@ func (v *View) relative(ctx context.Context, i *Info, task object, member string
 	return nil
 }
 
-// Inspect reads all there is to know about the task at addr. regs are the
-// registers of the stopped CPU, for the task that runs on it; nil otherwise.
+// Inspect reads all parts of the task at addr. regs are the registers of the stopped
+// CPU if the task runs on it, and nil otherwise.
 func (v *View) Inspect(ctx context.Context, addr uint64, regs map[string]uint64) (*Info, error) {
 	i, err := v.Brief(ctx, addr)
 	if err != nil {

@@ -191,7 +191,7 @@ func (c *comparison) process(a, b account) {
 	}
 	c.processes++
 	for what, why := range i.Unread {
-		allowed := strings.HasPrefix(what, "thread_info.preempt_count") && strings.Contains(why, "running task alone") ||
+		allowed := strings.HasPrefix(what, "thread_info.preempt_count") && strings.Contains(why, "only for the running task") ||
 			what == "stack" && strings.Contains(why, "has ended")
 		if !allowed {
 			c.t.Errorf("pid %d (%s): %s could not be read: %s", i.PID, i.Comm, what, why)

@@ -9,10 +9,10 @@ import (
 	"strings"
 )
 
-// AbsentError is returned for memory of a process that is in no page frame.
+// AbsentError is returned for memory of a process that no page frame has.
 type AbsentError struct {
 	Addr    uint64
-	Swapped bool // the entry is not empty: in swap, or being moved
+	Swapped bool // the page is in swap or being moved
 }
 
 func (e *AbsentError) Error() string {
@@ -22,7 +22,7 @@ func (e *AbsentError) Error() string {
 	return fmt.Sprintf("the page of %#x is not present", e.Addr)
 }
 
-// paging reads how deep the page tables are and where the direct map lies.
+// paging reads the number of levels of the page tables and the direct map's offset.
 func (v *View) paging(ctx context.Context) error {
 	if v.levels != 0 {
 		return nil
@@ -45,7 +45,7 @@ func (v *View) paging(ctx context.Context) error {
 	levels := p.Levels
 	for _, name := range p.Deeper {
 		if len(v.im.Symbols.Named(name)) == 0 {
-			continue // built without that mode
+			continue // the kernel was built without that mode
 		}
 		set, err := v.variable(ctx, name, 1)
 		if err != nil {
@@ -59,8 +59,8 @@ func (v *View) paging(ctx context.Context) error {
 	return nil
 }
 
-// translate walks the page tables of an mm_struct by hand. It returns the
-// kernel's address for a process's one.
+// translate walks the page tables of an mm_struct. It returns the kernel's address of
+// the memory at a process's address.
 func (v *View) translate(ctx context.Context, mm object, addr uint64) (uint64, error) {
 	if err := v.paging(ctx); err != nil {
 		return 0, err
@@ -82,15 +82,15 @@ func (v *View) translate(ctx context.Context, mm object, addr uint64) (uint64, e
 		frame := entry & p.Frame << p.FrameShift
 		if level == 0 || entry&p.Leaf != 0 {
 			offset := addr & (1<<shift - 1)
-			// A big page's frame has attributes where a small one has address bits.
+			// In a huge page's entry the low bits of the frame are attributes.
 			return v.direct + frame&^(1<<shift-1) + offset, nil
 		}
 		table = v.direct + frame
 	}
 }
 
-// ReadUser reads memory of the process whose mm_struct is at mm, whether or not
-// it is the one that runs. Memory that is not there is an *AbsentError.
+// ReadUser reads memory of the process whose mm_struct is at mm, whether or not it is
+// running. The error is an *AbsentError for a page that is not present.
 func (v *View) ReadUser(ctx context.Context, mm, addr uint64, buf []byte) error {
 	if addr >= 1<<57 {
 		return &PointerError{"the process's address", addr}
@@ -109,8 +109,8 @@ func (v *View) ReadUser(ctx context.Context, mm, addr uint64, buf []byte) error 
 	return nil
 }
 
-// maxArgs is more than the kernel allows: three quarters of the largest stack
-// that setrlimit(RLIMIT_STACK) leaves for arguments, _STK_LIM / 4 * 3 of fs/exec.c.
+// maxArgs limits the size of a process's arguments. It is the kernel's limit,
+// _STK_LIM / 4 * 3 in fs/exec.c.
 const maxArgs = 6 << 20
 
 // args reads a process's arguments from its own memory, as /proc/PID/cmdline
@@ -137,8 +137,8 @@ func (v *View) args(ctx context.Context, mm object) ([]string, error) {
 	if buf[len(buf)-1] == 0 {
 		return split(buf), nil
 	}
-	// The process wrote over its arguments, as setproctitle does: one string,
-	// which may go on into the environment.
+	// The process has overwritten its arguments, as setproctitle does, by one string
+	// that may extend into the environment.
 	if envStart == end && envEnd > end && envEnd-end <= maxArgs {
 		more := make([]byte, min(envEnd-end, pageSize))
 		if err := v.ReadUser(ctx, mm.addr, end, more); err != nil {
@@ -150,7 +150,7 @@ func (v *View) args(ctx context.Context, mm object) ([]string, error) {
 	return []string{string(buf)}, nil
 }
 
-// someArgs returns the arguments before the first page that is not there.
+// someArgs returns the arguments before the first page that is not present.
 func (v *View) someArgs(ctx context.Context, mm object, start uint64, buf []byte) []string {
 	got := 0
 	for got < len(buf) {
@@ -174,7 +174,7 @@ func split(buf []byte) []string {
 	return out
 }
 
-// perCPU reads eight bytes of a per-CPU variable of a CPU.
+// perCPU fills buf from a CPU's copy of the per-CPU variable at offset.
 func (v *View) perCPU(ctx context.Context, cpu int, offset uint64, buf []byte) error {
 	bases, err := v.im.Symbols.Lookup("__per_cpu_offset")
 	if err != nil {
@@ -192,15 +192,15 @@ func (v *View) perCPU(ctx context.Context, cpu int, offset uint64, buf []byte) e
 
 const maxCPUs = 8192
 
-// preemptCount reads preempt_count of the task that runs on a CPU, or of any
-// task where the kernel keeps it in the task.
+// preemptCount reads the preempt_count of a task. Kernels that keep it in a per-CPU
+// variable have only that of the running task.
 func (v *View) preemptCount(ctx context.Context, task object, cpu int, running bool) (uint32, error) {
 	if len(v.arch.Current.Preempt) == 0 {
 		n, err := task.number(ctx, "thread_info.preempt_count")
 		return uint32(n), err
 	}
 	if !running {
-		return 0, errors.New("kept for the running task alone, by its CPU")
+		return 0, errors.New("this kernel keeps it only for the running task of each CPU")
 	}
 	for _, name := range v.arch.Current.Preempt {
 		typ, member, isMember := strings.Cut(name, ".")
@@ -220,5 +220,5 @@ func (v *View) preemptCount(ctx context.Context, task object, cpu int, running b
 		err = v.perCPU(ctx, cpu, offset, buf[:])
 		return binary.LittleEndian.Uint32(buf[:]), err
 	}
-	return 0, errors.New("this kernel keeps it in no variable known")
+	return 0, errors.New("this kernel keeps it in an unknown variable")
 }

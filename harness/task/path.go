@@ -12,8 +12,8 @@ const (
 	maxName  = 4096 // bytes of a file name; the kernel allows 255
 )
 
-// path writes the path of a struct path as fs/d_path.c does, from the root of
-// its mount namespace, and what it says is deleted.
+// path returns the path of a struct path like fs/d_path.c, from the root of its mount
+// namespace, with " (deleted)" appended for a deleted file.
 func (v *View) path(ctx context.Context, p object) (string, error) {
 	dentry, err := p.member(ctx, "dentry")
 	if err != nil {
@@ -45,7 +45,7 @@ func (v *View) path(ctx context.Context, p object) (string, error) {
 	return name, err
 }
 
-// unlinked is d_unlinked of include/linux/dcache.h.
+// unlinked is d_unlinked in include/linux/dcache.h.
 func (v *View) unlinked(ctx context.Context, dentry object) (bool, error) {
 	hashed, err := dentry.number(ctx, "d_hash.pprev")
 	if err != nil {
@@ -55,8 +55,8 @@ func (v *View) unlinked(ctx context.Context, dentry object) (bool, error) {
 	return hashed == 0 && parent != dentry.addr, err
 }
 
-// climb joins names from a dentry up to the root of the namespace. What is
-// written before an error is marked with "…/".
+// climb joins the names from a dentry up to the root of the namespace. With an error
+// it returns a partial path, which starts with "…/".
 func (v *View) climb(ctx context.Context, mount, dentry object) (string, error) {
 	var names []string
 	partial := func(err error) (string, error) {
@@ -98,7 +98,7 @@ func (v *View) climb(ctx context.Context, mount, dentry object) (string, error) 
 	return partial(fmt.Errorf("a path of over %d directories: %w", maxDepth, errTooMuch))
 }
 
-// name reads the last part of a dentry's path.
+// name reads the last component of a dentry's path.
 func (v *View) name(ctx context.Context, dentry object) (string, error) {
 	size, err := dentry.number(ctx, "d_name.len")
 	if err != nil {
@@ -118,8 +118,8 @@ func (v *View) name(ctx context.Context, dentry object) (string, error) {
 	return string(buf), nil
 }
 
-// dname makes the name of a file that is in no directory, as its file system's
-// d_dname does. It reports false for a file that has a path.
+// dname returns the name of a file that is in no directory, like its file system's
+// d_dname. It reports false for a file that has a path.
 func (v *View) dname(ctx context.Context, dentry object, mountRoot uint64) (string, bool, error) {
 	ops, err := dentry.member(ctx, "d_op")
 	var null *PointerError
@@ -176,7 +176,7 @@ func (v *View) dname(ctx context.Context, dentry object, mountRoot uint64) (stri
 	return fmt.Sprintf("%s[%d] named by %s", name, ino, made), true, nil
 }
 
-// namespace reads the kind of namespace that an inode of nsfs stands for.
+// namespace reads the kind of namespace of an inode of nsfs.
 func (v *View) namespace(ctx context.Context, inode object) (string, error) {
 	private, err := inode.number(ctx, "i_private")
 	if err != nil {

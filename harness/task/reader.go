@@ -1,9 +1,9 @@
 // Package task reads tasks, their stacks and their saved registers from a
-// stopped guest, by the types in the kernel's own BTF. No offset, width or
-// argument position of a kernel structure is a constant here.
+// stopped guest. The offsets and sizes of kernel structures come from the kernel's
+// BTF; none is a constant here.
 //
-// It reads what is there and says what could not be read. It neither stops nor
-// resumes the guest.
+// It reports which parts could not be read, and why. It neither stops nor resumes the
+// guest.
 package task
 
 import (
@@ -25,34 +25,34 @@ type Machine interface {
 	WriteRegister(ctx context.Context, name string, v uint64) error
 }
 
-// pageSize is the page of every architecture here, which stacks are counted in.
+// pageSize is the size of a page on every architecture here.
 const pageSize = 4096
 
-// Reader reads one kernel's structures. It may be used while the guest is
-// stopped, by one goroutine at a time.
+// Reader reads the structures of one kernel. The guest must be stopped while it is
+// used, and one goroutine at a time may use it.
 type Reader struct {
 	m    Machine
 	im   *kernel.Image
 	arch arch.Arch
 
 	percpu   uint64 // address of the per-CPU variable that holds current
-	identity span   // pid, tgid and comm of a task, in one read
+	identity span   // of a task_struct, with pid, tgid and comm
 	pid      kernel.Field
 	tgid     kernel.Field
 	comm     kernel.Field
-	fields   map[string]trace.Field // read since they were last taken
-	known    map[string]bool        // read ever
+	fields   map[string]trace.Field // members read for the first time since TakeFields
+	known    map[string]bool        // all members read so far
 	top      string                 // type at the top of a user task's stack
 	topSize  int
 	regsSize int
 
-	stackSize uint64 // THREAD_SIZE, 0 until it was read
+	stackSize uint64 // THREAD_SIZE, 0 until it is read
 }
 
-// span is a piece of a structure: bytes from offset, size long.
+// span is a part of a structure: size bytes from offset.
 type span struct{ offset, size int }
 
-// NewReader prepares to read im's structures from m.
+// NewReader returns a Reader of im's structures in m.
 func NewReader(m Machine, im *kernel.Image, a arch.Arch) (*Reader, error) {
 	r := &Reader{m: m, im: im, arch: a, fields: map[string]trace.Field{}, known: map[string]bool{}}
 	if err := r.findCurrent(); err != nil {
@@ -92,19 +92,19 @@ func (r *Reader) findCurrent() error {
 		}
 	}
 	var errs []error
-	for _, name := range vars { // the error says what looks alike
+	for _, name := range vars { // the errors name similar symbols
 		_, err := r.im.Symbols.Lookup(name)
 		errs = append(errs, err)
 	}
 	return fmt.Errorf("find the running task of %s: %w", r.im.Release, errors.Join(errs...))
 }
 
-// Top returns the type that lies at the very top of a user task's kernel stack
-// and its size in bytes.
+// Top returns the type at the very top of a user task's kernel stack, and its size in
+// bytes.
 func (r *Reader) Top() (name string, size int) { return r.top, r.topSize }
 
-// Read reads guest memory at a kernel address. Where the CPU's mode hides the
-// kernel's memory from the gdbstub, the mode is changed for the read and restored.
+// Read reads guest memory at a kernel address. If the gdbstub cannot read the kernel's
+// memory in the CPU's present mode, Read changes the mode and restores it.
 func (r *Reader) Read(ctx context.Context, addr uint64, buf []byte) error {
 	err := r.m.ReadMemory(ctx, addr, buf)
 	quirk := r.arch.Memory
@@ -133,7 +133,7 @@ func (r *Reader) Read(ctx context.Context, addr uint64, buf []byte) error {
 func (r *Reader) Uint(ctx context.Context, addr uint64, size int) (uint64, error) {
 	var buf [8]byte
 	if size != 1 && size != 2 && size != 4 && size != 8 {
-		return 0, fmt.Errorf("read a number of %d bytes: a size is 1, 2, 4 or 8", size)
+		return 0, fmt.Errorf("read a number of %d bytes: the size must be 1, 2, 4 or 8", size)
 	}
 	if err := r.Read(ctx, addr, buf[:size]); err != nil {
 		return 0, err
@@ -141,17 +141,17 @@ func (r *Reader) Uint(ctx context.Context, addr uint64, size int) (uint64, error
 	return binary.LittleEndian.Uint64(buf[:]), nil
 }
 
-// Member finds a member of a structure by its path, in order to read it.
+// Member returns a member of a structure by its path, and records that it is read.
 func (r *Reader) Member(structName, path string) (kernel.Field, error) {
 	f, err := r.im.Field(structName, path)
 	if err == nil {
-		r.Saw(structName+"."+path, f)
+		r.Record(structName+"."+path, f)
 	}
 	return f, err
 }
 
-// Saw notes that a member is read, by its path from the outermost structure.
-func (r *Reader) Saw(path string, f kernel.Field) {
+// Record records that a member is read, by its path from the outermost structure.
+func (r *Reader) Record(path string, f kernel.Field) {
 	if r.known[path] {
 		return
 	}
@@ -159,15 +159,16 @@ func (r *Reader) Saw(path string, f kernel.Field) {
 	r.fields[path] = trace.Field{Offset: f.Offset, Size: f.Size, Type: f.Type}
 }
 
-// Knows notes that members have been read, by their paths: they are no longer new.
-func (r *Reader) Knows(fields map[string]trace.Field) {
+// MarkKnown records, by their paths, members that have been read before. TakeFields does
+// not return them.
+func (r *Reader) MarkKnown(fields map[string]trace.Field) {
 	for path := range fields {
 		r.known[path] = true
 		delete(r.fields, path)
 	}
 }
 
-// TakeFields returns the members read since it was last called and never before.
+// TakeFields returns the members read for the first time since its last call, by path.
 func (r *Reader) TakeFields() map[string]trace.Field {
 	taken := r.fields
 	r.fields = map[string]trace.Field{}
@@ -219,8 +220,7 @@ func (r *Reader) Current(ctx context.Context, regs map[string]uint64) (uint64, e
 	return r.Uint(ctx, base+r.percpu, 8)
 }
 
-// register takes a register from regs, or asks for one that the stub does not
-// send with the others.
+// register returns a register from regs, or reads one that regs lacks.
 func (r *Reader) register(ctx context.Context, regs map[string]uint64, name string) (uint64, error) {
 	if v, ok := regs[name]; ok {
 		return v, nil
@@ -228,7 +228,7 @@ func (r *Reader) register(ctx context.Context, regs map[string]uint64, name stri
 	return r.m.ReadRegister(ctx, name)
 }
 
-// Task reads who the task at addr is.
+// Task reads the pid, tgid and name of the task at addr.
 func (r *Reader) Task(ctx context.Context, addr uint64) (trace.Task, error) {
 	buf := make([]byte, r.identity.size)
 	if err := r.Read(ctx, addr+uint64(r.identity.offset), buf); err != nil {
@@ -275,13 +275,13 @@ func (r *Reader) Stack(ctx context.Context, task uint64) (bottom, top uint64, er
 		return 0, 0, fmt.Errorf("read the stack of the task at %#x: %w", task, err)
 	}
 	if pages == 0 || pages > 64 {
-		return 0, 0, fmt.Errorf("read the stack of the task at %#x: %d pages is no size of a kernel stack", task, pages)
+		return 0, 0, fmt.Errorf("read the stack of the task at %#x: a kernel stack cannot have %d pages", task, pages)
 	}
 	return bottom, bottom + pages*pageSize, nil
 }
 
-// UserRegs returns the address of the struct pt_regs in which the kernel keeps
-// a task's user registers, at the top of its kernel stack.
+// UserRegs returns the address of the struct pt_regs with a task's user registers, at
+// the top of its kernel stack.
 func (r *Reader) UserRegs(ctx context.Context, task uint64) (uint64, error) {
 	_, top, err := r.Stack(ctx, task)
 	if err != nil {
@@ -290,12 +290,12 @@ func (r *Reader) UserRegs(ctx context.Context, task uint64) (uint64, error) {
 	return top - uint64(r.topSize), nil
 }
 
-// SyscallArgs reads the arguments of a system call from the struct pt_regs at
-// addr, the first count of them.
+// SyscallArgs reads the first count arguments of a system call from the struct pt_regs
+// at addr.
 func (r *Reader) SyscallArgs(ctx context.Context, addr uint64, count int) ([]uint64, error) {
 	members := r.arch.Syscall.Args
 	if count > len(members) {
-		return nil, fmt.Errorf("read system call arguments: %d asked for, %s passes at most %d", count, r.arch.Name, len(members))
+		return nil, fmt.Errorf("read system call arguments: %d is more than the %d that %s passes", count, len(members), r.arch.Name)
 	}
 	buf := make([]byte, r.regsSize)
 	if err := r.Read(ctx, addr, buf); err != nil {
@@ -308,7 +308,7 @@ func (r *Reader) SyscallArgs(ctx context.Context, addr uint64, count int) ([]uin
 			return nil, fmt.Errorf("read system call arguments: %w", err)
 		}
 		if f.Size != 8 || f.Offset+8 > len(buf) {
-			return nil, fmt.Errorf("read system call arguments: pt_regs.%s is no register", members[i])
+			return nil, fmt.Errorf("read system call arguments: pt_regs.%s is not a register", members[i])
 		}
 		args[i] = binary.LittleEndian.Uint64(buf[f.Offset:])
 	}

@@ -11,25 +11,26 @@ import (
 
 // Stack is a task's kernel stack.
 type Stack struct {
-	Bottom trace.Word `json:"bottom"` // lowest address, which carries the magic
-	Top    trace.Word `json:"top"`    // first address above it
-	SP     trace.Word `json:"sp"`     // thread.sp, or the CPU's of the running task
+	Bottom trace.Word `json:"bottom"` // lowest address
+	Top    trace.Word `json:"top"`    // first address above the stack
+	SP     trace.Word `json:"sp"`     // thread.sp, or the CPU's stack pointer for the running task
 	Magic  trace.Word `json:"magic"`  // the word at Bottom
 	// User are the user registers saved at the top, in the order of struct
-	// pt_regs; none of a kernel thread.
+	// pt_regs. A kernel thread has none.
 	User []trace.Slot `json:"user,omitempty"`
-	// Switch is what __switch_to left of a task that does not run, in its order.
+	// Switch are the registers that __switch_to saved, if the task is not running,
+	// with the stack pointer first.
 	Switch []trace.Slot `json:"switch,omitempty"`
 }
 
-// bounds finds a task's kernel stack.
+// bounds returns the bounds of a task's kernel stack.
 func (v *View) bounds(ctx context.Context, task object) (bottom, top uint64, err error) {
 	bottom, err = task.number(ctx, "stack")
 	if err != nil {
 		return 0, 0, err
 	}
 	if bottom == 0 {
-		return 0, 0, errors.New("the stack was given back: the task has ended")
+		return 0, 0, errors.New("the kernel has freed the stack: the task has ended")
 	}
 	size, err := v.sizeOfStack(ctx, task)
 	if err != nil {
@@ -41,8 +42,8 @@ func (v *View) bounds(ctx context.Context, task object) (bottom, top uint64, err
 	return bottom, bottom + size, nil
 }
 
-// sizeOfStack reads THREAD_SIZE off a task whose stack is a vmalloc area: this
-// one, or for the idle task, which has none, another one.
+// sizeOfStack reads THREAD_SIZE from the vmalloc area of a task's stack. The idle
+// task's stack is not a vmalloc area, so it uses the next task's.
 func (v *View) sizeOfStack(ctx context.Context, task object) (uint64, error) {
 	if v.Reader.stackSize != 0 {
 		return v.Reader.stackSize, nil
@@ -74,7 +75,7 @@ func (v *View) sizeOfStack(ctx context.Context, task object) (uint64, error) {
 	}
 	const most = 64
 	if pages == 0 || pages > most {
-		return 0, fmt.Errorf("%d pages is no size of a kernel stack", pages)
+		return 0, fmt.Errorf("a kernel stack cannot have %d pages", pages)
 	}
 	v.Reader.stackSize = pages * pageSize
 	return v.Reader.stackSize, nil
@@ -100,7 +101,7 @@ func (v *View) stack(ctx context.Context, i *Info, task object, regs map[string]
 		return s
 	}
 	if i.Running {
-		i.note("stack pointer", errors.New("the task runs: its registers are in a CPU that was not asked"))
+		i.note("stack pointer", errors.New("the task is running on another CPU, which has its registers"))
 		return s
 	}
 	s.Switch, err = v.saved(ctx, task)
@@ -113,14 +114,14 @@ func (v *View) stack(ctx context.Context, i *Info, task object, regs map[string]
 	return s
 }
 
-// Image reads a task's kernel stack as it lies in memory. regs are the registers
-// of the stopped CPU when the task runs on it, nil otherwise.
+// Image reads a task's kernel stack. regs are the registers of the stopped CPU if the
+// task runs on it, and nil otherwise.
 func (v *View) Image(ctx context.Context, addr uint64, regs map[string]uint64) trace.StackImage {
 	i, err := v.Brief(ctx, addr)
 	if err != nil {
 		return trace.StackImage{Task: trace.Task{Address: trace.Word(addr)}, Unread: map[string]string{"task": err.Error()}}
 	}
-	i.Unread = nil // of other parts
+	i.Unread = nil // the other parts do not matter here
 	task := v.object("task_struct", addr)
 	s := v.stack(ctx, i, task, regs)
 	out := trace.StackImage{
@@ -142,7 +143,7 @@ func (v *View) Image(ctx context.Context, addr uint64, regs map[string]uint64) t
 	return out
 }
 
-// slots reads the words of a structure, by the names of its members.
+// slots reads the members of a structure that have 8 bytes.
 func (v *View) slots(ctx context.Context, typ string, addr uint64) ([]trace.Slot, error) {
 	members, err := v.im.Members(typ)
 	if err != nil {
@@ -162,7 +163,7 @@ func (v *View) slots(ctx context.Context, typ string, addr uint64) ([]trace.Slot
 	return out, nil
 }
 
-// saved reads what __switch_to left of a task: the stack pointer first.
+// saved reads the registers that __switch_to saved, the stack pointer first.
 func (v *View) saved(ctx context.Context, task object) ([]trace.Slot, error) {
 	sw := v.arch.Switch
 	f, err := v.field("task_struct", sw.SP)
@@ -196,7 +197,7 @@ func (v *View) saved(ctx context.Context, task object) ([]trace.Slot, error) {
 	return out, nil
 }
 
-// asleep returns the innermost frame of a task that does not run, as
+// asleep returns the innermost frame of a task that is not running, as
 // __switch_to will restore it.
 func (v *View) asleep(ctx context.Context, task object) (pc uint64, regs map[string]uint64, err error) {
 	slots, err := v.saved(ctx, task)
@@ -218,17 +219,16 @@ func (v *View) asleep(ctx context.Context, task object) (pc uint64, regs map[str
 }
 
 // Backtrace unwinds the kernel stack of the task at addr, innermost frame
-// first. regs are the registers of the stopped CPU when the task runs on it,
-// nil otherwise. It always returns what it found; the last frame says why the
-// unwinding ended where it did.
+// first. regs are the registers of the stopped CPU if the task runs on it, and
+// nil otherwise. If unwinding fails, the last frame has the reason.
 //
-// With a vmlinux, functions that are inlined are frames too.
+// With a vmlinux, inlined functions have frames too.
 func (v *View) Backtrace(ctx context.Context, addr uint64, regs map[string]uint64) []trace.Frame {
 	return v.backtrace(ctx, addr, regs, false)
 }
 
-// BacktraceVariables is Backtrace whose frames have their arguments and locals,
-// as far as a vmlinux tells them.
+// BacktraceVariables is Backtrace, with the arguments and locals of each frame if
+// there is a vmlinux.
 func (v *View) BacktraceVariables(ctx context.Context, addr uint64, regs map[string]uint64) []trace.Frame {
 	return v.backtrace(ctx, addr, regs, true)
 }
@@ -248,7 +248,7 @@ func (v *View) backtrace(ctx context.Context, addr uint64, regs map[string]uint6
 		return []trace.Frame{{Doubt: "the saved registers: " + err.Error()}}
 	}
 	sym, off, ok := v.im.Symbols.At(pc)
-	// A task that never ran goes on at a function's first instruction.
+	// A task that never ran starts at a function's first instruction.
 	first := ok && off == 0 && sym.IsText()
 	return u.run(ctx, kernel.Frame{PC: pc, Regs: regs, Interrupted: first})
 }

@@ -7,11 +7,11 @@ import (
 	"strings"
 )
 
-// State is whether and how a task waits, in the words of /proc/PID/status.
+// State is a task's state, in the words of /proc/PID/status.
 type State struct {
 	Letter string `json:"letter"`
 	Words  string `json:"words"`
-	Raw    uint64 `json:"raw"` // __state and exit_state, joined
+	Raw    uint64 `json:"raw"` // __state | exit_state
 }
 
 // Bits of task_struct.__state and exit_state: include/linux/sched.h.
@@ -24,7 +24,7 @@ const (
 	stateIdle            = stateUninterruptible | stateNoLoad
 )
 
-// state is task_state_index of include/linux/sched.h.
+// state is task_state_index in include/linux/sched.h.
 func state(state, exit uint64) State {
 	names := [...]string{
 		"running", "sleeping", "disk sleep", "stopped", "tracing stop", "dead", "zombie", "parked", "idle",
@@ -51,8 +51,8 @@ func (v *View) state(ctx context.Context, task object) (State, error) {
 
 const flagKthread = 0x200000
 
-// flagNames are the bits of task_struct.flags that have meant the same since
-// 5.10: include/linux/sched.h. Others are shown as numbers.
+// flagNames returns the names of the bits of task_struct.flags
+// (include/linux/sched.h). A bit whose meaning has changed since 5.10 is a number.
 func flagNames(flags uint64) []string {
 	names := map[uint64]string{
 		0x1: "PF_VCPU", 0x2: "PF_IDLE", 0x4: "PF_EXITING", 0x10: "PF_IO_WORKER", 0x20: "PF_WQ_WORKER",
@@ -74,14 +74,14 @@ func flagNames(flags uint64) []string {
 	return out
 }
 
-// Preempt is preempt_count in its parts: include/linux/preempt.h.
+// Preempt has the parts of preempt_count: include/linux/preempt.h.
 type Preempt struct {
 	Raw         uint32 `json:"raw"`
 	Preempt     int    `json:"preempt"` // depth of preempt_disable
-	Softirq     int    `json:"softirq"` // 1 serves one; each disabling adds 2
+	Softirq     int    `json:"softirq"` // 1 while one is served; each local_bh_disable adds 2
 	Hardirq     int    `json:"hardirq"`
 	NMI         int    `json:"nmi"`
-	NeedResched bool   `json:"need_resched"` // x86_64 alone: folded in, inverted
+	NeedResched bool   `json:"need_resched"` // only on x86_64, an inverted bit
 }
 
 func splitPreempt(n uint32, inverted bool) *Preempt {
@@ -91,7 +91,7 @@ func splitPreempt(n uint32, inverted bool) *Preempt {
 	}
 }
 
-// String is for a person: what keeps the task from being preempted.
+// String returns the value and what prevents preemption, for people.
 func (p Preempt) String() string {
 	var parts []string
 	for _, part := range []struct {

@@ -10,27 +10,25 @@ import (
 	"kernellab/harness/trace"
 )
 
-// maxFrames bounds a stack that loops.
+// maxFrames limits the frames of a stack, which may loop.
 const maxFrames = 128
 
-// unwinder follows one stack and trusts no frame that it has not checked: an
-// unwinding table that meets what it was not made for gives a plausible address
-// and no error.
+// unwinder unwinds one stack. It checks each frame, because an unwinding table that
+// does not fit the stack may give a plausible address and no error.
 type unwinder struct {
 	v           *View
 	bottom, top uint64 // of the task's stack
-	variables   bool   // the frames are to have them
+	variables   bool   // read the variables of each frame
 }
 
-// run unwinds from f. A frame that fails a check is marked and is the last.
+// run unwinds from f. It stops at a frame that fails a check, and records why.
 func (u unwinder) run(ctx context.Context, f kernel.Frame) []trace.Frame {
 	read := func(addr uint64) (uint64, error) { return u.v.word(ctx, addr) }
 	out, stack := u.frames(ctx, f, read)
 	return u.expand(out, stack, read)
 }
 
-// frames finds the activations on the stack, and the unwinder's own account of
-// those with code.
+// frames finds the frames on the stack. stack has the unwinder's own frames.
 func (u unwinder) frames(ctx context.Context, f kernel.Frame, read kernel.ReadWord) (out []trace.Frame, stack []kernel.Frame) {
 	spName := u.v.arch.Registers.SP
 	for {
@@ -60,8 +58,8 @@ func (u unwinder) frames(ctx context.Context, f kernel.Frame, read kernel.ReadWo
 	}
 }
 
-// expand puts the functions that are inlined at a frame in front of it, and says
-// where each is in the source: what the kernel's vmlinux tells, if there is one.
+// expand inserts the functions that are inlined at a frame before it, and sets the
+// source position of each, if there is a vmlinux.
 func (u unwinder) expand(frames []trace.Frame, stack []kernel.Frame, read kernel.ReadWord) []trace.Frame {
 	if u.v.im.DebugFile() == "" {
 		return frames
@@ -79,7 +77,7 @@ func (u unwinder) expand(frames []trace.Frame, stack []kernel.Frame, read kernel
 		found := u.v.im.Source(at)
 		var vars [][]debuginfo.Variable
 		if u.variables && f.Trusted {
-			vars, _ = u.v.im.Variables(stack, n, read) // what is damaged is left out
+			vars, _ = u.v.im.Variables(stack, n, read) // leave out damaged ones
 		}
 		for i, l := range found {
 			part := f
@@ -108,7 +106,7 @@ func variables(all []debuginfo.Variable) []trace.Variable {
 	return out
 }
 
-// describe names a frame.
+// describe returns a frame with the name of its function.
 func (u unwinder) describe(f kernel.Frame) trace.Frame {
 	t := trace.Frame{PC: trace.Word(f.PC), SP: trace.Word(f.Regs[u.v.arch.Registers.SP]), Interrupted: f.Interrupted}
 	if int64(f.PC) >= 0 {
@@ -134,7 +132,7 @@ func (u unwinder) outermost(ctx context.Context, f kernel.Frame) (bool, error) {
 	return !more, err
 }
 
-// check says what speaks against f being the caller of inner.
+// check returns a reason to doubt that f is the caller of inner, or "".
 func (u unwinder) check(ctx context.Context, f kernel.Frame, inner trace.Frame) string {
 	sp, below := f.Regs[u.v.arch.Registers.SP], uint64(inner.SP)
 	on := func(a uint64) bool { return a > u.bottom && a <= u.top }
@@ -153,13 +151,13 @@ func (u unwinder) check(ctx context.Context, f kernel.Frame, inner trace.Frame) 
 	if err == nil && u.v.im.EndsInCall(code) {
 		return ""
 	}
-	// The kernel patches its calls at boot.
+	// The kernel patches calls at boot.
 	live := make([]byte, longest)
 	if err := u.v.Read(ctx, f.PC-longest, live); err != nil {
 		return "the code before its return address can not be read: " + err.Error()
 	}
 	if outermost, err := u.outermost(ctx, f); err == nil && outermost {
-		return "" // startup code pushes the address it goes on at
+		return "" // startup code pushes its own next address
 	}
 	if !u.v.im.EndsInCall(live) {
 		return fmt.Sprintf("no call comes before its return address: % x", binary.BigEndian.AppendUint64(nil, binary.BigEndian.Uint64(live)))

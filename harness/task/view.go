@@ -12,16 +12,15 @@ import (
 	"kernellab/harness/kernel"
 )
 
-// View is what is known of a guest at one stop. A page of its memory is read
-// once and kept, so a View must be thrown away when the guest runs on. Nothing
-// read through it can make it loop or grow without bound: lists, paths, arrays
-// and strings have limits, and what is beyond them is an error.
+// View reads a guest at one stop. It caches the guest's memory, so it must not be used
+// after the guest has run again. Damaged memory cannot make it loop or grow without
+// bound: lists, paths, arrays and strings have limits, and exceeding one is an error.
 type View struct {
 	*Reader
 	pages  map[uint64]*page
 	fields map[string]fieldResult
 
-	direct uint64 // what is added to a physical address
+	direct uint64 // address of physical address 0 in the direct map
 	levels int    // of page tables; 0 until they are known
 }
 
@@ -35,15 +34,15 @@ type fieldResult struct {
 	err error
 }
 
-// View begins to look at the stopped guest.
+// View returns a View of the stopped guest.
 func (r *Reader) View() *View {
 	return &View{Reader: r, pages: map[uint64]*page{}, fields: map[string]fieldResult{}}
 }
 
-// maxPages bounds what a View keeps, far above what whole machines need.
+// maxPages limits the pages that a View caches. Reading all tasks needs far fewer.
 const maxPages = 1 << 14
 
-// PointerError is returned for an address that can not be what it should be.
+// PointerError is returned for an invalid address.
 type PointerError struct {
 	What string
 	Addr uint64
@@ -56,10 +55,10 @@ func (e *PointerError) Error() string {
 	return fmt.Sprintf("%s is a wild pointer, %#x", e.What, e.Addr)
 }
 
-// errTooMuch ends what has no end.
-var errTooMuch = errors.New("more than there can be; the memory is damaged")
+// errTooMuch is returned when a limit is exceeded.
+var errTooMuch = errors.New("more than possible; the memory is damaged")
 
-// Read reads kernel memory, from what was read before where possible.
+// Read reads kernel memory, from the cache where possible.
 func (v *View) Read(ctx context.Context, addr uint64, buf []byte) error {
 	if int64(addr) >= 0 || addr+uint64(len(buf)) < addr {
 		return &PointerError{"the address", addr}
@@ -114,8 +113,7 @@ func (v *View) text(ctx context.Context, addr uint64, limit int) (string, error)
 	return string(out), fmt.Errorf("a string at %#x of over %d bytes: %w", addr-uint64(len(out)), limit, errTooMuch)
 }
 
-// field finds a member as Image.Field does, and an element of an array that is
-// one: member[index].
+// field finds a member like Image.Field, or an element of an array: member[index].
 func (v *View) field(typ, path string) (kernel.Field, error) {
 	key := typ + "." + path
 	if r, ok := v.fields[key]; ok {
@@ -148,7 +146,7 @@ type object struct {
 
 func (v *View) object(typ string, addr uint64) object { return object{v, typ, addr} }
 
-// valid reports whether the object's address can be one.
+// valid returns an error if the object's address is invalid.
 func (o object) valid(what string) error {
 	if int64(o.addr) >= 0 || o.addr%4 != 0 || o.addr > ^uint64(pageSize) {
 		return &PointerError{what, o.addr}
@@ -168,7 +166,7 @@ func (o object) number(ctx context.Context, path string) (uint64, error) {
 		return 0, err
 	}
 	if f.Size < 1 || f.Size > 8 {
-		return 0, fmt.Errorf("%s.%s is no number: it has %d bytes", o.typ, path, f.Size)
+		return 0, fmt.Errorf("%s.%s is not a number: it has %d bytes", o.typ, path, f.Size)
 	}
 	var buf [8]byte
 	if err := o.v.Read(ctx, o.addr+uint64(f.Offset), buf[:f.Size]); err != nil {
@@ -207,8 +205,8 @@ func (o object) raw(ctx context.Context, path string) ([]byte, error) {
 	return buf, nil
 }
 
-// member is an embedded structure, or what a pointer to one points to. A pointer
-// that is NULL or wild is a *PointerError.
+// member returns an embedded structure, or the structure that a pointer points to. The
+// error is a *PointerError for a NULL or invalid pointer.
 func (o object) member(ctx context.Context, path string) (object, error) {
 	f, err := o.v.field(o.typ, path)
 	if err != nil {
@@ -225,7 +223,7 @@ func (o object) member(ctx context.Context, path string) (object, error) {
 	return to, to.valid(o.typ + "." + path)
 }
 
-// follow goes through several members.
+// follow follows several members, as in o.files->fdt.
 func (o object) follow(ctx context.Context, paths ...string) (object, error) {
 	var err error
 	for _, p := range paths {
@@ -236,15 +234,15 @@ func (o object) follow(ctx context.Context, paths ...string) (object, error) {
 	return o, nil
 }
 
-// container is the structure of type typ that o is the member of.
+// container returns the structure of type typ that has o as its member.
 func (o object) container(typ, member string) (object, error) {
 	f, err := o.v.field(typ, member)
 	return object{o.v, typ, o.addr - uint64(f.Offset)}, err
 }
 
-// list walks a struct list_head at head and returns the structures of type typ
-// that hang on it by member, at most limit. Beside an error it returns those
-// found before.
+// list walks a struct list_head at head and returns the structures of type typ that
+// are linked by member, at most limit. With an error it also returns those found until
+// then.
 func (v *View) list(ctx context.Context, head uint64, typ, member string, limit int) ([]object, error) {
 	var out []object
 	f, err := v.field(typ, member)
@@ -275,13 +273,13 @@ func (v *View) list(ctx context.Context, head uint64, typ, member string, limit 
 		}
 		switch {
 		case back != at:
-			return out, fmt.Errorf("%s is broken after %d: the one at %#x does not point back", where, len(out), to)
+			return out, fmt.Errorf("%s is broken after %d entries: the entry at %#x does not point back", where, len(out), to)
 		case to == head:
 			return out, nil
 		case seen[to]:
-			return out, fmt.Errorf("%s loops after %d", where, len(out))
+			return out, fmt.Errorf("%s loops after %d entries", where, len(out))
 		case len(out) == limit:
-			return out, fmt.Errorf("%s after %d: %w", where, limit, errTooMuch)
+			return out, fmt.Errorf("%s after %d entries: %w", where, limit, errTooMuch)
 		}
 		seen[to] = true
 		out = append(out, v.object(typ, to-uint64(f.Offset)))

@@ -17,10 +17,10 @@ const (
 	MaxEvents = 1 << 20
 )
 
-// ErrEmpty says that there is no header to read: nothing was recorded.
+// ErrEmpty says that a trace has no header.
 var ErrEmpty = errors.New("empty trace: nothing was recorded")
 
-// LineError is what is wrong with one line of a trace.
+// LineError is an error in one line of a trace.
 type LineError struct {
 	Line int // from 1
 	Err  error
@@ -31,15 +31,15 @@ func (e *LineError) Error() string { return fmt.Sprintf("line %d: %v", e.Line, e
 // Unwrap returns the cause.
 func (e *LineError) Unwrap() error { return e.Err }
 
-// Writer writes a trace, a whole line at a time, so that what was recorded
-// before a crash can be read. It is not safe for concurrent use.
+// Writer writes a trace, one complete line at a time, so that the lines before a crash
+// can be read. It is not safe for concurrent use.
 type Writer struct {
 	w     io.Writer
 	seq   int
 	ended bool
 }
 
-// NewWriter writes the header, whose Schema it fills in.
+// NewWriter sets the header's Schema and writes the header.
 func NewWriter(w io.Writer, h Header) (*Writer, error) {
 	h.Schema = Schema
 	tw := &Writer{w: w}
@@ -49,7 +49,7 @@ func NewWriter(w io.Writer, h Header) (*Writer, error) {
 	return tw, nil
 }
 
-// Write writes one event, whose Seq it assigns. Nothing may follow the end.
+// Write sets the event's Seq and writes the event. Nothing may follow the end event.
 func (w *Writer) Write(e Event) error {
 	if w.ended {
 		return fmt.Errorf("write trace event %q: the trace has ended", e.Kind)
@@ -66,7 +66,7 @@ func (w *Writer) Write(e Event) error {
 	return nil
 }
 
-// Seq returns the number of the last event written, 0 before the first.
+// Seq returns the number of the last event, 0 before the first.
 func (w *Writer) Seq() int { return w.seq }
 
 func (w *Writer) line(v any) error {
@@ -75,15 +75,15 @@ func (w *Writer) line(v any) error {
 		return err
 	}
 	if len(b) > MaxLine {
-		return fmt.Errorf("%d bytes are over the limit of %d a line", len(b), MaxLine)
+		return fmt.Errorf("the line has %d bytes, which is more than %d", len(b), MaxLine)
 	}
 	_, err = w.w.Write(append(b, '\n'))
 	return err
 }
 
-// Read reads a trace. A trace that stops early is no error, for it tells what
-// happened until then, but it is not Complete; a torn last line, which a killed
-// writer leaves, is dropped. Anything else unexpected is a *LineError.
+// Read reads a trace. A trace without an end event is valid but not Complete. Read
+// ignores an incomplete last line, which a killed writer leaves. The error is a
+// *LineError or ErrEmpty.
 func Read(r io.Reader) (*Trace, error) {
 	br := bufio.NewReaderSize(r, 64<<10)
 	b, torn, err := readLine(br)
@@ -120,13 +120,13 @@ func Read(r io.Reader) (*Trace, error) {
 
 func (t *Trace) add(e Event) error {
 	if t.Complete() {
-		return errors.New("a line follows the end event: these are two traces in one file, split them")
+		return errors.New("a line follows the end event: the file has two traces, split it")
 	}
 	if len(t.Events) >= MaxEvents {
-		return fmt.Errorf("over %d events: the trace is too large to grade", MaxEvents)
+		return fmt.Errorf("more than %d events: the trace is too large to grade", MaxEvents)
 	}
 	if want := len(t.Events) + 1; e.Seq != want {
-		return fmt.Errorf("seq %d where %d is due: lines are missing or out of order", e.Seq, want)
+		return fmt.Errorf("seq %d, want %d: lines are missing or out of order", e.Seq, want)
 	}
 	if err := e.check(); err != nil {
 		return err
@@ -141,7 +141,7 @@ func header(b []byte, torn bool, h *Header) error {
 	}
 	if err := json.Unmarshal(b, &v); err != nil || v.Schema == nil {
 		if torn && err != nil {
-			return errors.New("the header is cut short: record the trace again")
+			return errors.New("the header is truncated: record the trace again")
 		}
 		return fmt.Errorf("no %q header: this file is not a trace", Schema)
 	}
@@ -162,7 +162,7 @@ func header(b []byte, torn bool, h *Header) error {
 	return nil
 }
 
-// check refuses an event that says too little for its kind.
+// check returns an error if the event lacks a field that its kind requires.
 func (e Event) check() error {
 	switch e.Kind {
 	case KindStop:
@@ -175,7 +175,7 @@ func (e Event) check() error {
 		}
 	case KindExit:
 		if e.Exit == nil {
-			return errors.New("an exit event that does not say how the program ended")
+			return errors.New("an exit event without exit")
 		}
 	case KindEnd:
 	default:
@@ -184,7 +184,7 @@ func (e Event) check() error {
 	return nil
 }
 
-// strict decodes one JSON object, all of b, into v.
+// strict decodes b, one JSON object without unknown fields, into v.
 func strict(b []byte, v any) error {
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.DisallowUnknownFields()
@@ -197,14 +197,14 @@ func strict(b []byte, v any) error {
 	return nil
 }
 
-// readLine returns the next line without its newline, and whether that newline
-// was missing. It never holds more than MaxLine bytes.
+// readLine returns the next line without its newline. torn reports whether the newline
+// was missing. The line has at most MaxLine bytes.
 func readLine(br *bufio.Reader) (line []byte, torn bool, err error) {
 	for {
 		part, err := br.ReadSlice('\n')
 		line = append(line, part...)
 		if len(line) > MaxLine+1 {
-			return nil, false, fmt.Errorf("over the limit of %d bytes a line", MaxLine)
+			return nil, false, fmt.Errorf("the line has more than %d bytes", MaxLine)
 		}
 		switch {
 		case err == nil:

@@ -136,20 +136,20 @@ func TestReadRefuses(t *testing.T) {
 		"another document": {`{"schema":"lab.verdict/1"}` + "\n", "line 1: schema \"lab.verdict/1\" is not a trace"},
 		"an older version": {`{"schema":"lab.trace/1"}` + "\n", "record the trace again"},
 		"a newer version":  {`{"schema":"lab.trace/3"}` + "\n", "record the trace again"},
-		"a torn header":    {`{"schema":"lab.tr`, "line 1: the header is cut short"},
+		"a torn header":    {`{"schema":"lab.tr`, "line 1: the header is truncated"},
 		"no lab":           {`{"schema":"lab.trace/2","arch":"x86_64"}` + "\n", "line 1: the header names no lab"},
 		"unknown field":    {`{"schema":"lab.trace/2","lab":"l","arch":"a","oops":1}` + "\n", `line 1: unknown field "oops"`},
 		"unknown in event": {head + `{"seq":1,"kind":"end","oops":1}` + "\n", `line 2: unknown field "oops"`},
 		"unknown kind":     {head + `{"seq":1,"kind":"pause"}` + "\n", `line 2: unknown kind "pause"`},
-		"a gap":            {head + `{"seq":2,"kind":"end"}` + "\n", "line 2: seq 2 where 1 is due"},
+		"a gap":            {head + `{"seq":2,"kind":"end"}` + "\n", "line 2: seq 2, want 1"},
 		"after the end":    {head + `{"seq":1,"kind":"end"}` + "\n" + `{"seq":2,"kind":"end"}` + "\n", "line 3: a line follows the end"},
 		"a stop nowhere":   {head + `{"seq":1,"kind":"stop"}` + "\n", "line 2: a stop without a point"},
-		"an untold exit":   {head + `{"seq":1,"kind":"exit"}` + "\n", "line 2: an exit event that does not say"},
+		"an untold exit":   {head + `{"seq":1,"kind":"exit"}` + "\n", "line 2: an exit event without exit"},
 		"no task":          {head + `{"seq":1,"kind":"program"}` + "\n", "line 2: a program event without a task"},
 		"a bad word":       {head + `{"seq":1,"kind":"stop","point":"p","address":"0x1ffffffffffffffff"}` + "\n", "line 2: word"},
 		"two on a line":    {head + `{"seq":1,"kind":"end"} {}` + "\n", "line 2: more than one JSON value"},
 		"a bad line":       {head + "x\n" + `{"seq":1,"kind":"end"}` + "\n", "line 2: invalid character"},
-		"a long line":      {head + strings.Repeat(" ", trace.MaxLine+2), "line 2: over the limit of 4194304 bytes"},
+		"a long line":      {head + strings.Repeat(" ", trace.MaxLine+2), "line 2: the line has more than 4194304 bytes"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -170,7 +170,7 @@ func TestWriteRefusesLongLine(t *testing.T) {
 		t.Fatal(err)
 	}
 	err = w.Write(trace.Event{Kind: trace.KindExit, Exit: &trace.Exit{Output: strings.Repeat("x", trace.MaxLine)}})
-	if err == nil || !strings.Contains(err.Error(), "over the limit") {
+	if err == nil || !strings.Contains(err.Error(), "which is more than") {
 		t.Errorf("error %v, want one about the limit", err)
 	}
 }

@@ -2,9 +2,9 @@ package trace
 
 import "strconv"
 
-// Constants are the kernel's own names that expressions in a lab may use. Those
-// of clone and the signals are ABI (include/uapi/linux/sched.h,
-// asm-generic/signal.h); those of tasks are include/linux/sched.h's, and were the
+// Constants returns the kernel's constants that expressions in a lab may use. Those
+// of clone and of signals are ABI (include/uapi/linux/sched.h,
+// asm-generic/signal.h). Those of tasks are from include/linux/sched.h and are the
 // same in every kernel from 5.10 to 7.3.
 func Constants() map[string]int {
 	c := map[string]int{"CSIGNAL": 0xff}
@@ -21,8 +21,8 @@ func Constants() map[string]int {
 	return c
 }
 
-// signals are the names by number, of include/uapi/asm-generic/signal.h, which
-// x86_64 and riscv64 share.
+// signals returns the names of signals by number, from
+// include/uapi/asm-generic/signal.h, which x86_64 and riscv64 share.
 func signals() []string {
 	return []string{"",
 		"SIGHUP", "SIGINT", "SIGQUIT", "SIGILL", "SIGTRAP", "SIGABRT", "SIGBUS", "SIGFPE", "SIGKILL", "SIGUSR1",
@@ -31,7 +31,7 @@ func signals() []string {
 	}
 }
 
-// Signal names a signal by its number; 0 is "0".
+// Signal returns the name of a signal; that of 0 is "0".
 func Signal(n int) string {
 	if n == 0 {
 		return "0"
@@ -42,8 +42,8 @@ func Signal(n int) string {
 	return "signal " + strconv.Itoa(n)
 }
 
-// TaskStates are the values of task_struct's state and exit_state. TASK_RUNNING
-// is none of the bits.
+// TaskStates returns the bits of task_struct's state and exit_state, and TASK_RUNNING,
+// which is 0.
 func TaskStates() []Flag {
 	return []Flag{
 		{"TASK_RUNNING", 0}, {"TASK_INTERRUPTIBLE", 0x1}, {"TASK_UNINTERRUPTIBLE", 0x2}, {"TASK_STOPPED", 0x4},
@@ -52,7 +52,7 @@ func TaskStates() []Flag {
 	}
 }
 
-// TaskFlags are bits of task_struct's flags.
+// TaskFlags returns bits of task_struct's flags.
 func TaskFlags() []Flag {
 	return []Flag{
 		{"PF_IDLE", 0x2}, {"PF_EXITING", 0x4}, {"PF_WQ_WORKER", 0x20}, {"PF_FORKNOEXEC", 0x40},

@@ -2,33 +2,33 @@ package trace
 
 import "fmt"
 
-// Frame is one function's activation on a kernel stack.
+// Frame is a frame of a kernel stack.
 type Frame struct {
 	PC     Word   `json:"pc"`
 	SP     Word   `json:"sp"`
-	Symbol string `json:"symbol,omitempty"` // the function; "" in user mode and where none is known
-	Offset Word   `json:"offset"`           // of PC in it
-	Size   Word   `json:"size"`             // of it
-	// Interrupted: PC is the next instruction of what a trap cut short. Of other
-	// frames but the first it is a return address.
+	Symbol string `json:"symbol,omitempty"` // the function; "" in user mode and if unknown
+	Offset Word   `json:"offset"`           // of PC in the function
+	Size   Word   `json:"size"`             // of the function
+	// Interrupted means that PC is the next instruction, after a trap or interrupt.
+	// In other frames except the first, PC is a return address.
 	Interrupted bool `json:"interrupted,omitempty"`
-	User        bool `json:"user,omitempty"` // the user registers at the bottom
-	// File and Line are where PC is in the kernel's source, of a frame that others
-	// are inlined into where the call is. They need a vmlinux: "" and 0 without.
+	User        bool `json:"user,omitempty"` // the user mode frame at the end
+	// File and Line are the position of PC in the kernel's source or, if the previous
+	// frame is inlined, that of its call. Without a vmlinux they are "" and 0.
 	File string `json:"file,omitempty"`
 	Line int    `json:"line,omitempty"`
-	// Inlined: the function is inlined into that of the next frame, whose PC and
-	// SP these are. Offset and Size are the next frame's too.
+	// Inlined means that the function is inlined into the next frame's function. PC,
+	// SP, Offset and Size are those of the next frame.
 	Inlined bool `json:"inlined,omitempty"`
-	// Variables are the function's arguments and locals, where they were asked for.
+	// Variables are the function's arguments and locals, if they were requested.
 	Variables []Variable `json:"variables,omitempty"`
-	// Trusted is false for a frame that may not be one; Doubt says why.
+	// Trusted is false for a frame that may be wrong; Doubt has the reason.
 	Trusted bool   `json:"trusted"`
 	Doubt   string `json:"doubt,omitempty"`
 }
 
-// String is the frame in ftrace's form: "kernel_clone+0xa1/0x440", with a
-// question mark where it is not to be trusted.
+// String returns the frame in ftrace's form: "kernel_clone+0xa1/0x440", after a
+// question mark if it is not Trusted.
 func (f Frame) String() string {
 	s := fmt.Sprintf("%s+%s/%s", f.Symbol, f.Offset, f.Size)
 	switch {
@@ -50,7 +50,7 @@ func (f Frame) String() string {
 	return "? " + s + "(" + f.Doubt + ")"
 }
 
-// Source is where the frame is in the source, "kernel/fork.c:2172", or "".
+// Source returns the frame's source position, such as "kernel/fork.c:2172", or "".
 func (f Frame) Source() string {
 	if f.File == "" {
 		return ""
@@ -63,26 +63,26 @@ type Variable struct {
 	Name string `json:"name"`
 	Type string `json:"type"` // C spelling
 	Arg  bool   `json:"arg,omitempty"`
-	// Text is the value as gdb shows it; of a structure or an array it says where
-	// it lies. Unread says why there is none.
+	// Text is the value as gdb prints it; for a structure or an array it is the
+	// address. Unread says why there is no value.
 	Text   string `json:"text,omitempty"`
 	Unread string `json:"unread,omitempty"`
 }
 
-// StackImage is a task's kernel stack as it lies in memory.
+// StackImage describes a task's kernel stack in memory.
 type StackImage struct {
 	Task     Task   `json:"task"`
 	Role     string `json:"role"`
 	Bottom   Word   `json:"bottom"` // lowest address
-	Top      Word   `json:"top"`    // first address above it
-	SP       Word   `json:"sp"`     // where the task's stack pointer is, or was when it left its CPU
+	Top      Word   `json:"top"`    // first address above the stack
+	SP       Word   `json:"sp"`     // the task's stack pointer, or its saved one if it is not running
 	ThreadSP Word   `json:"thread_sp"`
 	Magic    Word   `json:"magic"` // the word at Bottom
 	User     []Slot `json:"user,omitempty"`
-	// Switch is what __switch_to left. Of the running task it is what is still
-	// to be read there.
+	// Switch are the registers that __switch_to saved. For the running task they
+	// are those of its last switch.
 	Switch []Slot `json:"switch,omitempty"`
-	// Unread says of a part that could not be read why.
+	// Unread has the parts that could not be read, with the reasons.
 	Unread map[string]string `json:"unread,omitempty"`
 }
 

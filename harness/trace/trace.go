@@ -1,12 +1,10 @@
-// Package trace is the evidence of a run: what was seen at every stop of the
-// guest, and on what kernel, image and lab. A trace is a JSON Lines document,
-// schema lab.trace/2: a header line, one line an event, and an end line without
-// which the trace is incomplete and can not be graded as a pass.
+// Package trace writes and reads traces. A trace records every stop of the guest in a
+// run. It is a JSON Lines document with schema lab.trace/2: a header that identifies
+// the kernel, machine, program and lab, one line per event, and an end event. A trace
+// without an end event is incomplete and cannot pass.
 //
-// A trace has nothing of the host in it. It is a function of what its header names:
-// the same kernel, machine, program and plan give the same bytes everywhere.
-//
-// The package only writes and reads traces. It judges nothing.
+// A trace does not depend on the host: the same kernel, machine, program and plan give
+// the same bytes everywhere.
 package trace
 
 import (
@@ -19,8 +17,8 @@ import (
 // Schema names the document and its version.
 const Schema = "lab.trace/2"
 
-// Word is an address or register: 64 bits, in JSON a string "0x…", because a
-// JSON number can not hold it in every reader.
+// Word is an address or register of 64 bits. In JSON it is a string "0x…", because not
+// every reader of JSON numbers keeps 64 bits.
 type Word uint64
 
 func (w Word) String() string { return fmt.Sprintf("%#x", uint64(w)) }
@@ -28,7 +26,7 @@ func (w Word) String() string { return fmt.Sprintf("%#x", uint64(w)) }
 // MarshalText encodes w as "0x…".
 func (w Word) MarshalText() ([]byte, error) { return []byte(w.String()), nil }
 
-// UnmarshalText decodes what MarshalText wrote.
+// UnmarshalText decodes the result of MarshalText.
 func (w *Word) UnmarshalText(b []byte) error {
 	v, err := strconv.ParseUint(string(b), 0, 64)
 	if err != nil {
@@ -38,7 +36,7 @@ func (w *Word) UnmarshalText(b []byte) error {
 	return nil
 }
 
-// Header is the first line: what was run on what.
+// Header is the first line of a trace.
 type Header struct {
 	Schema  string  `json:"schema"`
 	Lab     string  `json:"lab"`
@@ -46,17 +44,17 @@ type Header struct {
 	Kernel  Kernel  `json:"kernel"`
 	Program Program `json:"program"`
 	Machine Machine `json:"machine"`
-	// Plan is the SHA-256, in hex, of what was to be stopped at and read.
+	// Plan is the SHA-256, in hex, of the lab's plan: its points and reads.
 	Plan   string  `json:"plan"`
 	Points []Point `json:"points"`
-	// Sizes are sizes of kernel types, in bytes, by type name; "stack_top" is
-	// the type at the top of a user task's kernel stack, whatever its name.
+	// Sizes are sizes of kernel types, in bytes, by type name. "stack_top" is the
+	// type at the top of a user task's kernel stack.
 	Sizes map[string]int `json:"sizes,omitempty"`
-	// SwitchFrame is the number of bytes __switch_to pops between a new task's
+	// SwitchFrame is the number of bytes that __switch_to pops between a new task's
 	// saved stack pointer and its first instruction.
 	SwitchFrame int `json:"switch_frame"`
-	// Roles are the registers that do a thing on this architecture, by role:
-	// "pc", "sp", "ret" and, where there is one, "link".
+	// Roles are names of registers by role: "pc", "sp", "ret" and, where the
+	// architecture has one, "link".
 	Roles map[string]string `json:"roles"`
 }
 
@@ -65,7 +63,7 @@ type Machine struct {
 	QEMU string `json:"qemu"` // QEMU's version, "10.0.13"
 	Seed uint32 `json:"seed"` // of its random numbers
 	CPUs int    `json:"cpus"`
-	// Args are QEMU's arguments that the guest depends on, without names of files.
+	// Args are those of QEMU's arguments that affect the guest, without names of files.
 	Args []string `json:"args"`
 	// Initramfs is the SHA-256 of the initramfs, in hex.
 	Initramfs string `json:"initramfs"`
@@ -83,26 +81,25 @@ type Program struct {
 	Name   string   `json:"name"`
 	SHA256 string   `json:"sha256"` // of its executable
 	Args   []string `json:"args,omitempty"`
-	// Limit is what it may take of the guest's time, in ns.
+	// Limit is its time limit by the guest's clock, in ns.
 	Limit time.Duration `json:"limit_ns"`
 }
 
 // Point is a point of the lab as this kernel resolved it.
 type Point struct {
 	Point string `json:"point"` // the lab's name for it
-	// Place is the logical place in the kernel where that is another name.
+	// Place is the point's name in points.yaml, if it differs.
 	Place   string `json:"place,omitempty"`
 	Symbol  string `json:"symbol"`
-	Address Word   `json:"address"` // 0 of a call's return, which each call has its own of
-	Why     string `json:"why"`     // which candidate was taken and why
-	// Inlined is the function that the point's is inlined into, "" for one that is
-	// called.
+	Address Word   `json:"address"` // 0 for a call's return, whose address varies
+	Why     string `json:"why"`     // why Symbol was chosen
+	// Inlined is the function into which the point's function is inlined, "" if it
+	// is called.
 	Inlined string `json:"inlined,omitempty"`
-	// Source is where it is in the kernel's source, "kernel/fork.c:2172"; "" without
-	// a vmlinux.
+	// Source is the point's source position, such as "kernel/fork.c:2172", or ""
+	// without a vmlinux.
 	Source string `json:"source,omitempty"`
-	// Missing says why the point can not be observed on this kernel, "" for one
-	// that can.
+	// Missing says why the point cannot be observed on this kernel, "" if it can.
 	Missing string `json:"missing,omitempty"`
 }
 
@@ -119,53 +116,51 @@ type Event struct {
 	Seq  int    `json:"seq"` // from 1, without gaps
 	Kind string `json:"kind"`
 	// Time is the guest's time since the program's process was made, in ns. A stop
-	// moves the guest's clock on by up to a millisecond.
+	// advances the guest's clock by up to a millisecond.
 	Time int64 `json:"time_ns"`
 
-	// Of a stop:
+	// The fields up to Stacks belong to a stop.
 	Point   string `json:"point,omitempty"`
 	Symbol  string `json:"symbol,omitempty"`
 	Address Word   `json:"address,omitempty"`
 	Task    *Task  `json:"task,omitempty"`
-	// Parent is that task's real_parent, where the lab asks for it.
+	// Parent is the real_parent of Task, if the lab reads it.
 	Parent *Task `json:"parent,omitempty"`
-	// Role is who the task is to the lab, in the lab's words: "parent", "child",
-	// or "" for others.
+	// Role is the role of Task in the lab, such as "parent" or "child", or "" for
+	// other tasks.
 	Role string `json:"role,omitempty"`
 	// Round counts the lab's calls by the program, from 1.
 	Round int `json:"round,omitempty"`
-	// Aside says why the stop is no step of the lab: another task, or another
-	// kind of call by the same program. Such a stop carries no reads.
+	// Aside says why the stop is not part of the lab: another task, or another
+	// kind of call by the same program. Such a stop has no reads.
 	Aside     string          `json:"aside,omitempty"`
 	CPU       int             `json:"cpu"`
 	Registers map[string]Word `json:"registers,omitempty"` // by the stub's names
 	Args      []Arg           `json:"args,omitempty"`
 	Reads     map[string]Word `json:"reads,omitempty"` // by the lab's names
-	// Texts are the reads that give text.
+	// Texts are the reads whose values are text.
 	Texts map[string]string `json:"texts,omitempty"`
-	// Finds are the tasks of the lab that this stop told, by role: addresses of
+	// Finds are the lab's tasks that were found at this stop, by role: addresses of
 	// struct task_struct.
 	Finds map[string]Word `json:"finds,omitempty"`
-	// Arms and Disarms are the points that are armed from this stop on, and those
-	// that no longer are.
+	// Arms and Disarms are the points that are armed and disarmed at this stop.
 	Arms    []string `json:"arms,omitempty"`
 	Disarms []string `json:"disarms,omitempty"`
-	// Unread says of a read that could not be made why.
+	// Unread has the reads that failed, with the reasons.
 	Unread map[string]string `json:"unread,omitempty"`
 	// Fields are the members of the kernel's structures that were read for this
-	// stop and for none before it, by path: "task_struct.thread.sp".
+	// stop but not before, by path: "task_struct.thread.sp".
 	Fields map[string]Field `json:"fields,omitempty"`
 
-	// Stack is the kernel stack unwound, innermost frame first.
+	// Stack is the unwound kernel stack, innermost frame first.
 	Stack []Frame `json:"stack,omitempty"`
-	// Stacks are kernel stacks of the lab's tasks as they lie in memory, where the
-	// lab asks for them.
+	// Stacks are kernel stacks of the lab's tasks, if the lab reads them.
 	Stacks []StackImage `json:"stacks,omitempty"`
 
 	Exit *Exit `json:"exit,omitempty"`
 }
 
-// Task identifies a task as the kernel's own structures do.
+// Task identifies a task by fields of its task_struct.
 type Task struct {
 	Address Word   `json:"address"` // of struct task_struct
 	PID     int    `json:"pid"`
@@ -173,40 +168,41 @@ type Task struct {
 	Comm    string `json:"comm"`
 }
 
-// Arg is an argument of the function at whose entry the guest stopped.
+// Arg is an argument of the function at whose entry the guest is stopped.
 type Arg struct {
 	Name  string `json:"name"` // from BTF
 	Type  string `json:"type"` // C spelling, from BTF
 	Value Word   `json:"value"`
 }
 
-// Field is where this kernel keeps a member of a structure, from its BTF.
+// Field is the position of a member of a structure in this kernel, from BTF.
 type Field struct {
-	Offset int    `json:"offset"` // bytes from the start of the structure named first
+	Offset int    `json:"offset"` // bytes from the start of the outermost structure
 	Size   int    `json:"size"`   // bytes
 	Type   string `json:"type"`   // C spelling
 }
 
-// Exit is how the program ended, as the guest's agent told it.
+// Exit says how the program ended, as the guest's agent reported it.
 type Exit struct {
-	Code   int    `json:"code"`             // exit status when not killed
-	Signal string `json:"signal,omitempty"` // "SIGSEGV" when killed
+	Code   int    `json:"code"`             // exit status, unless killed
+	Signal string `json:"signal,omitempty"` // such as "SIGSEGV", if killed
 	// TimedOut says that the program was killed because it took longer than Limit, by
-	// the guest's clock; Stuck that it could not be killed.
+	// the guest's clock. Stuck says that it could not be killed.
 	TimedOut bool          `json:"timed_out,omitempty"`
 	Stuck    bool          `json:"stuck,omitempty"`
 	Limit    time.Duration `json:"limit_ns,omitempty"`
-	// Stops is set when the run was ended after so many stops, for the program went
-	// through the lab's points without end. Nothing else is known of it then.
+	// Stops is set if the run was ended after this number of stops, because the
+	// program may never have stopped calling the lab's points. The other fields are
+	// unknown then.
 	Stops  int    `json:"stops,omitempty"`
-	Output string `json:"output"` // standard output and error, as kept
-	// Dropped is how many bytes of output were not kept.
+	Output string `json:"output"` // standard output and error
+	// Dropped is the number of bytes missing from Output, which has a limit.
 	Dropped int64 `json:"dropped,omitempty"`
-	// Leftover counts processes of the program that outlived it.
+	// Leftover is the number of the program's processes that outlived it.
 	Leftover int `json:"leftover,omitempty"`
 }
 
-// Arg returns the value of the argument of that name.
+// Arg returns the value of the argument with a name.
 func (e Event) Arg(name string) (Word, bool) {
 	for _, a := range e.Args {
 		if a.Name == name {
@@ -216,7 +212,7 @@ func (e Event) Arg(name string) (Word, bool) {
 	return 0, false
 }
 
-// Trace is a whole run.
+// Trace is the trace of a run.
 type Trace struct {
 	Header Header
 	Events []Event
@@ -231,7 +227,7 @@ func (t *Trace) Fields() map[string]Field {
 	return all
 }
 
-// Complete reports whether the run was driven to its end.
+// Complete reports whether the trace has its end event.
 func (t *Trace) Complete() bool {
 	n := len(t.Events)
 	return n > 0 && t.Events[n-1].Kind == KindEnd

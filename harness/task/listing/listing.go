@@ -1,7 +1,7 @@
-// Package listing writes tasks and their stacks for people to read: the columns
-// of ps and crash, a tree, one task with all its parts, and a backtrace. It reads
-// no guest: what it writes are a task.Info's parts, those that could not be read
-// with the reason. Text that comes from the guest is escaped.
+// Package listing writes tasks and their stacks for people: in the columns of ps and
+// crash, as a tree, one task with all its parts, and a backtrace. It does not read a
+// guest. For parts that could not be read it writes the reason. It escapes text that
+// comes from the guest.
 package listing
 
 import (
@@ -17,7 +17,7 @@ import (
 	"kernellab/harness/trace"
 )
 
-// plain makes a guest's text safe to show on a terminal.
+// plain escapes unprintable characters of a guest's text.
 func plain(s string) string {
 	bad := func(r rune) bool { return !unicode.IsPrint(r) || r == unicode.ReplacementChar }
 	if !strings.ContainsFunc(s, bad) {
@@ -27,7 +27,7 @@ func plain(s string) string {
 	return q[1 : len(q)-1]
 }
 
-// name is a task's name as ps shows it: kernel threads in brackets.
+// name returns a task's name like ps, with kernel threads in brackets.
 func name(i *task.Info) string {
 	n := i.Comm
 	if i.FullName != "" {
@@ -39,8 +39,8 @@ func name(i *task.Info) string {
 	return plain(n)
 }
 
-// Table writes a task a line, in the columns of crash's ps: the running one has
-// a mark in front.
+// Table writes one line per task, in the columns of crash's ps. Running tasks are
+// marked with >.
 func Table(w io.Writer, tasks []*task.Info) error {
 	var b strings.Builder
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
@@ -69,7 +69,7 @@ func Table(w io.Writer, tasks []*task.Info) error {
 	return written(w, &b)
 }
 
-// written hands over what was collected, without blanks at the ends of lines.
+// written writes the text in b to w, without trailing spaces.
 func written(w io.Writer, b *strings.Builder) error {
 	var out strings.Builder
 	for line := range strings.Lines(b.String()) {
@@ -102,7 +102,7 @@ func Tree(w io.Writer, tasks []*task.Info) error {
 			below[i.RealParent.TGID] = append(below[i.RealParent.TGID], i)
 		}
 	}
-	done := map[int]bool{} // a tree that damage made a graph is drawn once
+	done := map[int]bool{} // damaged memory may contain a cycle
 	var draw func(i *task.Info, lead, branch string)
 	draw = func(i *task.Info, lead, branch string) {
 		if done[i.PID] {
@@ -135,11 +135,11 @@ func Tree(w io.Writer, tasks []*task.Info) error {
 	return written(w, &b)
 }
 
-// optimizedOut is what is Unread of a variable that has no place at an address.
+// optimizedOut is Unread of a variable that has no place at an address.
 const optimizedOut = "optimized out"
 
-// variable is an argument or a local as C declares it, with its value as gdb
-// shows it.
+// variable returns an argument or a local as C declares it, with its value as gdb
+// prints it.
 func variable(v trace.Variable) string {
 	kind, value := "local", v.Text
 	if v.Arg {
@@ -155,8 +155,8 @@ func variable(v trace.Variable) string {
 	return fmt.Sprintf("%-6s %s = %s", kind, decl, value)
 }
 
-// Stack writes a backtrace, innermost function first, with the stack pointer of
-// each frame, and with a vmlinux the place in the source and the variables.
+// Stack writes a backtrace, innermost function first, with the stack pointer, the
+// source position and the variables of each frame.
 func Stack(w io.Writer, t trace.Task, cpu int, frames []trace.Frame) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "PID: %d  TASK: %s  CPU: %d  COMMAND: %q\n", t.PID, t.Address, cpu, t.Comm)

@@ -44,7 +44,7 @@ func Registers(w io.Writer, regs map[string]uint64) error {
 	return err
 }
 
-// Memory writes little-endian words of 8 bytes from addr on.
+// Memory writes little-endian words of 8 bytes. addr is the address of the first.
 func Memory(w io.Writer, addr uint64, words []byte) error {
 	var b strings.Builder
 	for i := 0; i+8 <= len(words); i += 8 {

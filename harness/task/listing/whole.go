@@ -12,7 +12,7 @@ import (
 	"kernellab/harness/trace"
 )
 
-// reasons are the parts that could not be read, with why.
+// reasons returns the parts that could not be read, each with the reason.
 func reasons(unread map[string]string) []string {
 	var out []string
 	for _, what := range slices.Sorted(maps.Keys(unread)) {
@@ -33,7 +33,7 @@ func (s *sheet) row(label, format string, args ...any) {
 
 func (s *sheet) head(text string) { fmt.Fprintf(&s.b, "\n%s\n", text) }
 
-// Task writes all that is known of a task.
+// Task writes all parts of a task.
 func Task(w io.Writer, i *task.Info) error {
 	var s sheet
 	s.who(i)
@@ -93,7 +93,7 @@ func (s *sheet) family(i *task.Info) {
 	}
 }
 
-// short leaves out the middle of a long list; JSON has it all.
+// short shortens a long list.
 func short(list []string) []string {
 	const most = 12
 	if len(list) <= most {

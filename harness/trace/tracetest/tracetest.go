@@ -1,7 +1,7 @@
-// Package tracetest makes traces for tests: a run of the lab fork-new that is
-// right in everything, and the means to make it wrong. The numbers are made up
-// but hold together as those of a live kernel do, with the symbols and sizes of
-// Debian's 6.1 on x86_64 and 6.12 on riscv64.
+// Package tracetest makes traces for tests: a passing run of the lab fork-new, and
+// functions that make it wrong. The numbers are invented but as consistent as those of
+// a live kernel, with the symbols and sizes of Debian's 6.1 on x86_64 and 6.12 on
+// riscv64.
 package tracetest
 
 import (
@@ -17,7 +17,7 @@ import (
 // Output is what the program of fork-new prints.
 const Output = "This is Parent Process!\nThis is Child Process!\nChild Complete!\n"
 
-// machine is what differs between the architectures.
+// machine has the facts that differ between the architectures.
 type machine struct {
 	arch, release string
 	symbols       [8]string
@@ -62,8 +62,8 @@ func machines() []machine {
 	}}
 }
 
-// Fork returns a passing run of fork-new on an architecture; it panics on a name
-// that is none.
+// Fork returns a passing run of fork-new on an architecture. It panics if arch is
+// unknown.
 func Fork(arch string) *trace.Trace {
 	all := machines()
 	i := slices.IndexFunc(all, func(m machine) bool { return m.arch == arch })
@@ -107,7 +107,7 @@ func (m machine) header() trace.Header {
 
 func (m machine) address(i int) trace.Word { return trace.Word(m.base + uint64(i)*0x1340) }
 
-// stop is the stop at the point of index i.
+// stop returns the stop at the point with index i.
 func (m machine) stop(i int) trace.Event {
 	parent := &trace.Task{Address: trace.Word(m.parent), PID: 83, TGID: 83, Comm: "fork-new"}
 	e := trace.Event{
@@ -162,7 +162,7 @@ func (m machine) stop(i int) trace.Event {
 	return e
 }
 
-// Renumber gives the events of t their numbers and times anew.
+// Renumber sets the numbers and times of t's events again.
 func Renumber(t *trace.Trace) {
 	for i := range t.Events {
 		t.Events[i].Seq = i + 1
@@ -170,8 +170,7 @@ func Renumber(t *trace.Trace) {
 	}
 }
 
-// Index returns the place of the first stop at a point; it panics when there is
-// none.
+// Index returns the index of the first stop at a point. It panics if there is none.
 func Index(t *trace.Trace, point string) int {
 	i := slices.IndexFunc(t.Events, func(e trace.Event) bool { return e.Point == point })
 	if i < 0 {
@@ -186,7 +185,7 @@ func Drop(t *trace.Trace, points ...string) {
 	Renumber(t)
 }
 
-// Move puts the first stop at point before the first at another.
+// Move moves the first stop at point before the first at another.
 func Move(t *trace.Trace, point, before string) {
 	i := Index(t, point)
 	e := t.Events[i]
@@ -195,8 +194,9 @@ func Move(t *trace.Trace, point, before string) {
 	Renumber(t)
 }
 
-// Again repeats the call up to and with a point, as round 2: a second child.
-func Again(t *trace.Trace, last string) {
+// SecondCall repeats the call up to and including the last point, as round 2, with
+// a second child.
+func SecondCall(t *trace.Trace, last string) {
 	from, to := Index(t, "sys_clone"), Index(t, last)
 	var more []trace.Event
 	for _, e := range t.Events[from : to+1] {
