@@ -252,7 +252,7 @@ func (g autograding) killed(t *testing.T) {
 	syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 	cmd.Wait()
 	stopped := func(when string) {
-		if _, graded, output := g.results(t); graded || !strings.Contains(output, "stopped before it came to an end") {
+		if _, graded, output := g.results(t); graded || !strings.Contains(output, "stopped before it finished") {
 			t.Errorf("%s: graded %t: %s", when, graded, output)
 		}
 	}

@@ -176,7 +176,7 @@ func (a *app) grade(ctx context.Context, l labs.Lab, f gradeFlags) error {
 		return err
 	}
 	p.Done()
-	graded, err := a.gradeClass(ctx, m, class.Run{Out: f.out, Students: students, Shard: shard, AtOnce: f.atOnce(), Again: f.again})
+	graded, err := a.gradeClass(ctx, m, class.Run{Out: f.out, Students: students, Shard: shard, AtOnce: f.atOnce(), Regrade: f.again})
 	if err != nil {
 		return err
 	}

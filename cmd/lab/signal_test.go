@@ -128,7 +128,7 @@ func TestInterruptedGrade(t *testing.T) {
 		if code := cmd.ProcessState.ExitCode(); code != exitError {
 			t.Errorf("exit code %d, want %d:\n%s", code, exitError, out)
 		}
-		want := "lab: interrupted; 1 of 2 submissions are graded and kept: the same command goes on from there\n"
+		want := "lab: interrupted; 1 of 2 submissions are graded and kept: the same command resumes there\n"
 		if got := out.String(); !strings.HasSuffix(got, "\n"+want) || strings.Count(got, "kept") != 1 || strings.Contains(got, "left behind") {
 			t.Errorf("the output is to end with one line, %q:\n%s", want, got)
 		}

@@ -1,13 +1,12 @@
-// Package class grades the submissions of a class: several at a time, each into a
-// folder of its own that is there whole or not at all, so that a class can be
-// interrupted, gone on with, spread over machines and merged.
+// Package class grades the submissions of a class: several at a time, each atomically
+// into its own folder. So the grading of a class can be interrupted and resumed, and
+// sharded over machines and merged.
 //
-// How one submission is graded is handed to it (Run.Grade); the package starts no
-// guest, compiles nothing and reads no submission. What the class's results look
-// like is package report's.
+// Run.Grade grades one submission. The package itself starts no guest, compiles nothing
+// and reads no submission. Package report formats the results.
 //
-// A failure of ours is never a student's zero: it is tried once more, and then the
-// student is not graded, which the verdict error says.
+// A failure of the harness never costs a student points: the submission is retried
+// once, and then the student has the verdict error, which means not graded.
 package class
 
 import (
@@ -27,49 +26,48 @@ import (
 	"kernellab/harness/verdict"
 )
 
-// Tries is how often a submission is graded when the fault is ours.
+// Tries is the number of attempts to grade a submission when the harness fails.
 const Tries = 2
 
 // Run grades a class. AtOnce, Feedback and the observers may be zero.
 type Run struct {
 	Lab      string
-	Out      string // folder of the results, made when it is needed
+	Out      string // folder of the results, created if it does not exist
 	Students []Student
-	Shard    Shard // which of a class's parts Students are
-	AtOnce   int   // submissions at a time, 0 is one a processor
-	Again    bool  // grade also what was graded before
-	// Identify returns what a student's result depends on. One that was graded
-	// with the same identity is not graded again.
+	Shard    Shard // the part of the class that has Students
+	AtOnce   int   // submissions at a time, 0 for one per processor
+	Regrade  bool  // also grade submissions that have a result
+	// Identify returns everything that a student's result depends on. A result with
+	// the same identity is reused.
 	Identify func(context.Context, Student) (Identity, error)
-	// Grade grades a submission and leaves its evidence in dir. An error, and a
-	// result with verdict error, are ours and not the student's.
+	// Grade grades a submission and writes the evidence to dir. An error, or the
+	// verdict error, means a failure of the harness.
 	Grade func(ctx context.Context, s Student, dir string, stage func(string)) (verdict.Document, error)
-	// Unable makes the document of a submission that Grade has no document for.
+	// Unable returns the document of a submission for which Grade returned an error.
 	Unable func(Student, error) verdict.Document
-	// Feedback writes to the student.
+	// Feedback returns the text for the student.
 	Feedback func(Student, verdict.Document) string
 
-	// The observers take the index of Students. They are called from several
-	// goroutines, for one student from one at a time.
+	// Stage and Done observe the grading. i is an index of Students. They are called
+	// from several goroutines, but from only one at a time for each student.
 	Stage func(i int, what string)
 	Done  func(i int, g report.Graded)
 }
 
-// InterruptedError says how far a class was when it was interrupted.
+// InterruptedError says how many submissions were graded before an interruption.
 type InterruptedError struct {
 	Done, Of int
 	Err      error
 }
 
 func (e *InterruptedError) Error() string {
-	return fmt.Sprintf("%d of %d submissions are graded and kept: the same command goes on from there", e.Done, e.Of)
+	return fmt.Sprintf("%d of %d submissions are graded and kept: the same command resumes there", e.Done, e.Of)
 }
 
 func (e *InterruptedError) Unwrap() error { return e.Err }
 
-// Class grades every student that is not graded yet, and returns all of them in
-// the order of Students. When ctx ends it returns an *InterruptedError, and what
-// was graded is kept.
+// Class grades every student without a result, and returns the results in the order of
+// Students. If ctx ends it returns an *InterruptedError and keeps the results so far.
 func (r Run) Class(ctx context.Context) (report.Class, error) {
 	store, err := open(r.Out, r.Shard)
 	if err != nil {
@@ -77,12 +75,12 @@ func (r Run) Class(ctx context.Context) (report.Class, error) {
 	}
 	defer store.close()
 	if err := r.writeList(); err != nil {
-		return report.Class{}, fmt.Errorf("write down who is graded: %w", err)
+		return report.Class{}, fmt.Errorf("write the list of students: %w", err)
 	}
 	out := make([]report.Graded, len(r.Students))
 	ended := make([]bool, len(r.Students))
 	failed := make([]error, len(r.Students))
-	var g errgroup.Group // without a context: a student's error stops no other
+	var g errgroup.Group // no context: an error of one student does not stop the others
 	g.SetLimit(r.atOnce())
 	for i := range r.Students {
 		g.Go(func() error {
@@ -106,7 +104,6 @@ func (r Run) Class(ctx context.Context) (report.Class, error) {
 		}
 		return report.Class{}, e
 	}
-	// A folder that can not be written is no student's result.
 	if err := errors.Join(failed...); err != nil {
 		return report.Class{}, err
 	}
@@ -114,8 +111,8 @@ func (r Run) Class(ctx context.Context) (report.Class, error) {
 	return c, r.write(ctx, c)
 }
 
-// write writes the files of the class. Shards that share a folder write those of
-// all that is there: the last has them all.
+// write writes the files of the class. Shards that share a folder include the results
+// of all shards so far.
 func (r Run) write(ctx context.Context, c report.Class) error {
 	if r.Shard.Of > 1 {
 		all, _, err := Merge(ctx, []string{r.Out}, "")
@@ -131,15 +128,15 @@ func (r Run) atOnce() int {
 	if r.AtOnce > 0 {
 		return r.AtOnce
 	}
-	return runtime.GOMAXPROCS(0) // which a cgroup's limit lowers
+	return runtime.GOMAXPROCS(0) // respects a cgroup's limit
 }
 
-// student returns the result of one student, which is made when there is none.
-// The error is for a folder of results that can not be written.
+// student returns the result of one student, and grades the student if there is none.
+// The error says that the folder of results cannot be written.
 func (r Run) student(ctx context.Context, store *store, i int) (report.Graded, error) {
 	s := r.Students[i]
 	id, err := r.identify(ctx, s)
-	if err == nil && !r.Again {
+	if err == nil && !r.Regrade {
 		if g, ok := store.find(s, id); ok {
 			g.Kept = true
 			return g, nil
@@ -163,21 +160,21 @@ func (r Run) student(ctx context.Context, store *store, i int) (report.Graded, e
 			return report.Graded{}, context.Cause(ctx)
 		case ours && try < Tries:
 			release()
-			r.stage(i, "once more, because "+g.Cause())
+			r.stage(i, "retrying, because "+g.Cause())
 			continue
 		case ours:
-			id = Identity{} // the next call grades it again
+			id = Identity{} // so that the next call grades it again
 		}
 		if err := r.keep(store, s, id, g, dir); err != nil {
 			release()
-			return g, fmt.Errorf("keep the result of %s: %w", s.Name, err)
+			return g, fmt.Errorf("write the result of %s: %w", s.Name, err)
 		}
 		g.Trim()
 		return g, nil
 	}
 }
 
-// document grades one submission. Nothing that happens in it reaches the others.
+// document grades one submission. Its failure does not affect other submissions.
 func (r Run) document(ctx context.Context, i int, dir string) verdict.Document {
 	doc, err := r.grade(ctx, i, dir)
 	if err != nil {
@@ -201,19 +198,19 @@ func (r Run) grade(ctx context.Context, i int, dir string) (doc verdict.Document
 	defer caught(&err)
 	doc, err = r.Grade(ctx, r.Students[i], dir, func(what string) { r.stage(i, what) })
 	if err == nil && len(doc.Results) == 0 {
-		err = errors.New("grading gave neither a result nor an error")
+		err = errors.New("grading returned neither a result nor an error")
 	}
 	return doc, err
 }
 
-// caught makes an error of a panic.
+// caught converts a panic to an error.
 func caught(err *error) {
 	if v := recover(); v != nil {
-		*err = fmt.Errorf("the harness panicked, which is a mistake in it: %v\n%s", v, debug.Stack())
+		*err = fmt.Errorf("the harness panicked, which is a bug: %v\n%s", v, debug.Stack())
 	}
 }
 
-// keep puts a result in its place.
+// keep writes a result and renames dir to the student's folder.
 func (r Run) keep(store *store, s Student, id Identity, g report.Graded, dir string) error {
 	err := writeTo(filepath.Join(dir, VerdictFile), words.Document(g.Document).Encode)
 	if err == nil && r.Feedback != nil {

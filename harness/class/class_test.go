@@ -186,7 +186,7 @@ func TestGoesOn(t *testing.T) {
 				return class.Identity{Submission: "hash of " + s.Path, Tool: "lab 2", Kernels: []string{"6.12"}}, nil
 			}
 		}, []string{"alice", "bob"}},
-		{"asked for", func(r *class.Run) { r.Again = true }, []string{"alice", "bob"}},
+		{"asked for", func(r *class.Run) { r.Regrade = true }, []string{"alice", "bob"}},
 		{"the same again, after all that", nil, nil},
 	}
 	for _, tt := range tests {
@@ -438,7 +438,7 @@ func TestMergeOfParts(t *testing.T) {
 			t.Fatalf("Merge: %v, missing %v, exit code %d", err, missing, c.ExitCode())
 		}
 		rows := grades(t, out)
-		if got := strings.Join(rows[4], ","); !strings.HasPrefix(got, "dave,,0,error,0,,there is no result: its shard did not get there") {
+		if got := strings.Join(rows[4], ","); !strings.HasPrefix(got, "dave,,0,error,0,,there is no result: its shard has not finished") {
 			t.Errorf("dave's row: %s", got)
 		}
 	})

@@ -21,8 +21,7 @@ import (
 // ShardSchema names the list of a shard's students and its version.
 const ShardSchema = "lab.shard/1"
 
-// list says who belongs to a shard, so that a merge knows whose results are
-// missing.
+// list is the list of a shard's students, by which a merge finds missing results.
 type list struct {
 	Schema   string   `json:"schema"`
 	Lab      string   `json:"lab"`
@@ -58,7 +57,7 @@ func (r Run) writeList() error {
 	return atomicfile.Write(filepath.Join(r.Out, l.file()), 0o644, func(w io.Writer) error { return encode(w, l) })
 }
 
-// lists are those of a folder of results.
+// lists returns the lists in a folder of results.
 func lists(dir string) ([]list, error) {
 	files, err := filepath.Glob(filepath.Join(escapeGlob(dir), listPrefix+"*-of-*"+listSuffix))
 	if err != nil {
@@ -78,28 +77,28 @@ func lists(dir string) ([]list, error) {
 			return nil, fmt.Errorf("%s: %w", file, err)
 		}
 		if l.Schema != ShardSchema || l.file() != filepath.Base(file) || l.Index < 1 || l.Index > l.Of {
-			return nil, fmt.Errorf("%s: not a list of lab grade's", file)
+			return nil, fmt.Errorf("%s: lab grade did not write this list", file)
 		}
 		out = append(out, l)
 	}
 	return out, nil
 }
 
-// escapeGlob makes a path one that means itself in a pattern.
+// escapeGlob returns a pattern that matches only path.
 func escapeGlob(path string) string {
 	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(path)
 }
 
-// part is a student's result in one of the folders that are merged.
+// part is a student's result in one of the merged folders.
 type part struct {
 	dir string
 	rec record
 	report.Graded
 }
 
-// Merge puts the results in several folders together, and when out is not ""
-// makes it a folder of them all. A student whom a shard knows but has no result of
-// is not graded. missing says what shards there are no results of at all.
+// Merge combines the results in several folders. If out is not "", it also writes them
+// to folder out. A student in a shard's list without a result gets the verdict error.
+// missing names the shards whose lists are missing.
 func Merge(ctx context.Context, dirs []string, out string) (c report.Class, missing []string, err error) {
 	parts, all, err := gather(ctx, dirs)
 	if err != nil {
@@ -122,7 +121,7 @@ func Merge(ctx context.Context, dirs []string, out string) (c report.Class, miss
 	}
 	r := Run{Lab: c.Lab, Out: out}
 	if len(missing) > 0 {
-		// Merged again with what is missing it is whole.
+		// Keep the lists, so that out can be merged with the missing shards later.
 		for _, l := range all {
 			if err := atomicfile.Write(filepath.Join(out, l.file()), 0o644, func(w io.Writer) error { return encode(w, l) }); err != nil {
 				return c, missing, err
@@ -136,7 +135,7 @@ func Merge(ctx context.Context, dirs []string, out string) (c report.Class, miss
 	return c, nil, errors.Join(r.writeList(), writeClass(out, c))
 }
 
-// gather reads all folders.
+// gather reads the results and the lists in all folders.
 func gather(ctx context.Context, dirs []string) ([]part, []list, error) {
 	var all []list
 	found := map[string]part{}
@@ -150,14 +149,14 @@ func gather(ctx context.Context, dirs []string) ([]part, []list, error) {
 		}
 		for _, l := range some {
 			if len(all) > 0 && (l.Lab != all[0].Lab || l.Of != all[0].Of) {
-				return nil, nil, fmt.Errorf("%s: shard %d/%d of %s, which does not go together with shard %d/%d of %s", dir, l.Index, l.Of, l.Lab, all[0].Index, all[0].Of, all[0].Lab)
+				return nil, nil, fmt.Errorf("%s: shard %d/%d of %s cannot be merged with shard %d/%d of %s", dir, l.Index, l.Of, l.Lab, all[0].Index, all[0].Of, all[0].Lab)
 			}
 			all = append(all, l)
 			for _, student := range l.Students {
 				if ctx.Err() != nil {
 					return nil, nil, context.Cause(ctx)
 				}
-				if err := settle(found, read(dir, l, student)); err != nil {
+				if err := add(found, read(dir, l, student)); err != nil {
 					return nil, nil, err
 				}
 			}
@@ -171,26 +170,27 @@ func gather(ctx context.Context, dirs []string) ([]part, []list, error) {
 	return parts, all, nil
 }
 
-// read reads one student's result; what can not be read is no result.
+// read reads one student's result. If that fails the result has the verdict error.
 func read(dir string, l list, student string) part {
 	rec, g, err := readFolder(filepath.Join(dir, Folder(student)))
 	if err == nil && rec.Lab != l.Lab {
-		err = fmt.Errorf("the result is of %s", rec.Lab)
+		err = fmt.Errorf("it is a result of %s", rec.Lab)
 	}
 	if err == nil {
 		return part{dir: dir, rec: rec, Graded: g}
 	}
 	why := fmt.Sprintf("there is no result: %v", err)
 	if errors.Is(err, fs.ErrNotExist) {
-		why = "there is no result: its shard did not get there"
+		why = "there is no result: its shard has not finished"
 	}
 	return part{Graded: report.Graded{Student: student, Document: verdict.NewDocument(verdict.Result{
 		Lab: l.Lab, Verdict: verdict.Error, Error: why, Steps: []verdict.Step{}, Checks: []verdict.Check{}, Findings: []verdict.Finding{},
 	})}}
 }
 
-// settle takes a student's result, of two the one that is graded.
-func settle(found map[string]part, p part) error {
+// add adds a student's result to found. Of two results it keeps the one without the
+// verdict error.
+func add(found map[string]part, p part) error {
 	before, twice := found[p.Student]
 	same := before.rec.Identity.Submission == p.rec.Identity.Submission
 	switch {
@@ -202,7 +202,7 @@ func settle(found map[string]part, p part) error {
 	return nil
 }
 
-// copyParts brings the students' folders to out.
+// copyParts copies the students' folders to out.
 func copyParts(ctx context.Context, parts []part, out string) error {
 	s, err := open(out, Shard{})
 	if err != nil {

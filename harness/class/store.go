@@ -18,7 +18,7 @@ import (
 	"kernellab/internal/flock"
 )
 
-// The files of a student's folder, beside the evidence that grading leaves there.
+// The files in a student's folder, in addition to the evidence that grading writes.
 const (
 	VerdictFile  = "verdict.json"
 	FeedbackFile = "feedback.md"
@@ -33,21 +33,21 @@ const (
 	JUnitFile   = "junit.xml"
 )
 
-// workDir holds results in the making, in the folder of the results so that they
-// can be renamed into place.
+// workDir has unfinished results. It is in the folder of results so that they can be
+// renamed.
 const workDir = ".work"
 
 // RecordSchema names the record of a graded submission and its version.
 const RecordSchema = "lab.graded/1"
 
-// Identity is what a student's result depends on. The zero value is that of a
-// result that is not to be used again.
+// Identity is everything that a student's result depends on. A result with the zero
+// value is never reused.
 type Identity struct {
-	Submission string   `json:"submission"` // hash of what was handed in
-	Tool       string   `json:"tool"`       // hash of lab, which holds the labs too
+	Submission string   `json:"submission"` // hash of the submission
+	Tool       string   `json:"tool"`       // hash of lab, which includes the labs
 	Kernels    []string `json:"kernels"`    // "x86_64 6.1.0-56-cloud-amd64 SHA256"
 	Machines   []string `json:"machines"`   // of each kernel: "QEMU 10.0.13, seed 1, 1 processor(s)"
-	Limits     string   `json:"limits"`     // what the program may take of the guest's time, if that was asked for
+	Limits     string   `json:"limits"`     // the program's time limit, if one was given
 }
 
 func (id Identity) equal(other Identity) bool {
@@ -56,7 +56,7 @@ func (id Identity) equal(other Identity) bool {
 	return err1 == nil && err2 == nil && id.Submission != "" && string(a) == string(b)
 }
 
-// record is how a result came about.
+// record says how a result was made.
 type record struct {
 	Schema   string        `json:"schema"`
 	Lab      string        `json:"lab"`
@@ -73,15 +73,14 @@ type store struct {
 	lock *os.File
 }
 
-// BusyError says that another process grades the same shard into the folder.
+// BusyError says that another process is grading the same shard into the folder.
 type BusyError struct{ Dir string }
 
 func (e *BusyError) Error() string {
-	return fmt.Sprintf("another lab grade is at work in %s: wait for it, or give --out another folder", e.Dir)
+	return fmt.Sprintf("another lab grade is running in %s: wait for it, or give --out another folder", e.Dir)
 }
 
-// open makes the folder of results. Shards may share one; two calls for the same
-// shard may not.
+// open creates and locks the folder of results. Different shards may share a folder.
 func open(dir string, shard Shard) (_ *store, err error) {
 	s := &store{dir: dir}
 	all := filepath.Join(dir, workDir)
@@ -95,7 +94,7 @@ func open(dir string, shard Shard) (_ *store, err error) {
 		}
 		return nil, fmt.Errorf("lock the folder of results: %w", err)
 	}
-	// What a killed call for this shard left is removed.
+	// Remove the remains of a killed call for this shard.
 	s.work = filepath.Join(all, name)
 	if err := errors.Join(os.RemoveAll(s.work), os.Mkdir(s.work, 0o755)); err != nil {
 		s.lock.Close()
@@ -104,8 +103,8 @@ func open(dir string, shard Shard) (_ *store, err error) {
 	return s, nil
 }
 
-// lock takes the lock of a file that is removed when it is let go, so what was
-// locked may be no file any more.
+// lock locks a file. As close removes the file, lock checks that the locked file still
+// exists.
 func lock(path string) (*os.File, error) {
 	for {
 		f, err := flock.Try(path)
@@ -128,7 +127,7 @@ func (s *store) close() {
 	s.lock.Close()
 }
 
-// temp makes a folder for a result in the making.
+// temp makes a folder for an unfinished result.
 func (s *store) temp() (dir string, release func(), err error) {
 	dir, err = os.MkdirTemp(s.work, "")
 	if err == nil {
@@ -140,7 +139,7 @@ func (s *store) temp() (dir string, release func(), err error) {
 	return dir, func() { os.RemoveAll(dir) }, nil
 }
 
-// put renames a finished folder into its place.
+// put renames a finished folder to the student's folder.
 func (s *store) put(student Student, dir string) error {
 	to := filepath.Join(s.dir, Folder(student.Name))
 	old := filepath.Join(s.work, "old-"+rand.Text())
@@ -151,7 +150,7 @@ func (s *store) put(student Student, dir string) error {
 	return os.Rename(dir, to)
 }
 
-// find returns a student's result when there is one with that identity.
+// find returns a student's result, if there is one with this identity.
 func (s *store) find(student Student, id Identity) (report.Graded, bool) {
 	rec, g, err := readFolder(filepath.Join(s.dir, Folder(student.Name)))
 	ok := err == nil && rec.Student == student.Name && rec.Identity.equal(id) && g.Verdict() != verdict.Error
@@ -197,7 +196,7 @@ func encode(w io.Writer, v any) error {
 	return e.Encode(v)
 }
 
-// writeTo makes a file.
+// writeTo creates a file. It need not be atomic, as the whole folder is.
 func writeTo(path string, write func(io.Writer) error) error {
 	f, err := os.Create(path)
 	if err != nil {

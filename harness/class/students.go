@@ -16,17 +16,17 @@ import (
 type Student struct {
 	Name string // of the folder or archive, without its extension
 	Path string
-	Link bool // Path is a symbolic link, which nobody follows
+	Link bool // Path is a symbolic link, which is not followed
 }
 
-// archives are the extensions of what counts as a submission beside folders.
+// archives are the extensions of archives that are submissions, as folders are.
 var archives = []string{".tar.gz", ".tgz", ".tar", ".zip"}
 
-// ErrNoSubmissions is returned for a folder with nothing to grade in it.
+// ErrNoSubmissions is returned for a folder without submissions.
 var ErrNoSubmissions = errors.New("no submission: a submission is a folder, or a .zip, .tar, .tar.gz or .tgz, named after its student")
 
-// List returns the submissions in a folder, by name: its folders and archives.
-// skipped are the names of what is neither, hidden files excepted.
+// List returns the submissions in a folder, sorted by name: its folders and archives.
+// skipped has the names of other files, except for hidden ones.
 func List(dir string) (students []Student, skipped []string, err error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -44,7 +44,7 @@ func List(dir string) (students []Student, skipped []string, err error) {
 			continue
 		}
 		if other, twice := paths[student]; twice {
-			return nil, nil, fmt.Errorf("read the submissions: %s and %s are both %s's: keep one of them", other, name, student)
+			return nil, nil, fmt.Errorf("read the submissions: %s and %s both belong to %s: keep one of them", other, name, student)
 		}
 		paths[student] = name
 		students = append(students, Student{Name: student, Path: filepath.Join(dir, name), Link: e.Type()&fs.ModeSymlink != 0})
@@ -56,7 +56,7 @@ func List(dir string) (students []Student, skipped []string, err error) {
 	return students, skipped, nil
 }
 
-// studentOf returns whose submission an entry is.
+// studentOf returns the student of an entry, if it is a submission.
 func studentOf(e fs.DirEntry) (string, bool) {
 	name := e.Name()
 	for _, ext := range archives {
@@ -64,13 +64,13 @@ func studentOf(e fs.DirEntry) (string, bool) {
 			return name[:i], true
 		}
 	}
-	// A link's target is not looked at: it is the submission's trouble.
+	// Grading reports a link as a mistake in the submission.
 	return name, e.IsDir() || e.Type()&fs.ModeSymlink != 0
 }
 
-// Folder returns the name of a student's folder among the results. It is the
-// student's name, with everything written as %XX that could be taken for another
-// file, leave the folder or confuse a terminal.
+// Folder returns the name of a student's folder in the results: the student's name,
+// with bytes escaped as %XX where the name could mean another file, lead out of the
+// folder or disturb a terminal.
 func Folder(student string) string {
 	var b strings.Builder
 	for i, r := range student {
@@ -92,7 +92,7 @@ func Folder(student string) string {
 	if slices.Contains(reserved, lower) || strings.HasPrefix(lower, listPrefix) && strings.HasSuffix(lower, listSuffix) {
 		name = fmt.Sprintf("%%%02X%s", name[0], name[1:])
 	}
-	const longest = 200 // file systems take 255 bytes, and a work folder's name adds some
+	const longest = 200 // file systems allow 255 bytes, and a work folder's name is longer
 	if len(name) > longest {
 		name = fmt.Sprintf("%s%%%08x", strings.ToValidUTF8(name[:longest], ""), checksum(student))
 	}
@@ -102,13 +102,13 @@ func Folder(student string) string {
 // reserved are the names of the class's own files.
 var reserved = []string{GradesFile, SummaryFile, TextFile, JUnitFile}
 
-// Shard is one of several parts of a class that are graded apart. The zero value
+// Shard is one of several parts of a class that are graded separately. The zero value
 // is the whole class.
 type Shard struct {
 	Index, Of int // Index from 1 to Of
 }
 
-// ParseShard reads "I/N".
+// ParseShard parses "I/N".
 func ParseShard(s string) (Shard, error) {
 	var sh Shard
 	n, err := fmt.Sscanf(s, "%d/%d", &sh.Index, &sh.Of)
@@ -116,13 +116,13 @@ func ParseShard(s string) (Shard, error) {
 		return Shard{}, fmt.Errorf("shard %q: want I/N, such as 1/4", s)
 	}
 	if sh.Of < 1 || sh.Index < 1 || sh.Index > sh.Of {
-		return Shard{}, fmt.Errorf("shard %q: I runs from 1 to N (an engine that counts from 0 adds 1)", s)
+		return Shard{}, fmt.Errorf("shard %q: I must be from 1 to N (add 1 if you count from 0)", s)
 	}
 	return sh, nil
 }
 
-// Select returns the shard's students, every N-th: shards of the same list are
-// disjoint and together the whole.
+// Select returns the shard's students, which are every N-th. The shards of a list are
+// disjoint and together have all students.
 func (s Shard) Select(students []Student) []Student {
 	if s.Of == 0 {
 		return students

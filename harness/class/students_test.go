@@ -49,7 +49,7 @@ func TestList(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(dir, "bob"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := class.List(dir); err == nil || !strings.Contains(err.Error(), "bob and bob.zip are both bob's") {
+	if _, _, err := class.List(dir); err == nil || !strings.Contains(err.Error(), "bob and bob.zip both belong to bob") {
 		t.Errorf("two submissions of one student: %v", err)
 	}
 	if _, _, err := class.List(t.TempDir()); !errors.Is(err, class.ErrNoSubmissions) {

@@ -25,8 +25,8 @@ func Boot(ctx context.Context, h prepare.Host, t prepare.Target, n int) error {
 	}
 	spec.Stage = nil
 	h.Progress.Say("booting %s %d times", t.Name(), n)
-	// A machine with the same seed boots in the same way: boots that add to a count
-	// take seeds that the earlier ones did not have.
+	// Machines with the same seed boot in the same way, so use other seeds than the
+	// boots that are counted already.
 	var counted uint32
 	for _, b := range spec.Snapshots.Boots() {
 		if b.Arch == t.Arch.Name && b.Kernel == t.Image.Release {

@@ -1,5 +1,5 @@
-// Package doctor examines the host: what it has of what lab needs, the command that
-// installs what is missing, and how often kernels come up when they are booted here.
+// Package doctor examines the host: which things that lab needs are installed, the
+// command that installs missing ones, and how often kernels boot here.
 package doctor
 
 import (
@@ -29,11 +29,11 @@ import (
 // The states of a finding.
 const (
 	OK       = "ok"
-	Missing  = "missing"  // and every run needs it
-	Optional = "optional" // missing, and only some commands need it
+	Missing  = "missing"  // every run needs it
+	Optional = "optional" // it is missing, but only some commands need it
 )
 
-// Finding is what is known of one thing that lab uses.
+// Finding describes one thing that lab uses.
 type Finding struct {
 	Name     string `json:"name"`
 	State    string `json:"state"` // "ok", "missing", "optional"
@@ -88,8 +88,7 @@ func Examine(ctx context.Context, h prepare.Host) []Finding {
 	return append(append(found, cacheFinding(h.Cache), hostFinding()), bootFindings(h.Cache)...)
 }
 
-// submissionFindings say what a class's sources are compiled with, and how that is
-// kept apart from the host.
+// submissionFindings describe the compilers of submissions and their sandbox.
 func submissionFindings(ctx context.Context) []Finding {
 	f := Finding{Name: "sandbox", State: OK, Needed: "compiling submissions", Packages: "bubblewrap"}
 	box, err := sandbox.Find(ctx, "")
@@ -100,9 +99,9 @@ func submissionFindings(ctx context.Context) []Finding {
 	case err != nil:
 		f.State, f.Detail = Optional, err.Error()
 	case box.Kind == sandbox.Bubblewrap:
-		f.Detail = "bubblewrap: a compiler sees its sources and itself, and no network"
+		f.Detail = "bubblewrap: a compiler can read only its sources and itself, and has no network"
 	case box.Kind == sandbox.Landlock:
-		f.Detail = "Landlock: a compiler reads its sources and itself only; bubblewrap would hide the processes and the network too"
+		f.Detail = "Landlock: a compiler can read only its sources and itself; bubblewrap would also hide processes and the network"
 	default:
 		f.Detail = sandbox.Env + "=none: a compiler can read what you can"
 	}
@@ -151,8 +150,8 @@ func cacheFinding(cache *images.Cache) Finding {
 	return f
 }
 
-// bootFindings say how often each kernel came up here. A stock kernel may die by
-// itself under emulation; one that often does is a poor choice.
+// bootFindings say how often each kernel booted here. A stock kernel may crash under
+// emulation; prefer kernels that rarely do.
 func bootFindings(cache *images.Cache) []Finding {
 	dir, err := cache.Path("snapshots")
 	if err != nil {
@@ -160,10 +159,10 @@ func bootFindings(cache *images.Cache) []Finding {
 	}
 	var found []Finding
 	for _, b := range (&snapshot.Store{Dir: dir}).Boots() {
-		f := Finding{Name: "boots of " + b.Kernel, State: OK, Needed: "knowing which kernels to trust"}
-		f.Detail = fmt.Sprintf("%d of %d came up on QEMU %s (%s)", b.Tries-b.Oopses, b.Tries, b.QEMU, b.Arch)
+		f := Finding{Name: "boots of " + b.Kernel, State: OK, Needed: "choosing reliable kernels"}
+		f.Detail = fmt.Sprintf("%d of %d succeeded on QEMU %s (%s)", b.Tries-b.Oopses, b.Tries, b.QEMU, b.Arch)
 		if b.Oopses > 0 {
-			f.Detail += fmt.Sprintf("; %.0f%% ended by an oops, a panic or a reset of the kernel's own", 100*float64(b.Oopses)/float64(b.Tries))
+			f.Detail += fmt.Sprintf("; %.0f%% ended with an oops, a panic or a reset", 100*float64(b.Oopses)/float64(b.Tries))
 		}
 		found = append(found, f)
 	}
@@ -180,7 +179,7 @@ func hostFinding() Finding {
 	}
 }
 
-// privileged is how a command is run as root from here.
+// privileged returns the words before a command that has to run as root.
 func privileged() []string {
 	if os.Geteuid() == 0 {
 		return nil
@@ -188,8 +187,8 @@ func privileged() []string {
 	return []string{"sudo"}
 }
 
-// Packages returns the Debian packages that install what was found missing, each
-// once, in order.
+// Packages returns the Debian packages that install missing things, sorted and without
+// duplicates.
 func Packages(found []Finding) []string {
 	var packages []string
 	for _, f := range found {

@@ -10,7 +10,7 @@ import (
 	"kernellab/images/emulator"
 )
 
-// qemuFindings are the QEMU that is used, for lab doctor.
+// qemuFindings describes the QEMU in use.
 func qemuFindings(ctx context.Context, h prepare.Host) []Finding {
 	used, other, err := h.OtherQEMU()
 	switch {
@@ -21,7 +21,7 @@ func qemuFindings(ctx context.Context, h prepare.Host) []Finding {
 		if q, ok := emulator.In(h.Cache).Cached(); ok {
 			f.Detail = fmt.Sprintf("lab's own %s, in %s", q.Version, q.Dir)
 		} else {
-			f.State, f.Detail, f.Mend = Missing, "lab's own is not fetched", "lab qemu fetch"
+			f.State, f.Detail, f.Mend = Missing, "lab's own QEMU is not fetched", "lab qemu fetch"
 		}
 		return []Finding{f}
 	}
@@ -45,7 +45,7 @@ func qemuFindings(ctx context.Context, h prepare.Host) []Finding {
 		case err != nil:
 			f.State, version = Missing, err.Error()
 		case prepare.Unsound(version):
-			version += fmt.Sprintf(", older than %d: a submitted program can bring its guest down", prepare.SoundQEMU)
+			version += fmt.Sprintf(", older than %d: a submitted program can crash its guest", prepare.SoundQEMU)
 		}
 		f.Detail = path + " " + version
 		found = append(found, f)

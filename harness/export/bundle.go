@@ -14,12 +14,12 @@ import (
 	"kernellab/internal/atomicfile"
 )
 
-// bundle is an archive in the making.
+// bundle collects the files of an archive.
 type bundle struct {
 	entries []bundled
 }
 
-// bundled is a file of the archive: a text, or a file of this host.
+// bundled is a file of the archive: a text, or a copy of a file on this host.
 type bundled struct {
 	name string
 	mode fs.FileMode
@@ -35,7 +35,7 @@ func (z *bundle) file(name string, mode fs.FileMode, from string) {
 	z.entries = append(z.entries, bundled{name: name, mode: mode, from: from})
 }
 
-// files adds files of the cache to a folder of the archive's.
+// files adds files of the cache to a folder of the archive.
 func (z *bundle) files(dir string, paths ...string) {
 	for _, p := range paths {
 		mode := fs.FileMode(0o600)
@@ -46,7 +46,7 @@ func (z *bundle) files(dir string, paths ...string) {
 	}
 }
 
-// write writes the archive, whole or not at all, and returns its size.
+// write writes the archive atomically and returns its size in bytes.
 func (z *bundle) write(to string) (int64, error) {
 	slices.SortFunc(z.entries, func(x, y bundled) int { return strings.Compare(x.name, y.name) })
 	err := atomicfile.Write(to, 0o644, func(file io.Writer) error {

@@ -34,18 +34,16 @@ import (
 //go:embed autograder
 var autograder embed.FS
 
-// Gradescope is an autograder to make: what it grades, on which kernel, and how
-// results are shown.
+// Gradescope describes an autograder: the lab and kernel, and how to show results.
 type Gradescope struct {
 	Lab    labs.Lab
 	Arch   arch.Arch
-	Kernel string // series or version, "" is the default
+	Kernel string // series or version, "" for the default
 	Show   report.Gradescope
 }
 
-// Write writes the archive, completely or not at all: scripts, this program, the
-// kernel, QEMU, the guest's files, and the Go toolchain that submissions are
-// compiled with.
+// Write writes the archive atomically. It has scripts, this program, the kernel, QEMU,
+// the guest's files and the Go toolchain for submissions.
 func (g Gradescope) Write(ctx context.Context, h prepare.Host, to string) (Written, error) {
 	name := g.Kernel
 	if name == "" {
@@ -92,14 +90,14 @@ func (g Gradescope) Write(ctx context.Context, h prepare.Host, to string) (Writt
 	return Written{Files: len(z.entries), Size: size, Kernel: k.Release}, nil
 }
 
-// Written is an archive that was written.
+// Written describes a written archive.
 type Written struct {
 	Files  int
 	Size   int64 // in bytes
 	Kernel string
 }
 
-// kernel adds an image without the debug information that may lie beside it.
+// kernel adds an image, without the vmlinux that the cache may have.
 func (z *bundle) kernel(k linux.Kernel) {
 	dir := path.Join("cache/kernels", k.Arch, k.Release)
 	z.file(path.Join(dir, filepath.Base(k.Path)), 0o600, k.Path)
@@ -113,7 +111,7 @@ func (z *bundle) kernel(k linux.Kernel) {
 	}
 }
 
-// qemu adds lab's own QEMU, with the program of the machine's alone.
+// qemu adds lab's own QEMU, with the program for one architecture.
 func (z *bundle) qemu(q emulator.QEMU, m arch.Arch) error {
 	files, record, err := q.Bundle(m.QEMU.Binary)
 	if err != nil {
@@ -127,8 +125,8 @@ func (z *bundle) qemu(q emulator.QEMU, m arch.Arch) error {
 	return nil
 }
 
-// scripts adds what Gradescope calls, and the results of what does not come to an
-// end.
+// scripts adds the scripts that Gradescope calls, and the results to show when grading
+// does not finish.
 func (z *bundle) scripts(g Gradescope, release string) error {
 	packages := []string{"bubblewrap", "util-linux"}
 	if languages := g.Lab.Submission.Languages; len(languages) == 0 || slices.Contains(languages, submission.C) {
@@ -159,10 +157,10 @@ func (z *bundle) scripts(g Gradescope, release string) error {
 		z.text(name, 0o755, b.Bytes())
 	}
 	for name, why := range map[string]string{
-		"unfinished.json": "the autograder was stopped before it came to an end",
+		"unfinished.json": "the autograder was stopped before it finished",
 		"timeout.json":    "the autograder took too long",
-		"killed.json":     "the autograder was killed, as it is when there is not enough memory",
-		"failed.json":     "the autograder could not do its work",
+		"killed.json":     "the autograder was killed, probably because there was not enough memory",
+		"failed.json":     "the autograder failed",
 	} {
 		var b bytes.Buffer
 		if err := g.Show.WriteUnfinished(&b, why); err != nil {
@@ -174,7 +172,7 @@ func (z *bundle) scripts(g Gradescope, release string) error {
 	return nil
 }
 
-// selftest imports what submissions may be expected to.
+// selftest imports packages that submissions are likely to import.
 const selftest = `// This program only has to compile, so that what it imports is compiled.
 package main
 
@@ -213,8 +211,8 @@ func (z *bundle) program() error {
 	return nil
 }
 
-// toolchain adds as much of Go as compiles a submission: the go command, the
-// compiler, the linker and the assembler, and the sources of the standard library.
+// toolchain adds the parts of Go that compile a submission: the go command, the
+// compiler, the linker, the assembler and the sources of the standard library.
 func (z *bundle) toolchain(ctx context.Context) error {
 	out, err := exec.CommandContext(ctx, "go", "env", "-json", "GOROOT", "GOTOOLDIR").Output()
 	var tool struct{ GOROOT, GOTOOLDIR string }

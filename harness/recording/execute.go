@@ -35,21 +35,21 @@ type Executed struct {
 	Arch    string `json:"arch"`
 	Kernel  string `json:"kernel"`
 	Verdict string `json:"verdict"` // "same", "differs", "cannot be executed here"
-	// Difference is the first one, of a trace that differs.
+	// Difference is the first difference, if the traces differ.
 	Difference *verify.Difference `json:"difference,omitempty"`
-	// Missing says what is missing here.
+	// Missing says why the run cannot be executed here.
 	Missing string `json:"missing,omitempty"`
 }
 
-// maxTrace bounds a recorded trace that is read, in bytes.
+// maxTrace limits the size of a recorded trace, in bytes.
 const maxTrace = 256 << 20
 
 // Execution executes recorded runs again.
 type Execution struct {
 	Host       prepare.Host
-	Lab        string // folder of the lab, "" for the one of the course that the trace names
+	Lab        string // folder of the lab, "" for the course's lab that the trace names
 	Kernel     string // image file, "" for the kernel that the trace names
-	Submission string // path of what a student handed in, "" for the lab's own program
+	Submission string // path of a student's submission, "" for the lab's own program
 }
 
 // Execute executes the run of a trace again, and compares the traces.
@@ -61,7 +61,7 @@ func (x Execution) Execute(ctx context.Context, path string) Executed {
 	return e
 }
 
-// execute fills in e. The error says why the run cannot be executed here.
+// execute sets the fields of e. The error says why the run cannot be executed here.
 func (x Execution) execute(ctx context.Context, path string, e *Executed) error {
 	recorded, err := readTrace(path)
 	if err != nil {
@@ -70,7 +70,7 @@ func (x Execution) execute(ctx context.Context, path string, e *Executed) error 
 	var h trace.Header
 	first, _, _ := bytes.Cut(recorded, []byte("\n"))
 	if err := json.Unmarshal(first, &h); err != nil {
-		return fmt.Errorf("its first line is no header of a trace: %w", err)
+		return fmt.Errorf("its first line is not the header of a trace: %w", err)
 	}
 	e.Lab, e.Arch, e.Kernel = h.Lab, h.Arch, h.Kernel.Release
 	job, err := x.job(ctx, h)
@@ -107,16 +107,16 @@ func readTrace(path string) ([]byte, error) {
 		return nil, err
 	}
 	if !info.Mode().IsRegular() || info.Size() > maxTrace {
-		return nil, fmt.Errorf("%s is no file of at most %d bytes", path, maxTrace)
+		return nil, fmt.Errorf("%s is not a regular file of at most %d bytes", path, maxTrace)
 	}
 	return io.ReadAll(file)
 }
 
-// job is the run that a header describes, of the lab's own program.
+// job returns the run that a header describes, with the lab's own program.
 func (x Execution) job(ctx context.Context, h trace.Header) (harness.Job, error) {
 	var none harness.Job
 	if h.Schema != trace.Schema {
-		return none, fmt.Errorf("it has schema %q and this lab writes %q: it takes the lab that recorded it", h.Schema, trace.Schema)
+		return none, fmt.Errorf("it has schema %q, but this lab writes %q: use the lab that recorded it", h.Schema, trace.Schema)
 	}
 	l, err := prepare.LabIn(x.Lab, h.Lab)
 	if err != nil {
@@ -154,16 +154,16 @@ func (x Execution) kernel(ctx context.Context, h trace.Header) (prepare.Target, 
 	}
 	found, err := x.Host.Open(ctx, prepare.Kernels{Arch: h.Arch, Names: []string{spec}, Fetch: fetch})
 	if err != nil {
-		return prepare.Target{}, fmt.Errorf("its kernel is not to be had: %w", err)
+		return prepare.Target{}, fmt.Errorf("find its kernel: %w", err)
 	}
 	if sum := found[0].Image.SHA256; sum != h.Kernel.SHA256 {
-		return prepare.Target{}, fmt.Errorf("its kernel %s has the SHA-256 %s, the one here has %s", h.Kernel.Release, h.Kernel.SHA256, sum)
+		return prepare.Target{}, fmt.Errorf("its kernel %s has the SHA-256 %s, but the kernel here has %s", h.Kernel.Release, h.Kernel.SHA256, sum)
 	}
 	return found[0], nil
 }
 
-// sameInputs gives the job the submitted program, if there is one, and checks that it
-// has what the trace was recorded with.
+// sameInputs sets the job's program to the submitted one, if there is one, and checks
+// that the inputs of the run are the recorded ones.
 func (x Execution) sameInputs(ctx context.Context, job *harness.Job, h trace.Header) error {
 	if x.Submission != "" {
 		l, err := prepare.LabIn(x.Lab, h.Lab)
@@ -181,22 +181,22 @@ func (x Execution) sameInputs(ctx context.Context, job *harness.Job, h trace.Hea
 	return x.compareInputs(here, h)
 }
 
-// compareInputs says which input of a run differs from the recorded one.
+// compareInputs returns an error if an input of a run differs from the recorded one.
 func (x Execution) compareInputs(here, h trace.Header) error {
 	switch {
 	case here.Machine.QEMU != h.Machine.QEMU:
-		return fmt.Errorf("it was recorded with QEMU %s, this is %s: --qemu names another", h.Machine.QEMU, here.Machine.QEMU)
+		return fmt.Errorf("it was recorded with QEMU %s, but this is %s: give another one with --qemu", h.Machine.QEMU, here.Machine.QEMU)
 	case here.Machine.Initramfs != h.Machine.Initramfs:
-		return fmt.Errorf("it was recorded with the initramfs %s, this lab's is %s: it takes the lab that recorded it", h.Machine.Initramfs, here.Machine.Initramfs)
+		return fmt.Errorf("it was recorded with the initramfs %s, but this lab's is %s: use the lab that recorded it", h.Machine.Initramfs, here.Machine.Initramfs)
 	case here.Program.SHA256 != h.Program.SHA256 && x.Submission != "":
 		return fmt.Errorf("the program of %s is not the one that was run", x.Submission)
 	case here.Program.SHA256 != h.Program.SHA256:
-		return errors.New("the program that was run is not this lab's own: name what was handed in with --submission DIR")
+		return errors.New("the program that was run is not this lab's own: give the submission with --submission DIR")
 	}
 	return nil
 }
 
-// submittedProgram makes the job one of a student's program.
+// submittedProgram sets the job's program to the submitted one.
 func (x Execution) submittedProgram(ctx context.Context, job *harness.Job, l labs.Lab) error {
 	path := x.Submission
 	s, err := prepare.Submission(ctx, l, path)

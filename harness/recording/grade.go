@@ -21,9 +21,9 @@ import (
 
 // Grading grades recorded runs again.
 type Grading struct {
-	Lab        string // folder of the lab, "" for the one of the course that the trace names
-	Submission string // path of what a student handed in, to take the answers from
-	// Warn takes why the answers beside a trace are ignored.
+	Lab        string // folder of the lab, "" for the course's lab that the trace names
+	Submission string // path of a student's submission whose answers are graded, "" for none
+	// Warn is called with the reason if the answers next to a trace are ignored.
 	Warn func(error)
 }
 
@@ -67,13 +67,13 @@ func (g Grading) Grade(ctx context.Context, path string) (verdict.Result, error)
 		return grade.Grade(t, l.Rules(t.Header.Arch)), nil
 	}
 	reference, err := read(filepath.Join(dir, harness.ReferenceFile))
-	if err != nil && !usage.Is(err) { // it is there where one was needed
+	if err != nil && !usage.Is(err) { // the file may not exist
 		return verdict.Result{}, err
 	}
 	return handed.Grade(l.Rules(handed.Arch), t, reference), nil
 }
 
-// labOf is the lab of a trace, or of what was handed in without one.
+// labOf returns the lab of a trace, or of a submission without a trace.
 func labOf(t *trace.Trace, handed *harness.HandedIn, folder string) (labs.Lab, error) {
 	if t != nil {
 		return prepare.LabIn(folder, t.Header.Lab)
@@ -81,8 +81,8 @@ func labOf(t *trace.Trace, handed *harness.HandedIn, folder string) (labs.Lab, e
 	return prepare.LabIn(folder, handed.Lab)
 }
 
-// withAnswers is what was handed in, with the answers of s. A program that was not run, and
-// why, stays as it was.
+// withAnswers returns the submission with the answers of s. It keeps the findings about
+// a program that was not run.
 func withAnswers(handed *harness.HandedIn, t *trace.Trace, s *submission.Submission) *harness.HandedIn {
 	if handed == nil {
 		handed = &harness.HandedIn{Arch: t.Header.Arch, Kernel: t.Header.Kernel.Release}

@@ -1,5 +1,5 @@
-// Package recording reads runs that were recorded: it grades their traces again, or
-// executes them again and compares the traces.
+// Package recording grades the traces of recorded runs again, or executes the runs
+// again and compares the traces.
 package recording
 
 import (
@@ -11,7 +11,7 @@ import (
 	"kernellab/harness"
 )
 
-// Find returns the traces that a path stands for: itself, or all in a folder.
+// Find returns the paths of the traces at path: itself, or all traces in a folder.
 func Find(path string) ([]string, error) {
 	info, err := os.Stat(path)
 	if err != nil {

@@ -1,6 +1,6 @@
-// Package seeds compares runs of one lab on one kernel that differ in their
-// machines' seeds alone: what varies from seed to seed leans on chance, and a check
-// may not.
+// Package seeds compares runs of one lab on one kernel that differ only in the seeds
+// of their machines. Values that vary with the seed are random, and checks must not
+// depend on them.
 package seeds
 
 import (
@@ -16,14 +16,14 @@ import (
 // Run is the run with one seed.
 type Run struct {
 	Seed   uint32
-	Trace  *trace.Trace // nil when it could not be graded
+	Trace  *trace.Trace // nil if the run could not be graded
 	Result verdict.Result
 }
 
-// Value is something that was seen in the runs.
+// Value is a named value and its variants in the runs.
 type Value struct {
-	What string // "wake_up_new_task p.pid"; "check: fork returns 0 in the child"
-	// Seen are the different values, in the order of the seeds that had them first.
+	What string // "wake_up_new_task: pid"; "check: fork returns 0 in the child"
+	// Seen are the different values, in the order of the seeds.
 	Seen []string
 	// Runs is the number of runs that had a value.
 	Runs int
@@ -32,9 +32,9 @@ type Value struct {
 // Varies reports whether two runs had different values, or one had none.
 func (v Value) Varies(runs int) bool { return len(v.Seen) > 1 || v.Runs < runs }
 
-// Values returns what was seen in the runs: the verdicts of checks, the order of the
-// stops, and at each stop its symbol, task, arguments, reads and guest time. The
-// registers are left out.
+// Values returns the values of the runs: the verdicts of checks, the order of the
+// stops, and the symbol, task, arguments, reads and guest time of each stop, but not
+// the registers.
 func Values(runs []Run) []Value {
 	t := &table{byName: map[string]int{}}
 	for _, r := range runs {
@@ -50,7 +50,7 @@ func Values(runs []Run) []Value {
 	return t.values
 }
 
-// table collects values by their names, in the order in which they came.
+// table collects values by name, in the order of their first use.
 type table struct {
 	values []Value
 	byName map[string]int

@@ -14,23 +14,23 @@ import (
 	"kernellab/internal/yamlnode"
 )
 
-// maxProblems bounds what is told of one file.
+// maxProblems limits the problems reported for one file.
 const maxProblems = 25
 
-// answers reads the answers out of the files. They are nil where none are asked
-// for; a file that can not be read is one in which nothing is answered.
+// answers reads the answers from the files. They stay nil if the lab asks for none. If
+// the file cannot be read, all answers are invalid.
 func (s *Submission) answers(f *files, o Options) {
 	data, there := f.data[AnswersFile]
 	if o.Answers == None || o.Answers == Optional && !there && s.Problem(PartAnswers) == nil {
 		return
 	}
 	s.Answers = grade.Answers{}
-	r := &reader{questions: o.Questions, answers: s.Answers}
+	r := &answersReader{questions: o.Questions, answers: s.Answers}
 	switch {
 	case s.Problem(PartAnswers) != nil:
 	case !there:
 		r.problems = append(r.problems, &Problem{
-			Part: PartAnswers, Message: "no " + AnswersFile + ": the questions are not answered", Hint: f.mean([]string{AnswersFile}),
+			Part: PartAnswers, Message: "no " + AnswersFile + ": the questions are not answered", Hint: f.similar([]string{AnswersFile}),
 		})
 	default:
 		r.read(data)
@@ -40,20 +40,19 @@ func (s *Submission) answers(f *files, o Options) {
 		return
 	}
 	for _, q := range o.Questions {
-		s.Answers[q.Name] = grade.Answer{"": grade.Invalid(AnswersFile + " can not be read")}
+		s.Answers[q.Name] = grade.Answer{"": grade.Invalid(AnswersFile + " cannot be read")}
 	}
 }
 
-// reader reads one file of answers and collects what is wrong, so that a student
-// sees every mistake at once.
-type reader struct {
+// answersReader reads a file of answers and collects all problems.
+type answersReader struct {
 	questions []grade.Question
 	answers   grade.Answers
 	problems  []*Problem
 }
 
-// bad notes a problem; question is "" when it costs the whole file.
-func (r *reader) bad(line int, question, message string, args ...any) {
+// bad records a problem; question is "" for a problem of the whole file.
+func (r *answersReader) bad(line int, question, message string, args ...any) {
 	if len(r.problems) < maxProblems {
 		r.problems = append(r.problems, &Problem{
 			Part: PartAnswers, Question: question, File: AnswersFile, Line: line, Message: fmt.Sprintf(message, args...),
@@ -61,14 +60,14 @@ func (r *reader) bad(line int, question, message string, args ...any) {
 	}
 }
 
-func (r *reader) read(data []byte) {
+func (r *answersReader) read(data []byte) {
 	body, problem := parse(data)
 	if problem != nil {
 		r.problems = append(r.problems, problem)
 		return
 	}
 	if body == nil {
-		return // nothing but comments: nothing is answered
+		return // only comments
 	}
 	entries, ok := pairs(body)
 	if !ok {
@@ -89,12 +88,12 @@ func (r *reader) read(data []byte) {
 	}
 }
 
-// release is a kernel's version, or the beginning of one.
+// release matches a kernel's version, or the beginning of one.
 var release = regexp.MustCompile(`^[0-9]+(\.[0-9]+)*([-+.][A-Za-z0-9.+~-]*)?$`)
 
-// answer reads the answer to a question: one for all, or one for an architecture,
-// or for a kernel of one.
-func (r *reader) answer(q grade.Question, p yamlnode.Pair) {
+// answer reads the answer to a question: one for everything, or one for each
+// architecture or kernel.
+func (r *answersReader) answer(q grade.Question, p yamlnode.Pair) {
 	a := grade.Answer{}
 	take := func(key string, p yamlnode.Pair) {
 		value, err := value(q, p.Value)
@@ -127,7 +126,7 @@ func (r *reader) answer(q grade.Question, p yamlnode.Pair) {
 	}
 }
 
-// value reads one answer; nil is none given.
+// value reads one answer; nil means not answered.
 func value(q grade.Question, n ast.Node) (any, error) {
 	list := q.Type == grade.TypeOrder || q.Type == grade.TypeSet
 	if text, ok := yamlnode.Scalar(n); ok {
@@ -164,18 +163,18 @@ func several(q grade.Question, items []ast.Node) (any, error) {
 		case err != nil:
 			return nil, err
 		case slices.Contains(out, name):
-			return nil, fmt.Errorf("%q is there twice", name)
+			return nil, fmt.Errorf("%q is listed twice", name)
 		}
 		out = append(out, name)
 	}
 	if q.Type == grade.TypeOrder && len(out) < len(names) {
 		left := slices.DeleteFunc(names, func(n string) bool { return slices.Contains(out, n) })
-		return nil, fmt.Errorf("an order is of all the points, and these are missing: %s", strings.Join(left, ", "))
+		return nil, fmt.Errorf("an order has all the points, but these are missing: %s", strings.Join(left, ", "))
 	}
 	return out, nil
 }
 
-// wanted says what an answer to the question looks like.
+// wanted describes an answer to the question.
 func wanted(q grade.Question) string {
 	switch q.Type {
 	case grade.TypeNumber:

@@ -20,12 +20,12 @@ var archives = []string{".tar.gz", ".tgz", ".tar", ".zip"}
 
 const (
 	maxEntries  = 2000
-	maxUnpacked = 32 << 20 // of a stream that has to be unpacked to be searched
+	maxUnpacked = 32 << 20 // bytes of an unpacked tar stream
 )
 
 // entry is a file in an archive.
 type entry struct {
-	name string // cleaned: no folder twice, nothing above the root
+	name string // in pick after path.Clean, a valid path
 	mode fs.FileMode
 	open func() (io.ReadCloser, error)
 }
@@ -34,15 +34,15 @@ func unusable(hint, message string, args ...any) *Problem {
 	return &Problem{Part: PartAll, Message: fmt.Sprintf(message, args...), Hint: hint}
 }
 
-// fromArchive reads an archive. All that can be wrong in it is the student's.
+// fromArchive reads an archive. An error in its content is a *Problem.
 func fromArchive(ctx context.Context, name string, info fs.FileInfo) (*files, error) {
 	lower := strings.ToLower(info.Name())
 	i := slices.IndexFunc(archives, func(ext string) bool { return strings.HasSuffix(lower, ext) })
 	if i < 0 {
-		return nil, unusable("hand in a folder, or a "+strings.Join(archives, ", "), "%s is no kind of archive that can be read", clip(info.Name()))
+		return nil, unusable("hand in a folder, or a "+strings.Join(archives, ", "), "%s is not a supported kind of archive", clip(info.Name()))
 	}
 	if info.Size() > maxArchive {
-		return nil, unusable("it need hold nothing but the program and the answers", "the archive is larger than %d MiB, which is the limit", maxArchive>>20)
+		return nil, unusable("it needs only the program and the answers", "the archive is larger than %d MiB, which is the limit", maxArchive>>20)
 	}
 	file, err := os.Open(name)
 	if err != nil {
@@ -65,7 +65,7 @@ func fromArchive(ctx context.Context, name string, info fs.FileInfo) (*files, er
 
 func fromZip(ctx context.Context, r io.ReaderAt, size int64) (*files, error) {
 	z, err := zip.NewReader(r, size)
-	// Names that lead out of the folder are never made a path of the host's.
+	// Names that lead out of the folder are harmless: nothing is written to disk.
 	if err != nil && !errors.Is(err, zip.ErrInsecurePath) {
 		return nil, unusable("make it again", "the archive is broken: %v", err)
 	}
@@ -76,7 +76,7 @@ func fromZip(ctx context.Context, r io.ReaderAt, size int64) (*files, error) {
 	return pick(ctx, entries)
 }
 
-// fromTar reads a stream. Of its files only those that may be wanted are kept.
+// fromTar reads a tar stream. It keeps only the content of files that may be needed.
 func fromTar(ctx context.Context, stream io.Reader) (*files, error) {
 	bounded := &io.LimitedReader{R: stream, N: maxUnpacked}
 	t := tar.NewReader(bounded)
@@ -90,14 +90,14 @@ func fromTar(ctx context.Context, stream io.Reader) (*files, error) {
 			break
 		}
 		if bounded.N <= 0 || len(entries) > maxEntries {
-			return nil, unusable("it need hold nothing but the program and the answers", "there is too much in the archive")
+			return nil, unusable("it needs only the program and the answers", "there is too much in the archive")
 		}
 		if err != nil && !errors.Is(err, tar.ErrInsecurePath) {
 			return nil, unusable("make it again", "the archive is broken: %v", err)
 		}
 		mode := h.FileInfo().Mode()
 		if h.Typeflag == tar.TypeLink {
-			mode |= fs.ModeSymlink // a link to another file of the archive, or of the host
+			mode |= fs.ModeSymlink // treat a hard link like a symbolic one
 		}
 		e := entry{name: h.Name, mode: mode}
 		if base := path.Base(h.Name); mode.IsRegular() && slices.Contains(names, base) {
@@ -112,10 +112,10 @@ func fromTar(ctx context.Context, stream io.Reader) (*files, error) {
 	return pick(ctx, entries)
 }
 
-// pick takes the files at the root of an archive, or in the only folder there.
+// pick selects the files at the root of an archive, or in its only folder.
 func pick(ctx context.Context, entries []entry) (*files, error) {
 	if len(entries) > maxEntries {
-		return nil, unusable("it need hold nothing but the program and the answers", "more than %d files are in the archive", maxEntries)
+		return nil, unusable("it needs only the program and the answers", "more than %d files are in the archive", maxEntries)
 	}
 	f := &files{data: map[string][]byte{}}
 	var inside []entry
@@ -142,7 +142,7 @@ func pick(ctx context.Context, entries []entry) (*files, error) {
 			f.ignore(name)
 		case seen[name]:
 			delete(f.data, name)
-			f.bad(name, "make the archive again", "it is there twice")
+			f.bad(name, "make the archive again", "it is in the archive twice")
 		case !e.mode.IsRegular():
 			f.bad(name, "hand in the file itself", "%s, not a regular file", kind(e.mode))
 		default:
@@ -160,11 +160,11 @@ func (f *files) unpack(name string, e entry) {
 		r.Close()
 	}
 	if err != nil {
-		f.bad(name, "make the archive again", "it can not be unpacked: %v", err)
+		f.bad(name, "make the archive again", "it cannot be unpacked: %v", err)
 	}
 }
 
-// onlyRoot returns the folder that holds all entries, with its slash, or "".
+// onlyRoot returns the folder that has all entries, with a slash at the end, or "".
 func onlyRoot(entries []entry) string {
 	only := ""
 	for _, e := range entries {

@@ -7,7 +7,7 @@ func ParseAnswers(data []byte, questions []grade.Question) (grade.Answers, []*Pr
 	if len(data) > maxAnswers {
 		return nil, nil
 	}
-	r := &reader{questions: questions, answers: grade.Answers{}}
+	r := &answersReader{questions: questions, answers: grade.Answers{}}
 	r.read(data)
 	return r.answers, r.problems
 }

@@ -18,16 +18,16 @@ import (
 // AnswersFile is the file with the answers.
 const AnswersFile = "answers.yaml"
 
-// names are the files that are read, and no others.
+// names are the files that are read.
 var names = []string{"prog.go", "prog.c", AnswersFile}
 
-// The limits on what is read, in bytes and files.
+// Limits in bytes and in numbers of files.
 const (
 	maxProgram = 1 << 20
 	maxAnswers = 64 << 10
 	maxArchive = 8 << 20
-	maxIgnored = 20  // names that are told
-	maxListed  = 500 // names that are looked at
+	maxIgnored = 20  // names in Submission.Ignored
+	maxListed  = 500 // entries of a folder
 )
 
 func limit(name string) int64 {
@@ -44,7 +44,7 @@ func part(name string) Part {
 	return PartProgram
 }
 
-// files are what was found in a submission.
+// files holds the files of a submission.
 type files struct {
 	data     map[string][]byte
 	problems []*Problem
@@ -55,8 +55,8 @@ func (f *files) bad(name, hint, message string, args ...any) {
 	f.problems = append(f.problems, &Problem{Part: part(name), File: name, Message: fmt.Sprintf(message, args...), Hint: hint})
 }
 
-// ignore notes a name that is not read. Those that systems leave in every folder
-// are not worth telling.
+// ignore records the name of a file that is not read, unless it is hidden or
+// __MACOSX.
 func (f *files) ignore(name string) {
 	base := filepath.Base(name)
 	if len(f.ignored) < maxIgnored && !strings.HasPrefix(base, ".") && base != "__MACOSX" {
@@ -64,7 +64,7 @@ func (f *files) ignore(name string) {
 	}
 }
 
-// clip bounds a name of the student's in a message.
+// clip shortens a student's text for a message.
 func clip(name string) string {
 	const most = 80
 	if len(name) > most {
@@ -73,8 +73,8 @@ func clip(name string) string {
 	return name
 }
 
-// mean is the hint for a file that is missing: a file there that may be meant.
-func (f *files) mean(wanted []string) string {
+// similar returns the hint for a missing file: to rename a file with a similar name.
+func (f *files) similar(wanted []string) string {
 	for _, w := range wanted {
 		for _, name := range f.ignored {
 			base := filepath.Base(name)
@@ -100,7 +100,7 @@ func collect(ctx context.Context, path string, info fs.FileInfo) (*files, error)
 	return nil, errors.New("neither a folder nor an archive")
 }
 
-// fromFile is a submission of one file, named by whoever grades.
+// fromFile reads a submission of one file.
 func fromFile(path, name string) (*files, error) {
 	root, err := os.OpenRoot(filepath.Dir(path))
 	if err != nil {
@@ -150,7 +150,7 @@ func fromFolder(ctx context.Context, path string) (*files, error) {
 	return f, nil
 }
 
-// list returns the first entries of a folder, in the order of their names.
+// list returns up to maxListed entries of a folder, sorted by name.
 func list(root *os.Root) ([]fs.DirEntry, error) {
 	d, err := root.Open(".")
 	if err != nil {
@@ -165,8 +165,7 @@ func list(root *os.Root) ([]fs.DirEntry, error) {
 	return entries, nil
 }
 
-// onlyFolder returns the folder that holds all, as archives of a folder have it,
-// or "".
+// onlyFolder returns the only entry, if it is a folder, or "".
 func onlyFolder(entries []fs.DirEntry) string {
 	only := ""
 	for _, e := range entries {
@@ -181,8 +180,8 @@ func onlyFolder(entries []fs.DirEntry) string {
 	return only
 }
 
-// take reads a file of the folder, if it is there. It opens nothing that is not a
-// regular file: a pipe would block, a device do worse.
+// take reads a file of the folder, if it exists. It opens only regular files: a pipe
+// would block, and opening a device may have effects.
 func (f *files) take(root *os.Root, name string) error {
 	info, err := root.Lstat(name)
 	switch {
@@ -194,7 +193,7 @@ func (f *files) take(root *os.Root, name string) error {
 		f.bad(name, "hand in the file itself", "%s, not a regular file", kind(info.Mode()))
 		return nil
 	}
-	// Should it have become something else meanwhile.
+	// The file may have changed since Lstat.
 	file, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return err
@@ -210,7 +209,7 @@ func (f *files) take(root *os.Root, name string) error {
 	return f.keep(name, file)
 }
 
-// keep reads a file whose content is the student's and whose stream is r.
+// keep reads the content of a file from r.
 func (f *files) keep(name string, r io.Reader) error {
 	most := limit(name)
 	data, err := io.ReadAll(io.LimitReader(r, most+1))

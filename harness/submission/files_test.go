@@ -180,7 +180,7 @@ func TestHostile(t *testing.T) {
 		"huge":            {dir(func(d string) error { return sparse(d+"/prog.go", 1<<40) }), "prog.go: larger than 1024 KiB", false},
 		"empty":           {dir(func(d string) error { return os.WriteFile(d+"/prog.go", []byte("\n \n"), 0o644) }), "prog.go: the file is empty", false},
 		"binary":          {dir(func(d string) error { return os.WriteFile(d+"/prog.go", []byte("\x7fELF\x00"), 0o644) }), "prog.go: not a text file", false},
-		"none":            {dir(func(d string) error { return nil }), "no program: this lab asks for prog.go or prog.c", false},
+		"none":            {dir(func(d string) error { return nil }), "no program: this lab requires prog.go or prog.c", false},
 		"misnamed":        {dir(func(d string) error { return os.WriteFile(d+"/main.go", []byte(program), 0o644) }), "rename main.go to prog.go", false},
 		"two": {dir(func(d string) error {
 			return errors.Join(os.WriteFile(d+"/prog.go", []byte("x"), 0o644), os.WriteFile(d+"/prog.c", []byte("x"), 0o644))
@@ -188,13 +188,13 @@ func TestHostile(t *testing.T) {
 		"many names":        {dir(manyNames), "no program", false},
 		"zip: link":         {archive("a.zip", zipOf(t, answers, prog("/etc/passwd", fs.ModeSymlink))), "prog.go: a symbolic link", false},
 		"zip: outside":      {archive("a.zip", zipOf(t, answers, entry{name: "../prog.go", text: program}, entry{name: "/prog.go", text: program})), "no program", false},
-		"zip: twice":        {archive("a.zip", zipOf(t, answers, prog(program, 0), prog("package other", 0))), "prog.go: it is there twice", false},
+		"zip: twice":        {archive("a.zip", zipOf(t, answers, prog(program, 0), prog("package other", 0))), "prog.go: it is in the archive twice", false},
 		"zip: bomb":         {archive("a.zip", zipOf(t, answers, prog(strings.Repeat("a", 4<<20), 0))), "prog.go: larger than 1024 KiB", false},
 		"zip: bomb beside":  {archive("a.zip", zipOf(t, answers, entry{name: "x", text: strings.Repeat("a", 4<<20)})), "no program", false},
 		"zip: many":         {archive("a.zip", zipOf(t, many(3000)...)), "more than 2000 files", true},
 		"zip: broken":       {archive("a.zip", []byte("PK\x03\x04 or not")), "the archive is broken", true},
 		"zip: cut":          {archive("a.zip", zipOf(t, prog(program, 0))[:60]), "the archive is broken", true},
-		"zip: damaged":      {archive("a.zip", damaged(zipOf(t, answers, prog(program, 0)))), "it can not be unpacked", false},
+		"zip: damaged":      {archive("a.zip", damaged(zipOf(t, answers, prog(program, 0)))), "it cannot be unpacked", false},
 		"zip: large":        {archive("a.zip", make([]byte, 8<<20+1)), "larger than 8 MiB", true},
 		"tar: link":         {archive("a.tar", tarOf(t, answers, prog("/etc/passwd", fs.ModeSymlink))), "prog.go: a symbolic link", false},
 		"tar: hard link":    {archive("a.tar", tarOf(t, answers, prog("/etc/passwd", fs.ModeIrregular))), "prog.go: a symbolic link", false},
@@ -205,8 +205,8 @@ func TestHostile(t *testing.T) {
 		"tar.gz: many":      {archive("a.tar.gz", gz(t, tarOf(t, many(3000)...))), "too much in the archive", true},
 		"tar.gz: not one":   {archive("a.tar.gz", []byte("hello")), "the archive is broken", true},
 		"tar: broken":       {archive("a.tar", bytes.Repeat([]byte("x"), 2000)), "the archive is broken", true},
-		"another kind":      {archive("a.rar", []byte("Rar!")), "a.rar is no kind of archive that can be read", true},
-		"no kind, odd name": {archive("a\x1b[31m\n.exe", []byte("MZ")), "is no kind of archive", true},
+		"another kind":      {archive("a.rar", []byte("Rar!")), "a.rar is not a supported kind of archive", true},
+		"no kind, odd name": {archive("a\x1b[31m\n.exe", []byte("MZ")), "is not a supported kind of archive", true},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -281,7 +281,7 @@ func TestReadErrors(t *testing.T) {
 func TestLanguages(t *testing.T) {
 	o := submission.Options{Program: submission.Required, Languages: []string{submission.C}}
 	s := read(t, folder(t, map[string]string{"prog.go": program}), o)
-	if p := s.Problem(submission.PartProgram); p == nil || p.Error() != "prog.go: this lab takes prog.c" {
+	if p := s.Problem(submission.PartProgram); p == nil || p.Error() != "prog.go: this lab accepts prog.c" {
 		t.Errorf("problems: %v", s.Problems)
 	}
 	s = read(t, folder(t, map[string]string{"prog.c": "\ufeffint main(void) { return 0; }\n"}), o)

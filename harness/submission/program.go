@@ -11,7 +11,7 @@ import (
 	"unicode/utf8"
 )
 
-// program takes the program out of the files.
+// program selects the program from the files.
 func (s *Submission) program(f *files, o Options) {
 	if o.Program == None {
 		return
@@ -35,11 +35,11 @@ func (s *Submission) program(f *files, o Options) {
 	switch {
 	case s.Problem(PartProgram) != nil:
 	case len(present) > 1:
-		bad("", "keep one of them", "both prog.go and prog.c are there, and one program is graded")
+		bad("", "keep one of them", "there are both prog.go and prog.c, but only one program is graded")
 	case len(present) == 1 && !slices.Contains(wanted, present[0]):
-		bad(present[0], "", "this lab takes %s", strings.Join(wanted, " or "))
+		bad(present[0], "", "this lab accepts %s", strings.Join(wanted, " or "))
 	case len(present) == 0 && o.Program == Required:
-		bad("", f.mean(wanted), "no program: this lab asks for %s", strings.Join(wanted, " or "))
+		bad("", f.similar(wanted), "no program: this lab requires %s", strings.Join(wanted, " or "))
 	case len(present) == 0:
 	default:
 		name := present[0]

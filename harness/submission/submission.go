@@ -1,15 +1,15 @@
-// Package submission reads what a student hands in: a folder, or an archive of
+// Package submission reads a student's submission: a folder, or an archive of
 // one, with a program (prog.go or prog.c) and answers to a lab's questions
-// (answers.yaml). What else lies there is left alone.
+// (answers.yaml). It ignores other files.
 //
-// The student is not trusted. Nothing is unpacked to disk, links are not
-// followed, only regular files of a bounded size are read, and the answers are
-// read as a small part of YAML 1.2: no anchors, aliases, tags or deep nesting.
-// The package compiles and grades nothing.
+// The student is not trusted. The package unpacks nothing to disk, follows no links and
+// reads only regular files of limited size. The answers may use only a small part of
+// YAML 1.2: no anchors, aliases, tags or deep nesting. The package compiles and grades
+// nothing.
 //
-// Whose fault a failure is shows in how it is told. What the student can mend is
-// a [Problem] of the [Submission], and costs the part it is about; an error is
-// that of whoever grades: a path that is not there, a disk that can not be read.
+// A mistake that the student can correct is a [Problem] of the [Submission] and costs
+// the marks of its part. An error is not the student's fault: a path does not exist, or
+// a disk cannot be read.
 package submission
 
 import (
@@ -26,8 +26,7 @@ import (
 	"kernellab/harness/grade"
 )
 
-// Need says whether a part has to be handed in. The zero value is that it is not
-// asked for.
+// Need says whether a part has to be handed in.
 type Need int
 
 // The needs.
@@ -43,28 +42,28 @@ const (
 	C  = "c"
 )
 
-// Options say what is asked for: what the lab's lab.yaml declares.
+// Options says what a submission must have, as the lab's lab.yaml declares.
 type Options struct {
 	Program   Need
-	Languages []string // nil is all
+	Languages []string // nil means all
 	Answers   Need
 	Questions []grade.Question
 }
 
-// Submission is what one student handed in.
+// Submission is the submission of one student.
 type Submission struct {
 	Name string // of the folder or archive, without its extension
-	// Program is nil when there is none that can be compiled.
+	// Program is nil if there is no program that can be compiled.
 	Program *Program
-	// Answers are nil when none are asked for, and hold nothing but
-	// [grade.Invalid] when the file can not be read.
+	// Answers are nil if the lab asks for none. If the file cannot be read they are
+	// all [grade.Invalid].
 	Answers grade.Answers
-	// Hash is the SHA-256 of what is graded, hexadecimal: the same files have the
-	// same, in a folder and in an archive.
+	// Hash is the SHA-256 of the graded files, hexadecimal. It is the same for a
+	// folder and an archive with the same files.
 	Hash string
 	// Problems are the student's mistakes, in the order of the files.
 	Problems []*Problem
-	// Ignored are some names that mean nothing to a lab.
+	// Ignored has the names of up to 20 other files.
 	Ignored []string
 }
 
@@ -75,7 +74,7 @@ type Program struct {
 	Source   []byte
 }
 
-// FS returns a folder with the one file.
+// FS returns a file system with the program as its only file.
 func (p Program) FS() fs.FS { return oneFile{p.File, p.Source} }
 
 // Part is a part of a submission.
@@ -88,17 +87,17 @@ const (
 	PartAnswers Part = "answers"
 )
 
-// Problem is a mistake of the student's: a finding, and no marks for the part
-// that it is about.
+// Problem is a student's mistake. It becomes a finding, and its part or question gets
+// no marks.
 type Problem struct {
 	Part Part
-	// Question is the one that the problem costs, or the name in the file that is
-	// no question's; "" is the whole part.
+	// Question is the name of a question, or an unknown name in the file; "" means
+	// that the whole part is affected.
 	Question string
-	File     string // as the student named it, "" for the submission as a whole
-	Line     int    // from 1; 0 is none
+	File     string // "" for the whole submission
+	Line     int    // from 1; 0 for none
 	Message  string
-	Hint     string // what to do about it, "" when the message says so
+	Hint     string // the next step, "" if the message has it
 }
 
 func (p *Problem) Error() string {
@@ -115,8 +114,8 @@ func (p *Problem) Error() string {
 	return fmt.Sprintf("%s:%d: %s", p.File, p.Line, s)
 }
 
-// Read reads the submission at path: a folder, a .zip, .tar, .tar.gz or .tgz, or
-// one of the files by itself. The error is never the student's fault.
+// Read reads the submission at path: a folder, a .zip, .tar, .tar.gz or .tgz, or a
+// single file of a submission. The error is never the student's fault.
 func Read(ctx context.Context, path string, o Options) (*Submission, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -141,7 +140,7 @@ func Read(ctx context.Context, path string, o Options) (*Submission, error) {
 	return s, nil
 }
 
-// Refused is a submission of which nothing is read because of a problem.
+// Refused returns a submission that cannot be read because of a problem.
 func Refused(name string, p *Problem, o Options) *Submission {
 	f := &files{problems: []*Problem{p}}
 	s := &Submission{Name: name, Problems: f.problems, Hash: f.hash()}
@@ -149,7 +148,7 @@ func Refused(name string, p *Problem, o Options) *Submission {
 	return s
 }
 
-// Problem returns the first problem that costs the whole of a part, nil for none.
+// Problem returns the first problem that affects a whole part, or nil.
 func (s *Submission) Problem(part Part) *Problem {
 	for _, p := range s.Problems {
 		if p.Question == "" && (p.Part == part || p.Part == PartAll) {
@@ -159,7 +158,7 @@ func (s *Submission) Problem(part Part) *Problem {
 	return nil
 }
 
-// stem is a name without the extension of an archive.
+// stem returns a name without the extension of an archive or file.
 func stem(base string, dir bool) string {
 	if dir {
 		return base
@@ -172,8 +171,8 @@ func stem(base string, dir bool) string {
 	return strings.TrimSuffix(base, filepath.Ext(base))
 }
 
-// hash is over the names and contents of what is graded, and over what makes a
-// part unusable, so that a submission that changed is another one.
+// hash returns a hash of the graded files' names and contents, and of the problems that
+// make a part unusable.
 func (f *files) hash() string {
 	h := sha256.New()
 	for _, name := range names {

@@ -12,7 +12,7 @@ import (
 	"kernellab/internal/nearest"
 )
 
-// plain reads an answer that is one word or number.
+// plain parses an answer that is one word or number.
 func plain(q grade.Question, text string) (any, error) {
 	switch q.Type {
 	case grade.TypeNumber:
@@ -25,7 +25,7 @@ func plain(q grade.Question, text string) (any, error) {
 	return choose(text, q.Names())
 }
 
-// choose returns the alternative that text is; case and spaces do not count.
+// choose returns the name that equals text, ignoring case and repeated spaces.
 func choose(text string, names []string) (string, error) {
 	same := func(n string) bool {
 		return strings.EqualFold(strings.Join(strings.Fields(n), " "), strings.Join(strings.Fields(text), " "))
@@ -34,9 +34,9 @@ func choose(text string, names []string) (string, error) {
 		return names[i], nil
 	}
 	if near := nearest.Suggest(text, names); near != "" {
-		return "", fmt.Errorf("%q is none of the choices%s", clip(text), near)
+		return "", fmt.Errorf("%q is not one of the choices%s", clip(text), near)
 	}
-	return "", fmt.Errorf("%q is none of the choices: %s", clip(text), strings.Join(names, ", "))
+	return "", fmt.Errorf("%q is not one of the choices: %s", clip(text), strings.Join(names, ", "))
 }
 
 var (
@@ -46,7 +46,7 @@ var (
 	function  = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.$]{0,127}$`)
 )
 
-// number reads 24, -1, 0x18, 2.5, and with the question's unit 24 bytes, 16 KiB.
+// number parses 24, -1, 0x18, 2.5, and with the question's unit 24 bytes, 16 KiB.
 func number(q grade.Question, text string) (any, error) {
 	digits, factor := unit(q, strings.TrimSpace(text))
 	bare := strings.TrimLeft(digits, "+-")
@@ -61,7 +61,7 @@ func number(q grade.Question, text string) (any, error) {
 			n = int64(u)
 		}
 		if err != nil || factor > 1 && (n > math.MaxInt64/factor || n < math.MinInt64/factor) {
-			return nil, fmt.Errorf("%q is more than 64 bits hold", clip(text))
+			return nil, fmt.Errorf("%q does not fit in 64 bits", clip(text))
 		}
 		return int(n * factor), nil
 	case decimal.MatchString(digits):
@@ -73,7 +73,7 @@ func number(q grade.Question, text string) (any, error) {
 	return nil, fmt.Errorf("want %s, not %q", wanted(q), clip(text))
 }
 
-// unit takes the unit off a number, where the question has one.
+// unit splits a number and its unit, if the question has one.
 func unit(q grade.Question, text string) (digits string, factor int64) {
 	if q.Unit == "" {
 		return text, 1
@@ -86,7 +86,7 @@ func unit(q grade.Question, text string) (digits string, factor int64) {
 	if at < 0 {
 		return text, 1
 	}
-	// The digits of a hexadecimal number are letters as well: a unit stands apart.
+	// Hexadecimal digits may be letters, so look for a space before the unit.
 	if i := strings.IndexByte(text, ' '); i >= 0 {
 		at = i - 1
 	}
@@ -98,7 +98,7 @@ func unit(q grade.Question, text string) (digits string, factor int64) {
 	return text, 1
 }
 
-// address reads 0xffffffff81000000, and the same without 0x as kallsyms has it.
+// address parses 0xffffffff81000000, and the same without 0x as in kallsyms.
 func address(q grade.Question, text string) (any, error) {
 	t := strings.ToLower(strings.TrimSpace(text))
 	hex, prefixed := strings.CutPrefix(t, "0x")

@@ -16,20 +16,19 @@ import (
 	"kernellab/internal/yamlnode"
 )
 
-// The limits on a file of answers, which keep reading it cheap whatever it holds:
-// the library's parser calls itself at every level, and compares every key with
-// those before it.
+// Limits of a file of answers, which bound the cost of parsing it: the library's parser
+// is recursive, and compares each key with all previous ones.
 const (
 	maxTokens = 4000
 	maxNested = 8
 )
 
-// parse returns the one document of a file, nil for an empty one.
+// parse returns the document of a file, nil for an empty one.
 func parse(data []byte) (body ast.Node, problem *Problem) {
 	at := func(line int, format string, args ...any) (ast.Node, *Problem) {
 		return nil, &Problem{Part: PartAnswers, File: AnswersFile, Line: line, Message: fmt.Sprintf(format, args...)}
 	}
-	// The YAML library has been known to panic on malformed input.
+	// The YAML library has panicked on malformed input.
 	defer func() {
 		if recover() != nil {
 			body, problem = at(0, "not YAML")
@@ -53,7 +52,7 @@ func parse(data []byte) (body ast.Node, problem *Problem) {
 		return at(0, "not YAML: %v", err)
 	}
 	if len(f.Docs) > 1 {
-		return at(0, "%d YAML documents, and one is wanted: remove the lines ---", len(f.Docs))
+		return at(0, "%d YAML documents, want one: remove the lines ---", len(f.Docs))
 	}
 	if len(f.Docs) == 0 || f.Docs[0].Body == nil {
 		return nil, nil
@@ -65,18 +64,18 @@ func parse(data []byte) (body ast.Node, problem *Problem) {
 	return f.Docs[0].Body, nil
 }
 
-// refuse says which part of YAML the tokens have that answers do without.
+// refuse returns the line of the first token that answers may not have, and why.
 func refuse(tokens token.Tokens) (line int, why string) {
 	if len(tokens) > maxTokens {
-		return 0, fmt.Sprintf("too much in it: %d words and signs, and the limit is %d", len(tokens), maxTokens)
+		return 0, fmt.Sprintf("too long: %d words and signs, and the limit is %d", len(tokens), maxTokens)
 	}
 	nested := 0
 	for _, t := range tokens {
 		switch t.Type {
 		case token.AnchorType, token.AliasType, token.MergeKeyType:
-			why = fmt.Sprintf("%q is an anchor or alias of YAML, which answers do without: put it in quotes if it is meant as text", t.Value)
+			why = fmt.Sprintf("%q is an anchor or alias of YAML, which answers may not use: put it in quotes if it is text", t.Value)
 		case token.TagType, token.DirectiveType, token.MappingKeyType:
-			why = fmt.Sprintf("%q has a meaning in YAML that answers do without: put it in quotes if it is meant as text", clip(t.Value))
+			why = fmt.Sprintf("%q has a meaning in YAML that answers may not use: put it in quotes if it is text", clip(t.Value))
 		case token.InvalidType:
 			why = "not YAML: " + t.Error
 		case token.SequenceStartType, token.MappingStartType:

@@ -1,9 +1,9 @@
-// Package verify compares a recorded trace with one that was made by executing the
-// same run again. A run is a function of what its trace's header names, so the two
-// are equal to the byte, or one of them was not made in that way.
+// Package verify compares a recorded trace with that of executing the same run again.
+// A trace is a function of its header, so the two are identical, unless the recorded
+// one was changed.
 //
-// The recorded trace is read as lines of JSON and not as a trace: it may have been
-// edited by hand.
+// The package reads the recorded trace as lines of JSON and not as a trace, because it
+// may have been edited by hand.
 package verify
 
 import (
@@ -17,14 +17,14 @@ import (
 	"kernellab/harness/trace"
 )
 
-// Difference is the first place where two traces differ.
+// Difference is the first difference between two traces.
 type Difference struct {
 	Line  int    `json:"line"`            // of the recorded trace, from 1
 	Seq   int    `json:"seq,omitempty"`   // of the event, 0 in the header
-	Point string `json:"point,omitempty"` // where the event is a stop at one
-	Field string `json:"field"`           // "registers.rax"; "" is the whole line
-	// Expected is what executing the run gave, Recorded what the trace has, as JSON;
-	// "" is nothing.
+	Point string `json:"point,omitempty"` // of the event, if it is a stop
+	Field string `json:"field"`           // "registers.rax"; "" for the whole line
+	// Expected and Recorded are the values in the two traces, as JSON; "" means that
+	// there is no value.
 	Expected string `json:"expected"`
 	Recorded string `json:"recorded"`
 }
@@ -45,7 +45,7 @@ func (d *Difference) Error() string {
 	return fmt.Sprintf("%s: expected %s, recorded %s", where, shown(d.Expected), shown(d.Recorded))
 }
 
-// shown is a value as a person is told it.
+// shown returns a value for people.
 func shown(value string) string {
 	const most = 120
 	if value == "" {
@@ -57,8 +57,8 @@ func shown(value string) string {
 	return value
 }
 
-// Compare compares a recorded trace with what executing the run gave, nil when they
-// are equal to the byte.
+// Compare compares a recorded trace with that of executing the run again. The
+// difference is nil if they are identical.
 func Compare(expected *trace.Trace, recorded []byte) (*Difference, error) {
 	want, err := encode(expected)
 	if err != nil || bytes.Equal(want, recorded) {
@@ -71,7 +71,7 @@ func Compare(expected *trace.Trace, recorded []byte) (*Difference, error) {
 			return d, nil
 		}
 	}
-	// The same values in other bytes: white space, or the order of members.
+	// The lines differ only in white space or in the order of members.
 	for i := range ours {
 		if !bytes.Equal(at(ours, i), at(theirs, i)) {
 			return &Difference{Line: i + 1, Expected: string(at(ours, i)), Recorded: string(at(theirs, i))}, nil
@@ -80,7 +80,7 @@ func Compare(expected *trace.Trace, recorded []byte) (*Difference, error) {
 	return &Difference{Line: len(ours) + 1, Expected: "the end of the trace", Recorded: "more"}, nil
 }
 
-// Repeats compares the traces of two runs, nil when they are equal to the byte.
+// Repeats compares the traces of two runs. The difference is nil if they are identical.
 func Repeats(first, second *trace.Trace) (*Difference, error) {
 	recorded, err := encode(first)
 	if err != nil {
@@ -115,13 +115,13 @@ func at(all [][]byte, i int) []byte {
 	return nil
 }
 
-// line compares a line of each.
+// line compares two lines.
 func line(want, got []byte) *Difference {
 	w, wok := object(want)
 	g, gok := object(got)
 	d := &Difference{}
 	if wok {
-		d.Seq, d.Point = place(w)
+		d.Seq, d.Point = position(w)
 	}
 	if !wok || !gok {
 		if bytes.Equal(want, got) {
@@ -138,7 +138,7 @@ func line(want, got []byte) *Difference {
 	return d
 }
 
-// object reads a line, with its numbers as they are written.
+// object decodes a line, and keeps the spelling of numbers.
 func object(b []byte) (map[string]any, bool) {
 	dec := json.NewDecoder(bytes.NewReader(b))
 	dec.UseNumber()
@@ -146,15 +146,15 @@ func object(b []byte) (map[string]any, bool) {
 	return v, dec.Decode(&v) == nil && !dec.More()
 }
 
-// place is where an event is.
-func place(event map[string]any) (seq int, point string) {
+// position returns the number and the point of an event.
+func position(event map[string]any) (seq int, point string) {
 	n, _ := event["seq"].(json.Number)
 	v, _ := n.Int64()
 	point, _ = event["point"].(string)
 	return int(v), point
 }
 
-// missing stands for a member that is not there.
+// missing is the value of a missing member.
 type missing struct{}
 
 // first returns the path of the first difference, in the order of names.
