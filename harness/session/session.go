@@ -69,7 +69,7 @@ func (s Session) Run(ctx context.Context, w io.Writer, targets []prepare.Target)
 		atOnce = harness.Room()
 	}
 	results := make([]verdict.Result, len(targets))
-	order := progress.NewTurns(w, len(targets))
+	order := progress.NewOrdered(w, len(targets))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(atOnce)
 	for i, t := range targets {

@@ -1,5 +1,5 @@
-// Package atomicfile writes files that exist whole or not at all, after a crash of the
-// host too: renameio syncs them before it renames them.
+// Package atomicfile writes files atomically, even if the host crashes: renameio syncs
+// a file before it renames it.
 package atomicfile
 
 import (
@@ -9,15 +9,14 @@ import (
 	"github.com/google/renameio/v2"
 )
 
-// Write replaces the file at path by what write writes. perm is the file's mode,
-// whatever the umask. When write or anything else fails, the file that was there before
-// stays, and nothing is left in its folder.
+// Write replaces the file at path by the output of write. perm is the file's mode,
+// regardless of the umask. On error the old file stays, and no temporary file is left.
 func Write(path string, perm fs.FileMode, write func(io.Writer) error) error {
 	f, err := renameio.NewPendingFile(path, renameio.WithStaticPermissions(perm))
 	if err != nil {
 		return err
 	}
-	defer f.Cleanup() // nothing, once the file is in its place
+	defer f.Cleanup() // does nothing after the rename
 	if err := write(f); err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-// Package console joins a terminal and the console of a guest.
+// Package console connects a terminal to the console of a guest.
 package console
 
 import (
@@ -19,8 +19,8 @@ const (
 	endOfFile = 'D' & 0x1f
 )
 
-// Relay joins a terminal and a guest's console until either ends, or ctx does. When
-// keys is not a terminal, its lines are passed on as the guest's shell asks for them.
+// Relay connects a terminal to a guest's console until one of them or ctx ends. If keys
+// is not a terminal, Relay sends one of its lines at each prompt of the guest's shell.
 func Relay(ctx context.Context, console net.Conn, keys io.Reader, screen io.Writer) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -50,7 +50,7 @@ func Relay(ctx context.Context, console net.Conn, keys io.Reader, screen io.Writ
 	return err
 }
 
-// typed passes keys on until Ctrl-A x.
+// typed copies keys to w until Ctrl-A x.
 func typed(w io.Writer, keys io.Reader) error {
 	var buf [256]byte
 	escaped := false
@@ -77,7 +77,7 @@ func typed(w io.Writer, keys io.Reader) error {
 	}
 }
 
-// piped passes a line on at each prompt, and the end of input at the last.
+// piped sends a line at each prompt, and the end of input after the last line.
 func piped(ctx context.Context, w io.Writer, r io.Reader, prompt <-chan struct{}) error {
 	input, err := io.ReadAll(io.LimitReader(r, 1<<20))
 	if err != nil {
@@ -98,14 +98,14 @@ func piped(ctx context.Context, w io.Writer, r io.Reader, prompt <-chan struct{}
 		}
 	}
 	select {
-	case <-prompt: // a shell that came back after the end of input
+	case <-prompt: // another shell starts after the end of input
 		return io.EOF
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 }
 
-// Prompted is a writer that passes a console on, and sees its shell's prompts.
+// Prompted is a writer that copies a console's output and detects prompts of its shell.
 type Prompted struct {
 	Prompt chan struct{} // receives when the shell waits for a command
 
@@ -113,7 +113,7 @@ type Prompted struct {
 	line []byte
 }
 
-// NewPrompted returns a writer that passes a console on to w.
+// NewPrompted returns a Prompted that writes to w.
 func NewPrompted(w io.Writer) *Prompted {
 	return &Prompted{w: w, Prompt: make(chan struct{}, 1)}
 }

@@ -1,5 +1,5 @@
-// Package flock takes exclusive locks of files, flock(2), which the kernel lets go
-// when the process that has one ends, however it ends. The files stay.
+// Package flock locks files exclusively with flock(2). The kernel releases a lock when
+// its process ends. The files are not removed.
 package flock
 
 import (
@@ -12,14 +12,14 @@ import (
 	"time"
 )
 
-// ErrHeld is what Try returns, wrapped, of a lock that another holder has.
+// ErrHeld is wrapped by Try's error if the file is locked already.
 const ErrHeld = syscall.EWOULDBLOCK
 
-// every is how often a held lock is tried: flock(2) can not be cancelled.
+// every is the interval between attempts, as a blocking flock(2) cannot be cancelled.
 const every = 20 * time.Millisecond
 
-// Wait takes the lock of a file, which is made when there is none, once nobody
-// else has it. Closing the file lets it go.
+// Wait waits for the lock of a file, which is created if it does not exist. Closing the
+// returned file releases the lock.
 func Wait(ctx context.Context, path string) (*os.File, error) {
 	t := time.NewTicker(every)
 	defer t.Stop()
@@ -36,7 +36,7 @@ func Wait(ctx context.Context, path string) (*os.File, error) {
 	}
 }
 
-// Try is Wait without waiting.
+// Try is Wait, but returns an error that wraps ErrHeld instead of waiting.
 func Try(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {

@@ -1,7 +1,6 @@
-// Package labtest says what a test that runs a guest does on a host that can not:
-// it skips with the reason, or fails where LAB_REQUIRE names the architecture, so
-// that nothing is passed over where it must be tested. It imports nothing of this
-// module, so that every package's tests may use it.
+// Package labtest skips tests that the host cannot run. If LAB_REQUIRE names the
+// test's architecture, the test fails instead. The package imports nothing of this
+// module, so that every package's tests can use it.
 package labtest
 
 import (
@@ -12,8 +11,8 @@ import (
 	"testing"
 )
 
-// Lacking skips the test because of reason, or fails it where LAB_REQUIRE, a
-// list of architectures with commas between, names arch.
+// Lacking skips the test because of reason, or fails it if LAB_REQUIRE, a
+// comma-separated list of architectures, names arch.
 func Lacking(t testing.TB, arch, reason string) {
 	t.Helper()
 	if slices.Contains(strings.Split(os.Getenv("LAB_REQUIRE"), ","), arch) {
@@ -22,8 +21,7 @@ func Lacking(t testing.TB, arch, reason string) {
 	t.Skip(reason)
 }
 
-// Long skips a test that runs a guest when tests are to be short: make check
-// needs no QEMU.
+// Long skips a test that runs a guest if -short is set, as in make check.
 func Long(t testing.TB) {
 	t.Helper()
 	if testing.Short() {
@@ -31,12 +29,13 @@ func Long(t testing.TB) {
 	}
 }
 
-// Programs skips or fails the test where one of the programs is not installed.
+// Programs skips or fails the test, like Lacking, if one of the programs is not
+// installed.
 func Programs(t testing.TB, arch string, programs ...string) {
 	t.Helper()
 	for _, p := range programs {
 		if _, err := exec.LookPath(p); err != nil {
-			Lacking(t, arch, p+" is not installed: lab doctor --install brings it")
+			Lacking(t, arch, p+" is not installed: run lab doctor --install")
 		}
 	}
 }

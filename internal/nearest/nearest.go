@@ -1,5 +1,5 @@
-// Package nearest finds the words a person may have meant by one that is not
-// known. It imports nothing of this module, so that every package may use it.
+// Package nearest finds known words that are similar to an unknown one. It imports
+// nothing of this module, so that every package can use it.
 package nearest
 
 import (
@@ -8,14 +8,14 @@ import (
 	"strings"
 )
 
-// most is how many words are offered.
+// most is the maximum number of suggestions.
 const most = 3
 
-// longest bounds the words that are compared: input is anybody's.
+// longest limits the length of compared words.
 const longest = 64
 
-// Words returns up to three of known that are like word, the likest first: those
-// a few edits away, then those that contain it or are contained in it.
+// Words returns up to three known words that are similar to word, the most similar
+// first: words a few edits away, then words that contain word or are part of it.
 func Words(word string, known []string) []string {
 	type near struct {
 		word     string
@@ -40,8 +40,8 @@ func Words(word string, known []string) []string {
 	return words
 }
 
-// Distance is the number of bytes to insert, delete, replace or swap with their
-// neighbour that makes b of a.
+// Distance returns the number of edits that change a to b. An edit inserts, deletes or
+// replaces a byte, or swaps two adjacent ones.
 func Distance(a, b string) int {
 	if len(a) > longest || len(b) > longest {
 		return longest
@@ -67,8 +67,8 @@ func Distance(a, b string) int {
 	return last[len(b)]
 }
 
-// Suggest ends an error message about an unknown word: ": did you mean a or b?",
-// "" when no known word is near.
+// Suggest returns the end of an error message about an unknown word: ": did you mean a
+// or b?", or "" if no known word is similar.
 func Suggest(word string, known []string) string {
 	words := Words(word, known)
 	if len(words) == 0 {

@@ -9,9 +9,9 @@ import (
 	"unicode"
 )
 
-// Board shows many runs that are made at once: on a terminal a line of those that
-// run, below a line for each that ended; in a pipe a line for each start and each
-// end. It is safe for concurrent use.
+// Board shows the progress of concurrent runs. On a terminal it prints a line for each
+// finished run, and a last line with the current ones. In a pipe it prints a line when
+// a run starts and when it ends. It is safe for concurrent use.
 type Board struct {
 	w     io.Writer
 	width int // of the terminal, 0 for a pipe
@@ -21,10 +21,10 @@ type Board struct {
 	mu      sync.Mutex
 	ended   int
 	running map[int]string // what each run is doing
-	shown   bool           // the line of the terminal is there
+	shown   bool           // the terminal shows the last line
 }
 
-// NewBoard returns the board of so many runs.
+// NewBoard returns a Board for total runs.
 func NewBoard(w io.Writer, total int) *Board {
 	tty, width := Terminal(w)
 	if !tty {
@@ -33,7 +33,7 @@ func NewBoard(w io.Writer, total int) *Board {
 	return &Board{w: w, width: width, total: total, running: map[int]string{}}
 }
 
-// Stage records what run i does now.
+// Stage records what run i is doing.
 func (b *Board) Stage(i int, name, what string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -45,7 +45,7 @@ func (b *Board) Stage(i int, name, what string) {
 	b.draw()
 }
 
-// End records that run i ended, and how.
+// End records a finished run and its result.
 func (b *Board) End(i int, name, what string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -56,7 +56,7 @@ func (b *Board) End(i int, name, what string) {
 	b.draw()
 }
 
-// Pass counts a run that there was no need to make.
+// Pass counts a run that was not needed.
 func (b *Board) Pass() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -73,7 +73,7 @@ func (b *Board) Say(format string, args ...any) {
 	b.draw()
 }
 
-// Close removes the line from the terminal.
+// Close removes the last line from the terminal.
 func (b *Board) Close() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -109,8 +109,8 @@ func (b *Board) draw() {
 	b.shown = true
 }
 
-// Visible replaces control characters, with which a guest could steer the terminal, by
-// spaces.
+// Visible replaces control characters by spaces, so that a guest cannot control the
+// terminal.
 func Visible(s string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {

@@ -1,4 +1,4 @@
-// Package progress shows a person on a terminal, or in a pipe, what a command does.
+// Package progress shows the progress of a command on a terminal or in a pipe.
 package progress
 
 import (
@@ -12,8 +12,8 @@ import (
 	"golang.org/x/term"
 )
 
-// Log shows one task after the other: a bar on a terminal, a line for each task and
-// then one every few seconds in a pipe. It is safe for concurrent use.
+// Log shows one task after the other. On a terminal it shows a bar. In a pipe it prints
+// a line for each task, and one every few seconds. It is safe for concurrent use.
 type Log struct {
 	w   io.Writer
 	tty bool
@@ -24,7 +24,7 @@ type Log struct {
 	last time.Time // of a line
 }
 
-// every is how often a line about a task is written in a pipe.
+// every is the interval between lines about a task in a pipe.
 const every = 5 * time.Second
 
 // New returns a Log that writes to w.
@@ -33,8 +33,8 @@ func New(w io.Writer) *Log {
 	return &Log{w: w, tty: tty}
 }
 
-// Report implements images.Progress: done of total bytes of what, total 0 when
-// it is not known.
+// Report implements images.Progress: done of total bytes of task what are complete.
+// total is 0 if unknown.
 func (p *Log) Report(what string, done, total int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -69,7 +69,7 @@ func (p *Log) Say(format string, args ...any) {
 	fmt.Fprintf(p.w, "lab: "+format+"\n", args...)
 }
 
-// Write writes other output to the same place, so that the two do not mix.
+// Write writes other output to the same writer, so that it does not mix with progress.
 func (p *Log) Write(b []byte) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -77,7 +77,7 @@ func (p *Log) Write(b []byte) (int, error) {
 	return p.w.Write(b)
 }
 
-// Done ends the task, and removes its bar from the screen.
+// Done ends the task and removes its bar.
 func (p *Log) Done() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -1,4 +1,4 @@
-// Package scaffold writes the files that someone begins to work from.
+// Package scaffold writes the initial files of a lab or a submission.
 package scaffold
 
 import (
@@ -13,8 +13,8 @@ import (
 	"kernellab/internal/usage"
 )
 
-// Write writes files into a folder, which is made if it does not exist, and returns
-// their paths in order. It replaces no file: when one exists, none is written.
+// Write writes files into a folder, which is created if it does not exist, and returns
+// their sorted paths. If one of the files exists, it writes none.
 func Write(dir string, files map[string]string) ([]string, error) {
 	var paths []string
 	for _, name := range slices.Sorted(maps.Keys(files)) {
@@ -22,9 +22,9 @@ func Write(dir string, files map[string]string) ([]string, error) {
 		_, err := os.Lstat(path)
 		switch {
 		case err == nil:
-			return nil, usage.Errorf("%s is there already, and init replaces nothing: name another folder", path)
+			return nil, usage.Errorf("%s exists already: give another folder", path)
 		case !errors.Is(err, fs.ErrNotExist):
-			return nil, usage.Errorf("%w: name a folder to make", err)
+			return nil, usage.Errorf("%w: give a folder that can be created", err)
 		}
 		paths = append(paths, path)
 	}

@@ -3,7 +3,7 @@ package shell
 
 import "strings"
 
-// Quote makes s one word of a shell. A plain word stays as it is.
+// Quote returns s as one word of a shell. It does not change a plain word.
 func Quote(s string) string {
 	plain := func(r rune) bool {
 		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("/._-+@%:,=", r) || r > 0x7f

@@ -1,5 +1,5 @@
-// Package usage has the errors that are mistakes of whoever calls the program, as
-// opposed to failures of a run: the program exits with another code for them.
+// Package usage marks errors that are mistakes of the program's caller. The program
+// exits with a different code for them than for failures of a run.
 package usage
 
 import (
@@ -19,7 +19,7 @@ func (e Error) Unwrap() error { return e.err }
 // Errorf is fmt.Errorf for a mistake of the caller.
 func Errorf(format string, args ...any) error { return Error{fmt.Errorf(format, args...)} }
 
-// Wrap makes err a mistake of the caller. Its text stays.
+// Wrap marks err as a mistake of the caller. It does not change the text.
 func Wrap(err error) error { return Error{err} }
 
 // Is reports whether err is, or wraps, a mistake of the caller.
@@ -28,8 +28,8 @@ func Is(err error) bool {
 	return errors.As(err, &e)
 }
 
-// Unknown is the error for a word that is not among the known ones. It suggests
-// the nearest of them; hint says where all are listed.
+// Unknown returns the error for an unknown word. It suggests similar known words. hint
+// says where the known words are listed.
 func Unknown(kind, word string, known []string, hint string) error {
 	return Errorf("unknown %s %q%s (%s)", kind, word, nearest.Suggest(word, known), hint)
 }

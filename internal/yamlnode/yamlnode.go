@@ -1,7 +1,6 @@
-// Package yamlnode reads the nodes of a YAML document that people write by hand: its
-// mappings in the file's order, with lines, and its plain values as they were
-// written. It decides nothing about what may stand where, and imports nothing of this
-// module.
+// Package yamlnode reads the nodes of a YAML document: mappings in the file's order with
+// line numbers, and plain values as they are written in the file. It does not check the
+// document's structure, and imports nothing of this module.
 package yamlnode
 
 import "github.com/goccy/go-yaml/ast"
@@ -10,12 +9,12 @@ import "github.com/goccy/go-yaml/ast"
 type Pair struct {
 	Key   string
 	Named bool // the key is a plain value
-	Line  int  // from 1; 0 is not known
+	Line  int  // from 1; 0 if unknown
 	Value ast.Node
 }
 
-// Pairs returns the entries of a mapping in the file's order; ok is false for what is
-// no mapping.
+// Pairs returns the entries of a mapping in the file's order. ok is false if n is not a
+// mapping.
 func Pairs(n ast.Node) (pairs []Pair, ok bool) {
 	var values []*ast.MappingValueNode
 	switch n := n.(type) {
@@ -33,7 +32,7 @@ func Pairs(n ast.Node) (pairs []Pair, ok bool) {
 	return pairs, true
 }
 
-// Line returns the line of a node, 0 where it is not known.
+// Line returns the line of a node, 0 if unknown.
 func Line(n ast.Node) int {
 	if n == nil || n.GetToken() == nil || n.GetToken().Position == nil {
 		return 0
@@ -41,7 +40,7 @@ func Line(n ast.Node) int {
 	return n.GetToken().Position.Line
 }
 
-// Scalar returns the text of a plain value as it was written; that of no value is "".
+// Scalar returns the text of a plain value as written in the file, "" for null.
 func Scalar(n ast.Node) (text string, ok bool) {
 	switch n := n.(type) {
 	case *ast.StringNode:

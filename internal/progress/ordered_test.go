@@ -9,9 +9,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestTurns(t *testing.T) {
+func TestOrdered(t *testing.T) {
 	var out strings.Builder
-	turns := NewTurns(&out, 3)
+	turns := NewOrdered(&out, 3)
 	say := func(i int, text string) { fmt.Fprint(turns.Writer(i), text) }
 	end := func(i int) {
 		if err := turns.End(i); err != nil {
@@ -38,10 +38,10 @@ func TestTurns(t *testing.T) {
 	}
 }
 
-func TestTurnsAtOnce(t *testing.T) {
+func TestOrderedAtOnce(t *testing.T) {
 	const runs, lines = 8, 50
 	var out strings.Builder
-	turns := NewTurns(&out, runs)
+	turns := NewOrdered(&out, runs)
 	var all sync.WaitGroup
 	var want strings.Builder
 	for i := range runs {
