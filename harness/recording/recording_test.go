@@ -58,7 +58,7 @@ func TestExecuteUnable(t *testing.T) {
 		return string(text) + "\n"
 	}
 	for name, tt := range map[string]struct{ text, lab, want string }{
-		"no header":        {"not JSON\n", "", "no header of a trace"},
+		"no header":        {"not JSON\n", "", "is not the header of a trace"},
 		"an older schema":  {header(func(h *trace.Header) { h.Schema = "lab.trace/0" }), "", `schema "lab.trace/0"`},
 		"an unknown lab":   {header(func(h *trace.Header) { h.Lab = "fork-nwe" }), "", "fork-nwe"},
 		"no folder of lab": {header(func(*trace.Header) {}), "none", "none"},
@@ -87,7 +87,7 @@ func TestCompareInputs(t *testing.T) {
 		want       string
 	}{
 		"the same":         {func(*trace.Header) {}, "", ""},
-		"QEMU":             {func(h *trace.Header) { h.Machine.QEMU = "9.2.1" }, "", "with QEMU 10.0.2, this is 9.2.1"},
+		"QEMU":             {func(h *trace.Header) { h.Machine.QEMU = "9.2.1" }, "", "with QEMU 10.0.2, but this is 9.2.1"},
 		"the initramfs":    {func(h *trace.Header) { h.Machine.Initramfs = "cc" }, "", "with the initramfs aa"},
 		"the program":      {func(h *trace.Header) { h.Program.SHA256 = "dd" }, "", "--submission DIR"},
 		"another's prog.c": {func(h *trace.Header) { h.Program.SHA256 = "dd" }, "eve", "the program of eve is not the one"},
