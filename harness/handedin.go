@@ -15,6 +15,7 @@ import (
 	"kernellab/harness/report/words"
 	"kernellab/harness/trace"
 	"kernellab/harness/verdict"
+	"kernellab/internal/regular"
 )
 
 // What a run of a submission leaves in its folder beside the trace, so that it can
@@ -90,7 +91,7 @@ func sweepHandedIn(dir string) error {
 }
 
 func fileSum(path string) (string, error) {
-	f, err := os.Open(path)
+	f, err := regular.Open(path)
 	if err != nil {
 		return "", err
 	}
@@ -122,7 +123,7 @@ var ErrOtherRun = errors.New("it is of another run")
 // trace is not the one that it goes with.
 func ReadHandedIn(dir string) (*HandedIn, error) {
 	path := filepath.Join(dir, SubmissionFile)
-	f, err := os.Open(path)
+	f, err := regular.Open(path)
 	if err != nil {
 		return nil, err
 	}

@@ -15,7 +15,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -27,6 +26,7 @@ import (
 	"kernellab/harness/trace"
 	"kernellab/harness/verdict"
 	"kernellab/images/guest"
+	"kernellab/internal/regular"
 )
 
 // Job is one run of a lab.
@@ -175,10 +175,13 @@ func (j Job) Open(ctx context.Context, console io.Writer) (*Opened, error) {
 	return o, nil
 }
 
+// maxBinary bounds a program that a guest is brought, in bytes.
+const maxBinary = 256 << 20
+
 // begin brings the program to the machine, makes its process and asks the agent to
 // let it go.
 func (j Job) begin(ctx context.Context, o *Opened) error {
-	program, err := os.ReadFile(j.Program)
+	program, err := regular.ReadFile(j.Program, maxBinary)
 	if err != nil {
 		return &machine.Error{Op: "read the program", Err: err}
 	}

@@ -4,10 +4,11 @@ import (
 	"embed"
 	"fmt"
 	"io/fs"
-	"os"
 	"path"
 	"path/filepath"
 	"strings"
+
+	"kernellab/internal/regular"
 )
 
 //go:embed new lab.schema.json
@@ -50,7 +51,7 @@ func Open(dir string) (Lab, error) {
 	if err != nil {
 		return Lab{}, err
 	}
-	l, err := load(os.DirFS(filepath.Dir(whole)), filepath.Base(whole), filepath.Clean(dir), false)
+	l, err := load(regular.FS(filepath.Dir(whole)), filepath.Base(whole), filepath.Clean(dir), false)
 	l.outside = true
 	return l, err
 }

@@ -16,6 +16,7 @@ import (
 	"kernellab/harness/report"
 	"kernellab/harness/verdict"
 	"kernellab/internal/atomicfile"
+	"kernellab/internal/regular"
 )
 
 // ShardSchema names the list of a shard's students and its version.
@@ -65,7 +66,7 @@ func lists(dir string) ([]list, error) {
 	}
 	var out []list
 	for _, file := range files {
-		data, err := os.ReadFile(file)
+		data, err := regular.ReadFile(file, maxRecord)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}

@@ -16,6 +16,7 @@ import (
 	"kernellab/harness/report"
 	"kernellab/harness/verdict"
 	"kernellab/internal/flock"
+	"kernellab/internal/regular"
 )
 
 // The files in a student's folder, in addition to the evidence that grading writes.
@@ -36,6 +37,9 @@ const (
 // workDir has unfinished results. It is in the folder of results so that they can be
 // renamed.
 const workDir = ".work"
+
+// maxRecord bounds a record or a list that is read, in bytes.
+const maxRecord = 16 << 20
 
 // RecordSchema names the record of a graded submission and its version.
 const RecordSchema = "lab.graded/1"
@@ -159,7 +163,7 @@ func (s *store) find(student Student, id Identity) (report.Graded, bool) {
 
 // readFolder reads a student's folder.
 func readFolder(dir string) (record, report.Graded, error) {
-	data, err := os.ReadFile(filepath.Join(dir, RecordFile))
+	data, err := regular.ReadFile(filepath.Join(dir, RecordFile), maxRecord)
 	if err != nil {
 		return record{}, report.Graded{}, err
 	}
@@ -170,7 +174,7 @@ func readFolder(dir string) (record, report.Graded, error) {
 	if rec.Schema != RecordSchema {
 		return record{}, report.Graded{}, fmt.Errorf("%s: schema %q, want %q", filepath.Join(dir, RecordFile), rec.Schema, RecordSchema)
 	}
-	f, err := os.Open(filepath.Join(dir, VerdictFile))
+	f, err := regular.Open(filepath.Join(dir, VerdictFile))
 	if err != nil {
 		return record{}, report.Graded{}, err
 	}

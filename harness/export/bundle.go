@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"kernellab/internal/atomicfile"
+	"kernellab/internal/regular"
 )
 
 // bundle collects the files of an archive.
@@ -82,7 +83,7 @@ func (e bundled) write(w *zip.Writer) error {
 		_, err = to.Write(e.text)
 		return err
 	}
-	from, err := os.Open(e.from)
+	from, err := regular.Open(e.from)
 	if err != nil {
 		return err
 	}

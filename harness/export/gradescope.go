@@ -24,6 +24,7 @@ import (
 	"kernellab/images/compile"
 	"kernellab/images/emulator"
 	"kernellab/images/linux"
+	"kernellab/internal/regular"
 	"kernellab/internal/shell"
 	"kernellab/internal/usage"
 	"kernellab/labs"
@@ -102,7 +103,7 @@ func (z *bundle) kernel(k linux.Kernel) {
 	dir := path.Join("cache/kernels", k.Arch, k.Release)
 	z.file(path.Join(dir, filepath.Base(k.Path)), 0o600, k.Path)
 	facts := map[string]any{}
-	text, err := os.ReadFile(filepath.Join(filepath.Dir(k.Path), "kernel.json"))
+	text, err := regular.ReadFile(filepath.Join(filepath.Dir(k.Path), "kernel.json"), 1<<20)
 	if err == nil && json.Unmarshal(text, &facts) == nil {
 		delete(facts, "vmlinux_size")
 		if text, err = json.MarshalIndent(facts, "", "  "); err == nil {

@@ -3,11 +3,11 @@ package kernel
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"syscall"
 
 	"kernellab/internal/atomicfile"
+	"kernellab/internal/regular"
 )
 
 // OpenCached is Open for an image whose SHA-256, in hex, is known. It unpacks the image
@@ -65,7 +65,7 @@ func openFlat(path string) (*Image, error) {
 
 // mapped maps a file into memory, read-only.
 func mapped(path string) ([]byte, error) {
-	f, err := os.Open(path)
+	f, err := regular.Open(path)
 	if err != nil {
 		return nil, err
 	}

@@ -21,12 +21,12 @@ import (
 	"debug/elf"
 	"encoding/hex"
 	"fmt"
-	"os"
 	"sync"
 
 	"github.com/cilium/ebpf/btf"
 
 	"kernellab/harness/kernel/debuginfo"
+	"kernellab/internal/regular"
 )
 
 // Image is an unpacked kernel image. It is safe for concurrent use.
@@ -69,7 +69,7 @@ type segment struct {
 
 // Open reads and parses the image at path.
 func Open(path string) (*Image, error) {
-	data, err := os.ReadFile(path)
+	data, err := regular.ReadFile(path, maxFile)
 	if err != nil {
 		return nil, fmt.Errorf("open kernel image: %w", err)
 	}

@@ -5,13 +5,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"hash/crc32"
-	"os"
 	"slices"
 	"strconv"
 	"sync"
 
 	"kernellab/harness/kernel/debuginfo"
 	"kernellab/internal/atomicfile"
+	"kernellab/internal/regular"
 )
 
 // queryCache caches the results of queries of an image's types and of its vmlinux.
@@ -92,7 +92,7 @@ func queryCacheHeader() (string, error) {
 // are made again.
 func (a *queryCache) load(path string) {
 	a.path = path
-	data, err := os.ReadFile(path)
+	data, err := regular.ReadFile(path, maxImage)
 	if err != nil {
 		return
 	}

@@ -18,6 +18,8 @@ const (
 	// maxImage limits the unpacked size of an image. The largest stock vmlinux has
 	// less than 100 MB.
 	maxImage = 512 << 20
+	// maxFile limits the size of an image file. A vmlinux may have debug information.
+	maxFile = 2 << 30
 	// maxLayers limits nested containers: Image.gz within an EFI application has two.
 	maxLayers = 4
 )

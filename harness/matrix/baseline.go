@@ -7,13 +7,14 @@ import (
 
 	"kernellab/harness/regress"
 	"kernellab/internal/atomicfile"
+	"kernellab/internal/regular"
 	"kernellab/internal/usage"
 )
 
 // ReadBaseline reads the file to compare with. With fresh, a missing file is an
 // empty baseline.
 func ReadBaseline(path string, fresh bool) (regress.Baseline, error) {
-	file, err := os.Open(path)
+	file, err := regular.Open(path)
 	if errors.Is(err, os.ErrNotExist) {
 		if fresh {
 			return regress.Baseline{}, nil

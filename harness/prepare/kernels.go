@@ -16,6 +16,7 @@ import (
 	"kernellab/harness/regress"
 	"kernellab/images"
 	"kernellab/images/linux"
+	"kernellab/internal/regular"
 	"kernellab/internal/usage"
 )
 
@@ -232,8 +233,13 @@ func isFile(name string) (bool, error) {
 	switch {
 	case err == nil && info.IsDir() && strings.Contains(name, "/"):
 		return false, usage.Errorf("kernel %s is a folder: name an image file in it, such as %s", name, filepath.Join(name, "vmlinuz"))
+	case err == nil && info.IsDir(): // a folder may be called like a version
+		return false, nil
 	case err == nil:
-		return !info.IsDir(), nil // a folder may be called like a version
+		if err := regular.Check(name, info); err != nil {
+			return false, usage.Errorf("kernel %w", err)
+		}
+		return true, nil
 	case strings.Contains(name, "/"):
 		return false, usage.Errorf("no kernel image at %s", name)
 	}

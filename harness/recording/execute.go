@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"kernellab/harness"
 	"kernellab/harness/arch"
@@ -18,6 +17,7 @@ import (
 	"kernellab/images"
 	"kernellab/images/compile"
 	"kernellab/images/linux"
+	"kernellab/internal/regular"
 	"kernellab/labs"
 )
 
@@ -97,7 +97,7 @@ func (x Execution) execute(ctx context.Context, path string, e *Executed) error 
 
 // readTrace reads the bytes of a trace.
 func readTrace(path string) ([]byte, error) {
-	file, err := os.Open(path)
+	file, err := regular.Open(path)
 	if err != nil {
 		return nil, err
 	}
@@ -106,8 +106,8 @@ func readTrace(path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !info.Mode().IsRegular() || info.Size() > maxTrace {
-		return nil, fmt.Errorf("%s is not a regular file of at most %d bytes", path, maxTrace)
+	if info.Size() > maxTrace {
+		return nil, &regular.TooLargeError{Path: path, Size: info.Size(), Most: maxTrace}
 	}
 	return io.ReadAll(file)
 }

@@ -15,6 +15,7 @@ import (
 	"kernellab/harness/submission"
 	"kernellab/harness/trace"
 	"kernellab/harness/verdict"
+	"kernellab/internal/regular"
 	"kernellab/internal/usage"
 	"kernellab/labs"
 )
@@ -100,9 +101,13 @@ func withAnswers(handed *harness.HandedIn, t *trace.Trace, s *submission.Submiss
 
 // read reads a trace.
 func read(path string) (*trace.Trace, error) {
-	f, err := os.Open(path)
+	f, err := regular.Open(path)
 	if err != nil {
-		if errors.Is(err, os.ErrNotExist) {
+		var other *regular.Error
+		switch {
+		case errors.As(err, &other):
+			return nil, usage.Errorf("trace %w", other)
+		case errors.Is(err, os.ErrNotExist):
 			return nil, usage.Errorf("no trace at %s: lab run LAB --out DIR leaves one as DIR/trace.jsonl", path)
 		}
 		return nil, err

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 
 	"kernellab/harness"
+	"kernellab/internal/regular"
+	"kernellab/internal/usage"
 )
 
 // Find returns the paths of the traces at path: itself, or all traces in a folder.
@@ -18,6 +20,9 @@ func Find(path string) ([]string, error) {
 		return nil, err
 	}
 	if !info.IsDir() {
+		if err := regular.Check(path, info); err != nil {
+			return nil, usage.Errorf("trace %w", err)
+		}
 		return []string{path}, nil
 	}
 	var found []string

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"kernellab/internal/atomicfile"
+	"kernellab/internal/regular"
 )
 
 // manifest describes a snapshot and is written last.
@@ -103,7 +104,7 @@ func (s *Store) open(k Key) (_ *Snapshot, err error) {
 	if snap.Note, err = readChecked(dir, noteFile, m.Files[noteFile]); err != nil {
 		return nil, damaged("%v", err)
 	}
-	if snap.RAM, err = os.OpenFile(filepath.Join(dir, ramFile), os.O_RDWR|syscall.O_NOFOLLOW, 0); err != nil {
+	if snap.RAM, err = regular.OpenFile(filepath.Join(dir, ramFile), os.O_RDWR|syscall.O_NOFOLLOW); err != nil {
 		return nil, damaged("%v", err)
 	}
 	if err := checkRAM(snap.RAM, dir, m); err != nil {
@@ -121,7 +122,7 @@ func private(info fs.FileInfo) bool {
 
 func readManifest(dir string) (manifest, error) {
 	var m manifest
-	f, err := os.OpenFile(filepath.Join(dir, manifestFile), os.O_RDONLY|syscall.O_NOFOLLOW, 0)
+	f, err := regular.OpenFile(filepath.Join(dir, manifestFile), os.O_RDONLY|syscall.O_NOFOLLOW)
 	if err != nil {
 		return m, err
 	}
@@ -139,7 +140,7 @@ const maxSmall = 64 << 20
 
 // readChecked reads a small file and compares it with its entry.
 func readChecked(dir, name string, want entry) ([]byte, error) {
-	f, err := os.OpenFile(filepath.Join(dir, name), os.O_RDONLY|syscall.O_NOFOLLOW, 0)
+	f, err := regular.OpenFile(filepath.Join(dir, name), os.O_RDONLY|syscall.O_NOFOLLOW)
 	if err != nil {
 		return nil, err
 	}

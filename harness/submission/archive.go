@@ -9,10 +9,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path"
 	"slices"
 	"strings"
+
+	"kernellab/internal/regular"
 )
 
 // archives are the extensions of archives.
@@ -44,7 +45,7 @@ func fromArchive(ctx context.Context, name string, info fs.FileInfo) (*files, er
 	if info.Size() > maxArchive {
 		return nil, unusable("it needs only the program and the answers", "the archive is larger than %d MiB, which is the limit", maxArchive>>20)
 	}
-	file, err := os.Open(name)
+	file, err := regular.Open(name)
 	if err != nil {
 		return nil, err
 	}
@@ -144,7 +145,7 @@ func pick(ctx context.Context, entries []entry) (*files, error) {
 			delete(f.data, name)
 			f.bad(name, "make the archive again", "it is in the archive twice")
 		case !e.mode.IsRegular():
-			f.bad(name, "hand in the file itself", "%s, not a regular file", kind(e.mode))
+			f.bad(name, "hand in the file itself", "%s, not a regular file", regular.Kind(e.mode))
 		default:
 			f.unpack(name, e)
 		}

@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"kernellab/internal/nearest"
+	"kernellab/internal/regular"
 )
 
 // AnswersFile is the file with the answers.
@@ -190,7 +191,7 @@ func (f *files) take(root *os.Root, name string) error {
 	case err != nil:
 		return err
 	case !info.Mode().IsRegular():
-		f.bad(name, "hand in the file itself", "%s, not a regular file", kind(info.Mode()))
+		f.bad(name, "hand in the file itself", "%s, not a regular file", regular.Kind(info.Mode()))
 		return nil
 	}
 	// The file may have changed since Lstat.
@@ -203,7 +204,7 @@ func (f *files) take(root *os.Root, name string) error {
 		return err
 	}
 	if !info.Mode().IsRegular() {
-		f.bad(name, "hand in the file itself", "%s, not a regular file", kind(info.Mode()))
+		f.bad(name, "hand in the file itself", "%s, not a regular file", regular.Kind(info.Mode()))
 		return nil
 	}
 	return f.keep(name, file)
@@ -222,20 +223,4 @@ func (f *files) keep(name string, r io.Reader) error {
 	}
 	f.data[name] = data
 	return nil
-}
-
-func kind(m fs.FileMode) string {
-	switch {
-	case m&fs.ModeSymlink != 0:
-		return "a symbolic link"
-	case m.IsDir():
-		return "a folder"
-	case m&fs.ModeNamedPipe != 0:
-		return "a pipe"
-	case m&fs.ModeSocket != 0:
-		return "a socket"
-	case m&fs.ModeDevice != 0:
-		return "a device"
-	}
-	return "something else"
 }

@@ -19,6 +19,7 @@ import (
 	"syscall"
 
 	"kernellab/internal/atomicfile"
+	"kernellab/internal/regular"
 )
 
 // indexMagic begins an index file and names its version.
@@ -52,7 +53,7 @@ type span struct {
 func (f *File) loadIndex() (*index, error) {
 	size := uint64(len(f.sections.by[".debug_info"]))
 	if path := f.indexPath(); path != "" {
-		if data, err := os.ReadFile(path); err == nil {
+		if data, err := regular.ReadFile(path, maxSection); err == nil {
 			if x, err := decodeIndex(data); err == nil && x.size == size && x.fits() {
 				return x, nil
 			}

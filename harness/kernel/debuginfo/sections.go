@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"kernellab/internal/regular"
 )
 
 var le = binary.LittleEndian
@@ -39,7 +41,7 @@ type sections struct {
 
 // openSections reads the headers.
 func openSections(path string) (_ *sections, err error) {
-	file, err := os.Open(path)
+	file, err := regular.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("open vmlinux: %w", err)
 	}
@@ -156,7 +158,7 @@ func (s *sections) unpacked(sec *elf.Section, name, dir string) ([]byte, error) 
 	path := ""
 	if dir != "" && s.buildID != "" {
 		path = filepath.Join(dir, s.buildID+name)
-		if f, err := os.Open(path); err == nil {
+		if f, err := regular.Open(path); err == nil {
 			defer f.Close()
 			if info, err := f.Stat(); err == nil && uint64(info.Size()) == sec.Size {
 				return s.mapFile(f, info.Size())
