@@ -18,10 +18,14 @@ import (
 	"kernellab/images/gotool"
 	"kernellab/internal/atomicfile"
 	"kernellab/internal/command"
+	"kernellab/internal/regular"
 )
 
 // stdFormat changes when the same toolchain's archives are kept in another way.
 const stdFormat = "std 1"
+
+// maxDeps bounds a list of packages, in bytes.
+const maxDeps = 1 << 20
 
 // standard is the compiled standard library for one architecture, in a folder of
 // the cache: PATH.a is a package, PATH.deps lists all that it needs, a line each.
@@ -91,7 +95,7 @@ func (s standard) provide(ctx context.Context, imports []string, p images.Progre
 // closure returns the packages below roots, and the roots that are not there.
 func (s standard) closure(roots []string) (all, missing []string) {
 	for _, root := range roots {
-		deps, err := os.ReadFile(filepath.Join(s.dir, root+".deps"))
+		deps, err := regular.ReadFile(filepath.Join(s.dir, root+".deps"), maxDeps)
 		if err != nil {
 			missing = append(missing, root)
 			continue

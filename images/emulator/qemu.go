@@ -22,6 +22,7 @@ import (
 	"kernellab/images/debian"
 	"kernellab/internal/atomicfile"
 	"kernellab/internal/command"
+	"kernellab/internal/regular"
 )
 
 // Store is lab's own QEMUs in a cache.
@@ -118,6 +119,8 @@ const (
 	Record = "qemu.json"
 	// 2: with clockLibrary
 	qemuSchema = "lab.qemu/2"
+
+	maxRecord = 16 << 20 // of it, in bytes
 )
 
 // Host is the choice of the programs in PATH: see [Other].
@@ -201,7 +204,7 @@ func (s Store) Cached() (QEMU, bool) {
 }
 
 func readQEMU(dir string) (QEMU, error) {
-	b, err := os.ReadFile(filepath.Join(dir, Record))
+	b, err := regular.ReadFile(filepath.Join(dir, Record), maxRecord)
 	if err != nil {
 		return QEMU{}, err
 	}
@@ -223,7 +226,7 @@ func readQEMU(dir string) (QEMU, error) {
 // Bundle returns what a copy of lab's own QEMU needs that has one program only: the
 // files below Dir, and the contents of the record beside them, [Record].
 func (q QEMU) Bundle(program string) (files []string, record []byte, err error) {
-	b, err := os.ReadFile(filepath.Join(q.Dir, Record))
+	b, err := regular.ReadFile(filepath.Join(q.Dir, Record), maxRecord)
 	if err != nil {
 		return nil, nil, err
 	}

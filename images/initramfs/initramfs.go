@@ -32,6 +32,7 @@ import (
 	"kernellab/images/gotool"
 	"kernellab/images/guest"
 	"kernellab/internal/atomicfile"
+	"kernellab/internal/regular"
 )
 
 // module is the module that the agent is built in. It names the u-root that the
@@ -72,6 +73,8 @@ func files() ([]file, error) {
 }
 
 const (
+	maxArchive = 1 << 30 // of a program or an archive, in bytes
+
 	// baseFormat changes when the same sources make another archive.
 	baseFormat = "base 1"
 
@@ -234,11 +237,11 @@ func generate(tool gotool.Tool, src, gen, goarch string) error {
 
 // baseRecords lists the files of the base archive.
 func baseRecords(agent, box string) ([]cpio.Record, error) {
-	a, err := os.ReadFile(agent)
+	a, err := regular.ReadFile(agent, maxArchive)
 	if err != nil {
 		return nil, err
 	}
-	b, err := os.ReadFile(box)
+	b, err := regular.ReadFile(box, maxArchive)
 	if err != nil {
 		return nil, err
 	}
@@ -320,7 +323,7 @@ func appended(ctx context.Context, c *images.Cache, base string, programs map[st
 		if name == "" || name != path.Base(name) || name == "." || name == ".." {
 			return "", fmt.Errorf("program name %q, want one without slashes", name)
 		}
-		b, err := os.ReadFile(programs[name])
+		b, err := regular.ReadFile(programs[name], maxArchive)
 		if err != nil {
 			return "", err
 		}
@@ -339,7 +342,7 @@ func appended(ctx context.Context, c *images.Cache, base string, programs map[st
 	if images.Exists(out) {
 		return out, nil
 	}
-	b, err := os.ReadFile(base)
+	b, err := regular.ReadFile(base, maxArchive)
 	if err != nil {
 		return "", err
 	}

@@ -22,6 +22,7 @@ import (
 	"kernellab/images"
 	"kernellab/images/debian"
 	"kernellab/internal/atomicfile"
+	"kernellab/internal/regular"
 )
 
 // Store is the kernels of a cache.
@@ -68,6 +69,8 @@ const (
 	imageName    = "vmlinuz"
 	debugName    = "vmlinux"
 	recordName   = "kernel.json"
+
+	maxRecord = 16 << 20 // of a JSON file of the cache, in bytes
 )
 
 // kernelRecord is a kernel.json. It is written last, so a folder that has one
@@ -142,7 +145,7 @@ func (s Store) Kernels(arch string) ([]Kernel, error) {
 }
 
 func readKernel(dir string) (Kernel, error) {
-	b, err := os.ReadFile(filepath.Join(dir, recordName))
+	b, err := regular.ReadFile(filepath.Join(dir, recordName), maxRecord)
 	if err != nil {
 		return Kernel{}, err
 	}
@@ -191,7 +194,7 @@ func flavourRank(k Kernel) int {
 
 // Verify reads a cached kernel's image and compares its hash with the recorded.
 func (s Store) Verify(k Kernel) error {
-	f, err := os.Open(k.Path)
+	f, err := regular.Open(k.Path)
 	if err != nil {
 		return fmt.Errorf("verify kernel %s: %w", k.Release, err)
 	}
@@ -258,14 +261,14 @@ func (s Store) add(ctx context.Context, image, vmlinux string, id Identity) (Ker
 	if err == nil && have.Release == id.Release && !have.Local {
 		return Kernel{}, fmt.Errorf("the cache holds %s from Debian's package %s already; give the local kernel another CONFIG_LOCALVERSION", id.Release, have.Package)
 	}
-	f, err := os.Open(image)
+	f, err := regular.Open(image)
 	if err != nil {
 		return Kernel{}, err
 	}
 	defer f.Close()
 	var debug io.Reader
 	if vmlinux != "" {
-		d, err := os.Open(vmlinux)
+		d, err := regular.Open(vmlinux)
 		if err != nil {
 			return Kernel{}, err
 		}

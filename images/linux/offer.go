@@ -3,8 +3,9 @@ package linux
 import (
 	"encoding/json"
 	"fmt"
-	"os"
 	"time"
+
+	"kernellab/internal/regular"
 )
 
 // refreshAfter is how old a package index may be before it is looked at
@@ -39,7 +40,7 @@ func (o offer) kernels() []Kernel {
 }
 
 func readOffer(path string) (offer, error) {
-	b, err := os.ReadFile(path)
+	b, err := regular.ReadFile(path, maxRecord)
 	if err != nil {
 		return offer{}, err
 	}
