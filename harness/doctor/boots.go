@@ -29,7 +29,7 @@ func Boot(ctx context.Context, h prepare.Host, t prepare.Target, n int) error {
 	// boots that are counted already.
 	var counted uint32
 	for _, b := range spec.Snapshots.Boots() {
-		if b.Arch == t.Arch.Name && b.Kernel == t.Image.Release {
+		if b.Arch == t.Arch.Name && b.SHA256 == t.Image.SHA256 {
 			counted += uint32(b.Tries)
 		}
 	}

@@ -31,12 +31,13 @@ const (
 	OK       = "ok"
 	Missing  = "missing"  // every run needs it
 	Optional = "optional" // it is missing, but only some commands need it
+	Warning  = "warning"  // it works, but badly
 )
 
 // Finding describes one thing that lab uses.
 type Finding struct {
 	Name     string `json:"name"`
-	State    string `json:"state"` // "ok", "missing", "optional"
+	State    string `json:"state"` // "ok", "missing", "optional", "warning"
 	Detail   string `json:"detail"`
 	Needed   string `json:"needed_for,omitempty"`
 	Packages string `json:"packages,omitempty"` // Debian packages that install it
@@ -150,6 +151,9 @@ func cacheFinding(cache *images.Cache) Finding {
 	return f
 }
 
+// poorBoots: a kernel is unreliable when more than one boot in poorBoots crashes.
+const poorBoots = 20
+
 // bootFindings say how often each kernel booted here. A stock kernel may crash under
 // emulation; prefer kernels that rarely do.
 func bootFindings(cache *images.Cache) []Finding {
@@ -157,12 +161,29 @@ func bootFindings(cache *images.Cache) []Finding {
 	if err != nil {
 		return nil
 	}
+	digests := map[string]string{} // digests of the cache's images, by architecture and release
+	for _, m := range arch.All() {
+		kernels, _ := linux.In(cache).Kernels(m.Name)
+		for _, k := range kernels {
+			digests[m.Name+" "+k.Release] = k.SHA256
+		}
+	}
 	var found []Finding
 	for _, b := range (&snapshot.Store{Dir: dir}).Boots() {
 		f := Finding{Name: "boots of " + b.Kernel, State: OK, Needed: "choosing reliable kernels"}
 		f.Detail = fmt.Sprintf("%d of %d succeeded on QEMU %s (%s)", b.Tries-b.Oopses, b.Tries, b.QEMU, b.Arch)
+		switch of, ok := digests[b.Arch+" "+b.Kernel]; {
+		case !ok:
+			f.Detail += fmt.Sprintf("; a kernel that is not in the cache (SHA-256 %.12s…)", b.SHA256)
+		case of != b.SHA256:
+			f.Detail += fmt.Sprintf("; another image than the cache's of that release (SHA-256 %.12s…)", b.SHA256)
+		}
 		if b.Oopses > 0 {
 			f.Detail += fmt.Sprintf("; %.0f%% ended with an oops, a panic or a reset", 100*float64(b.Oopses)/float64(b.Tries))
+		}
+		if b.Oopses*poorBoots > b.Tries {
+			f.State = Warning
+			f.Detail += ": run labs on another kernel (lab kernels list)"
 		}
 		found = append(found, f)
 	}
@@ -213,7 +234,7 @@ func Install(packages []string) [][]string {
 func Write(to io.Writer, found []Finding) error {
 	w := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
 	for _, f := range found {
-		mark := map[string]string{OK: "ok", Missing: "MISSING", Optional: "absent"}[f.State]
+		mark := map[string]string{OK: "ok", Missing: "MISSING", Optional: "absent", Warning: "warning"}[f.State]
 		fmt.Fprintf(w, "%s\t%s\t%s\n", f.Name, mark, f.Detail)
 		if f.Mend != "" {
 			fmt.Fprintf(w, "\t\tneeded for %s: %s\n", f.Needed, f.Mend)

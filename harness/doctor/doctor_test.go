@@ -1,6 +1,8 @@
 package doctor
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -8,7 +10,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"kernellab/harness/prepare"
+	"kernellab/harness/snapshot"
 	"kernellab/images"
+	"kernellab/images/linux"
 )
 
 // Packages are those of what is missing, each once.
@@ -63,5 +67,40 @@ func TestExamineBareHost(t *testing.T) {
 	h.QEMU = &prepare.Choice{Value: "/none/qemu", Given: true}
 	if got := state("QEMU"); got != Missing {
 		t.Errorf("a --qemu that does not exist is %s", got)
+	}
+}
+
+// Boots are told apart by the image: a damaged copy of a kernel of the cache says nothing
+// about that kernel, and is not called ok.
+func TestBootFindings(t *testing.T) {
+	cache := &images.Cache{Dir: t.TempDir()}
+	image := filepath.Join(t.TempDir(), "vmlinuz")
+	if err := os.WriteFile(image, []byte("an image"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	k, err := linux.In(cache).Add(t.Context(), image, "", linux.Identity{Arch: "x86_64", Release: "6.1.0-1-cloud-amd64"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := cache.Path("snapshots")
+	if err != nil {
+		t.Fatal(err)
+	}
+	store := &snapshot.Store{Dir: dir}
+	for _, b := range []snapshot.Boots{
+		{SHA256: k.SHA256, Tries: 50, Oopses: 1}, {SHA256: strings.Repeat("ab", 32), Tries: 100, Oopses: 92},
+	} {
+		b.Arch, b.Kernel, b.QEMU = k.Arch, k.Release, "10.0.13"
+		if err := store.CountBoot(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const name, needed = "boots of 6.1.0-1-cloud-amd64", "choosing reliable kernels"
+	want := []Finding{
+		{Name: name, State: OK, Needed: needed, Detail: "49 of 50 succeeded on QEMU 10.0.13 (x86_64); 2% ended with an oops, a panic or a reset"},
+		{Name: name, State: Warning, Needed: needed, Detail: "8 of 100 succeeded on QEMU 10.0.13 (x86_64); another image than the cache's of that release (SHA-256 abababababab…); 92% ended with an oops, a panic or a reset: run labs on another kernel (lab kernels list)"},
+	}
+	if d := cmp.Diff(want, bootFindings(cache)); d != "" {
+		t.Errorf("-want +got\n%s", d)
 	}
 }

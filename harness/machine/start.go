@@ -462,7 +462,7 @@ func (s Spec) count(ctx context.Context, err error) {
 		return
 	}
 	version, verr := s.Version(ctx)
-	count := snapshot.Boots{Arch: s.Arch.Name, Kernel: s.Image.Release, QEMU: version, Tries: 1}
+	count := snapshot.Boots{Arch: s.Arch.Name, Kernel: s.Image.Release, SHA256: s.Image.SHA256, QEMU: version, Tries: 1}
 	if Died(err) {
 		count.Oopses = 1
 	}

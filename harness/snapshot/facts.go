@@ -10,10 +10,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"kernellab/internal/atomicfile"
 	"kernellab/internal/flock"
+	"kernellab/internal/regular"
 )
 
 // A fact is something about a file that takes time to find out, valid while the
@@ -94,7 +96,7 @@ func (s *Store) learn(ctx context.Context, name string, f fact) {
 // Digest returns the SHA-256 of a file.
 func (s *Store) Digest(ctx context.Context, path string) (string, error) {
 	return s.Fact(ctx, "SHA-256", path, func() (string, error) {
-		f, err := os.Open(path)
+		f, err := regular.Open(path)
 		if err != nil {
 			return "", err
 		}
@@ -124,10 +126,11 @@ func Identity(binary string) (string, error) {
 	return fmt.Sprintf("%s %d %s", path, info.Size(), info.ModTime().UTC().Format(time.RFC3339Nano)), nil
 }
 
-// Boots counts the boots of one kernel with one QEMU.
+// Boots counts the boots of one kernel image with one QEMU.
 type Boots struct {
 	Arch   string `json:"arch"`
 	Kernel string `json:"kernel"` // release
+	SHA256 string `json:"sha256"` // of the image: a damaged copy has the same release
 	QEMU   string `json:"qemu"`   // version
 	Tries  int    `json:"tries"`
 	Oopses int    `json:"oopses"` // of them ended by an oops, a panic or a reset
@@ -148,7 +151,7 @@ func (s *Store) CountBoot(ctx context.Context, b Boots) error {
 	all := s.Boots()
 	found := false
 	for i := range all {
-		if o := &all[i]; o.Arch == b.Arch && o.Kernel == b.Kernel && o.QEMU == b.QEMU {
+		if o := &all[i]; o.Arch == b.Arch && o.SHA256 == b.SHA256 && o.QEMU == b.QEMU {
 			o.Tries, o.Oopses, found = o.Tries+b.Tries, o.Oopses+b.Oopses, true
 		}
 	}
@@ -162,17 +165,18 @@ func (s *Store) CountBoot(ctx context.Context, b Boots) error {
 	return atomicfile.WriteBytes(s.path(bootsFile), 0o600, text)
 }
 
-// Boots returns the counts, in the order the kernels were first booted in.
+// Boots returns the counts, in the order the kernels were first booted in. Older
+// versions of lab wrote counts without an image's digest; it leaves those out.
 func (s *Store) Boots() []Boots {
 	var all []Boots
 	if b, err := readBounded(s.path(bootsFile), maxFacts); err != nil || json.Unmarshal(b, &all) != nil {
 		return nil
 	}
-	return all
+	return slices.DeleteFunc(all, func(b Boots) bool { return b.SHA256 == "" })
 }
 
 func readBounded(path string, most int64) ([]byte, error) {
-	f, err := os.Open(path)
+	f, err := regular.Open(path)
 	if err != nil {
 		return nil, err
 	}

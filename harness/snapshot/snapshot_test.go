@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -375,9 +376,10 @@ func TestBoots(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 20 {
 		wg.Go(func() {
-			b := Boots{Arch: "x86_64", Kernel: "6.12", QEMU: "7.2", Tries: 1, Oopses: i % 2}
+			// Two images of one release: a damaged copy is no boot of the other.
+			b := Boots{Arch: "x86_64", Kernel: "6.12", SHA256: "a", QEMU: "7.2", Tries: 1, Oopses: i % 2}
 			if i >= 10 {
-				b.Kernel = "6.1"
+				b.SHA256 = "b"
 			}
 			if err := s.CountBoot(context.Background(), b); err != nil {
 				t.Error(err)
@@ -391,7 +393,12 @@ func TestBoots(t *testing.T) {
 		}
 	}
 	if n := len(s.Boots()); n != 2 {
-		t.Errorf("%d kernels counted, want 2", n)
+		t.Errorf("%d images counted, want 2", n)
+	}
+	old := `[{"arch": "x86_64", "kernel": "6.1", "qemu": "7.2", "tries": 9, "oopses": 9}]`
+	check(t, os.WriteFile(filepath.Join(s.Dir, bootsFile), []byte(old), 0o600))
+	if b := s.Boots(); len(b) > 0 {
+		t.Errorf("counts under a release's name: %+v", b)
 	}
 }
 
@@ -409,4 +416,56 @@ func poke(t *testing.T, path string, at int64) {
 	defer f.Close()
 	_, err = f.WriteAt([]byte("!"), at)
 	check(t, err)
+}
+
+// A pipe or a link in the place of a snapshot's file is damage: it is not waited for, and
+// the snapshot is made anew.
+func TestNotRegular(t *testing.T) {
+	for _, name := range []string{manifestFile, stateFile, consoleFile, noteFile, ramFile} {
+		for kind, put := range map[string]func(path string) error{
+			"pipe":   func(path string) error { return syscall.Mkfifo(path, 0o600) },
+			"device": func(path string) error { return os.Symlink("/dev/zero", path) },
+		} {
+			t.Run(name+" is a "+kind, func(t *testing.T) {
+				var warned []string
+				s := &Store{Dir: filepath.Join(t.TempDir(), "snapshots"), Warn: func(text string) { warned = append(warned, text) }}
+				obtain(t, s, key("a"), fill("a"))
+				path := filepath.Join(s.Dir, key("a").ID(), name)
+				check(t, os.Remove(path))
+				check(t, put(path))
+				if got := obtain(t, s, key("a"), fill("b")); string(got.State) != "devices of b" || len(warned) != 1 {
+					t.Errorf("state %q, warnings %q", got.State, warned)
+				}
+			})
+		}
+	}
+}
+
+// FuzzManifest: whatever the manifest of a snapshot holds, opening it gives the snapshot
+// or says that it is damaged.
+func FuzzManifest(f *testing.F) {
+	s := &Store{Dir: filepath.Join(f.TempDir(), "snapshots")}
+	snap, err := s.Obtain(f.Context(), key("a"), ramSize, fill("a"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	snap.Close()
+	path := filepath.Join(s.Dir, key("a").ID(), manifestFile)
+	good, err := os.ReadFile(path)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(good)
+	f.Add([]byte(`{"files": {"state": {"size": -1}}}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		check(t, os.WriteFile(path, data, 0o600))
+		snap, err := s.open(key("a"))
+		var damaged *DamagedError
+		switch {
+		case err == nil:
+			snap.Close()
+		case !errors.As(err, &damaged):
+			t.Error(err)
+		}
+	})
 }
