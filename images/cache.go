@@ -107,13 +107,56 @@ func (c *Cache) Size() (int64, error) {
 	return sum, nil
 }
 
-// Clean removes everything from the cache but the work that other processes
-// have in hand, and returns how many bytes that freed.
+// heldName is the lock that commands share while they use the cache.
+const heldName = "held"
+
+// InUseError says that another process uses the cache.
+type InUseError struct{ Dir string }
+
+func (e *InUseError) Error() string {
+	return fmt.Sprintf("another lab is using the cache %s, so nothing was removed: run lab clean again when it has ended", e.Dir)
+}
+
+// Hold keeps Clean from removing anything until release is called. It waits for a
+// Clean of another process. A cache that this user may not write, and so not clean, is
+// held by doing nothing.
+func (c *Cache) Hold(ctx context.Context) (release func(), err error) {
+	dir, err := c.Path("locks")
+	if err != nil {
+		return nil, err
+	}
+	lock, err := flock.Share(ctx, filepath.Join(dir, heldName))
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
+		return func() {}, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("hold the cache: %w", err)
+	}
+	return func() { lock.Close() }, nil
+}
+
+// Clean removes everything from the cache and returns how many bytes that freed. The
+// error is an *InUseError while another process holds the cache.
 func (c *Cache) Clean(ctx context.Context) (int64, error) {
 	root, err := c.Root()
 	if err != nil {
 		return 0, err
 	}
+	if !Exists(root) {
+		return 0, nil
+	}
+	locks, err := c.Path("locks")
+	if err != nil {
+		return 0, err
+	}
+	alone, err := flock.Try(filepath.Join(locks, heldName))
+	if errors.Is(err, flock.ErrHeld) {
+		return 0, &InUseError{root}
+	}
+	if err != nil {
+		return 0, fmt.Errorf("clean the cache: %w", err)
+	}
+	defer alone.Close()
 	before, err := c.Size()
 	if err != nil {
 		return 0, err

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"kernellab/internal/flock"
 )
 
 func TestTempDirs(t *testing.T) {
@@ -83,5 +85,43 @@ func write(t *testing.T, path, text string) {
 	}
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
+	}
+}
+// A cache that a command holds is not cleaned, and the error says what to do; several
+// hold it at once. Nobody begins while it is cleaned.
+func TestHold(t *testing.T) {
+	c := &Cache{Dir: t.TempDir()}
+	kernel := filepath.Join(c.Dir, "kernels/x86_64/1/vmlinuz")
+	write(t, kernel, "x")
+	var holders []func()
+	for range 2 {
+		release, err := c.Hold(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		holders = append(holders, release)
+	}
+	for _, release := range holders {
+		var used *InUseError
+		if _, err := c.Clean(t.Context()); !errors.As(err, &used) || !strings.Contains(err.Error(), "run lab clean again when it has ended") {
+			t.Errorf("clean while the cache is held: %v", err)
+		}
+		if !Exists(kernel) {
+			t.Fatal("what a command holds was removed")
+		}
+		release()
+	}
+	if _, err := c.Clean(t.Context()); err != nil || Exists(kernel) {
+		t.Errorf("clean of a cache that nobody holds: %v", err)
+	}
+	cleaning, err := flock.Try(filepath.Join(c.Dir, "locks", heldName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cleaning.Close()
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := c.Hold(ended); !errors.Is(err, context.Canceled) {
+		t.Errorf("hold while the cache is cleaned: %v", err)
 	}
 }

@@ -42,6 +42,7 @@ type app struct {
 	code           int             // exit code of a command that ran to its end
 	entered        bool            // a command began: errors before that are the caller's usage
 	qemu           *prepare.Choice // --qemu, and the QEMU it comes to
+	release        func()          // lets go of the cache; nil while it is not held
 }
 
 // host is where the command's runs are prepared.
@@ -60,7 +61,11 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
+	context.AfterFunc(ctx, stop) // a second signal ends a command that does not end by itself
 	err := root.ExecuteContext(ctx)
+	if a.release != nil {
+		a.release()
+	}
 	switch {
 	case err == nil:
 		return a.code

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -21,6 +22,20 @@ func (a *app) cleanCommand() *cobra.Command {
 			return err
 		},
 	}
+}
+
+// hold keeps the cache from lab clean until the command ends, and sweeps it.
+func (a *app) hold(ctx context.Context) error {
+	if a.release != nil {
+		return nil
+	}
+	release, err := a.cache.Hold(ctx)
+	if err != nil {
+		return err
+	}
+	a.release = release
+	a.sweep()
+	return nil
 }
 
 // sweep removes what killed processes left in the cache. A command needs none of

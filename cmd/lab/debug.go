@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -53,7 +54,9 @@ func (a *app) debug(ctx context.Context, l labs.Lab, machine, spec, vmlinux stri
 	if _, err := exec.LookPath(debugger); err != nil && !noGDB {
 		return fmt.Errorf("%s is not installed: lab doctor --install installs it, --no-gdb does without", debugger)
 	}
-	a.sweep()
+	if err := a.hold(ctx); err != nil {
+		return err
+	}
 	host := a.host(p)
 	targets, err := host.Open(ctx, prepare.Kernels{Arch: machine, Names: []string{spec}})
 	if err != nil {
@@ -109,7 +112,7 @@ Then "continue" in gdb, and type %s at the guest's prompt.
 			return vm.Err()
 		}
 	}
-	return a.foreground(command)
+	return a.foreground(ctx, command)
 }
 
 // self is how another terminal calls this program.
@@ -121,14 +124,19 @@ func self() string {
 	return path
 }
 
+// foregroundGrace is what such a program has to end by itself after it was asked to.
+const foregroundGrace = 5 * time.Second
+
 // foreground runs a program that has the terminal. Ctrl-C is its own: it stops
-// the guest, not us.
-func (a *app) foreground(args []string) error {
+// the guest, not us. When ctx ends, the program does.
+func (a *app) foreground(ctx context.Context, args []string) error {
 	signal.Reset(syscall.SIGINT)
 	theirs := make(chan os.Signal, 1)
 	signal.Notify(theirs, syscall.SIGINT)
 	defer signal.Stop(theirs)
-	cmd := exec.Command(args[0], args[1:]...)
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = foregroundGrace
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = a.stdin, a.stdout, a.stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
 	if err := cmd.Run(); err != nil {

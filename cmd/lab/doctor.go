@@ -42,6 +42,11 @@ with another seed, and counts those that came up.`,
 			}
 			p := progress.New(a.stderr)
 			defer p.Done()
+			if install || boots > 0 {
+				if err := a.hold(cmd.Context()); err != nil {
+					return err
+				}
+			}
 			host := a.host(p)
 			if install {
 				if err := a.install(cmd.Context(), host); err != nil {
@@ -54,7 +59,11 @@ with another seed, and counts those that came up.`,
 				}
 			}
 			p.Done()
-			return a.doctor(doctor.Examine(cmd.Context(), host), format)
+			found := doctor.Examine(cmd.Context(), host)
+			if err := context.Cause(cmd.Context()); err != nil {
+				return err // what was asked when the signal came looks missing
+			}
+			return a.doctor(found, format)
 		},
 	}
 	archFlag(cmd, &arch, "all")

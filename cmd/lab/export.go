@@ -89,6 +89,9 @@ func (a *app) exportGradescope(ctx context.Context, l labs.Lab, f exportFlags) e
 	}
 	p := progress.New(a.stderr)
 	defer p.Done()
+	if err := a.hold(ctx); err != nil {
+		return err
+	}
 	g := export.Gradescope{Lab: l, Arch: machine, Kernel: f.kernel, Show: f.show}
 	made, err := g.Write(ctx, a.host(p), f.out)
 	if err != nil {

@@ -166,7 +166,9 @@ func (a *app) grade(ctx context.Context, l labs.Lab, f gradeFlags) error {
 	students = shard.Select(students)
 	p := progress.New(a.stderr)
 	defer p.Done()
-	a.sweep()
+	if err := a.hold(ctx); err != nil {
+		return err
+	}
 	targets, err := a.host(p).Open(ctx, prepare.Kernels{Arch: f.arch, Names: f.kernels})
 	if err != nil {
 		return err

@@ -11,6 +11,7 @@ import (
 	"kernellab/harness/prepare"
 	"kernellab/images/linux"
 	"kernellab/internal/progress"
+	"kernellab/internal/regular"
 	"kernellab/internal/usage"
 )
 
@@ -71,6 +72,9 @@ up to 600 MB of disk for x86_64, and 1 GB to download for riscv64.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			p := progress.New(a.stderr)
 			defer p.Done()
+			if err := a.hold(cmd.Context()); err != nil {
+				return err
+			}
 			var fetch prepare.Fetcher = linux.In(a.cache).Fetch
 			if refresh {
 				fetch = linux.In(a.cache).FetchNewest
@@ -106,7 +110,14 @@ func (a *app) kernelsAddCommand() *cobra.Command {
 			if image == "" {
 				return usage.Errorf("kernels add needs --image FILE")
 			}
+			if err := a.hold(cmd.Context()); err != nil {
+				return err
+			}
 			im, err := kernel.Open(image)
+			var other *regular.Error
+			if errors.As(err, &other) {
+				return usage.Errorf("kernel %w", other)
+			}
 			if err != nil {
 				return fmt.Errorf("kernel %s: %w", image, err)
 			}

@@ -126,6 +126,9 @@ func (a *app) look(ctx context.Context, f lookFlags, read look) error {
 			return err
 		}
 	}
+	if err := a.hold(ctx); err != nil {
+		return err
+	}
 	host := a.host(p)
 	targets, err := host.Open(ctx, prepare.Kernels{Arch: f.arch, Names: []string{f.kernel}})
 	if err != nil {

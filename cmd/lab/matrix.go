@@ -110,7 +110,9 @@ func (a *app) matrix(ctx context.Context, names []string, f matrixFlags) error {
 	}
 	p := progress.New(a.stderr)
 	defer p.Done()
-	a.sweep()
+	if err := a.hold(ctx); err != nil {
+		return err
+	}
 	var b *progress.Board
 	all := matrix.Matrix{
 		Host: a.host(p), Machine: f.Machine, Out: f.out, AtOnce: f.jobs,

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -59,6 +60,9 @@ and takes 85 MB of disk.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			p := progress.New(a.stderr)
 			defer p.Done()
+			if err := a.hold(cmd.Context()); err != nil {
+				return err
+			}
 			fetch := emulator.In(a.cache).QEMU
 			if refresh {
 				fetch = emulator.In(a.cache).Newest
@@ -84,6 +88,9 @@ func (a *app) qemuListCommand() *cobra.Command {
 		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			list, why, err := a.host(nil).QEMUs(cmd.Context())
+			if err == nil {
+				err = context.Cause(cmd.Context()) // else half a list looks like a whole one
+			}
 			if err != nil {
 				return err
 			}

@@ -149,7 +149,9 @@ func checkFormat(format string) error {
 func (a *app) run(ctx context.Context, l labs.Lab, f runFlags) error {
 	p := progress.New(a.stderr)
 	defer p.Done()
-	a.sweep()
+	if err := a.hold(ctx); err != nil {
+		return err
+	}
 	host := a.host(p)
 	targets, err := host.Open(ctx, prepare.Kernels{Arch: f.arch, Names: f.kernels})
 	if err == nil {

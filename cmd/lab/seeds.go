@@ -20,7 +20,9 @@ const maxSeeds = 1000
 func (a *app) runSeeds(ctx context.Context, l labs.Lab, f runFlags) error {
 	p := progress.New(a.stderr)
 	defer p.Done()
-	a.sweep()
+	if err := a.hold(ctx); err != nil {
+		return err
+	}
 	targets, err := a.host(p).Open(ctx, prepare.Kernels{Arch: f.arch, Names: f.kernels})
 	if err != nil {
 		return err

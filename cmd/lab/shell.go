@@ -39,6 +39,9 @@ func (a *app) shellCommand() *cobra.Command {
 func (a *app) shell(ctx context.Context, machine, spec string) error {
 	p := progress.New(a.stderr)
 	defer p.Done()
+	if err := a.hold(ctx); err != nil {
+		return err
+	}
 	host := a.host(p)
 	targets, err := host.Open(ctx, prepare.Kernels{Arch: machine, Names: []string{spec}})
 	if err != nil {

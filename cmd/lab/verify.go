@@ -60,6 +60,9 @@ executed here`,
 func (a *app) verify(ctx context.Context, paths []string, f verifyFlags) error {
 	p := progress.New(a.stderr)
 	defer p.Done()
+	if err := a.hold(ctx); err != nil {
+		return err
+	}
 	x := recording.Execution{Host: a.host(p), Lab: f.lab, Kernel: f.kernel, Submission: f.submission}
 	var all []recording.Executed
 	for _, path := range paths {

@@ -2,9 +2,11 @@ package qemu
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -343,4 +345,70 @@ func TestVersion(t *testing.T) {
 	if _, err := Version(t.Context(), c.Command); err == nil {
 		t.Error("Version of nonsense gave no error")
 	}
+}
+
+// A QEMU that never says its version is not waited for once the caller gives up, and
+// neither it nor what it has started stays.
+func TestVersionHangs(t *testing.T) {
+	dir := t.TempDir()
+	pipe, script := filepath.Join(dir, "pipe"), filepath.Join(dir, "qemu")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	// The pipe has a writer as long as one of the processes is there.
+	if err := os.WriteFile(script, []byte("#!/bin/sh\nexec 3>"+pipe+"\nsleep 1000\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		_, err := Version(ctx, []string{script})
+		ended <- err
+	}()
+	reader, err := os.Open(pipe) // waits for the script
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("%v, want %v", err, context.Canceled)
+	}
+	reader.SetReadDeadline(time.Now().Add(time.Minute)) // a guard
+	if _, err := io.ReadAll(reader); err != nil {
+		t.Errorf("a process stays: %v", err)
+	}
+}
+
+// FuzzMonitor: whatever QEMU says, a command is answered, refused or fails.
+func FuzzMonitor(f *testing.F) {
+	f.Add([]byte(`{"QMP": {}}{"return": {}}{"event": "STOP"}{"return": {}}`))
+	f.Add([]byte(`{"error": {"class": "GenericError", "desc": "no"}}`))
+	f.Add([]byte(`{"return": {}}{"return": {}}{"event": "MIGRATION", "data": {"status": "failed"}}`))
+	f.Fuzz(func(t *testing.T, said []byte) {
+		ours, theirs, err := socketPair()
+		if err != nil {
+			t.Fatal(err)
+		}
+		file, err := net.FileConn(theirs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		theirs.Close()
+		m := newMonitor(ours.(*net.UnixConn))
+		defer m.close()
+		go func() {
+			defer file.Close()
+			file.Write(said)
+			io.Copy(io.Discard, io.LimitReader(file, 1)) // until the command came
+		}()
+		err = m.run(t.Context(), []command{{Execute: "migrate"}}, nil, true)
+		var refused *QMPError
+		if err == nil && !bytes.Contains(said, []byte("completed")) && !bytes.ContainsRune(said, '\\') {
+			t.Errorf("a migration that nobody called complete: %q", said)
+		}
+		if errors.As(err, &refused) && refused.Command == "" {
+			t.Errorf("a refusal without its command: %v", err)
+		}
+	})
 }

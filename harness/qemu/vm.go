@@ -339,8 +339,16 @@ func Version(ctx context.Context, command []string) (string, error) {
 	defer cancel()
 	words := append(slices.Clone(command), "--version")
 	cmd := exec.CommandContext(ctx, words[0], words[1:]...)
+	// What it has started, such as a shell script's QEMU, ends with it.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = grace
 	out, err := cmd.Output()
+	if cause := context.Cause(ctx); cause == context.DeadlineExceeded {
+		return "", fmt.Errorf("%s: no version after %s: name another QEMU with --qemu", strings.Join(words, " "), versionLimit)
+	} else if cause != nil {
+		return "", cause
+	}
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", strings.Join(words, " "), err)
 	}

@@ -1,4 +1,4 @@
-// Package flock locks files exclusively with flock(2). The kernel releases a lock when
+// Package flock locks files with flock(2). The kernel releases a lock when
 // its process ends. The files are not removed.
 package flock
 
@@ -21,10 +21,20 @@ const every = 20 * time.Millisecond
 // Wait waits for the lock of a file, which is created if it does not exist. Closing the
 // returned file releases the lock.
 func Wait(ctx context.Context, path string) (*os.File, error) {
+	return wait(ctx, path, Try)
+}
+
+// Share is Wait for a shared lock, which any number of holders have at the same time
+// while nobody has the lock of Wait.
+func Share(ctx context.Context, path string) (*os.File, error) {
+	return wait(ctx, path, func(path string) (*os.File, error) { return take(path, syscall.LOCK_SH) })
+}
+
+func wait(ctx context.Context, path string, try func(path string) (*os.File, error)) (*os.File, error) {
 	t := time.NewTicker(every)
 	defer t.Stop()
 	for {
-		f, err := Try(path)
+		f, err := try(path)
 		if !errors.Is(err, ErrHeld) {
 			return f, err
 		}
@@ -37,13 +47,15 @@ func Wait(ctx context.Context, path string) (*os.File, error) {
 }
 
 // Try is Wait, but returns an error that wraps ErrHeld instead of waiting.
-func Try(path string) (*os.File, error) {
+func Try(path string) (*os.File, error) { return take(path, syscall.LOCK_EX) }
+
+func take(path string, how int) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
 	}
 	for {
-		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		err = syscall.Flock(int(f.Fd()), how|syscall.LOCK_NB)
 		if err == nil {
 			return f, nil
 		}

@@ -3,6 +3,7 @@ package flock_test
 import (
 	"context"
 	"errors"
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -31,5 +32,34 @@ func TestLock(t *testing.T) {
 	again.Close()
 	if _, err := flock.Try(filepath.Join(path, "x")); err == nil || errors.Is(err, flock.ErrHeld) {
 		t.Errorf("no folder: %v", err)
+	}
+}
+
+// Holders share a lock with each other and with nobody else.
+func TestShare(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lock")
+	var held []*os.File
+	for range 2 {
+		f, err := flock.Share(t.Context(), path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		held = append(held, f)
+	}
+	for _, f := range held {
+		if _, err := flock.Try(path); !errors.Is(err, flock.ErrHeld) {
+			t.Errorf("a lock that is shared: %v", err)
+		}
+		f.Close()
+	}
+	alone, err := flock.Try(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer alone.Close()
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := flock.Share(ended, path); !errors.Is(err, context.Canceled) {
+		t.Errorf("a share of a lock that is held: %v", err)
 	}
 }
