@@ -54,6 +54,9 @@ It may be interrupted: the same command goes on. A submission is graded again
 only when its content, lab, the kernel, QEMU, --seed, --cpus or --timeout changed.
 Graded again, it gets the same mark: how busy the host is has no part in it.
 
+The lab's own program runs first, once on each kernel. When it does not pass there,
+nobody is graded: lab says why and ends with 3.
+
 What fails for no fault of the student, such as a QEMU that the host ends, is
 tried once more and is then not graded: verdict error, and no score at all in
 grades.csv.
@@ -176,6 +179,11 @@ func (a *app) grade(ctx context.Context, l labs.Lab, f gradeFlags) error {
 	m, err := marking.New(ctx, a.host(p), l, targets, f.Machine, f.verify.percent)
 	if err != nil {
 		return err
+	}
+	if len(students) > 0 { // a shard may have none
+		if err := m.Check(ctx); err != nil {
+			return err
+		}
 	}
 	p.Done()
 	graded, err := a.gradeClass(ctx, m, class.Run{Out: f.out, Students: students, Shard: shard, AtOnce: f.atOnce(), Regrade: f.again})

@@ -4,6 +4,7 @@ package marking
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"os"
@@ -11,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"kernellab/harness"
 	"kernellab/harness/class"
@@ -232,6 +235,53 @@ func (m *Marker) rules(t *target, s *submission.Submission) grade.Rules {
 	return harness.Submitted{Submission: s, Own: harness.Job{Rules: m.lab.Rules(t.Arch.Name)}}.Rules()
 }
 
+// OwnError says that the lab's own program does not pass on a kernel of the class.
+// What is wrong there would cost every student marks, so nobody is graded.
+type OwnError struct {
+	Lab, Kernel string
+	// Image names the kernel to --kernel, and Arch to --arch.
+	Image, Arch string
+	Err         error
+}
+
+func (e *OwnError) Error() string {
+	return fmt.Sprintf("nobody was graded: the lab's own program comes first, and it does not pass on %s: %v; lab run %s --kernel %s --arch %s shows more; mend that, or grade on another kernel",
+		e.Kernel, e.Err, e.Lab, e.Image, e.Arch)
+}
+
+func (e *OwnError) Unwrap() error { return e.Err }
+
+// Check runs the lab's own program once on every kernel, several at a time. The error
+// joins an *OwnError for each kernel on which it does not pass; until Check returns nil,
+// no submission can be graded fairly.
+func (m *Marker) Check(ctx context.Context) error {
+	errs := make([]error, len(m.targets))
+	var g errgroup.Group
+	g.SetLimit(harness.Room())
+	for i, t := range m.targets {
+		g.Go(func() error {
+			m.Say("running the lab's own program on %s first", t.Name())
+			if _, err := m.reference(ctx, t); err != nil {
+				errs[i] = &OwnError{Lab: m.lab.Name, Kernel: t.Name(), Image: t.named(), Arch: t.Arch.Name, Err: err}
+			}
+			return nil
+		})
+	}
+	g.Wait()
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	return errors.Join(errs...)
+}
+
+// named is what --kernel finds the kernel by: its release in the cache, else its file.
+func (t *target) named() string {
+	if t.Target.Digest != "" {
+		return t.Image.Release
+	}
+	return t.Path
+}
+
 // reference returns the trace of the lab's own program, run once a kernel: what
 // the answers of those are compared with whose program does not show it.
 func (m *Marker) reference(ctx context.Context, t *target) (*trace.Trace, error) {
@@ -245,10 +295,22 @@ func (m *Marker) reference(ctx context.Context, t *target) (*trace.Trace, error)
 		return nil, err
 	}
 	if out.Result.Verdict != verdict.Pass {
-		return nil, fmt.Errorf("the lab's own program does not pass on %s: %s", t.Image.Release, out.Result.Verdict)
+		return nil, errors.New(failing(out.Result))
 	}
 	t.reference = out.Trace
 	return t.reference, nil
+}
+
+// failing says why a result is not a pass, in one line.
+func failing(r verdict.Result) string {
+	if r.Error != "" {
+		return r.Error
+	}
+	text := fmt.Sprintf("its verdict is %s, %d of %d points", r.Verdict, r.Score, r.MaxScore)
+	if len(r.Findings) > 0 {
+		text += ": " + strings.TrimSuffix(r.Findings[0].Message, ".")
+	}
+	return text
 }
 
 // unable is the document of a submission that can not be graded at all.

@@ -1,14 +1,22 @@
 package marking
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"strings"
+	"sync/atomic"
 	"testing"
 
+	"kernellab/harness"
 	"kernellab/harness/arch"
 	"kernellab/harness/class"
 	"kernellab/harness/kernel"
+	"kernellab/harness/machine"
+	"kernellab/harness/machine/machinetest"
 	"kernellab/harness/prepare"
+	"kernellab/harness/qemu"
+	"kernellab/harness/trace"
 	"kernellab/harness/verdict"
 	"kernellab/labs"
 )
@@ -73,5 +81,51 @@ func TestUnable(t *testing.T) {
 		if r.Verdict != verdict.Error || r.Kernel != m.targets[i].Image.Release || r.Error != "the disk is full" || r.MaxScore == 0 {
 			t.Errorf("result %+v", r)
 		}
+	}
+}
+
+// The lab's own program runs once on every kernel before a class. The error names each
+// kernel on which it does not pass, and what to do; a run that passed is not made again.
+func TestCheck(t *testing.T) {
+	m := marker(t)
+	m.Say = func(string, ...any) {}
+	if len(m.targets) != 2 {
+		t.Fatalf("%d targets, want 2", len(m.targets))
+	}
+	var starts atomic.Int64
+	broken := machinetest.Spec(t, machinetest.Guest{Boot: []machinetest.Event{machinetest.Panic}})
+	start := broken.Emulate
+	broken.Emulate = func(ctx context.Context, c qemu.Config) (machine.Emulator, error) {
+		starts.Add(1)
+		return start(ctx, c)
+	}
+	bad, good := m.targets[0], m.targets[1]
+	bad.Path, bad.own = "/boot/vmlinuz", harness.Job{Lab: "fork-new", Machine: broken, Program: broken.Initrd, ProgramName: "fork-new"}
+	good.reference = &trace.Trace{}
+	err := m.Check(t.Context())
+	var own *OwnError
+	if !errors.As(err, &own) || !machine.Died(err) || own.Kernel != bad.Name() {
+		t.Fatalf("%v, want the kernel's death on %s", err, bad.Name())
+	}
+	for _, want := range []string{"nobody was graded", "lab run fork-new --kernel /boot/vmlinuz --arch " + bad.Arch.Name} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("no %q in %v", want, err)
+		}
+	}
+	if strings.Contains(err.Error(), good.Name()) {
+		t.Errorf("%s passed: %v", good.Name(), err)
+	}
+	if starts.Load() == 0 {
+		t.Error("no machine was started")
+	}
+	before := starts.Load()
+	bad.reference = &trace.Trace{}
+	if err := m.Check(t.Context()); err != nil || starts.Load() != before {
+		t.Errorf("with a run that passed on each: %v, %d more starts", err, starts.Load()-before)
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := m.Check(ended); !errors.Is(err, context.Canceled) {
+		t.Errorf("interrupted: %v", err)
 	}
 }
