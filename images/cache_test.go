@@ -87,6 +87,7 @@ func write(t *testing.T, path, text string) {
 		t.Fatal(err)
 	}
 }
+
 // A cache that a command holds is not cleaned, and the error says what to do; several
 // hold it at once. Nobody begins while it is cleaned.
 func TestHold(t *testing.T) {

@@ -28,6 +28,7 @@ func TestNamesOfRegularFiles(t *testing.T) {
 		{"matrix", "fork-new", "--baseline", "FILE"},
 		{"check", "FILE"},
 		{"verify", "FILE"},
+		{"run", "fork-new", "--submission", "FILE"},
 		{"kernels", "add", "--image", "FILE"},
 	} {
 		for path, kind := range map[string]string{pipe: "a pipe", "/dev/zero": "a device"} {

@@ -9,6 +9,7 @@ import (
 	"kernellab/harness/submission"
 	"kernellab/images"
 	"kernellab/images/compile"
+	"kernellab/internal/regular"
 	"kernellab/internal/usage"
 	"kernellab/labs"
 )
@@ -21,6 +22,10 @@ func Submission(ctx context.Context, l labs.Lab, path string) (*submission.Submi
 	s, err := submission.Read(ctx, path, l.Handed())
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, usage.Errorf("no submission at %s: lab init %s DIR begins one", path, l.Name)
+	}
+	var other *regular.Error
+	if errors.As(err, &other) {
+		return nil, usage.Errorf("submission %w, or a folder", other)
 	}
 	return s, err
 }

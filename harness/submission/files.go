@@ -98,7 +98,7 @@ func collect(ctx context.Context, path string, info fs.FileInfo) (*files, error)
 	case info.Mode().IsRegular():
 		return fromArchive(ctx, path, info)
 	}
-	return nil, errors.New("neither a folder nor an archive")
+	return nil, regular.Check(path, info)
 }
 
 // fromFile reads a submission of one file.
