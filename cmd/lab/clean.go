@@ -11,6 +11,7 @@ func (a *app) cleanCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "clean",
 		Short: "Remove the cache: kernels, initramfs, indexes; what is needed is fetched again",
+		Long:  `clean removes the cache. It removes nothing while another lab uses it, and says so.`,
 		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			freed, err := a.cache.Clean(cmd.Context())
