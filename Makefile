@@ -5,7 +5,7 @@ GO     ?= go
 LAB    := bin/lab
 export GOFLAGS := -buildvcs=false
 
-.PHONY: run test check bench build tools kernels generate clean
+.PHONY: run test check bench fuzz soak build tools kernels generate clean
 
 run: build tools
 	$(LAB) run fork-new
@@ -42,6 +42,24 @@ check:
 bench: build tools kernels
 	$(GO) test -run '^$$' -bench 'Run|Start|Throughput|Open|List' -benchtime 3x ./cmd/lab
 	$(GO) test -run '^$$' -bench 'Class|Course' -benchtime 1x ./cmd/lab
+
+# Every native fuzz target, for a time each: make fuzz FUZZTIME=5m. What made one fail
+# is kept in its package's testdata/fuzz, where the tests try it from then on.
+FUZZTIME ?= 10s
+fuzz:
+	@failed=; for target in $$(git grep -o '^func Fuzz[A-Za-z0-9_]*' -- '*_test.go' | sed 's/func //'); do \
+		dir=$$(dirname $${target%%:*}) name=$${target##*:}; \
+		echo "$$dir $$name"; \
+		$(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1s "./$$dir" || failed="$$failed $$dir/$$name"; \
+	done; test -z "$$failed" || { echo "failed:$$failed"; exit 1; }
+
+# RUNS runs on both architectures, with kills, stops and faults at random, and a class of
+# as many submissions; SEED repeats one. It prints its seed.
+RUNS ?= 2000
+SEED ?=
+soak: export LAB_REQUIRE ?= x86_64,riscv64
+soak: build tools kernels
+	LAB_SOAK=$(RUNS) LAB_SOAK_SEED=$(SEED) $(GO) test -count 1 -timeout 24h -v -run '^TestSoak' ./cmd/lab
 
 # Files that are made from others; a test fails when they are stale.
 generate:

@@ -144,3 +144,28 @@ func TestHandedInRefused(t *testing.T) {
 }
 
 var errAny = errors.New("any error")
+
+// FuzzHandedIn: whatever lies in a folder as what was handed in, reading it gives that or
+// an error.
+func FuzzHandedIn(f *testing.F) {
+	dir := f.TempDir()
+	path := filepath.Join(dir, harness.SubmissionFile)
+	f.Add([]byte(`{"schema": "` + harness.SubmissionSchema + `", "answers": {"path": {"": ["sys_clone"]}, "x": {"riscv64 6.12": 16}}}`))
+	f.Add([]byte(`{"schema": "` + harness.SubmissionSchema + `", "trace": "00", "answers": {"x": {"": {}}}}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		h, err := harness.ReadHandedIn(dir)
+		if err != nil {
+			return
+		}
+		l, err := labs.Get("fork-new")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r := h.Grade(l.Rules("x86_64"), nil, nil); r.Score > r.MaxScore || r.Score < 0 {
+			t.Errorf("%d of %d points", r.Score, r.MaxScore)
+		}
+	})
+}

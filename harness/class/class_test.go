@@ -473,3 +473,47 @@ func TestMergeOfParts(t *testing.T) {
 		}
 	})
 }
+
+// FuzzResults: whatever lies in a folder of results, merging it gives a class or an error.
+func FuzzResults(f *testing.F) {
+	dir := f.TempDir()
+	out := filepath.Join(dir, "out")
+	var grades fake
+	if _, err := grades.run(out, "alice").Class(f.Context()); err != nil {
+		f.Fatal(err)
+	}
+	var good [2][]byte
+	for i, name := range []string{class.RecordFile, class.VerdictFile} {
+		var err error
+		if good[i], err = os.ReadFile(filepath.Join(out, class.Folder("alice"), name)); err != nil {
+			f.Fatal(err)
+		}
+	}
+	lists, err := filepath.Glob(filepath.Join(out, "*-of-*"))
+	if err != nil || len(lists) != 1 {
+		f.Fatalf("lists %q, %v", lists, err)
+	}
+	list, err := os.ReadFile(lists[0])
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(good[0], good[1], list)
+	f.Fuzz(func(t *testing.T, record, doc, list []byte) {
+		for path, data := range map[string][]byte{
+			filepath.Join(out, class.Folder("alice"), class.RecordFile): record, filepath.Join(out, class.Folder("alice"), class.VerdictFile): doc, lists[0]: list,
+		} {
+			if err := os.WriteFile(path, data, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c, _, err := class.Merge(t.Context(), []string{out}, "")
+		if err != nil {
+			return
+		}
+		for _, g := range c.Students {
+			if v := g.Verdict(); v != verdict.Pass && v != verdict.Fail && v != verdict.Error {
+				t.Errorf("%q has the verdict %q", g.Student, v)
+			}
+		}
+	})
+}

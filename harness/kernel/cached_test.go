@@ -1,12 +1,15 @@
 package kernel
 
 import (
+	"bytes"
+	"hash/crc32"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"testing"
 
+	"github.com/cilium/ebpf/btf"
 	"github.com/google/go-cmp/cmp"
 
 	"kernellab/harness/kernel/kerneltest"
@@ -155,4 +158,69 @@ func BenchmarkOpenCached(b *testing.B) {
 			})
 		}
 	}
+}
+
+// FuzzTypes: whatever an image's type information holds, asking it gives an answer or an
+// error, and no panic.
+func FuzzTypes(f *testing.F) {
+	raw, err := kerneltest.Made([]string{"do_fork(int flags, struct task_struct * p)"}, []kerneltest.Struct{
+		{Name: "thread", Size: 16, Members: []kerneltest.Member{{Name: "sp", Size: 8}, {Name: "regs", Offset: 8, Size: 4, Count: 2}}},
+		{Name: "task_struct", Size: 32, Members: []kerneltest.Member{
+			{Name: "thread", In: "thread"}, {Name: "parent", Offset: 16, To: "task_struct"}, {Name: "pid", Offset: 24, Size: 4},
+		}},
+	})
+	if err != nil {
+		f.Fatal(err)
+	}
+	im, err := Parse(raw)
+	if err != nil {
+		f.Fatal(err)
+	}
+	types := slices.Clone(im.rawBTF())
+	if len(types) == 0 {
+		f.Fatal("the made kernel has no types")
+	}
+	f.Add(types)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		spec, err := btf.LoadSpecFromReader(bytes.NewReader(data))
+		im := &Image{machine: im.machine, Symbols: im.Symbols, types: spec, typesErr: err}
+		im.typesOnce.Do(func() {})
+		if err != nil {
+			im.types = nil
+		}
+		for _, path := range []string{"pid", "thread.sp", "thread.regs", "parent", "none"} {
+			if got, err := im.Field("task_struct", path); err == nil && got.Size < 0 {
+				t.Errorf("%s: %+v", path, got)
+			}
+		}
+		_, _ = im.Members("task_struct")
+		_, _ = im.SizeOf("task_struct")
+		_, _ = im.SizeOf("thread")
+		_, _ = im.Params("do_fork")
+	})
+}
+
+// FuzzAnswers: whatever the answers that are kept for an image hold, the next question
+// is answered.
+func FuzzAnswers(f *testing.F) {
+	header, err := answersHeader()
+	if err != nil {
+		f.Fatal(err)
+	}
+	path := filepath.Join(f.TempDir(), "answers")
+	f.Add([]byte(`{"Fields": {"task_struct pid": {"Size": 4}}, "Members": {"a": null}}`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		data := le.AppendUint32([]byte(header), crc32.ChecksumIEEE(body))
+		if err := os.WriteFile(path, append(data, body...), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var im Image
+		im.typesOnce.Do(func() { im.typesErr = ErrNoTypes })
+		im.answers.load(path)
+		_, _ = im.Field("task_struct", "pid")
+		_, _ = im.Members("a")
+		_, _ = im.SizeOf("task_struct")
+		_, _ = im.Params("do_fork")
+		im.Keep()
+	})
 }

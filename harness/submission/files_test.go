@@ -34,7 +34,7 @@ type entry struct {
 	mode       fs.FileMode
 }
 
-func zipOf(t *testing.T, entries ...entry) []byte {
+func zipOf(t testing.TB, entries ...entry) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	z := zip.NewWriter(&b)
@@ -55,7 +55,7 @@ func zipOf(t *testing.T, entries ...entry) []byte {
 	return b.Bytes()
 }
 
-func tarOf(t *testing.T, entries ...entry) []byte {
+func tarOf(t testing.TB, entries ...entry) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
@@ -288,4 +288,34 @@ func TestLanguages(t *testing.T) {
 	if s.Program == nil || s.Program.Language != submission.C || s.Program.Source[0] != 'i' {
 		t.Errorf("%+v", s.Program)
 	}
+}
+
+// FuzzArchive: whatever an archive holds, reading it gives a submission, of which a file
+// is within its limit, and no error: what is wrong with it is the student's.
+func FuzzArchive(f *testing.F) {
+	entries := []entry{{name: "work/prog.go", text: program}, {name: "work/answers.yaml", text: "distance: 168\n"}, {name: "../x", text: "x"}, {name: "work/prog.c", mode: fs.ModeSymlink, text: "/etc/passwd"}}
+	stream := tarOf(f, entries...)
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	z.Write(stream)
+	z.Close()
+	f.Add(zipOf(f, entries...), byte(0))
+	f.Add(stream, byte(1))
+	f.Add(packed.Bytes(), byte(2))
+	f.Fuzz(func(t *testing.T, data []byte, kind byte) {
+		path := filepath.Join(t.TempDir(), "alice"+[]string{".zip", ".tar", ".tar.gz"}[int(kind)%3])
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s, err := submission.Read(t.Context(), path, both())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.Name != "alice" || s.Hash == "" || s.Program == nil && len(s.Problems) == 0 {
+			t.Errorf("%+v", s)
+		}
+		if s.Program != nil && len(s.Program.Source) > 1<<20 {
+			t.Errorf("%d bytes of source", len(s.Program.Source))
+		}
+	})
 }

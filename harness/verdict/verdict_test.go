@@ -1,6 +1,7 @@
 package verdict_test
 
 import (
+	"bytes"
 	"strings"
 	"testing"
 
@@ -80,4 +81,35 @@ func TestFactNames(t *testing.T) {
 	if len(seen) != len(got) {
 		t.Errorf("%d fields have %d names: two share one", len(got), len(seen))
 	}
+}
+
+// FuzzDecode: whatever is read, a document that is accepted is written and read again as
+// the same.
+func FuzzDecode(f *testing.F) {
+	var good bytes.Buffer
+	doc := verdict.NewDocument(verdict.Result{Lab: "fork-new", Arch: "x86_64", Verdict: verdict.Fail, MaxScore: 2,
+		Checks: []verdict.Check{{Name: "one", Verdict: verdict.Fail, MaxScore: 2}}, Steps: []verdict.Step{{Point: "sys_clone"}},
+		Findings: []verdict.Finding{{Kind: verdict.FindOrder, Message: "the order is wrong"}}})
+	if err := doc.Encode(&good); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(good.Bytes())
+	f.Fuzz(func(t *testing.T, data []byte) {
+		doc, err := verdict.Decode(bytes.NewReader(data))
+		if err != nil {
+			return
+		}
+		var once, twice bytes.Buffer
+		if err := doc.Encode(&once); err != nil {
+			t.Fatal(err)
+		}
+		text := once.String()
+		again, err := verdict.Decode(&once)
+		if err != nil {
+			t.Fatalf("what was written is not read: %v", err)
+		}
+		if err := again.Encode(&twice); err != nil || twice.String() != text {
+			t.Errorf("%v; written again\n%s\nfirst\n%s", err, twice.String(), text)
+		}
+	})
 }

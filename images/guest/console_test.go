@@ -189,3 +189,35 @@ func TestConsoleBounds(t *testing.T) {
 		t.Errorf("%+v", p)
 	}
 }
+
+// FuzzConsole: whatever a guest prints, in whatever pieces, the console keeps lines of a
+// bounded length, and ends.
+func FuzzConsole(f *testing.F) {
+	f.Add([]byte("[    0.1] Kernel panic - not syncing: x\r\nmore\n---[ end Kernel panic\n"), 7)
+	f.Add([]byte("\x1b[31m[ 1.000000] a[    1.000001] BUG: unable to handle page\n"), 1)
+	f.Fuzz(func(t *testing.T, text []byte, piece int) {
+		c := newConsole(nil)
+		for chunk := range slices.Chunk(text, max(1, min(piece, 4096))) {
+			if n, err := c.Write(chunk); n != len(chunk) || err != nil {
+				t.Fatalf("%d of %d, %v", n, len(chunk), err)
+			}
+		}
+		c.end()
+		<-c.Done()
+		for _, line := range c.Tail(tailLines) {
+			if len(line) > lineMax || strings.Contains(line, "\n") {
+				t.Errorf("a line of %d bytes", len(line))
+			}
+		}
+		if p := c.Panic(); p != nil {
+			select {
+			case <-c.Panicked():
+			default:
+				t.Error("a panic that is not told")
+			}
+			if p.Error() == "" || len(p.Lines) > panicLines {
+				t.Errorf("%d lines", len(p.Lines))
+			}
+		}
+	})
+}
