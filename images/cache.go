@@ -122,10 +122,10 @@ func (e *InUseError) Error() string {
 // held by doing nothing.
 func (c *Cache) Hold(ctx context.Context) (release func(), err error) {
 	dir, err := c.Path("locks")
-	if err != nil {
-		return nil, err
+	var lock *os.File
+	if err == nil {
+		lock, err = flock.Share(ctx, filepath.Join(dir, heldName))
 	}
-	lock, err := flock.Share(ctx, filepath.Join(dir, heldName))
 	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
 		return func() {}, nil
 	}
