@@ -23,7 +23,8 @@ type machine struct {
 	symbols       [8]string
 	base          uint64
 	roles         map[string]string
-	frame, user   int // bytes that the switch pops; size of pt_regs
+	args          [2]string // registers of the first arguments
+	frame, user   int       // bytes that the switch pops; size of pt_regs
 	stack         uint64
 	parent, child uint64
 	flags         uint64
@@ -47,6 +48,7 @@ func machines() []machine {
 		},
 		base:  0xffffffff81090000,
 		roles: map[string]string{"pc": "rip", "sp": "rsp", "ret": "rax"},
+		args:  [2]string{"rdi", "rsi"},
 		frame: 0x38, user: 168, stack: 0xffffc90000218000,
 		parent: 0xffff888003a28000, child: 0xffff888003a2c9c0, flags: 0x01200000, userMode: 0x33,
 	}, {
@@ -57,6 +59,7 @@ func machines() []machine {
 		},
 		base:  0xffffffff80020000,
 		roles: map[string]string{"pc": "pc", "sp": "sp", "ret": "a0", "link": "ra"},
+		args:  [2]string{"a0", "a1"},
 		frame: 0, user: 288, stack: 0xff2000000021c000,
 		parent: 0xff60000001a28000, child: 0xff60000001a2ca00, flags: 0x01200000, userMode: 0x4020,
 	}}
@@ -72,7 +75,7 @@ func Fork(arch string) *trace.Trace {
 	}
 	m := all[i]
 	t := &trace.Trace{Header: m.header()}
-	program := &trace.Task{Address: trace.Word(m.parent), PID: 83, TGID: 83, Comm: "fork-new"}
+	program := &trace.Task{PID: 83, TGID: 83, Comm: "fork-new"}
 	t.Events = append(t.Events, trace.Event{Kind: trace.KindProgram, Task: program})
 	for i := range Points() {
 		t.Events = append(t.Events, m.stop(i))
@@ -113,7 +116,9 @@ func (m machine) stop(i int) trace.Event {
 	e := trace.Event{
 		Kind: trace.KindStop, Point: Points()[i], Symbol: m.symbols[i], Address: m.address(i),
 		Task: parent, Role: "parent", Round: 1,
-		Registers: map[string]trace.Word{m.roles["pc"]: m.address(i), m.roles["sp"]: trace.Word(m.stack - 0x40c0), m.roles["ret"]: 0},
+		Registers: map[string]trace.Word{
+			m.roles["pc"]: m.address(i), m.roles["sp"]: trace.Word(m.stack - 0x40c0), m.roles["ret"]: 0, "rbx": 0, "fp": 0,
+		},
 	}
 	top := m.stack + 0x4000
 	sp := top - uint64(m.user)
@@ -121,6 +126,7 @@ func (m machine) stop(i int) trace.Event {
 	word := func(v uint64) trace.Word { return trace.Word(v) }
 	switch e.Point {
 	case "sys_clone":
+		e.Arms = Points()[1:6]
 		e.Fields = map[string]trace.Field{
 			"task_struct.pid":  {Offset: 1256, Size: 4, Type: "pid_t"},
 			"task_struct.tgid": {Offset: 1260, Size: 4, Type: "pid_t"},
@@ -134,14 +140,17 @@ func (m machine) stop(i int) trace.Event {
 		e.Args = []trace.Arg{{Name: "args", Type: "struct kernel_clone_args *", Value: word(m.stack - 0x4120)}}
 		e.Reads = map[string]trace.Word{"flags": word(m.flags), "exit_signal": 17, "user_pc": 0x4030a5}
 	case "dup_task_struct":
+		e.Finds = map[string]trace.Word{"child": word(m.child)}
 		e.Args = []trace.Arg{
 			{Name: "dst", Type: "struct task_struct *", Value: word(m.child)},
 			{Name: "src", Type: "struct task_struct *", Value: word(m.parent)},
 		}
 	case "wake_up_new_task":
+		e.Arms = Points()[6:7]
 		e.Args = []trace.Arg{{Name: "p", Type: "struct task_struct *", Value: word(m.child)}}
 		e.Reads = map[string]trace.Word{"child_pid": 84, "thread_sp": word(threadSP), "start": m.address(6)}
 	case "ret_from_fork":
+		e.Arms, e.Disarms = Points()[7:], Points()[1:7]
 		e.Fields = map[string]trace.Field{
 			"task_struct.stack":     {Offset: 32, Size: 8, Type: "void *"},
 			"task_struct.thread.sp": {Offset: 4912, Size: 8, Type: "unsigned long"},
@@ -157,7 +166,13 @@ func (m machine) stop(i int) trace.Event {
 			"parent_user_pc": 0x4030a5, "user_mode": word(m.userMode),
 		}
 	case "release_task":
+		e.Disarms = Points()[7:]
 		e.Args = []trace.Arg{{Name: "p", Type: "struct task_struct *", Value: word(m.child)}}
+	}
+	for j, r := range m.args {
+		if e.Registers[r] += 0; i > 0 && j < len(e.Args) { // a system call's are in memory
+			e.Registers[r] = e.Args[j].Value
+		}
 	}
 	return e
 }
@@ -165,8 +180,14 @@ func (m machine) stop(i int) trace.Event {
 // Renumber sets the numbers and times of t's events again.
 func Renumber(t *trace.Trace) {
 	for i := range t.Events {
-		t.Events[i].Seq = i + 1
-		t.Events[i].Time = int64(i+1) * int64(20*time.Millisecond)
+		e := &t.Events[i]
+		e.Seq, e.Time = i+1, int64(i+1)*int64(20*time.Millisecond)
+		switch {
+		case i == 0:
+			e.Time = 0
+		case e.Kind == trace.KindEnd && t.Events[i-1].Kind == trace.KindExit:
+			t.Events[i-1].Time = e.Time
+		}
 	}
 }
 

@@ -1,0 +1,201 @@
+package contradiction
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/expr-lang/expr"
+	"github.com/expr-lang/expr/ast"
+	"github.com/expr-lang/expr/parser"
+
+	"kernellab/harness/trace"
+)
+
+// Point is what a plan says of a point of the lab; the expressions are in the language of
+// harness/probe.
+type Point struct {
+	Name  string
+	Role  string
+	Entry bool   // it begins a round
+	When  string // which stops count, "" for all
+	Aside string // what a stop is that does not
+	// ReturnOf is the point of which this is the return, "" for none.
+	ReturnOf string
+	Finds    map[string]string // role → expression of the task
+	Reads    map[string]string // name → expression
+}
+
+// Plan is what a trace was recorded by. It is safe for concurrent use.
+type Plan struct {
+	points       []*planned
+	conditionals []string
+}
+
+// planned is a point whose expressions are parsed.
+type planned struct {
+	Point
+	finds, reads map[string]ast.Node
+	when         func(env map[string]any) (any, error) // nil for none
+	names        identifiers                           // that when uses
+	constants    map[string]int                        // those of them that are the kernel's
+}
+
+// identifiers is an ast.Visitor that collects names.
+type identifiers []string
+
+func (i *identifiers) Visit(n *ast.Node) {
+	if id, ok := (*n).(*ast.IdentifierNode); ok {
+		*i = append(*i, id.Value)
+	}
+}
+
+// NewPlan parses the expressions of a plan. conditionals are the roles that are known by
+// a condition.
+func NewPlan(points []Point, conditionals []string) (*Plan, error) {
+	plan := &Plan{conditionals: conditionals}
+	parse := func(exprs map[string]string) (map[string]ast.Node, error) {
+		out := map[string]ast.Node{}
+		for name, src := range exprs {
+			tree, err := parser.Parse(src)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", name, err)
+			}
+			out[name] = tree.Node
+		}
+		return out, nil
+	}
+	for _, p := range points {
+		made := &planned{Point: p}
+		var err error
+		if made.finds, err = parse(p.Finds); err != nil {
+			return nil, fmt.Errorf("%s: find %w", p.Name, err)
+		}
+		if made.reads, err = parse(p.Reads); err != nil {
+			return nil, fmt.Errorf("%s: read %w", p.Name, err)
+		}
+		if p.When != "" {
+			program, err := expr.Compile(p.When)
+			if err != nil {
+				return nil, fmt.Errorf("%s: condition %q: %w", p.Name, p.When, err)
+			}
+			tree, err := parser.Parse(p.When)
+			if err != nil {
+				return nil, fmt.Errorf("%s: condition %q: %w", p.Name, p.When, err)
+			}
+			ast.Walk(&tree.Node, &made.names)
+			made.constants = trace.Constants()
+			maps.DeleteFunc(made.constants, func(name string, _ int) bool { return !slices.Contains(made.names, name) })
+			made.when = func(env map[string]any) (any, error) { return expr.Run(program, env) }
+		}
+		plan.points = append(plan.points, made)
+	}
+	return plan, nil
+}
+
+func (p *Plan) point(name string) *planned {
+	i := slices.IndexFunc(p.points, func(q *planned) bool { return q.Name == name })
+	return p.points[i] // fits
+}
+
+// conditional reports whether a role is known by a condition; without a plan it may be.
+func (p *Plan) conditional(role string) bool {
+	return p != nil && slices.Contains(p.conditionals, role)
+}
+
+// planHolds checks a stop against the plan's point.
+func (c *checker) planHolds(e *trace.Event, _ trace.Point) {
+	if c.plan == nil {
+		return
+	}
+	p := c.plan.point(e.Point)
+	if e.Aside != "" {
+		// Of other points the round is not known, in which the condition did not hold.
+		if p.Entry && p.Aside != "" && e.Aside == p.Aside && c.holds(e, p) == yes {
+			c.wrong("aside", "it is a step of the lab: %s", p.When)
+		}
+		known := func(q *planned) bool {
+			return e.Aside == q.Aside || e.Aside == "not the call the lab is about: "+q.When
+		}
+		if e.Aside != "another task" && !slices.ContainsFunc(c.plan.points, known) {
+			c.wrong("aside", "%q is no reason of this lab", e.Aside)
+		}
+		return
+	}
+	if e.Role != p.Role {
+		c.wrong("role", "%q at the point of %q", e.Role, p.Role)
+	}
+	if p.ReturnOf == "" && c.holds(e, p) == no {
+		c.wrong("point", "%s does not hold", p.When)
+	}
+	c.compareReads(e, p)
+	for _, role := range sorted(p.finds) {
+		want, ok := c.eval(e, p.finds[role])
+		if found, has := e.Finds[role]; !has || ok && want.v != found {
+			c.wrong("finds."+role, "%s is not %s, %s", found, p.Finds[role], want.v)
+		}
+	}
+	if len(e.Finds) != len(p.finds) {
+		c.wrong("finds", "%d tasks, and the point finds %d", len(e.Finds), len(p.finds))
+	}
+	c.cloneFlags(e, p)
+}
+
+// compareReads checks the values that follow from the rest of the stop.
+func (c *checker) compareReads(e *trace.Event, p *planned) {
+	for _, name := range sorted(p.reads) {
+		number, isNumber := e.Reads[name]
+		text, isText := e.Texts[name]
+		if _, unread := e.Unread[name]; unread {
+			continue
+		}
+		switch want, ok := c.eval(e, p.reads[name]); {
+		case !ok || !isNumber && !isText:
+		case isText != want.text || isText && text != want.s:
+			c.wrong("texts."+name, "%q is not %s, %q", text, p.Reads[name], want.s)
+		case isNumber && number != want.v:
+			c.wrong("reads."+name, "%s is not %s, %s", number, p.Reads[name], want.v)
+		}
+	}
+}
+
+// cloneFlags checks what kernel_clone was given by a clone of the same task. The first
+// stop of a task at kernel_clone after its system call is that call's, as kernel_clone
+// was armed.
+func (c *checker) cloneFlags(e *trace.Event, p *planned) {
+	at := place(c.points[e.Point])
+	if at != "kernel_clone" && at != "sched_fork" || p.when != nil {
+		return
+	}
+	for _, call := range slices.Backward(c.past) {
+		if call.Kind != trace.KindStop || call.Task.Address != e.Task.Address {
+			continue
+		}
+		here := place(c.points[call.Point])
+		if here != "sys_clone" && making[here] == "" && here != "copy_process" && here != "kernel_clone" || here == at {
+			return
+		}
+		if here != "sys_clone" {
+			continue
+		}
+		given, ok := call.Arg("clone_flags")
+		if !ok || call.armed != nil && !call.armed[e.Point] {
+			return
+		}
+		const signal = 0xff // CSIGNAL
+		flags := given & 0xffffffff &^ signal
+		if v, ok := e.Arg("clone_flags"); ok && v != flags {
+			c.wrong("args.clone_flags", "%s are not the flags of the clone in event %d, %s", v, call.Seq, flags)
+		}
+		stack, _ := call.Arg("newsp")
+		want := map[string]trace.Word{"arg.args.flags": flags, "arg.args.exit_signal": given & signal, "arg.args.stack": stack}
+		for _, name := range sorted(p.Reads) {
+			v, read := e.Reads[name]
+			if w, ok := want[strings.ReplaceAll(p.Reads[name], " ", "")]; ok && read && v != w {
+				c.wrong("reads."+name, "%s is not what the clone in event %d was given, %s", v, call.Seq, w)
+			}
+		}
+		return
+	}
+}
