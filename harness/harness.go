@@ -454,11 +454,23 @@ func (r *recording) run(ctx context.Context) (*Outcome, error) {
 	r.out.Trips = r.m.Stub.RoundTrips()
 	cancel()
 	go r.m.Close() // takes some milliseconds, in which the trace is graded
-	r.out.Trace = &r.trace
-	r.out.Result = words.Result(grade.Grade(&r.trace, r.Rules))
+	if err := r.judge(); err != nil {
+		return nil, err
+	}
 	r.times.Total = time.Since(r.times.Began)
 	r.out.Times = r.times
 	return &r.out, nil
+}
+
+// judge grades the trace. One that contradicts itself is not graded: whatever the
+// program did, the recorder is wrong.
+func (r *recording) judge() error {
+	if err := Contradiction(&r.trace, r.Plan); err != nil {
+		return &machine.Error{Op: "check what was recorded", Err: err}
+	}
+	r.out.Trace = &r.trace
+	r.out.Result = words.Result(grade.Grade(&r.trace, r.Rules))
+	return nil
 }
 
 // record drives the program to its end and records that.

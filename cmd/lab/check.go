@@ -21,7 +21,8 @@ func (a *app) checkCommand() *cobra.Command {
 		Short: "Grade recorded traces, without QEMU",
 		Long: `check grades traces that lab run and lab grade left in their --out folders, each
 named itself or by its folder. The verdict is the one of the run: it depends on
-the trace alone, and of a submission on the answers that lie beside it.
+the trace alone, and of a submission on the answers that lie beside it. A trace that
+contradicts itself is refused: the error names the event and the field.
 
 --submission takes the answers from what a student handed in instead. The program
 is not compiled: the trace is what it did.`,

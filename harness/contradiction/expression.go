@@ -1,116 +1,185 @@
 package contradiction
 
 import (
+	"context"
+	"errors"
 	"slices"
 	"strings"
 
-	"github.com/expr-lang/expr/ast"
-
+	"kernellab/harness/expr"
 	"kernellab/harness/trace"
 )
 
-// value is what an expression of a plan gives: a number, or a text.
-type value struct {
-	v    trace.Word
-	s    string
-	text bool
-	task bool // v is the address of a task_struct
+// errElsewhere says that a value is in memory of the guest that the stop does not have.
+var errElsewhere = errors.New("the stop does not have it")
+
+// eval evaluates a read of the plan as far as the rest of the stop has its parts: to a
+// trace.Word or a string. ok is false for one that reads other memory of the guest.
+func (c *checker) eval(e *trace.Event, read *expr.Expr) (v any, ok bool) {
+	out, err := read.Eval(context.Background(), guest{c, e})
+	switch out := out.(type) {
+	case int:
+		return trace.Word(out), err == nil
+	case string:
+		return out, err == nil
+	}
+	return nil, false
 }
 
-// eval evaluates an expression of a plan as far as the rest of the stop has its parts;
-// ok is false for one that reads other memory of the guest.
-func (c *checker) eval(e *trace.Event, n ast.Node) (out value, ok bool) {
-	switch n := n.(type) {
-	case *ast.IntegerNode:
-		return value{v: trace.Word(n.Value)}, true
-	case *ast.IdentifierNode:
-		return c.name(e, n.Value)
-	case *ast.MemberNode:
-		if member, ok := n.Property.(*ast.StringNode); ok {
-			return c.memberOf(e, n.Node, member.Value)
-		}
-	case *ast.BinaryNode:
-		a, ok := c.eval(e, n.Left)
-		if n.Operator == "??" {
-			return a, ok
-		}
-		b, also := c.eval(e, n.Right)
+// guest is an expr.Env: a stopped guest, as far as the stop has it.
+type guest struct {
+	*checker
+	event *trace.Event
+}
+
+// members is an expr.Object that is no value by itself.
+type members func(name string) (any, error)
+
+func (m members) Member(_ context.Context, name string) (any, error) { return m(name) }
+func (m members) Plain(bool) (any, error)                            { return nil, errElsewhere }
+
+// taskAt is an expr.Object: a pointer to a task_struct.
+type taskAt struct {
+	guest
+	at trace.Word
+}
+
+func (t taskAt) Plain(bool) (any, error) { return int(t.at), nil }
+
+// number returns a word that the stop has.
+func number(v trace.Word, ok bool) (any, error) {
+	if !ok {
+		return nil, errElsewhere
+	}
+	return int(v), nil
+}
+
+// Name is expr.Env's.
+func (g guest) Name(_ context.Context, name string) (any, error) {
+	switch name {
+	case "current":
+		return taskAt{g, g.event.Task.Address}, nil
+	case "arg":
+		return members(g.argument), nil
+	case "reg":
+		return members(func(name string) (any, error) {
+			v, ok := g.event.Registers[name]
+			return number(v, ok)
+		}), nil
+	}
+	if register, ok := g.header.Roles[name]; ok {
+		v, ok := g.event.Registers[register]
+		return number(v, ok)
+	}
+	if at := g.bound(g.event.Round, name); at != 0 {
+		return taskAt{g, at}, nil
+	}
+	return nil, errElsewhere
+}
+
+func (g guest) argument(name string) (any, error) {
+	for _, a := range g.event.Args {
 		switch {
-		case !ok || !also || a.text || b.text:
-		case n.Operator == "+":
-			return value{v: a.v + b.v}, true
-		case n.Operator == "-":
-			return value{v: a.v - b.v}, true
+		case a.Name != name:
+		case strings.TrimPrefix(a.Type, "const ") == "struct task_struct *":
+			return taskAt{g, a.Value}, nil
+		default:
+			return int(a.Value), nil
 		}
-	case *ast.CallNode:
-		return c.call(e, n)
 	}
-	return value{}, false
+	return nil, errElsewhere
 }
 
-func (c *checker) name(e *trace.Event, name string) (value, bool) {
-	if name == "current" {
-		return value{v: e.Task.Address, task: true}, true
+// Call is expr.Env's.
+func (g guest) Call(_ context.Context, name string, args []any) (any, error) {
+	if o, ok := args[0].(expr.Object); ok {
+		v, err := o.Plain(false)
+		if err != nil {
+			return nil, err
+		}
+		args[0] = v
 	}
-	if register, ok := c.header.Roles[name]; ok {
-		v, ok := e.Registers[register]
-		return value{v: v}, ok
+	switch at := args[0].(type) {
+	case string:
+		if name == "str" { // of a task's name
+			return at, nil
+		}
+	case int:
+		if f, ok := g.functions[trace.Word(at)]; name == "symbol" && ok {
+			return f.symbol, nil
+		}
+		if name == "u64" {
+			return g.word(trace.Word(at))
+		}
 	}
-	v := c.bound(e.Round, name)
-	return value{v: v, task: true}, v != 0
+	return nil, errElsewhere
 }
 
-// memberOf is base.name.
-func (c *checker) memberOf(e *trace.Event, base ast.Node, name string) (value, bool) {
-	if id, ok := base.(*ast.IdentifierNode); ok {
-		switch id.Value {
-		case "arg":
-			for _, a := range e.Args {
-				if a.Name == name {
-					return value{v: a.Value, task: strings.TrimPrefix(a.Type, "const ") == "struct task_struct *"}, true
-				}
+// word is a word on one of the stacks of the stop.
+func (g guest) word(at trace.Word) (any, error) {
+	for _, s := range g.event.Stacks {
+		if len(s.Unread) > 0 {
+			continue
+		}
+		if s.Bottom == at {
+			return int(s.Magic), nil
+		}
+		for _, w := range append(slices.Clone(s.Switch), s.User...) {
+			if w.Address == at {
+				return int(w.Value), nil
 			}
-			return value{}, false
-		case "reg":
-			v, ok := e.Registers[name]
-			return value{v: v}, ok
 		}
 	}
-	if m, ok := base.(*ast.MemberNode); ok {
-		member, _ := m.Property.(*ast.StringNode)
-		of, ok := c.eval(e, m.Node)
-		if member == nil || !ok || !of.task {
-			return value{}, false
-		}
-		switch member.Value {
-		case "user":
-			return c.userRegister(e, of.v, name)
-		case "thread":
-			return c.threadMember(e, of.v, name)
-		}
-	}
-	of, ok := c.eval(e, base)
-	if !ok || !of.task {
-		return value{}, false
-	}
-	t, known := task(e, of.v)
-	if name == "stack" {
-		s := image(e, of.v)
-		return value{v: s.Bottom}, s.Bottom != 0
-	}
-	if name == "real_parent" && of.v == e.Task.Address && e.Parent != nil {
-		return value{v: e.Parent.Address, task: true}, true
-	}
+	return nil, errElsewhere
+}
+
+// Member is expr.Object's.
+func (t taskAt) Member(_ context.Context, name string) (any, error) {
+	who, known := task(t.event, t.at)
+	image := image(t.event, t.at)
 	switch {
+	case name == "user":
+		return members(t.user), nil
+	case name == "thread":
+		return members(func(name string) (any, error) { return slot(image.Switch, "thread."+name) }), nil
+	case name == "stack":
+		return number(image.Bottom, image.Bottom != 0)
+	case name == "real_parent" && t.at == t.event.Task.Address && t.event.Parent != nil:
+		return taskAt{t.guest, t.event.Parent.Address}, nil
 	case !known:
 	case name == "pid":
-		return value{v: trace.Word(t.PID)}, true
+		return who.PID, nil
 	case name == "tgid":
-		return value{v: trace.Word(t.TGID)}, true
+		return who.TGID, nil
 	case name == "comm":
-		return value{s: t.Comm, text: true}, true
+		return who.Comm, nil
 	}
-	return value{}, false
+	return nil, errElsewhere
+}
+
+// user is a register of the program that the task has saved.
+func (t taskAt) user(name string) (any, error) {
+	if program, _ := user(t.event); program != nil && t.at == t.event.Task.Address {
+		switch name {
+		case "pc":
+			return int(program.PC), nil
+		case "sp":
+			return int(program.SP), nil
+		}
+	}
+	if member, ok := t.arch.Syscall.User[name]; ok {
+		name = member
+	}
+	return slot(image(t.event, t.at).User, name)
+}
+
+func slot(slots []trace.Slot, name string) (any, error) {
+	for _, s := range slots {
+		if s.Name == name {
+			return int(s.Value), nil
+		}
+	}
+	return nil, errElsewhere
 }
 
 // task returns the task at an address, if the stop has it.
@@ -136,63 +205,6 @@ func image(e *trace.Event, at trace.Word) trace.StackImage {
 	return trace.StackImage{}
 }
 
-// userRegister is a register of the program that a task has saved.
-func (c *checker) userRegister(e *trace.Event, at trace.Word, name string) (value, bool) {
-	if program, _ := user(e); program != nil && at == e.Task.Address {
-		switch name {
-		case "pc":
-			return value{v: program.PC}, true
-		case "sp":
-			return value{v: program.SP}, true
-		}
-	}
-	if member, ok := c.arch.Syscall.User[name]; ok {
-		name = member
-	}
-	return slot(image(e, at).User, name)
-}
-
-// threadMember is a member of a task's thread.
-func (c *checker) threadMember(e *trace.Event, at trace.Word, name string) (value, bool) {
-	return slot(image(e, at).Switch, "thread."+name)
-}
-
-func slot(slots []trace.Slot, name string) (value, bool) {
-	for _, s := range slots {
-		if s.Name == name {
-			return value{v: s.Value}, true
-		}
-	}
-	return value{}, false
-}
-
-// call is a function of the language.
-func (c *checker) call(e *trace.Event, n *ast.CallNode) (value, bool) {
-	if len(n.Arguments) == 0 {
-		return value{}, false
-	}
-	a, ok := c.eval(e, n.Arguments[0])
-	switch n.Callee.String() {
-	case "str": // of a task's comm
-		return a, ok && a.text
-	case "symbol":
-		f, known := c.functions[a.v]
-		return value{s: f.symbol, text: true}, ok && !a.text && known
-	case "u64":
-		for _, s := range e.Stacks {
-			if ok && s.Bottom == a.v && len(s.Unread) == 0 {
-				return value{v: s.Magic}, true
-			}
-			for _, w := range s.Switch {
-				if ok && w.Address == a.v {
-					return value{v: w.Value}, true
-				}
-			}
-		}
-	}
-	return value{}, false
-}
-
 // answer is what a condition gives.
 type answer int
 
@@ -202,29 +214,29 @@ const (
 	no
 )
 
-// holds evaluates the condition of a point at a stop. One that does not end in a truth
-// value is unknown, as is one over a stop that the round does not have.
+// holds evaluates the condition of a point at a stop. One that lacks a value is unknown.
 func (c *checker) holds(e *trace.Event, p *planned) answer {
 	if p.when == nil {
 		return unknown
 	}
-	env := e.Env(c.header.Roles)
-	for name, v := range p.constants {
-		env[name] = v
-	}
-	for _, q := range c.past {
-		if q.Kind == trace.KindStop && q.Aside == "" && q.Round == e.Round && slices.Contains(p.names, q.Point) {
-			env[q.Point] = q.Env(c.header.Roles)
-		}
-	}
-	if p.Entry {
-		env[p.Role] = int(e.Task.Address)
-	} else {
-		for role, at := range c.rounds[e.Round-1] {
-			env[role] = int(at)
-		}
-	}
-	out, err := p.when(env)
+	out, err := p.when.Eval(context.Background(), &expr.Recording{
+		Event: e, Roles: c.header.Roles,
+		Stop: func(point string) (*trace.Event, bool) {
+			for _, q := range slices.Backward(c.past) {
+				if q.Kind == trace.KindStop && q.Aside == "" && q.Round == e.Round && q.Point == point {
+					return q.Event, true
+				}
+			}
+			return nil, slices.ContainsFunc(c.plan.points, func(q *planned) bool { return q.Name == point })
+		},
+		Task: func(role string) (expr.Task, bool) {
+			at := c.bound(e.Round, role)
+			if p.Entry && role == p.Role {
+				at = e.Task.Address
+			}
+			return expr.Task{Address: at}, at != 0
+		},
+	})
 	ok, isBool := out.(bool)
 	switch {
 	case err != nil || !isBool:

@@ -2,19 +2,15 @@ package contradiction
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
-	"github.com/expr-lang/expr"
-	"github.com/expr-lang/expr/ast"
-	"github.com/expr-lang/expr/parser"
-
+	"kernellab/harness/expr"
 	"kernellab/harness/trace"
 )
 
 // Point is what a plan says of a point of the lab; the expressions are in the language of
-// harness/probe.
+// harness/expr.
 type Point struct {
 	Name  string
 	Role  string
@@ -36,33 +32,22 @@ type Plan struct {
 // planned is a point whose expressions are parsed.
 type planned struct {
 	Point
-	finds, reads map[string]ast.Node
-	when         func(env map[string]any) (any, error) // nil for none
-	names        identifiers                           // that when uses
-	constants    map[string]int                        // those of them that are the kernel's
-}
-
-// identifiers is an ast.Visitor that collects names.
-type identifiers []string
-
-func (i *identifiers) Visit(n *ast.Node) {
-	if id, ok := (*n).(*ast.IdentifierNode); ok {
-		*i = append(*i, id.Value)
-	}
+	finds, reads map[string]*expr.Expr
+	when         *expr.Expr // nil for none
 }
 
 // NewPlan parses the expressions of a plan. conditionals are the roles that are known by
 // a condition.
 func NewPlan(points []Point, conditionals []string) (*Plan, error) {
 	plan := &Plan{conditionals: conditionals}
-	parse := func(exprs map[string]string) (map[string]ast.Node, error) {
-		out := map[string]ast.Node{}
+	parse := func(exprs map[string]string) (map[string]*expr.Expr, error) {
+		out := map[string]*expr.Expr{}
 		for name, src := range exprs {
-			tree, err := parser.Parse(src)
+			parsed, err := expr.Parse(src)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", name, err)
 			}
-			out[name] = tree.Node
+			out[name] = parsed
 		}
 		return out, nil
 	}
@@ -76,18 +61,9 @@ func NewPlan(points []Point, conditionals []string) (*Plan, error) {
 			return nil, fmt.Errorf("%s: read %w", p.Name, err)
 		}
 		if p.When != "" {
-			program, err := expr.Compile(p.When)
-			if err != nil {
+			if made.when, err = expr.Parse(p.When); err != nil {
 				return nil, fmt.Errorf("%s: condition %q: %w", p.Name, p.When, err)
 			}
-			tree, err := parser.Parse(p.When)
-			if err != nil {
-				return nil, fmt.Errorf("%s: condition %q: %w", p.Name, p.When, err)
-			}
-			ast.Walk(&tree.Node, &made.names)
-			made.constants = trace.Constants()
-			maps.DeleteFunc(made.constants, func(name string, _ int) bool { return !slices.Contains(made.names, name) })
-			made.when = func(env map[string]any) (any, error) { return expr.Run(program, env) }
 		}
 		plan.points = append(plan.points, made)
 	}
@@ -152,10 +128,10 @@ func (c *checker) compareReads(e *trace.Event, p *planned) {
 		}
 		switch want, ok := c.eval(e, p.reads[name]); {
 		case !ok || !isNumber && !isText:
-		case isText != want.text || isText && text != want.s:
-			c.wrong("texts."+name, "%q is not %s, %q", text, p.Reads[name], want.s)
-		case isNumber && number != want.v:
-			c.wrong("reads."+name, "%s is not %s, %s", number, p.Reads[name], want.v)
+		case isText && text != want:
+			c.wrong("texts."+name, "%q is not %s, %v", text, p.Reads[name], want)
+		case isNumber && number != want:
+			c.wrong("reads."+name, "%s is not %s, %v", number, p.Reads[name], want)
 		}
 	}
 }

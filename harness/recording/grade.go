@@ -57,6 +57,9 @@ func (g Grading) Grade(ctx context.Context, path string) (verdict.Result, error)
 	if err != nil {
 		return verdict.Result{}, fmt.Errorf("%s: %w", path, err)
 	}
+	if err := holds(t, l, path); err != nil {
+		return verdict.Result{}, err
+	}
 	if g.Submission != "" {
 		s, err := prepare.Submission(ctx, l, g.Submission)
 		if err != nil {
@@ -71,7 +74,21 @@ func (g Grading) Grade(ctx context.Context, path string) (verdict.Result, error)
 	if err != nil && !usage.Is(err) { // the file may not exist
 		return verdict.Result{}, err
 	}
+	if err := holds(reference, l, filepath.Join(dir, harness.ReferenceFile)); err != nil {
+		return verdict.Result{}, err
+	}
 	return handed.Grade(l.Rules(handed.Arch), t, reference), nil
+}
+
+// holds refuses a trace of a lab that contradicts itself; nil is none.
+func holds(t *trace.Trace, l labs.Lab, path string) error {
+	if t == nil {
+		return nil
+	}
+	if err := harness.Contradiction(t, l.Plan(t.Header.Arch)); err != nil {
+		return fmt.Errorf("%s: %w: it was changed since, or another version of the lab recorded it: record it again", path, err)
+	}
+	return nil
 }
 
 // labOf returns the lab of a trace, or of a submission without a trace.

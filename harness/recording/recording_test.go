@@ -1,9 +1,12 @@
 package recording
 
 import (
+	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -110,5 +113,28 @@ func TestGradeErrors(t *testing.T) {
 	path := write(t, filepath.Join(dir, "broken.jsonl"), "{}\n")
 	if _, err := (Grading{}).Grade(t.Context(), path); err == nil || usage.Is(err) || !strings.Contains(err.Error(), path) {
 		t.Errorf("a broken trace: %v, want an error that names it", err)
+	}
+}
+
+// A trace that was changed is refused before any rule is applied, with the event and the
+// field; as it was recorded it passes.
+func TestGradeContradiction(t *testing.T) {
+	dir := t.TempDir()
+	for _, r := range recordings(t) {
+		honest := string(bytes.Join(r.lines, []byte("\n"))) + "\n"
+		i := slices.IndexFunc(r.events, func(e trace.Event) bool { return e.Kind == trace.KindStop && e.Aside == "" })
+		e := r.events[i]
+		old := fmt.Sprintf(`"address":"%s","task"`, e.Address)
+		line := strings.Replace(string(r.lines[i+1]), old, fmt.Sprintf(`"address":"%s","task"`, e.Address+8), 1)
+		changed := strings.Replace(honest, string(r.lines[i+1]), line, 1)
+		path := write(t, filepath.Join(dir, r.lab, r.arch, "changed.jsonl"), changed)
+		want := fmt.Sprintf("%s: the trace contradicts itself in event %d (%s), address: ", path, e.Seq, e.Point)
+		if res, err := (Grading{}).Grade(t.Context(), path); err == nil || usage.Is(err) || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%s on %s: %v, %v, want an error that begins with %q", r.lab, r.arch, res.Verdict, err, want)
+		}
+		path = write(t, filepath.Join(dir, r.lab, r.arch, "honest.jsonl"), honest)
+		if res, err := (Grading{}).Grade(t.Context(), path); err != nil || !res.Passed() {
+			t.Errorf("%s on %s: %v, %v, want a pass", r.lab, r.arch, res.Verdict, err)
+		}
 	}
 }
