@@ -57,7 +57,7 @@ func (c *Compiler) c(ctx context.Context, goarch, name string) (language, error)
 	if err != nil {
 		return language{}, fmt.Errorf("ask the C compiler for its version: %w", err)
 	}
-	flags := []string{"-std=gnu17", "-O1", "-w", "-static", "-pthread", "-s", "-pipe", "-fno-diagnostics-color", "-fmax-errors=20", "-o", "program"}
+	flags := []string{"-std=gnu17", "-O1", "-w", "-static", "-pthread", "-s", "-fno-diagnostics-color", "-fmax-errors=20", "-o", "program"}
 	return language{
 		extension: ".c",
 		identity:  fmt.Sprintln("c", gcc, strings.Fields(string(version)), flags),

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -210,11 +211,27 @@ func (c *Compiler) run(ctx context.Context, name string, cmd sandbox.Command) er
 	case r.Exceeded != "":
 		return &Error{Name: name, Text: fmt.Sprintf("the compiler was stopped: it took %s", r.Exceeded)}
 	}
+	if said, ok := crashed(r); ok {
+		return &CompileError{Name: name, Text: "the compiler crashed over these sources: " + said}
+	}
 	text := compilerText(r.Output, c.box.Work(cmd.Work))
 	if text == "" {
 		text = fmt.Sprintf("the compiler ended with exit status %d", r.Code)
 	}
 	return &Error{Name: name, Text: text}
+}
+
+// crash matches what a compiler says first of its own crash: Go's runtime at the start of
+// a line, gcc after its name.
+var crash = regexp.MustCompile(`(?m)(?:^(?:SIG[A-Z]+: |fatal error: |panic: |runtime: |unexpected fault address )|internal compiler error: ).*$`)
+
+// crashed reports whether a compiler crashed, and what it said of that, in a line.
+func crashed(r sandbox.Result) (said string, ok bool) {
+	if said := crash.FindString(r.Output); said != "" {
+		return said, true
+	}
+	const signalled = 128
+	return fmt.Sprintf("exit status %d", r.Code), r.Code > signalled
 }
 
 // submitted reads the sources of one language.

@@ -164,6 +164,8 @@ func hostileSources(t *testing.T, c *Compiler) {
 		{"asks whether a file is there", "prog.c", "#if __has_include(\"" + secret + "\")\n#error there\n#endif\nint main(void){return 0;}\n", isThere},
 		{"has a line of a file shown", "prog.c", "#line 1 \"" + secret + "\"\nint main(void){return x;}\n", "undeclared"},
 		{"includes a device", "prog.c", "#include \"/dev/zero\"\nint main(void){return 0;}\n", "fatal error: /dev/zero"},
+		{"includes what the compiler prints", "prog.c", "#include \"/proc/self/fd/2\"\n#include \"/proc/self/fd/1\"\nint main(void){return x;}\n", "prog.c:"},
+		{"assembles what the assembler prints", "prog.c", "__asm__(\".incbin \\\"/proc/self/fd/2\\\"\\n.incbin \\\"/proc/self/fd/1\\\"\\n.incbin \\\"/proc/self/fd/0\\\"\");\nint main(void){return x;}\n", "prog.c:"},
 		{"includes its environment", "prog.c", "#include \"/proc/self/environ\"\nint main(void){return 0;}\n", "fatal error: /proc/self/environ"},
 		{"loads a plugin", "prog.c", "#pragma GCC plugin \"" + secret + "\"\n#pragma comment(linker, \"-T" + secret + "\")\nint main(void){return 0;}\n", ""},
 		{"includes itself for ever", "prog.c", "#include __FILE__\n#include __FILE__\nint main(void){return 0;}\n", "nested depth"},
@@ -200,6 +202,46 @@ func hostileSources(t *testing.T, c *Compiler) {
 				t.Error("a command was run")
 			}
 		})
+	}
+}
+
+// A compiler's crash is told in a line.
+func TestCrash(t *testing.T) {
+	for _, c := range []struct {
+		code         int
+		output, want string // want is "" for no crash
+	}{
+		{2, "SIGSEGV: segmentation violation\nPC=0x43cefd m=3 sigcode=1 addr=0x0\n\ngoroutine 0 gp=0x2ac5f72cd2c0 m=3 [idle]:\nruntime.(*spanQueue).tryDrain(0x400?)\n", "SIGSEGV: segmentation violation"},
+		{2, "runtime: goroutine stack exceeds 1000000000-byte limit\nfatal error: stack overflow\n\ngoroutine 1 [running]:\n", "runtime: goroutine stack exceeds 1000000000-byte limit"},
+		{2, "prog.go:3:1: internal compiler error: 'main': panic during lower\n\ngoroutine 8 [running]:\n", "internal compiler error: 'main': panic during lower"},
+		{4, "x86_64-linux-gnu-gcc: internal compiler error: Segmentation fault signal terminated program cc1\nPlease submit a full bug report\n", "internal compiler error: Segmentation fault signal terminated program cc1"},
+		{139, "", "exit status 139"},
+		{1, "prog.c:1:10: fatal error: /etc/passwd: No such file or directory\n", ""},
+		{1, "prog.go:3:2: undefined: panic: x\n", ""},
+		{1, "", ""},
+	} {
+		said, ok := crashed(sandbox.Result{Code: c.code, Output: c.output})
+		if ok != (c.want != "") || ok && said != c.want {
+			t.Errorf("%q: %q, %t, want %q", c.output, said, ok, c.want)
+		}
+	}
+}
+
+// A type of very deep nesting crashes Go's compiler, or takes its memory.
+func TestCompilerCrashes(t *testing.T) {
+	c := compiler(t)
+	for name, text := range map[string]string{
+		"prog.go": "package main\n\ntype t " + strings.Repeat("[]", 400_000) + "int\n\nfunc main() { var x t; println(x) }\n",
+		"prog.c":  "int main(void) { return " + strings.Repeat("!", 900_000) + "1; }\n",
+	} {
+		if name == "prog.c" {
+			needC(t, "amd64")
+		}
+		_, err := c.Build(t.Context(), "amd64", "fork-new", one(name, text), nil)
+		var ce *CompileError
+		if !errors.As(err, &ce) || !strings.HasPrefix(ce.Text, "the compiler ") || strings.Contains(ce.Text, "\n") {
+			t.Errorf("%s: error %.300v, want a line about the compiler", name, err)
+		}
 	}
 }
 

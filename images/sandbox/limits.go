@@ -1,12 +1,11 @@
 package sandbox
 
 import (
-	"bytes"
 	"fmt"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 )
@@ -15,6 +14,7 @@ import (
 type Limits struct {
 	CPU      time.Duration // processor time, 20 s
 	Wall     time.Duration // by the clock, thirty times that: a busy host is not the stranger's fault
+	Idle     time.Duration // by the clock, in which it only sleeps, as long as CPU
 	Memory   int64         // bytes of data, a process, 512 MiB
 	FileSize int64         // bytes, a file, 64 MiB
 	Output   int           // bytes kept of what is printed, 16 KiB
@@ -26,6 +26,9 @@ func (l *Limits) defaults() {
 	}
 	if l.Wall <= 0 {
 		l.Wall = 30 * l.CPU
+	}
+	if l.Idle <= 0 {
+		l.Idle = l.CPU
 	}
 	if l.Memory <= 0 {
 		l.Memory = 512 << 20
@@ -80,30 +83,26 @@ func exceeded(r Result, used time.Duration, l Limits) string {
 	return ""
 }
 
-// bounded keeps the start of what is printed and drops the rest, which is counted.
-type bounded struct {
-	mu      sync.Mutex
-	buf     bytes.Buffer
-	left    int
-	dropped int
+// output is what a command prints to: a file that has no name. A source can have the
+// compiler read it through /proc/self/fd, where a pipe would let the compiler wait for
+// itself.
+type output struct{ *os.File }
+
+func newOutput() (output, error) {
+	f, err := os.CreateTemp("", "lab-output")
+	if err != nil {
+		return output{}, err
+	}
+	return output{f}, os.Remove(f.Name())
 }
 
-func (b *bounded) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	n := min(len(p), b.left)
-	b.buf.Write(p[:n])
-	b.left -= n
-	b.dropped += len(p) - n
-	return len(p), nil
-}
-
-func (b *bounded) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	s := strings.ToValidUTF8(b.buf.String(), "\uFFFD")
-	if b.dropped > 0 {
-		s += fmt.Sprintf("\n… and %d bytes more\n", b.dropped)
+// start returns the first bytes of what was printed, and how many there are beyond.
+func (o output) start(most int) string {
+	b := make([]byte, most)
+	n, _ := o.ReadAt(b, 0)
+	s := strings.ToValidUTF8(string(b[:n]), "\uFFFD")
+	if info, err := o.Stat(); err == nil && info.Size() > int64(n) {
+		s += fmt.Sprintf("\n… and %d bytes more\n", info.Size()-int64(n))
 	}
 	return s
 }

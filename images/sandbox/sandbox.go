@@ -189,7 +189,11 @@ func (b Box) Run(ctx context.Context, c Command) (Result, error) {
 	c.Limits.defaults()
 	timed, cancel := context.WithTimeout(ctx, c.Wall)
 	defer cancel()
-	out := &bounded{left: c.Output}
+	out, err := newOutput()
+	if err != nil {
+		return Result{}, fmt.Errorf("start a sandbox: %w", err)
+	}
+	defer out.Close()
 	argv := limits(b.limit, c.Limits)
 	if b.Kind != Bubblewrap {
 		argv = append(append(argv, c.Path), c.Args...)
@@ -216,13 +220,15 @@ func (b Box) Run(ctx context.Context, c Command) (Result, error) {
 	return b.run(timed, ctx, c, argv, out, status, theirs, filter)
 }
 
-func (b Box) run(timed, ctx context.Context, c Command, argv []string, out *bounded, status, theirs, filter *os.File) (Result, error) {
+func (b Box) run(timed, ctx context.Context, c Command, argv []string, out output, status, theirs, filter *os.File) (Result, error) {
+	timed, sleeps := context.WithCancelCause(timed)
+	defer sleeps(nil)
 	cmd := exec.CommandContext(timed, argv[0], argv[1:]...)
 	cmd.Env, cmd.Dir = c.Env, c.Work
 	if cmd.Env == nil {
 		cmd.Env = []string{}
 	}
-	cmd.Stdout, cmd.Stderr = out, out
+	cmd.Stdout, cmd.Stderr = out.File, out.File
 	if theirs != nil {
 		cmd.ExtraFiles = []*os.File{theirs}
 	}
@@ -233,20 +239,30 @@ func (b Box) run(timed, ctx context.Context, c Command, argv []string, out *boun
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = 5 * time.Second
 	began := time.Now()
+	run := func() error {
+		if err := cmd.Start(); err != nil {
+			return err
+		}
+		go watch(timed, cmd.Process.Pid, c.Idle, sleeps)
+		return cmd.Wait()
+	}
 	var err error
 	if b.Kind == Landlock {
-		err = landlocked(c, b.limit, cmd.Run)
+		err = landlocked(c, b.limit, run)
 	} else {
-		err = cmd.Run()
+		err = run()
 	}
 	if cmd.Process != nil {
 		syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 	}
-	r := Result{Output: out.String(), Took: time.Since(began)}
+	r := Result{Output: out.start(c.Output), Took: time.Since(began)}
 	var exit *exec.ExitError
 	switch {
 	case ctx.Err() != nil:
 		return r, context.Cause(ctx)
+	case err != nil && errors.Is(context.Cause(timed), errSleeps):
+		r.Code, r.Exceeded = sigKill, fmt.Sprintf("more than %s in which it did nothing", c.Idle)
+		return r, nil
 	case timed.Err() != nil && err != nil:
 		return r, &TimeoutError{Limit: c.Wall}
 	case err != nil && !errors.As(err, &exit):

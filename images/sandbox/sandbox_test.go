@@ -2,6 +2,7 @@ package sandbox_test
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -110,19 +111,50 @@ func TestLimits(t *testing.T) {
 	})
 }
 
-// A command that waits uses no processor time: that it took too long is the
-// host's trouble. It leaves no process.
-func TestWall(t *testing.T) {
+// A command that only sleeps went over a limit of its own, and leaves no process.
+func TestSleeps(t *testing.T) {
 	each(t, func(t *testing.T, b sandbox.Box) {
-		// A busy host may need longer than the limit to start the command.
-		for wall := 500 * time.Millisecond; !waits(t, b, wall); wall *= 2 {
-			t.Logf("the command did not begin within %v", wall)
+		for idle := 500 * time.Millisecond; ; idle *= 2 { // a busy host may need longer than that to start it
+			r, err, began := waits(t, b, "sleep 100000 & sleep 100000", sandbox.Limits{Idle: idle})
+			if want := "more than " + idle.String() + " in which it did nothing"; err != nil || r.Code == 0 || r.Exceeded != want {
+				t.Fatalf("%+v, %v, want it to have taken %s", r, err, want)
+			}
+			if began {
+				return
+			}
 		}
 	})
 }
 
-// waits runs a command that waits for longer than wall, and reports whether it began.
-func waits(t *testing.T, b sandbox.Box, wall time.Duration) bool {
+// A command that somebody keeps from running does not sleep: that it took too long is the
+// host's trouble. It leaves no process.
+func TestWall(t *testing.T) {
+	each(t, func(t *testing.T, b sandbox.Box) {
+		for wall := 500 * time.Millisecond; ; wall *= 2 {
+			r, err, began := waits(t, b, "sleep 100000 & kill -STOP $$", sandbox.Limits{Wall: wall, Idle: wall / 4})
+			if late := new(sandbox.TimeoutError); errors.As(err, &late) && began {
+				return
+			} else if err == nil && began || err != nil && late.Limit == 0 {
+				t.Fatalf("%+v, %v, want a TimeoutError", r, err)
+			}
+		}
+	})
+}
+
+// The compiler has no pipe of ours: what reads it does not wait for itself.
+func TestOwnOutput(t *testing.T) {
+	each(t, func(t *testing.T, b sandbox.Box) {
+		for fd := range 8 {
+			r, err := shell(t, b, fmt.Sprintf("cat /proc/self/fd/%d /dev/fd/%d; cat <&%d; echo went on", fd, fd, fd), sandbox.Limits{})
+			if err != nil || r.Exceeded != "" {
+				t.Errorf("descriptor %d: %+v, %v", fd, r, err)
+			}
+		}
+	})
+}
+
+// waits runs a command that has to be ended, and reports whether it began.
+func waits(t *testing.T, b sandbox.Box, script string, l sandbox.Limits) (r sandbox.Result, err error, began bool) {
 	t.Helper()
 	work := t.TempDir()
 	path := filepath.Join(work, "alive")
@@ -136,22 +168,18 @@ func waits(t *testing.T, b sandbox.Box, wall time.Duration) bool {
 		t.Fatal(err)
 	}
 	defer pipe.Close()
-	_, err = b.Run(t.Context(), sandbox.Command{
-		Path: "/bin/sh", Args: []string{"-c", "exec 3>alive; echo began >&3; sleep 100000 & sleep 100000"}, Env: []string{"PATH=/usr/bin:/bin"},
-		Work: work, Read: sandbox.System(), Limits: sandbox.Limits{Wall: wall},
+	r, err = b.Run(t.Context(), sandbox.Command{
+		Path: "/bin/sh", Args: []string{"-c", "exec 3>alive; echo began >&3; " + script}, Env: []string{"PATH=/usr/bin:/bin"},
+		Work: work, Read: sandbox.System(), Limits: l,
 	})
-	var late *sandbox.TimeoutError
-	if !errors.As(err, &late) {
-		t.Fatalf("error %v, want a TimeoutError", err)
-	}
 	if err := pipe.SetReadDeadline(time.Now().Add(3 * time.Minute)); err != nil {
 		t.Fatal(err)
 	}
-	said, err := io.ReadAll(pipe)
-	if err != nil {
-		t.Fatalf("a process of the command is left: %v", err)
+	said, rerr := io.ReadAll(pipe)
+	if rerr != nil {
+		t.Fatalf("a process of the command is left: %v", rerr)
 	}
-	return string(said) == "began\n"
+	return r, err, string(said) == "began\n"
 }
 
 func TestNothingToRun(t *testing.T) {
