@@ -92,6 +92,83 @@ func main() {
 	}
 }
 
+// A program can take so much of what the kernel keeps for nobody's process, and no more.
+func TestBounds(t *testing.T) {
+	const program = `package main
+
+import (
+	"fmt"
+	"syscall"
+)
+
+func count(take func() error) (n int) {
+	for ; n < 100_000 && take() == nil; n++ {
+	}
+	return n
+}
+
+func call(nr, a, b, c, d uintptr) error {
+	if _, _, errno := syscall.Syscall6(nr, a, b, c, d, 0, 0); errno != 0 {
+		return errno
+	}
+	return nil
+}
+
+func main() {
+	n := 0
+	fmt.Println("sets of semaphores:", count(func() error { return call(syscall.SYS_SEMGET, 0, 250, 0o600, 0) }))
+	fmt.Println("message queues:", count(func() error { return call(syscall.SYS_MSGGET, 0, 0o600, 0, 0) }))
+	fmt.Println("segments of a page:", count(func() error { return call(syscall.SYS_SHMGET, 0, 4096, 0o600, 0) }))
+	fmt.Println("segments of all:", count(func() error { return call(syscall.SYS_SHMGET, 0, 64<<20, 0o600, 0) }))
+	fmt.Println("folders:", count(func() error { n++; return syscall.Mkdir(fmt.Sprint("/tmp/", n), 0o700) }))
+	fmt.Println("instances of inotify:", count(func() error { return call(syscall.SYS_INOTIFY_INIT1, 0, 0, 0, 0) }))
+	fmt.Println("contexts of events:", count(func() error { var c uintptr; return setup(&c) }))
+	var keep [][]byte
+	for {
+		b := make([]byte, 1<<20)
+		for i := 0; i < len(b); i += 4096 {
+			b[i] = 1
+		}
+		if keep = append(keep, b); len(keep) == 120 {
+			fmt.Println("memory: 120 MiB and more")
+		}
+	}
+}
+`
+	const setup = `package main
+
+import (
+	"syscall"
+	"unsafe"
+)
+
+func setup(c *uintptr) error { return call(syscall.SYS_IO_SETUP, 256, uintptr(unsafe.Pointer(c)), 0, 0) }
+`
+	want := []string{
+		"sets of semaphores: 16", "message queues: 16", "segments of a page: 64", "segments of all: 0", "folders: ",
+		"instances of inotify: 16", "contexts of events: ",
+	}
+	eachArch(t, func(t *testing.T, a arch.Arch, k images.Kernel) {
+		j := job(t, a, k, fstest.MapFS{"main.go": {Data: []byte(program)}, "setup.go": {Data: []byte(setup)}})
+		j.Out = ""
+		e := exit(t, run(t, j))
+		t.Logf("%+v", e)
+		lines := strings.Split(strings.TrimSpace(e.Output), "\n")
+		if e.Signal != "SIGKILL" || e.TimedOut || len(lines) != len(want) {
+			t.Fatalf("the program ended with %+v", e)
+		}
+		for i, line := range lines {
+			var n int
+			if name, number, _ := strings.Cut(line, ": "); name != "" {
+				fmt.Sscan(number, &n)
+			}
+			if !strings.HasPrefix(line, want[i]) || n > 128 {
+				t.Errorf("%q, want %q and at most 128", line, want[i])
+			}
+		}
+	})
+}
+
 // A kernel that dies in the middle of a run does so each time: it is not tried again,
 // and it is the kernel's fault.
 func TestOopsIsNotRetried(t *testing.T) {

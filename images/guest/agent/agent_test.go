@@ -38,6 +38,26 @@ func TestMode(t *testing.T) {
 	}
 }
 
+// The bounds leave the agent room, and a program what an honest one needs.
+func TestBounds(t *testing.T) {
+	seen := map[string]bool{}
+	for _, b := range bounds {
+		if seen[b[0]] || filepath.Clean(b[0]) != b[0] || b[1] == "" {
+			t.Errorf("%q is %q", b[0], b[1])
+		}
+		seen[b[0]] = true
+		if _, err := os.Stat(filepath.Join("/proc/sys", b[0])); err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Error(err)
+		}
+	}
+	if err := group("").add(1); err != nil {
+		t.Errorf("without a group: %v", err)
+	}
+	if err := group(t.TempDir()).add(7); err != nil {
+		t.Error(err)
+	}
+}
+
 // newOrder makes an order that does not move, as a test's stack does.
 //
 //go:noinline

@@ -73,7 +73,7 @@ type child struct {
 	order          *order
 	fds            []uintptr // what becomes descriptors 0, 1, 2 and so on
 	gate, status   uintptr
-	limits         [5]limit
+	limits         [6]limit
 	noSignals      uint64
 }
 
@@ -83,16 +83,17 @@ type limit struct {
 }
 
 const (
-	prSetNoNewPrivs = 38
-	rlimitNproc     = 6
-	rlimitCore      = 4
-	rlimitMemlock   = 8
-	rlimitFsize     = 1
-	rlimitNofile    = 7
-	sigSetmask      = 2
-	sigsetSize      = 8
-	openWronly      = 1
-	atFdcwd         = ^uintptr(99) // -100
+	prSetNoNewPrivs  = 38
+	rlimitNproc      = 6
+	rlimitCore       = 4
+	rlimitMemlock    = 8
+	rlimitFsize      = 1
+	rlimitNofile     = 7
+	rlimitSigpending = 11
+	sigSetmask       = 2
+	sigsetSize       = 8
+	openWronly       = 1
+	atFdcwd          = ^uintptr(99) // -100
 )
 
 // forkHeld makes a process that becomes a program, with the same pid, once its
@@ -105,12 +106,13 @@ func forkHeld(h held, o *order) (pid int, err error) {
 		gate:   h.gate.Fd(),
 		status: h.status.Fd(),
 		order:  o,
-		limits: [5]limit{
+		limits: [6]limit{
 			{rlimitCore, syscall.Rlimit{}},
 			{rlimitNproc, syscall.Rlimit{Cur: 128, Max: 128}},
 			{rlimitMemlock, syscall.Rlimit{}},
 			{rlimitFsize, syscall.Rlimit{Cur: 32 << 20, Max: 32 << 20}},
 			{rlimitNofile, syscall.Rlimit{Cur: 256, Max: 256}},
+			{rlimitSigpending, syscall.Rlimit{Cur: 256, Max: 256}}, // timers too
 		},
 	}
 	for _, f := range h.open {

@@ -69,6 +69,9 @@ func boot() error {
 		return fmt.Errorf("make the landing: %w", err)
 	}
 	s := newServer(post.exchange)
+	if s.group, err = makeGroup(); err != nil {
+		return fmt.Errorf("make the programs' control group: %w", err)
+	}
 	go s.reap()
 	// Made now, it is in the snapshot that runs start from: making it is a third
 	// of what a run would have to do before its program begins.
@@ -122,7 +125,9 @@ func mountAll() error {
 	for _, m := range [][4]string{
 		{"devtmpfs", "/dev", "devtmpfs", ""},
 		{"sysfs", "/sys", "sysfs", ""},
-		{"tmpfs", "/tmp", "tmpfs", "mode=1777,size=32m,nr_inodes=4096"},
+		// An inode may have two access control lists of 64 KiB each, which count as
+		// nothing.
+		{"tmpfs", "/tmp", "tmpfs", "mode=1777,size=32m,nr_inodes=128"},
 	} {
 		if err := mount(m[0], m[1], m[2], m[3]); err != nil {
 			return err
@@ -161,15 +166,20 @@ func confine() error {
 		"/proc/sys/kernel/io_uring_disabled": "2",
 		// A debugger in the guest can set the processor's debug registers,
 		// and with a watchpoint and a step at once it hangs QEMU 7.2.
-		"/proc/sys/kernel/yama/ptrace_scope": "2",
+		"/proc/sys/kernel/yama/ptrace_scope":    "2",
+		"/proc/sys/kernel/perf_event_paranoid":  "3",
+		"/proc/sys/vm/unprivileged_userfaultfd": "0",
+		// Programs for the kernel are for root.
+		"/proc/sys/kernel/unprivileged_bpf_disabled": "1",
 		// The mailbox and the landing stay where they are.
 		"/proc/sys/vm/compact_unevictable_allowed": "0",
-		// Memory that no process's end frees, in pages.
-		"/proc/sys/kernel/shmall": "4096",
 	} {
 		if err := os.WriteFile(path, []byte(value), 0); err != nil && !os.IsNotExist(err) {
 			return err
 		}
+	}
+	if err := bound(); err != nil {
+		return err
 	}
 	return favour()
 }

@@ -136,6 +136,10 @@ func (s *server) hold(open ...*os.File) (_ *program, err error) {
 		return nil, err
 	}
 	s.programs[p.pid] = p
+	if err = s.group.add(p.pid); err != nil {
+		syscall.Kill(p.pid, syscall.SIGKILL)
+		return nil, err
+	}
 	p.out.collect(1, stdout)
 	p.out.collect(2, stderr)
 	go s.finish(p)

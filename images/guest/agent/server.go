@@ -21,16 +21,13 @@ const (
 	// grace is what processes left over by a program have to end by
 	// themselves, and its output to arrive.
 	grace = 250 * time.Millisecond
-
-	// patience is how long a killed program may take to end. One that takes
-	// longer cannot be killed, or its guest is too busy.
-	patience = 20 * time.Second
 )
 
 // server answers the host's requests, one after the other.
 type server struct {
 	exchange func(*mailbox.Reply, []byte) (mailbox.Request, error) // with the host
 	order    *order                                                // where a held process reads its order to
+	group    group                                                 // that programs are in
 
 	mu       sync.Mutex
 	spare    *program // made before the first request, nil once it is taken
@@ -111,7 +108,7 @@ func (s *server) run(r mailbox.Request) (*mailbox.Exit, []byte, error) {
 	case <-limit.C:
 	}
 	s.kill(p)
-	patience := time.NewTimer(patience)
+	patience := time.NewTimer(mailbox.Patience)
 	defer patience.Stop()
 	select {
 	case <-p.ended: // finish sees to the rest of its processes

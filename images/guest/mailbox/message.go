@@ -1,6 +1,9 @@
 package mailbox
 
-import "errors"
+import (
+	"errors"
+	"time"
+)
 
 // Op names what a request asks of the agent.
 type Op string
@@ -68,6 +71,10 @@ type Piece struct {
 	Stream int // 1 standard output, 2 standard error
 	Len    int
 }
+
+// Patience is how long, by the guest's clock, a killed program may take to end. One that
+// takes longer cannot be killed, or its guest is too busy.
+const Patience = 10 * time.Second
 
 // LandingSize is the size, in bytes, of the landing: a file of the guest's whose
 // pages the host fills with a program while the guest stands still.
