@@ -41,8 +41,8 @@ type planted struct {
 func runPlanted(t *testing.T, m harness.Many, a arch.Arch, release string, good func(context.Context) (harness.Job, error), cases []planted) {
 	t.Helper()
 	rules := lab(t).Rules(a.Name)
-	all := append([]planted{{name: "right before", prepare: good, verdict: verdict.Pass, want: []string{"nothing else than before"}}}, cases...)
-	all = append(all, planted{name: "right after", prepare: good, verdict: verdict.Pass, want: []string{"nothing else than before"}})
+	all := append([]planted{{name: "right before", prepare: good, verdict: verdict.Pass, want: []string{"is unchanged"}}}, cases...)
+	all = append(all, planted{name: "right after", prepare: good, verdict: verdict.Pass, want: []string{"is unchanged"}})
 	var jobs []harness.Pending
 	for _, c := range all {
 		jobs = append(jobs, harness.Pending{
@@ -113,7 +113,7 @@ func TestPlanted(t *testing.T) {
 		{"a truncated image", func(context.Context) (harness.Job, error) {
 			_, err := kernel.Open(cut)
 			return harness.Job{}, err
-		}, verdict.Error, []string{"can not be graded", "vmlinux"}},
+		}, verdict.Error, []string{"cannot be graded", "vmlinux"}},
 	}
 	good := made("good", nil)
 	m := harness.Many{AtOnce: 2, Do: func(_ context.Context, j harness.Job) (*harness.Outcome, error) {
@@ -187,14 +187,14 @@ func TestPlantedLive(t *testing.T) {
 		}
 		silent := mute(t)
 		runPlanted(t, harness.Many{AtOnce: 4}, a, k.Release, with(func(*machine.Spec) {}), []planted{
-			{"a kernel that panics at boot", booting(empty, 0), verdict.Error, []string{"passed and now can not be graded", "panicked", "Kernel panic - not syncing"}},
+			{"a kernel that panics at boot", booting(empty, 0), verdict.Error, []string{"passed and now cannot be graded", "panicked", "Kernel panic - not syncing"}},
 			{"a kernel that hangs", booting(hanging, hangs), verdict.Error, []string{"did not come up", "the boot took more than " + hangs.String()}},
 			{"a QEMU that hangs", with(func(s *machine.Spec) { s.Snapshots, s.QEMU, s.Guard = nil, silent, hangs }),
-				verdict.Error, []string{"passed and now can not be graded", "the boot took more than " + hangs.String()}},
+				verdict.Error, []string{"passed and now cannot be graded", "the boot took more than " + hangs.String()}},
 			{"a truncated image", func(context.Context) (harness.Job, error) {
 				_, err := kernel.Open(half)
 				return harness.Job{}, err
-			}, verdict.Error, []string{"can not be graded", "half"}},
+			}, verdict.Error, []string{"cannot be graded", "half"}},
 		})
 	})
 }

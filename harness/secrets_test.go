@@ -105,7 +105,7 @@ func tells(l labs.Lab, q grade.Question, truth, text string) (lines []string) {
 	}
 	text = strings.ReplaceAll(text, `\`, "")
 	plain := truth == l.Name || regexp.MustCompile(`^[a-z]+$`).MatchString(truth)
-	var path []string // the steps of the path it took
+	var path []string // the steps of the steps of the run
 	for line := range strings.Lines(text) {
 		line = strings.TrimRight(line, "\n")
 		if m := pathLine.FindStringSubmatch(line); m != nil {
@@ -141,7 +141,7 @@ func tells(l labs.Lab, q grade.Question, truth, text string) (lines []string) {
 		}
 	}
 	if q.Type == grade.TypeOrder && inOrder(q, truth, path) {
-		lines = append(lines, "the path it took")
+		lines = append(lines, "the steps of the run")
 	}
 	return lines
 }
@@ -159,7 +159,7 @@ func inOrder(q grade.Question, truth string, words []string) bool {
 
 // value reports whether a line has a text as the whole value of a check.
 func value(line, text string) bool {
-	return regexp.MustCompile(`(expected|seen|Expected:\*\*|Seen:\*\*):? ` + regexp.QuoteMeta(text) + `($|, seen)`).MatchString(line)
+	return regexp.MustCompile(`(expected|seen|observed|Expected:\*\*|Observed:\*\*):? ` + regexp.QuoteMeta(text) + `($|, seen)`).MatchString(line)
 }
 
 var (

@@ -16,22 +16,22 @@ import (
 // Schema names the baseline document and its version.
 const Schema = "lab.baseline/1"
 
-// maxDocument bounds a baseline that is read, in bytes.
+// maxDocument limits the size of a baseline, in bytes.
 const maxDocument = 64 << 20
 
-// Baseline is what kernels showed, an entry a lab, architecture and kernel.
+// Baseline records the results of kernels, with one entry per lab, architecture and
+// kernel.
 type Baseline struct {
 	Schema  string  `json:"schema"`
 	Entries []Entry `json:"entries"`
 }
 
-// Update puts entries in the place of those of the same lab, architecture and
-// kernel, and keeps the rest. An entry of a run that could not be graded tells
-// nothing of the kernel and is left out; those are returned.
-func (b *Baseline) Update(entries ...Entry) (left []Entry) {
+// Update replaces the entries of the same lab, architecture and kernel, and adds new
+// ones. It returns the entries that it skipped, those of runs that could not be graded.
+func (b *Baseline) Update(entries ...Entry) (skipped []Entry) {
 	for _, e := range entries {
 		if e.Verdict == verdict.Error {
-			left = append(left, e)
+			skipped = append(skipped, e)
 			continue
 		}
 		i := slices.IndexFunc(b.Entries, e.same)
@@ -42,7 +42,7 @@ func (b *Baseline) Update(entries ...Entry) (left []Entry) {
 		b.Entries[i] = e
 	}
 	slices.SortFunc(b.Entries, compareEntries)
-	return left
+	return skipped
 }
 
 // same reports whether o is the entry for the same lab, architecture and kernel.
@@ -56,9 +56,9 @@ func compareEntries(a, b Entry) int {
 	)
 }
 
-// For returns the entry that e is to be compared with: the one for the same
-// kernel, else that of the newest older kernel of the architecture, of e's
-// flavour where that version has several.
+// For returns the entry to compare e with: that of the same kernel, or else that of
+// the newest older kernel of the architecture. If that version has several flavours it
+// prefers e's.
 func (b Baseline) For(e Entry) (Entry, bool) {
 	var best Entry
 	found := false
@@ -80,8 +80,8 @@ func (b Baseline) For(e Entry) (Entry, bool) {
 	return best, found
 }
 
-// Encode writes b as JSON in its order. A value that fits into a line has a line
-// of its own, so that a change of one point or field changes one line.
+// Encode writes b as JSON, with sorted entries. A value that fits into a line has its
+// own line, so that a change of one point or field changes one line.
 func (b Baseline) Encode(w io.Writer) error {
 	out := Baseline{Schema: Schema, Entries: slices.Clone(b.Entries)}
 	if out.Entries == nil {
@@ -142,15 +142,15 @@ func layout(w *bytes.Buffer, value []byte, indent string) error {
 	return nil
 }
 
-// Decode reads what Encode wrote. Unknown fields, other versions and entries
-// that are there twice are refused; an error about the text names its line.
+// Decode reads the output of Encode. It refuses unknown fields, other versions and
+// duplicate entries. An error about the text names its line.
 func Decode(r io.Reader) (Baseline, error) {
 	data, err := io.ReadAll(io.LimitReader(r, maxDocument+1))
 	if err != nil {
 		return Baseline{}, fmt.Errorf("read baseline: %w", err)
 	}
 	if len(data) > maxDocument {
-		return Baseline{}, fmt.Errorf("read baseline: over the limit of %d bytes", maxDocument)
+		return Baseline{}, fmt.Errorf("read baseline: it has more than %d bytes", maxDocument)
 	}
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()
@@ -166,7 +166,7 @@ func Decode(r io.Reader) (Baseline, error) {
 	}
 	for i, e := range b.Entries {
 		if e.Lab == "" || e.Arch == "" || e.Kernel == "" {
-			return Baseline{}, fmt.Errorf("read baseline: entry %d names no lab, no arch or no kernel", i+1)
+			return Baseline{}, fmt.Errorf("read baseline: entry %d lacks a lab, arch or kernel", i+1)
 		}
 		if e.Verdict != verdict.Pass && e.Verdict != verdict.Fail {
 			return Baseline{}, fmt.Errorf("read baseline: entry %d: verdict %q: want pass or fail", i+1, e.Verdict)
@@ -178,7 +178,7 @@ func Decode(r io.Reader) (Baseline, error) {
 	return b, nil
 }
 
-// lineOf finds the line that an error of decoding is about.
+// lineOf returns the line of a decoding error.
 func lineOf(err error, data []byte) int {
 	at := len(data)
 	var syntax *json.SyntaxError

@@ -11,38 +11,37 @@ import (
 
 // The kinds of change.
 const (
-	KindVerdict = "verdict" // passes, fails, can not be graded
-	KindCheck   = "check"   // a check holds, or not
+	KindVerdict = "verdict" // the lab passes, fails or cannot be graded
+	KindCheck   = "check"   // a check passes or fails
 	KindSymbol  = "symbol"  // a point resolved to another symbol
-	KindPoint   = "point"   // a point is there, or is hit, or not
-	KindHits    = "hits"    // a point is hit another number of times
-	KindOrder   = "order"   // the stops of a task come in another order
+	KindPoint   = "point"   // a point exists or is hit, or no longer
+	KindHits    = "hits"    // the number of hits of a point
+	KindOrder   = "order"   // the order of a task's stops
 	KindArgs    = "args"    // names or types of arguments
-	KindField   = "field"   // where a member of a structure lies
+	KindField   = "field"   // offset, size or type of a member of a structure
 	KindStack   = "stack"   // the child's stack at its first instruction
 )
 
-// Change is one difference, told in a clause: "ret_from_fork is now
-// ret_from_fork_user_asm".
+// Change is one difference.
 type Change struct {
 	Kind string `json:"kind"`
-	Text string `json:"text"`
+	Text string `json:"text"` // a clause: "ret_from_fork is now ret_from_fork_user_asm"
 	// Regression says that something that passed no longer does.
 	Regression bool `json:"regression,omitempty"`
 }
 
-// Comparison is what changed between two entries of one lab and architecture.
+// Comparison has the changes between two entries of one lab and architecture.
 type Comparison struct {
 	Lab    string `json:"lab"`
 	Arch   string `json:"arch"`
 	Kernel string `json:"kernel"`
-	// Against is the kernel it was compared with: the same, or an older one; ""
-	// when the baseline has neither.
+	// Against is the kernel of the baseline's entry: the same kernel or an older one;
+	// "" if the baseline has neither.
 	Against string   `json:"against"`
 	Changes []Change `json:"changes"`
-	// Known says that the lab fails as it failed before.
+	// Known says that the lab failed before, too, and has no new failures.
 	Known bool `json:"known_failure,omitempty"`
-	// Sentence tells it all.
+	// Sentence describes the comparison.
 	Sentence string `json:"sentence"`
 }
 
@@ -51,8 +50,8 @@ func (c Comparison) Regressed() bool {
 	return slices.ContainsFunc(c.Changes, func(ch Change) bool { return ch.Regression })
 }
 
-// Compare finds what is to be compared with e in the baseline, and what changed.
-// r is the verdict of e's run, which tells why a check does not hold.
+// Compare compares e with its entry in the baseline (see For). r is the result of e's
+// run, which says why a check failed.
 func (b Baseline) Compare(e Entry, r verdict.Result) Comparison {
 	old, ok := b.For(e)
 	c := Comparison{Lab: e.Lab, Arch: e.Arch, Kernel: e.Kernel, Changes: []Change{}}
@@ -71,11 +70,11 @@ func (b Baseline) Compare(e Entry, r verdict.Result) Comparison {
 	}
 	c.Changes = append(c.Changes, d.changes...)
 	c.Known = e.Verdict == verdict.Fail && old.Verdict == verdict.Fail && !c.Regressed()
-	c.Sentence = c.tell(d)
+	c.Sentence = c.sentence(d)
 	return c
 }
 
-// name is the subject of the sentence: "7.2.12 riscv64".
+// name returns the subject of the sentence: "7.2.12 riscv64".
 func (c Comparison) name() string {
 	if c.Kernel == "" {
 		return c.Arch
@@ -83,8 +82,8 @@ func (c Comparison) name() string {
 	return short(c.Kernel) + " " + c.Arch
 }
 
-// tell makes the sentence.
-func (c Comparison) tell(d *differ) string {
+// sentence returns Sentence.
+func (c Comparison) sentence(d *differ) string {
 	subject := c.name()
 	switch {
 	case c.Against == c.Kernel:
@@ -99,11 +98,11 @@ func (c Comparison) tell(d *differ) string {
 	}
 	switch {
 	case len(clauses) == 0 && c.Known:
-		return fmt.Sprintf("%s: %s fails as it did, nothing else changed", subject, c.Lab)
+		return fmt.Sprintf("%s: %s fails as before, nothing else changed", subject, c.Lab)
 	case len(clauses) == 0:
-		return fmt.Sprintf("%s: %s shows nothing else than before", subject, c.Lab)
+		return fmt.Sprintf("%s: %s is unchanged", subject, c.Lab)
 	case c.Known:
-		clauses = append(clauses, c.Lab+" fails as it did")
+		clauses = append(clauses, c.Lab+" fails as before")
 	}
 	if d.sameStack {
 		clauses = append(clauses, "the child's stack geometry is unchanged")
@@ -115,7 +114,7 @@ func (c Comparison) tell(d *differ) string {
 type differ struct {
 	old, new  Entry
 	changes   []Change
-	sameStack bool // the geometry was compared and is the same
+	sameStack bool // the stacks were compared and are equal
 }
 
 func (d *differ) add(kind, format string, args ...any) {
@@ -127,9 +126,9 @@ func (d *differ) regression(kind, format string, args ...any) {
 	d.changes[len(d.changes)-1].Regression = true
 }
 
-// mostValues is how long the values of a check may be to stand in a clause; the
-// order of all points is told by what changed in it.
-const mostValues = 100
+// maxValues is the maximum length of a check's values in a clause. Longer ones, such as
+// the order of all points, are left out.
+const maxValues = 100
 
 // verdict compares verdicts and checks.
 func (d *differ) verdict(r verdict.Result) {
@@ -139,8 +138,7 @@ func (d *differ) verdict(r verdict.Result) {
 	case d.new.Verdict == verdict.Error:
 		why, _, _ := strings.Cut(r.Error, "\n")
 		did := map[bool]string{true: "passed", false: "failed"}[passed]
-		// It is not known whether it passes: that counts as no longer.
-		d.regression(KindVerdict, "%s %s and now can not be graded: %s", lab, did, why)
+		d.regression(KindVerdict, "%s %s and now cannot be graded: %s", lab, did, why)
 		return
 	case passed && d.new.Verdict == verdict.Fail:
 		why := ""
@@ -156,21 +154,20 @@ func (d *differ) verdict(r verdict.Result) {
 			continue
 		}
 		i := slices.IndexFunc(r.Checks, func(c verdict.Check) bool { return c.Name == name })
-		if i < 0 || r.Checks[i].Expected == "" || len(r.Checks[i].Expected)+len(r.Checks[i].Observed) > mostValues {
-			d.regression(KindCheck, "“%s” held and no longer does", name)
+		if i < 0 || r.Checks[i].Expected == "" || len(r.Checks[i].Expected)+len(r.Checks[i].Observed) > maxValues {
+			d.regression(KindCheck, "“%s” passed and now fails", name)
 			continue
 		}
-		d.regression(KindCheck, "“%s” held and no longer does: expected %s, observed %s", name, r.Checks[i].Expected, r.Checks[i].Observed)
+		d.regression(KindCheck, "“%s” passed and now fails: expected %s, observed %s", name, r.Checks[i].Expected, r.Checks[i].Observed)
 	}
 	for _, name := range d.old.Failed {
 		if !slices.Contains(d.new.Failed, name) && d.new.Verdict == verdict.Fail {
-			d.add(KindCheck, "“%s” did not hold and now does", name)
+			d.add(KindCheck, "“%s” failed and now passes", name)
 		}
 	}
 }
 
-// points compares what points resolved to, how often they were hit, and with
-// which arguments.
+// points compares the symbols of points, their numbers of hits and their arguments.
 func (d *differ) points() {
 	for _, n := range d.new.Points {
 		o, ok := d.old.point(n.Point)
@@ -200,7 +197,7 @@ func (d *differ) points() {
 	}
 	for _, o := range d.old.Points {
 		if _, ok := d.new.point(o.Point); !ok {
-			d.add(KindPoint, "%s is no point of the lab any more", o.Point)
+			d.add(KindPoint, "%s is no longer a point of the lab", o.Point)
 		}
 	}
 }
@@ -217,7 +214,7 @@ func times(n int) string {
 	return fmt.Sprintf("%d times", n)
 }
 
-// order compares the order of each task's stops: the points that both have.
+// order compares the order of each task's stops, at points that both entries have.
 func (d *differ) order() {
 	for _, task := range keys(d.old.Order, d.new.Order) {
 		was, is := common(d.old.Order[task], d.new.Order[task])
@@ -231,8 +228,8 @@ func (d *differ) order() {
 	}
 }
 
-// common returns what is left of two lists without what only one of them has,
-// and without repetitions, which the number of hits tells.
+// common returns two lists without the elements that only one of them has, and
+// without repetitions.
 func common(a, b []string) (x, y []string) {
 	in := func(list, other []string) (out []string) {
 		for _, s := range list {

@@ -1,16 +1,13 @@
-// Package regress tells what changed between kernels. It records what a kernel
-// showed in a lab, an entry of a baseline, and compares entries: verdicts, the
-// symbols that points resolved to, the order and number of hits, names and types
-// of arguments, where the members that the lab read lie, and the child's stack
-// at its first instruction.
+// Package regress finds changes between kernels. It records the results of a lab on a
+// kernel as an entry of a baseline, and compares entries: verdicts, the symbols of
+// points, the order and number of hits, names and types of arguments, offsets of the
+// structure members that the lab reads, and the child's stack at its first instruction.
 //
-// The package is pure: entries come from traces and their verdicts alone. What
-// has no meaning beyond one run, such as addresses, pids and times, is not
-// recorded.
+// The package is pure: it makes entries from traces and verdicts alone. It does not
+// record values that have no meaning beyond one run, such as addresses, pids and times.
 //
-// A baseline is a JSON document, schema lab.baseline/1, that is kept in version
-// control: its order is fixed and its lines are short, so that a diff of it can
-// be read.
+// A baseline is a JSON document with schema lab.baseline/1 for version control: its
+// order is fixed and its lines are short, so that diffs are readable.
 package regress
 
 import (
@@ -21,14 +18,15 @@ import (
 	"kernellab/harness/verdict"
 )
 
-// FirstInstruction is the point that is a new task's first instruction, where
-// its stack is compared.
+// FirstInstruction is the point at a new task's first instruction, where its stack is
+// recorded.
 const FirstInstruction = "ret_from_fork"
 
-// near is how far from the stack pointer an address is on the same stack.
+// near is the distance from the stack pointer, in bytes, within which an address counts
+// as on the stack.
 const near = 64 << 10
 
-// Entry is what one kernel showed in one lab.
+// Entry is the result of one lab on one kernel.
 type Entry struct {
 	Lab      string          `json:"lab"`
 	Arch     string          `json:"arch"`
@@ -36,18 +34,18 @@ type Entry struct {
 	Verdict  verdict.Verdict `json:"verdict"`
 	Score    int             `json:"score"`
 	MaxScore int             `json:"max_score"`
-	// Failed are the names of the checks that do not hold.
+	// Failed are the names of the checks that failed.
 	Failed []string `json:"failed,omitempty"`
 	Points []Point  `json:"points,omitempty"` // in the order of the lab
-	// Order is the order of the stops by task: "parent", "child", and from the
-	// second round on "parent 2".
+	// Order is the order of the points at which each task stopped. The keys are roles
+	// such as "parent", from the second round on with a number: "parent 2".
 	Order map[string][]string `json:"order,omitempty"`
-	Stack *Stack              `json:"stack,omitempty"` // nil when the first instruction was not seen
-	// Fields are the members of the kernel's structures that were read, by path.
+	Stack *Stack              `json:"stack,omitempty"` // nil without a stop at FirstInstruction
+	// Fields are the members of kernel structures that were read, by path.
 	Fields map[string]trace.Field `json:"fields,omitempty"`
 }
 
-// Point is a point as the kernel showed it.
+// Point is a point and its hits.
 type Point struct {
 	Point  string `json:"point"`
 	Symbol string `json:"symbol"`
@@ -61,17 +59,17 @@ type Arg struct {
 	Type string `json:"type"`
 }
 
-// Stack is the geometry of a task's stack at its first instruction, in bytes.
+// Stack is the layout of a task's stack at its first instruction, in bytes.
 type Stack struct {
 	Sizes       map[string]int `json:"sizes"` // of kernel types: pt_regs, stack_top
 	SwitchFrame int            `json:"switch_frame"`
-	// FromSP are the reads that lie on the stack, as distances from the stack
-	// pointer: negative is below.
+	// FromSP has the reads whose values are addresses on the stack, as distances from
+	// the stack pointer: negative is below.
 	FromSP map[string]int `json:"from_sp"`
 }
 
-// Record makes the entry of a run. The trace is nil when there is none, as of a
-// kernel that did not boot.
+// Record returns the entry of a run. The trace may be nil, as for a kernel that did
+// not boot.
 func Record(t *trace.Trace, r verdict.Result) Entry {
 	e := Entry{
 		Lab: r.Lab, Arch: r.Arch, Kernel: r.Kernel, Verdict: r.Verdict, Score: r.Score, MaxScore: r.MaxScore,
@@ -122,7 +120,7 @@ func (e *Entry) stop(ev trace.Event, h trace.Header) {
 	}
 }
 
-// geometry takes the stack's shape from a stop at a first instruction.
+// geometry returns the layout of the stack at a first instruction.
 func geometry(ev trace.Event, h trace.Header) *Stack {
 	sp, ok := ev.Registers[h.Roles["sp"]]
 	if !ok {
@@ -137,7 +135,7 @@ func geometry(ev trace.Event, h trace.Header) *Stack {
 	return s
 }
 
-// point returns the entry's point of that name.
+// point returns the entry's point with a name.
 func (e Entry) point(name string) (Point, bool) {
 	for _, p := range e.Points {
 		if p.Point == name {

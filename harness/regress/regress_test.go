@@ -123,7 +123,7 @@ func TestCompare(t *testing.T) {
 		want          string
 		regressed     bool
 	}{
-		{"nothing", "x86_64", x86, nil, "6.1.0-50 x86_64: fork-new shows nothing else than before", false},
+		{"nothing", "x86_64", x86, nil, "6.1.0-50 x86_64: fork-new is unchanged", false},
 		{"a new kernel that renamed", "riscv64", "7.2.12+deb14-riscv64",
 			func(t *trace.Trace) { symbol(t, "ret_from_fork", "ret_from_fork_user_asm") },
 			"7.2.12 riscv64 (against 6.12.107): ret_from_fork is now ret_from_fork_user_asm; the child's stack geometry is unchanged", false},
@@ -141,11 +141,11 @@ func TestCompare(t *testing.T) {
 			"copy_process is hit twice, was once", true},
 		{"a geometry that is whole", "x86_64", "7.2.12+deb14-cloud-amd64",
 			func(t *trace.Trace) { sized(t, 184, true) },
-			"7.2.12 x86_64 (against 6.1.0-50): the child's stack geometry changed: what lies at its top takes 184 bytes, was 168, " +
+			"7.2.12 x86_64 (against 6.1.0-50): the child's stack geometry changed: the structure at its top has 184 bytes, was 168, " +
 				"stack is 16200 bytes below the stack pointer, was 16216, stack_top is 184 bytes above the stack pointer, was 168", false},
 		{"a geometry that is broken", "x86_64", x86,
 			func(t *trace.Trace) { sized(t, 184, false) },
-			"“only the saved user registers lie above it” held and no longer does: expected 184 bytes, observed 168 bytes", true},
+			"“only the saved user registers lie above it” passed and now fails: expected 184 bytes, observed 168 bytes", true},
 		{"a frame of another size", "x86_64", x86,
 			func(t *trace.Trace) { t.Header.SwitchFrame = 0x40 },
 			"the switch pops 64 bytes, was 56", true},
@@ -201,7 +201,7 @@ func TestNotGraded(t *testing.T) {
 	for _, why := range []string{"the kernel 6.1.0-50-cloud-amd64 panicked: Kernel panic - not syncing", "the kernel did not come up: the boot took more than 3m0s"} {
 		r := grade.Failure(rules("x86_64"), x86, errors.New(why))
 		got := baseline().Compare(regress.Record(nil, r), r)
-		if want := "6.1.0-50 x86_64: fork-new passed and now can not be graded: " + why; got.Sentence != want || !got.Regressed() {
+		if want := "6.1.0-50 x86_64: fork-new passed and now cannot be graded: " + why; got.Sentence != want || !got.Regressed() {
 			t.Errorf("regressed %t, %q, want %q", got.Regressed(), got.Sentence, want)
 		}
 	}
@@ -214,7 +214,7 @@ func TestKnown(t *testing.T) {
 	var b regress.Baseline
 	e, r := seen(on("x86_64", x86, broken))
 	b.Update(e)
-	if got := b.Compare(e, r); !got.Known || got.Regressed() || !strings.Contains(got.Sentence, "fails as it did, nothing else changed") {
+	if got := b.Compare(e, r); !got.Known || got.Regressed() || !strings.Contains(got.Sentence, "fails as before, nothing else changed") {
 		t.Errorf("the same failure: %+v", got)
 	}
 	worse := on("x86_64", x86, func(t *trace.Trace) { broken(t); t.Header.SwitchFrame = 0x40 })
@@ -324,7 +324,7 @@ func TestDecodeRefuses(t *testing.T) {
 		"unknown field":   {"{\n\"schema\":\"lab.baseline/1\",\n\"entry\":[]}\n", `line 3: unknown field "entry"`},
 		"no JSON":         {"{\n\"schema\" 1}\n", "line 2: invalid character '1'"},
 		"another type":    {"{\n\"schema\":\n1}\n", "line 3: cannot unmarshal number"},
-		"no kernel":       {`{"schema":"lab.baseline/1","entries":[{"lab":"l","arch":"a"}]}`, "entry 1 names no lab"},
+		"no kernel":       {`{"schema":"lab.baseline/1","entries":[{"lab":"l","arch":"a"}]}`, "entry 1 lacks a lab"},
 		"an error":        {`{"schema":"lab.baseline/1","entries":[` + strings.Replace(entry, "pass", "error", 1) + `]}`, "want pass or fail"},
 		"twice":           {fmt.Sprintf(`{"schema":"lab.baseline/1","entries":[%s,%s]}`, entry, entry), "entries 1 and 2 are both l on k a"},
 		"two":             {`{"schema":"lab.baseline/1","entries":[]} {}`, "more than one"},

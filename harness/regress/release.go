@@ -6,11 +6,11 @@ import (
 	"strings"
 )
 
-// releaseForm splits what uname -r prints: the numbers, a release candidate, the
-// build, Debian's own suffix, and the flavour.
+// releaseForm splits a release as printed by uname -r into the version, a release
+// candidate, the build, suffixes and the flavour.
 var releaseForm = regexp.MustCompile(`^([0-9.]+)([-~]rc[0-9]+)?(-[0-9]+)?([.~a-z0-9]*)(\+[0-9a-z.+~]*)?(?:-(.*))?$`)
 
-// numbers are runs of digits.
+// numbers matches runs of digits.
 var numbers = regexp.MustCompile(`[0-9]+`)
 
 // CompareReleases orders releases by version and build, not by flavour:
@@ -26,8 +26,8 @@ func CompareReleases(a, b string) int {
 	)
 }
 
-// compareNumbers compares the numbers in two texts one by one; a number that is
-// not there is 0, so that 6.19 is 6.19.0.
+// compareNumbers compares the numbers in two texts one by one. A missing number counts
+// as 0, so that 6.19 equals 6.19.0.
 func compareNumbers(a, b string) int {
 	x, y := numbers.FindAllString(a, -1), numbers.FindAllString(b, -1)
 	for i := range max(len(x), len(y)) {
@@ -45,7 +45,7 @@ func compareNumbers(a, b string) int {
 	return 0
 }
 
-// compareCandidates puts release candidates before the release.
+// compareCandidates orders release candidates before the release.
 func compareCandidates(a, b string) int {
 	switch {
 	case a == "" && b == "":
@@ -66,8 +66,8 @@ func flavour(release string) string {
 	return ""
 }
 
-// short names a kernel in a sentence: without Debian's suffix and without the
-// words of its flavour that only say its architecture or size.
+// short returns a release for a sentence, without Debian's suffix and without the words
+// cloud, amd64 and riscv64 of its flavour.
 func short(release string) string {
 	m := releaseForm.FindStringSubmatch(release)
 	if m == nil {

@@ -49,11 +49,11 @@ func signature(args []Arg) string {
 	return "(" + strings.Join(list, ", ") + ")"
 }
 
-// mostMoves is how many moved members are named one by one.
-const mostMoves = 3
+// maxMoves limits the moved members of a structure that are listed.
+const maxMoves = 3
 
-// fields compares where members lie, structure by structure: between versions of
-// the kernel most of them move together.
+// fields compares the offsets, sizes and types of members. It groups changed offsets
+// by structure, because most members move together.
 func (d *differ) fields() {
 	moved := map[string][]string{}
 	for _, path := range keys(d.old.Fields, d.new.Fields) {
@@ -61,7 +61,7 @@ func (d *differ) fields() {
 		n, inNew := d.new.Fields[path]
 		switch {
 		case !inOld:
-			d.add(KindField, "%s is read, and was not before", path)
+			d.add(KindField, "%s is read now, but was not before", path)
 		case !inNew:
 			d.add(KindField, "%s is no longer read", path)
 		case o != n:
@@ -77,15 +77,15 @@ func (d *differ) fields() {
 		switch n := len(list); {
 		case n == 1:
 			d.add(KindField, "%s.%s", strct, strings.Replace(list[0], " from ", " moved from offset ", 1))
-		case n <= mostMoves:
+		case n <= maxMoves:
 			d.add(KindField, "in %s, members moved: %s", strct, strings.Join(list, ", "))
 		default:
-			d.add(KindField, "in %s, %d members moved: %s, …", strct, n, strings.Join(list[:mostMoves], ", "))
+			d.add(KindField, "in %s, %d members moved: %s, …", strct, n, strings.Join(list[:maxMoves], ", "))
 		}
 	}
 }
 
-// resized tells a member's new size or type.
+// resized adds the change of a member's size or type.
 func (d *differ) resized(path string, o, n trace.Field) {
 	switch {
 	case n.Size < o.Size:
@@ -111,18 +111,18 @@ func (d *differ) stack() {
 	case o == nil && n == nil:
 		return
 	case o == nil:
-		d.add(KindStack, "the child's first instruction is seen, and was not before")
+		d.add(KindStack, "the run stops at the child's first instruction, but did not before")
 		return
 	case n == nil:
-		d.add(KindStack, "the child's first instruction is not seen any more")
+		d.add(KindStack, "the run no longer stops at the child's first instruction")
 		return
 	}
 	var parts []string
 	for _, name := range keys(o.Sizes, n.Sizes) {
 		if o.Sizes[name] != n.Sizes[name] {
-			what := "pt_regs takes"
+			what := "pt_regs has"
 			if name != "pt_regs" {
-				what = "what lies at its top takes"
+				what = "the structure at its top has"
 			}
 			parts = append(parts, fmt.Sprintf("%s %s, was %d", what, octets(n.Sizes[name]), o.Sizes[name]))
 		}
@@ -148,7 +148,7 @@ func (d *differ) stack() {
 	d.add(KindStack, "the child's stack geometry changed: %s", strings.Join(parts, ", "))
 }
 
-// distance tells where an address lies from the stack pointer.
+// distance describes the distance of an address from the stack pointer.
 func distance(d int) string {
 	switch {
 	case d == 0:
@@ -159,7 +159,7 @@ func distance(d int) string {
 	return octets(d) + " above"
 }
 
-// keys returns the keys of both maps in order.
+// keys returns the keys of both maps, sorted.
 func keys[V any](a, b map[string]V) []string {
 	all := slices.Collect(maps.Keys(a))
 	all = slices.AppendSeq(all, maps.Keys(b))

@@ -10,7 +10,7 @@ import (
 	"kernellab/harness/verdict"
 )
 
-// answers shows what became of the answers to the questions.
+// answers writes the results of the questions.
 func (p *page) answers(r verdict.Result) {
 	asked := false
 	for _, c := range r.Checks {
@@ -36,8 +36,8 @@ func (p *page) answers(r verdict.Result) {
 	}
 }
 
-// noneMade returns why no check was made, if that is the same for all of them, and
-// what they are worth.
+// noneMade returns why no check was made, if the reason is the same for all of them,
+// and their maximum score.
 func noneMade(checks []verdict.Check) (why string, score int) {
 	for _, c := range checks {
 		if c.Verdict != verdict.Skip || c.Got == nil || !reflect.DeepEqual(c.Got, checks[0].Got) {
@@ -48,10 +48,10 @@ func noneMade(checks []verdict.Check) (why string, score int) {
 	return why, score
 }
 
-// maxText bounds the lines of another program that are shown.
+// maxText limits the lines of another program's output in a finding.
 const maxText = 30
 
-// textLines are what another program said about a finding.
+// textLines returns the lines of a finding's Text.
 func textLines(f verdict.Finding) []string {
 	if f.Text == "" {
 		return nil

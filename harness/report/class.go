@@ -12,7 +12,7 @@ import (
 	"kernellab/harness/verdict"
 )
 
-// Class is how the submissions of a class were graded.
+// Class has the results of a class.
 type Class struct {
 	Lab      string
 	Students []Graded
@@ -23,12 +23,12 @@ type Class struct {
 type Graded struct {
 	Student  string
 	Document verdict.Document
-	Attempts int // how often it was graded, over 1 where the first failure was ours
+	Attempts int // more than 1 if the harness failed before
 	Took     time.Duration
-	Kept     bool // it was graded by an earlier call
+	Kept     bool // the result is from an earlier call
 }
 
-// Trim drops what a class's reports do not show, so that a class of any size fits
+// Trim drops the parts that reports of a class do not show, so that large classes fit
 // in memory.
 func (g *Graded) Trim() {
 	g.Document.Results = slices.Clone(g.Document.Results)
@@ -42,8 +42,8 @@ func (g *Graded) Trim() {
 	}
 }
 
-// Verdict is the worst of the results': a student whose submission could not be
-// graded on one kernel is not graded.
+// Verdict returns the worst verdict of the results. So a student whose submission
+// could not be graded on one kernel is not graded.
 func (g Graded) Verdict() verdict.Verdict {
 	switch g.Document.ExitCode() {
 	case verdict.ExitPass:
@@ -54,8 +54,8 @@ func (g Graded) Verdict() verdict.Verdict {
 	return verdict.Error
 }
 
-// Score returns the sum over the kernels. graded is false for one that could not
-// be graded, whose score is none, which is not 0.
+// Score returns the sum of the scores on all kernels. If graded is false the submission
+// could not be graded and has no score, which differs from a score of 0.
 func (g Graded) Score() (score, of int, graded bool) {
 	for _, r := range g.Document.Results {
 		score += r.Score
@@ -67,7 +67,7 @@ func (g Graded) Score() (score, of int, graded bool) {
 	return score, of, true
 }
 
-// Cause is why a student was not graded, in a line; "" for one that was.
+// Cause returns one line that says why a student was not graded, "" if graded.
 func (g Graded) Cause() string {
 	for _, r := range g.Document.Results {
 		if r.Verdict == verdict.Error {
@@ -78,8 +78,8 @@ func (g Graded) Cause() string {
 	return ""
 }
 
-// Findings are those of all results, a line each, with the kernel where there are
-// several.
+// Findings returns the findings of all results, one line each, with the kernel if there
+// are several.
 func (g Graded) Findings() []string {
 	var out []string
 	for _, r := range g.Document.Results {
@@ -94,7 +94,7 @@ func (g Graded) Findings() []string {
 	return out
 }
 
-// FormatCSV is a format of a class alone, for a spreadsheet.
+// FormatCSV is a format for a spreadsheet, which only a class has.
 const FormatCSV = "csv"
 
 // ClassFormats returns the formats of a class, text first.
@@ -105,7 +105,7 @@ func ClassFormats() []string {
 // CheckClassFormat is CheckFormat for the formats of a class.
 func CheckClassFormat(format string) error { return checkFormat(format, ClassFormats()) }
 
-// WriteClass writes a class in a format; s matters to text alone.
+// WriteClass writes a class in a format. s affects only text.
 func WriteClass(w io.Writer, format string, c Class, s Style) error {
 	c = c.written()
 	switch format {
@@ -123,7 +123,7 @@ func WriteClass(w io.Writer, format string, c Class, s Style) error {
 	return CheckClassFormat(format)
 }
 
-// written is c with the sentences of its documents.
+// written returns c with the sentences of its documents written.
 func (c Class) written() Class {
 	c.Students = slices.Clone(c.Students)
 	for i := range c.Students {
@@ -132,8 +132,8 @@ func (c Class) written() Class {
 	return c
 }
 
-// ExitCode is the worst of the students': a class in which one is not graded is
-// not graded.
+// ExitCode returns the worst exit code of the students. So a class with a student who
+// is not graded is not graded.
 func (c Class) ExitCode() int {
 	worst := verdict.ExitPass
 	for _, g := range c.Students {
@@ -145,10 +145,11 @@ func (c Class) ExitCode() int {
 	return worst
 }
 
-// column is a check, the same on every kernel of that architecture.
+// column is a check on all kernels of an architecture.
 type column struct{ arch, name string }
 
-// columns are the checks of the class in the order they come in.
+// columns returns the checks of the class in order, and whether there are several
+// architectures.
 func (c Class) columns() (columns []column, several bool) {
 	seen := map[column]bool{}
 	archs := map[string]bool{}
@@ -177,8 +178,7 @@ func (col column) title(several bool) string {
 	return plain(col.name)
 }
 
-// tally is how a check went for a student: its score over the kernels of its
-// architecture.
+// tally is a student's result for a check on all kernels of its architecture.
 type tally struct {
 	score  int
 	graded bool
@@ -203,7 +203,7 @@ func (g Graded) tallies() map[column]tally {
 	return out
 }
 
-// percent is a part of a whole from 0 to 100, with one digit after the point.
+// percent returns 100 * part / whole, rounded to one digit after the point.
 func percent(part, whole float64) float64 {
 	if whole == 0 {
 		return 0

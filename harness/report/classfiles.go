@@ -12,8 +12,8 @@ import (
 	"kernellab/harness/verdict"
 )
 
-// classCSV writes a line a student: a score for each check, and none at all where
-// the submission could not be graded (RFC 4180).
+// classCSV writes one line per student with a score for each check, or without scores
+// if the submission could not be graded (RFC 4180).
 func classCSV(w io.Writer, c Class) error {
 	columns, several := c.columns()
 	head := []string{"student", "score", "max_score", "verdict", "attempts", "findings", "error"}
@@ -50,8 +50,8 @@ func classCSV(w io.Writer, c Class) error {
 	return nil
 }
 
-// cell keeps a spreadsheet from taking a text, which a student may have chosen,
-// for a formula.
+// cell prevents a spreadsheet from interpreting a text, which a student may have
+// chosen, as a formula.
 func cell(s string) string {
 	if s != "" && strings.ContainsRune("=+-@\t\r", rune(s[0])) {
 		return "'" + s
@@ -59,7 +59,7 @@ func cell(s string) string {
 	return s
 }
 
-// classJUnit writes a suite a student and kernel.
+// classJUnit writes one suite per student and kernel.
 func classJUnit(w io.Writer, c Class) error {
 	var results []verdict.Result
 	var students []string

@@ -12,8 +12,8 @@ import (
 	"kernellab/harness/verdict"
 )
 
-// classroomResults is what GitHub Classroom's autograding reporter reads of a test
-// runner, in base64, from the variable <ID>_RESULTS.
+// classroomResults is the result of a test runner in the form that GitHub Classroom's
+// autograding reporter reads, in base64, from the variable <ID>_RESULTS.
 type classroomResults struct {
 	Version  int             `json:"version"`
 	Status   string          `json:"status"` // pass, fail or error
@@ -30,11 +30,11 @@ type classroomTest struct {
 	TestCode string `json:"test_code"`
 }
 
-// classroom writes one line of base64. A document that could not be graded has
-// the status error on every test: the format has no way to leave a score out, so
-// whoever reads the exit code has to stop there.
+// classroom writes one line of base64. If a document could not be graded every test
+// has the status error and the score 0. As the format cannot omit a score, the workflow
+// has to check lab's exit code first.
 func classroom(w io.Writer, doc verdict.Document) error {
-	doc = words.Document(redact.Shown(doc, verdict.Visible)) // there is no other time to show a test at
+	doc = words.Document(redact.Shown(doc, verdict.Visible)) // the format cannot show a test later
 	out := classroomResults{Version: 1, Status: string(verdictOf(doc)), Tests: []classroomTest{}}
 	for _, r := range doc.Results {
 		for _, c := range r.Checks {

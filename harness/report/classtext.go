@@ -27,18 +27,18 @@ func classText(w io.Writer, s ClassSummary, style Style) error {
 		}
 	}
 	p.hardest(s)
-	p.list("The first divergence, of how many", len(s.Findings), func(i int) string {
+	p.list("First divergences, by number of students", len(s.Findings), func(i int) string {
 		f := s.Findings[i]
 		return fmt.Sprintf("%d× %s", len(f.Students), f.Message)
 	})
-	p.list("Look at this before the marks go out", len(s.Suspects), func(i int) string {
+	p.list("Check this before you publish marks", len(s.Suspects), func(i int) string {
 		f := s.Suspects[i]
 		return f.Message + among(f.Students)
 	})
 	return p.err
 }
 
-// headline counts the class.
+// headline returns the numbers of submissions by verdict.
 func (s ClassSummary) headline() string {
 	text := fmt.Sprintf("%s: %d passed, %d failed", plural(s.Students, "submission"), s.Passed, s.Failed)
 	if s.NotGraded > 0 {
@@ -47,7 +47,7 @@ func (s ClassSummary) headline() string {
 	return text
 }
 
-// listed bounds what a summary lists of anything.
+// listed limits the entries of each list in a summary.
 const listed = 8
 
 func among(students []string) string {
@@ -75,7 +75,7 @@ func (p *page) list(heading string, n int, item func(i int) string) {
 	}
 }
 
-// hardest lists the checks that not everybody passes.
+// hardest lists the checks that some students fail.
 func (p *page) hardest(s ClassSummary) {
 	var hard []CheckRate
 	for _, r := range s.Checks {
@@ -111,12 +111,12 @@ func classMarkdown(w io.Writer, s ClassSummary) error {
 			}
 		}
 	})
-	section(&b, "The first divergence", func(item func(string)) {
+	section(&b, "First divergences", func(item func(string)) {
 		for _, f := range s.Findings[:min(listed, len(s.Findings))] {
 			item(markdown(fmt.Sprintf("%d× %s", len(f.Students), f.Message)))
 		}
 	})
-	section(&b, "Look at this before the marks go out", func(item func(string)) {
+	section(&b, "Check this before you publish marks", func(item func(string)) {
 		for _, f := range s.Suspects {
 			item(markdown(f.Message + among(f.Students)))
 		}

@@ -11,14 +11,13 @@ import (
 	"kernellab/harness/verdict"
 )
 
-// Feedback tells a student in GitHub's Markdown how a submission did: where it
-// first went another way than the kernel's, told as a story, then the questions,
-// the checks and the path that was taken. It says no more than the document does,
-// so an answer that the lab keeps to itself is not in it, leaves out what students
-// do not see, or not yet, and shows no value read on the way. Of the rules it takes what the points mean.
+// Feedback returns the result of a submission for the student, in GitHub's Markdown:
+// the first divergence, then the questions, the checks and the steps of the run. It
+// contains only what students may see now, and no values that were read at the steps.
+// It takes the meanings of points from the rules.
 //
-// What a program printed or called itself, and what a student wrote, shows as it
-// is: it formats nothing, links to nothing and mentions nobody.
+// Text from a program or a student is escaped, so that it cannot format, link or
+// mention.
 func Feedback(doc verdict.Document, rules grade.Rules) string {
 	doc = words.Document(redact.Shown(doc, verdict.Visible))
 	f := &feedback{rules: rules}
@@ -80,13 +79,13 @@ func (f *feedback) result(r verdict.Result, several bool) {
 	}
 }
 
-// story tells the first divergence, and then in short what else does not hold.
+// story writes the first finding in detail, and the others in one line each.
 func (f *feedback) story(r verdict.Result) {
 	findings := slices.DeleteFunc(slices.Clone(r.Findings), ofAnswers)
 	if len(findings) == 0 {
 		return
 	}
-	// How a program ended that never did what the lab is about says little.
+	// If the program never made the lab's call, that matters more than how it ended.
 	never := func(x verdict.Finding) bool { return x.Kind == verdict.FindNeverCalled }
 	if i := slices.IndexFunc(findings, never); i > 0 && findings[0].Kind == verdict.FindExit {
 		findings[0], findings[i] = findings[i], findings[0]
@@ -95,7 +94,7 @@ func (f *feedback) story(r verdict.Result) {
 	f.line("### What happened")
 	switch first.Kind {
 	case verdict.FindSubmission:
-		f.line("Something is wrong with what you handed in: %s", sentence(first.Message))
+		f.line("There is a problem with your submission: %s", sentence(first.Message))
 	case verdict.FindCompile:
 		f.line("Your program did not run. %s", sentence(first.Message))
 	default:
@@ -103,7 +102,7 @@ func (f *feedback) story(r verdict.Result) {
 	}
 	f.block(first.Text)
 	if rest := findings[1:]; len(rest) > 0 {
-		f.line("%s", map[bool]string{true: "Also:", false: "What else was seen, which may follow from that:"}[first.Kind == verdict.FindSubmission])
+		f.line("%s", map[bool]string{true: "Also:", false: "Other findings, which may be consequences:"}[first.Kind == verdict.FindSubmission])
 		for _, x := range rest {
 			f.item("%s", safe(x.Message))
 		}
@@ -114,36 +113,35 @@ func (f *feedback) story(r verdict.Result) {
 	}
 }
 
-// answersPart is the part of a submission that the answers are; see
-// submission.PartAnswers.
+// answersPart is submission.PartAnswers.
 const answersPart = "answers"
 
-// ofAnswers reports whether a finding is told with the answers.
+// ofAnswers reports whether a finding is about the answers.
 func ofAnswers(x verdict.Finding) bool {
 	return x.Kind == verdict.FindAnswer || x.Kind == verdict.FindSubmission && x.Part == answersPart
 }
 
-// divergence tells where the run first went another way: what held until then,
-// what came, by which task, what that place is, and what to read.
+// divergence writes the first divergence: the last expected step, the difference, the
+// task, the meaning of the point, and what to read.
 func (f *feedback) divergence(r verdict.Result, x verdict.Finding) {
 	at := x.Step
 	switch {
 	case at > 1:
 		before := r.Steps[min(at, len(r.Steps))-2]
-		f.line("All went as expected up to step %d, `%s`, by %s.", at-1, code(before.Point), who(before))
+		f.line("The run was as expected up to step %d, `%s`, by %s.", at-1, code(before.Point), who(before))
 	case len(r.Steps) > 0 && at == 0:
 		last := r.Steps[len(r.Steps)-1]
-		f.line("The run came to %d steps. The last was `%s`, by %s.", len(r.Steps), code(last.Point), who(last))
+		f.line("The run had %d steps. The last was `%s`, by %s.", len(r.Steps), code(last.Point), who(last))
 	}
-	f.line("%s", map[bool]string{true: "Then this went another way:", false: "The first thing that went another way:"}[at > 1])
+	f.line("%s", map[bool]string{true: "Then this differed:", false: "The first difference:"}[at > 1])
 	told := false
 	for _, c := range r.Checks {
 		if x.Kind == verdict.FindCheck && c.Kind == "" && c.Name == x.Check {
-			f.item("**What:** %s", safe(c.Name))
+			f.item("**Check:** %s", safe(c.Name))
 			f.item("**Expected:** %s", safe(c.Expected))
-			f.item("**Seen:** %s", safe(c.Observed))
+			f.item("**Observed:** %s", safe(c.Observed))
 			if c.Why != "" {
-				f.item("**Why it should be so:** %s", safe(c.Why))
+				f.item("**Why:** %s", safe(c.Why))
 			}
 			told = true
 			break
@@ -160,17 +158,17 @@ func (f *feedback) divergence(r verdict.Result, x verdict.Finding) {
 			symbol = s.Symbol
 		}
 	}
-	if means := f.means(x.Point); means != "" && x.Case != verdict.CaseBlocked { // which says it
+	if means := f.means(x.Point); means != "" && x.Case != verdict.CaseBlocked { // its message has the meaning
 		f.item("**`%s` is:** %s", code(x.Point), safe(means))
 	}
 	if known := x.Point != "" && x.Point != verdict.Unnamed && x.Point != verdict.Withheld; known {
-		read := fmt.Sprintf("what the handout (`lab show %s`) says of `%s`", code(r.Lab), code(x.Point))
+		read := fmt.Sprintf("what the handout (`lab show %s`) says about `%s`", code(r.Lab), code(x.Point))
 		if symbol != "" && symbol != x.Point {
 			read += fmt.Sprintf(", which is `%s` in this kernel", code(symbol))
 		}
 		f.item("**Read:** %s", read)
 	} else {
-		f.item("**Read:** the handout (`lab show %s`), and what your program printed, below", code(r.Lab))
+		f.item("**Read:** the handout (`lab show %s`), and the output of your program, below", code(r.Lab))
 	}
 	f.WriteByte('\n')
 }
@@ -184,7 +182,7 @@ func (f *feedback) means(point string) string {
 	return ""
 }
 
-// questions tells which answers are right.
+// questions writes the results of the answers.
 func (f *feedback) questions(r verdict.Result) {
 	heading := false
 	for _, c := range r.Checks {
@@ -213,22 +211,22 @@ func (f *feedback) questions(r verdict.Result) {
 	}
 }
 
-// answerLines tell what became of an answer; show makes text safe.
+// answerLines returns lines with the result of an answer. show escapes text.
 func answerLines(c verdict.Check, show func(string) string) []string {
-	said := c.Got != nil // why there is no answer
+	said := c.Got != nil // Observed says why there is no answer
 	line := "you answered: " + show(c.Observed)
 	if said {
 		line = show(c.Observed)
 	}
 	switch {
 	case c.Verdict == verdict.Pass:
-		line += ", which is right"
+		line += ", which is correct"
 	case c.Verdict == verdict.Fail && !said:
-		line += ", which is not right"
+		line += ", which is not correct"
 	}
 	lines := []string{line}
 	if c.Expected != "" && c.Verdict != verdict.Pass {
-		lines = append(lines, "it is: "+show(c.Expected))
+		lines = append(lines, "correct: "+show(c.Expected))
 	}
 	if c.Hint != "" {
 		lines = append(lines, "hint: "+show(c.Hint))
@@ -239,7 +237,7 @@ func answerLines(c verdict.Check, show func(string) string) []string {
 	return lines
 }
 
-// checks lists what was checked in the run; what holds is a line.
+// checks lists the checks of the run. A passed check has one line.
 func (f *feedback) checks(r verdict.Result) {
 	checks := slices.DeleteFunc(slices.Clone(r.Checks), func(c verdict.Check) bool { return c.Kind == verdict.KindQuestion })
 	if len(checks) == 0 {
@@ -261,13 +259,13 @@ func (f *feedback) checks(r verdict.Result) {
 		if c.Expected != "" {
 			fmt.Fprintf(f, "  <br>expected: %s\n", safe(c.Expected))
 		}
-		fmt.Fprintf(f, "  <br>seen: %s\n", safe(c.Observed))
+		fmt.Fprintf(f, "  <br>observed: %s\n", safe(c.Observed))
 		if c.Why != "" {
 			fmt.Fprintf(f, "  <br>why: %s\n", safe(c.Why))
 		}
 	}
 	if len(skipped) > 0 {
-		f.item("➖ could not be checked, as the run did not come that far (0 of %d): %s", lost, strings.Join(skipped, "; "))
+		f.item("➖ not checked, because the run ended before (0 of %d): %s", lost, strings.Join(skipped, "; "))
 	}
 	f.WriteByte('\n')
 	for _, c := range checks {
@@ -283,16 +281,16 @@ func (f *feedback) checks(r verdict.Result) {
 	}
 }
 
-// maxPath bounds the steps that are listed.
+// maxPath limits the steps that are listed.
 const maxPath = 40
 
 func (f *feedback) path(r verdict.Result) {
 	if len(r.Steps) == 0 {
 		return
 	}
-	f.line("### The path it took")
+	f.line("### The steps of the run")
 	if len(r.Ordered) > 0 {
-		f.line("It is shown when this is answered rightly: %s.", safe(strings.Join(r.Ordered, ", ")))
+		f.line("They are shown once you answer correctly: %s.", safe(strings.Join(r.Ordered, ", ")))
 		return
 	}
 	for i, s := range r.Steps {
@@ -305,7 +303,7 @@ func (f *feedback) path(r verdict.Result) {
 	f.WriteByte('\n')
 }
 
-// who is the task at a step.
+// who returns the role and name of the task at a step.
 func who(s verdict.Step) string {
 	task := fmt.Sprintf("%d[%s]", s.PID, s.Comm)
 	if s.Comm == "" {
@@ -317,7 +315,7 @@ func who(s verdict.Step) string {
 	return safe("the " + s.Role + ", " + task)
 }
 
-// block shows lines as they are.
+// block writes lines of text as a code block.
 func (f *feedback) block(text string) {
 	const most, widest = 60, 300
 	if strings.TrimSpace(text) == "" {
@@ -339,14 +337,14 @@ func (f *feedback) block(text string) {
 	f.line("%stext\n%s\n%s", fence, strings.Join(lines, "\n"), fence)
 }
 
-// code makes a word safe between backquotes.
+// code escapes a word for use between backquotes.
 func code(s string) string { return strings.ReplaceAll(plain(s), "`", "'") }
 
-// links are what GitHub's Markdown makes links, formulas or lists of by itself. A
-// word joiner takes their meaning away.
+// links inserts word joiners into text that GitHub's Markdown would convert to links or
+// formulas.
 var links = strings.NewReplacer("://", ":\u2060//", "www.", "www\u2060.", "$", "\u2060$\u2060")
 
-// safe makes a text of anybody's show as it is, on one line of bounded length.
+// safe escapes and shortens untrusted text, for one line.
 func safe(s string) string {
 	const most = 600
 	if len(s) > most {
@@ -355,7 +353,7 @@ func safe(s string) string {
 	return links.Replace(markdown(s))
 }
 
-// sentence is a text that ends like one.
+// sentence is safe with a period at the end.
 func sentence(s string) string {
 	s = safe(s)
 	if s == "" || strings.HasSuffix(s, ".") {

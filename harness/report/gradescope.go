@@ -13,22 +13,21 @@ import (
 	"kernellab/internal/nearest"
 )
 
-// Gradescope is how results are shown there. The zero value shows the tests to the
-// student and keeps what the autograder printed from them.
+// Gradescope says how Gradescope shows results. The zero value shows the tests to the
+// student and hides the output of the autograder.
 type Gradescope struct {
-	// Visibility is of the output, and of the tests whose check says none: see
+	// Visibility is that of the output, and of tests whose check has none: see
 	// verdict.Visibilities.
 	Visibility string
-	// Hidden are the names of checks that students do not see, whatever they say. What
-	// is found of them is hidden by grade.Rules.Hide.
+	// Hidden are the names of checks that students do not see, whatever their
+	// visibility.
 	Hidden []string
-	// Stdout is the visibility of what the autograder printed, which may tell how
-	// a submission is judged; the default is hidden.
+	// Stdout is the visibility of the autograder's standard output, which may reveal
+	// how submissions are graded. The default is hidden.
 	Stdout string
 }
 
-// Check refuses a visibility that there is not, and a hidden check that is none of
-// names.
+// Check rejects unknown visibilities, and hidden checks that are not in names.
 func (g Gradescope) Check(names []string) error {
 	known := verdict.Visibilities()
 	for _, v := range []string{g.Visibility, g.Stdout} {
@@ -44,10 +43,10 @@ func (g Gradescope) Check(names []string) error {
 	return nil
 }
 
-// gradescopeResults is Gradescope's results.json. The top-level score is left out:
-// Gradescope then adds up the tests'. A submission that could not be graded has no
-// score anywhere, which Gradescope reports as an autograder that failed, and not
-// as a zero.
+// gradescopeResults is Gradescope's results.json. It has no top-level score, so
+// Gradescope adds up the scores of the tests. If a submission could not be graded there
+// is no score at all, which Gradescope reports as a failed autograder instead of a
+// zero.
 type gradescopeResults struct {
 	ExecutionTime    float64           `json:"execution_time,omitempty"` // seconds
 	Output           string            `json:"output"`
@@ -74,8 +73,8 @@ type gradescopeTest struct {
 	ExtraData    map[string]string `json:"extra_data"`
 }
 
-// Write writes a document as results.json: all tests, each with its visibility, and
-// an output that tells of no test that is not seen when the output is.
+// Write writes a document as results.json, with all tests and their visibilities. The
+// output mentions only tests that are visible whenever the output is.
 func (g Gradescope) Write(w io.Writer, doc verdict.Document) error {
 	doc = words.Document(redact.Hide(doc, g.Hidden...))
 	shown := words.Document(redact.Shown(doc, verdict.Visibility(g.visibility())))
@@ -85,7 +84,7 @@ func (g Gradescope) Write(w io.Writer, doc verdict.Document) error {
 	for i, r := range doc.Results {
 		out.ExecutionTime += r.Duration.Seconds()
 		for j, c := range r.Checks {
-			c = g.seen(r, c)
+			c = g.shown(r, c)
 			out.Tests = append(out.Tests, g.test(fmt.Sprintf("%d.%d", i+1, j+1), r, c, graded))
 		}
 	}
@@ -116,9 +115,8 @@ func (g Gradescope) Write(w io.Writer, doc verdict.Document) error {
 	return out.write(w)
 }
 
-// seen is a check of a result as it is told when the check is seen: without the
-// names that are not told then.
-func (g Gradescope) seen(of verdict.Result, c verdict.Check) verdict.Check {
+// shown returns a check without the names that are hidden when the check is visible.
+func (g Gradescope) shown(of verdict.Result, c verdict.Check) verdict.Check {
 	at := c.Visibility
 	if at == "" {
 		at = verdict.Visibility(g.visibility())
@@ -126,11 +124,11 @@ func (g Gradescope) seen(of verdict.Result, c verdict.Check) verdict.Check {
 	return words.Check(redact.ShownCheck(of, c, at))
 }
 
-// notYours begins what a student reads of a submission that was not graded.
+// notYours begins the text for a student whose submission was not graded.
 const notYours = "This could not be graded, which is not your mistake: "
 
-// WriteUnfinished writes the results.json of an autograder that has not come to an
-// end, and says why: valid, with no score.
+// WriteUnfinished writes the results.json of an autograder that has not finished. It
+// has the reason and no score.
 func (g Gradescope) WriteUnfinished(w io.Writer, why string) error {
 	out := g.empty(string(verdict.Error))
 	out.Output = notYours + plain(why) + ". Submit again, or tell your instructor."
@@ -190,5 +188,5 @@ func (g Gradescope) test(number string, r verdict.Result, c verdict.Check, grade
 	return test
 }
 
-// verdictOf is the worst of a document's verdicts.
+// verdictOf returns the worst verdict of a document.
 func verdictOf(doc verdict.Document) verdict.Verdict { return Graded{Document: doc}.Verdict() }

@@ -10,17 +10,16 @@ import (
 	"kernellab/harness/verdict"
 )
 
-// junitXML writes a suite a result and a case a check. A check that was skipped
-// is a failure where the program is to blame for the missing evidence, because a
-// suite that only skips counts as good; where the run could not be graded an
-// error case says so and the checks are skipped.
+// junitXML writes one suite per result and one case per check. A skipped check is a
+// failure if the program caused it, because a suite with only skipped cases counts as
+// passed. If the run could not be graded there is an error case, and the checks are
+// skipped.
 func junitXML(w io.Writer, doc verdict.Document) error {
 	return writeJUnit(w, doc, nil, func(int, func(junit.Testcase)) {})
 }
 
-// writeJUnit writes a document; more adds cases of its own to the suite of the
-// result at an index. Suites are called what results are, after the prefix of the
-// result's index where there are prefixes.
+// writeJUnit writes a document. more adds cases to the suite of result i. The name of a
+// suite is the result's prefix, if there are prefixes, and its id.
 func writeJUnit(w io.Writer, doc verdict.Document, prefixes []string, more func(i int, add func(junit.Testcase))) error {
 	out := junit.Testsuites{Name: "lab"}
 	names := map[string]bool{}
@@ -58,7 +57,7 @@ func writeJUnit(w io.Writer, doc verdict.Document, prefixes []string, more func(
 		}
 		out.AddSuite(suite)
 	}
-	out.Skipped = 0 // the schema has this count of suites only
+	out.Skipped = 0 // the schema allows this attribute only for suites
 	if _, err := io.WriteString(w, `<?xml version="1.0" encoding="UTF-8"?>`+"\n"); err != nil {
 		return fmt.Errorf("write junit: %w", err)
 	}
@@ -91,7 +90,7 @@ func testcase(r verdict.Result, c verdict.Check) junit.Testcase {
 	return tc
 }
 
-// findings lists a result's findings, a line each.
+// findings returns a result's findings, numbered.
 func findings(r verdict.Result) string {
 	var lines []string
 	for i, f := range r.Findings {

@@ -9,7 +9,7 @@ import (
 	"kernellab/harness/verdict"
 )
 
-// ktap writes a test a result, with its checks nested in it.
+// ktap writes one test per result, with its checks as subtests.
 func ktap(w io.Writer, doc verdict.Document) error {
 	b := bufio.NewWriter(w)
 	fmt.Fprintf(b, "KTAP version 1\n1..%d\n", len(doc.Results))
@@ -50,5 +50,5 @@ func ktap(w io.Writer, doc verdict.Document) error {
 	return nil
 }
 
-// description is a name without what ends one in KTAP.
+// description returns a name without #, which ends a description in KTAP.
 func description(s string) string { return strings.ReplaceAll(plain(s), "#", "No.") }

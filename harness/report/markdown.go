@@ -8,8 +8,8 @@ import (
 	"kernellab/harness/verdict"
 )
 
-// matrixMarkdown writes GitHub's Markdown, as a job's summary shows it: the
-// table, what did not pass, what changed.
+// matrixMarkdown writes GitHub's Markdown for a job's summary: the table, the results
+// that did not pass, and the changes.
 func matrixMarkdown(w io.Writer, m Matrix) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "### Labs on kernels\n\n%s\n", markdown(m.summary()))
@@ -70,7 +70,7 @@ func (m Matrix) sign(i int) string {
 	return "🔸"
 }
 
-// section writes a list with a heading, if there is anything in it.
+// section writes a list with a heading, unless it is empty.
 func section(b *strings.Builder, heading string, list func(item func(string))) {
 	empty := true
 	list(func(text string) {
@@ -82,13 +82,11 @@ func section(b *strings.Builder, heading string, list func(item func(string))) {
 	})
 }
 
-// special are the characters that Markdown, or the HTML in it, could take for
-// its own.
+// special escapes the characters that have a meaning in Markdown or HTML.
 var special = strings.NewReplacer(
 	`\`, `\\`, "`", "\\`", "*", `\*`, "_", `\_`, "|", `\|`, "[", `\[`, "]", `\]`, "~", `\~`, "#", `\#`,
 	"<", "&lt;", ">", "&gt;", "&", "&amp;", "@", "@\u2060", "\n", " ",
 )
 
-// markdown makes text show as it is: what a guest said does not format, link or
-// mention anyone.
+// markdown escapes text from a guest, so that it cannot format, link or mention.
 func markdown(s string) string { return special.Replace(plain(s)) }

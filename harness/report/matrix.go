@@ -18,15 +18,15 @@ import (
 // MatrixSchema names the document of a matrix and its version.
 const MatrixSchema = "lab.matrix/1"
 
-// FormatMarkdown is a format of a matrix alone, for the summary of a CI job.
+// FormatMarkdown is a format for the summary of a CI job, for a matrix or a class.
 const FormatMarkdown = "markdown"
 
-// Matrix is the outcome of labs × kernels × architectures.
+// Matrix has the results of labs on kernels.
 type Matrix struct {
 	Results []verdict.Result
 	// Comparisons with a baseline, in the order of Results; nil without one.
 	Comparisons []regress.Comparison
-	// Strict says that a change which breaks nothing does not pass either.
+	// Strict says that any change fails, even if it is not a regression.
 	Strict bool
 }
 
@@ -35,8 +35,8 @@ func MatrixFormats() []string {
 	return []string{FormatText, FormatJSON, FormatJUnit, FormatMarkdown}
 }
 
-// Accepted reports whether the result at index i is good: it passes, or fails as
-// the baseline says it does; and where Strict, nothing about it has changed.
+// Accepted reports whether result i passes or fails as in the baseline, without a
+// regression. With Strict it must be unchanged.
 func (m Matrix) Accepted(i int) bool {
 	r := m.Results[i]
 	if m.Comparisons == nil {
@@ -49,8 +49,8 @@ func (m Matrix) Accepted(i int) bool {
 	return r.Passed() || r.Verdict == verdict.Fail && c.Known
 }
 
-// ExitCode returns the worst exit code of the results: 3 where one could not be
-// graded, 1 where one is not accepted; no results at all are 3.
+// ExitCode returns 3 if there is no result or one could not be graded, 1 if one is not
+// accepted, and 0 otherwise.
 func (m Matrix) ExitCode() int {
 	if len(m.Results) == 0 {
 		return verdict.ExitError
@@ -67,7 +67,7 @@ func (m Matrix) ExitCode() int {
 	return code
 }
 
-// WriteMatrix writes a matrix in a format; s matters to text alone.
+// WriteMatrix writes a matrix in a format. s affects only text.
 func WriteMatrix(w io.Writer, format string, m Matrix, s Style) error {
 	m.Results = words.Document(verdict.Document{Results: m.Results}).Results
 	switch format {
@@ -98,7 +98,7 @@ func matrixJSON(w io.Writer, m Matrix) error {
 	return nil
 }
 
-// grid is a matrix as a table: a row a kernel, a column a lab.
+// grid is a matrix as a table, with one row per kernel and one column per lab.
 type grid struct {
 	labs []string
 	rows []gridRow
@@ -130,7 +130,7 @@ func (m Matrix) grid() grid {
 	return g
 }
 
-// or returns s, and what stands for nothing when it is empty.
+// or returns s, or a dash if it is empty.
 func or(s string) string {
 	if s == "" {
 		return "–"
@@ -138,7 +138,7 @@ func or(s string) string {
 	return s
 }
 
-// word is a result in a cell: "pass 14/14".
+// word returns a result for a cell: "pass 14/14".
 func word(r verdict.Result) string {
 	if r.Verdict == verdict.Error {
 		return "error"
@@ -146,7 +146,7 @@ func word(r verdict.Result) string {
 	return fmt.Sprintf("%s %d/%d", r.Verdict, r.Score, r.MaxScore)
 }
 
-// trouble tells in a line why a result is no pass, "" when it is one.
+// trouble returns one line that says why a result did not pass, "" if it did.
 func trouble(r verdict.Result) string {
 	switch {
 	case r.Passed():
@@ -160,13 +160,13 @@ func trouble(r verdict.Result) string {
 	return "failed"
 }
 
-// where names a result's kernel for a person.
+// where returns a result's kernel and architecture.
 func where(r verdict.Result) string {
 	return strings.TrimSpace(or(r.Kernel) + " " + r.Arch)
 }
 
-// summary counts: "7 runs: 6 passed, 1 could not be graded; 2 kernels changed,
-// 1 regression".
+// summary returns the counts: "7 runs: 6 passed, 1 could not be graded; against the
+// baseline 1 regression, 2 more with changes".
 func (m Matrix) summary() string {
 	count := map[verdict.Verdict]int{}
 	for _, r := range m.Results {
@@ -213,8 +213,7 @@ func plural(n int, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-// matrixText writes the table, then why each that is no pass is none, then what
-// changed.
+// matrixText writes the table, the results that did not pass, and the changes.
 func matrixText(w io.Writer, m Matrix, s Style) error {
 	p := newPage(w, s)
 	if len(m.Results) == 0 {
@@ -251,7 +250,7 @@ func matrixText(w io.Writer, m Matrix, s Style) error {
 	return p.err
 }
 
-// cell is a result in the text's table.
+// cell returns a result for the table in text.
 func (m Matrix) cell(p *page, i int) (string, lipgloss.Style) {
 	r := m.Results[i]
 	switch {
@@ -260,7 +259,7 @@ func (m Matrix) cell(p *page, i int) (string, lipgloss.Style) {
 	case r.Verdict == verdict.Error:
 		return "! " + word(r), p.warn
 	case m.Accepted(i):
-		return "· " + word(r), p.warn // fails as it is known to
+		return "· " + word(r), p.warn // a known failure
 	}
 	return "✗ " + word(r), p.bad
 }

@@ -9,8 +9,8 @@ import (
 	"kernellab/harness/verdict"
 )
 
-// matrixJUnit writes what junitXML does, and with a baseline a case more in each
-// suite, which fails where something that passed no longer does.
+// matrixJUnit writes a matrix like junitXML. With a baseline each suite has one more
+// case, which fails if there is a regression.
 func matrixJUnit(w io.Writer, m Matrix) error {
 	return writeJUnit(w, verdict.NewDocument(m.Results...), nil, func(i int, add func(junit.Testcase)) {
 		if m.Comparisons == nil {

@@ -7,9 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// plain makes s safe to show on one line of a terminal: control characters,
-// what turns the direction of text, and bytes that are not UTF-8 are written as
-// escapes.
+// plain escapes s for one line of a terminal: control characters, characters that
+// change the direction of text, and bytes that are not UTF-8.
 func plain(s string) string {
 	if !strings.ContainsFunc(s, hidden) {
 		return s
@@ -36,8 +35,7 @@ func hidden(r rune) bool {
 	return unicode.IsControl(r) || r == utf8.RuneError || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp)
 }
 
-// wrap breaks text into lines of at most width columns; a word that is longer
-// is broken.
+// wrap breaks text, and words that are too long, into lines of at most width columns.
 func wrap(text string, width int) []string {
 	width = max(width, 8)
 	var lines []string
@@ -68,8 +66,8 @@ func wrap(text string, width int) []string {
 	return lines
 }
 
-// cut returns where to break a word that is longer than width: after a | if it
-// is a list of flags, else at width.
+// cut returns where to break a word that is longer than width: after a |, as in a list
+// of flags, or else at width.
 func cut(word string, width int) int {
 	n, at, bar := 0, len(word), 0
 	for i, r := range word {

@@ -1,14 +1,13 @@
-// Package report shows verdicts: to a person on a terminal, live or afterwards,
-// and to programs as JSON, JUnit XML, KTAP, and the results that Gradescope and
-// GitHub Classroom read. They are of runs, of labs on many kernels, or of a class.
+// Package report writes verdicts: as text for a terminal, during or after a run, and
+// as JSON, JUnit XML, KTAP, and the results that Gradescope and GitHub Classroom read.
+// It reports runs, labs on many kernels, and classes.
 //
-// It decides nothing: every format says what the verdict document says. What a
-// program in the guest printed, or called itself, is untrusted, and reaches a
-// terminal with its control characters made visible.
+// It decides nothing: every format has the content of the verdict document. Text from a
+// guest is untrusted; its control characters are escaped.
 //
 // The formats follow the JUnit schema of the Jenkins xUnit plugin, the kernel's
-// Documentation/dev-tools/ktap.rst, Gradescope's autograder specification, and what
-// GitHub Classroom's autograding reporter reads.
+// Documentation/dev-tools/ktap.rst, Gradescope's autograder specification, and GitHub
+// Classroom's autograding reporter.
 package report
 
 import (
@@ -37,10 +36,10 @@ func Formats() []string {
 	return []string{FormatText, FormatJSON, FormatJUnit, FormatKTAP, FormatGradescope, FormatClassroom}
 }
 
-// FormatError says that there is no such format.
+// FormatError is returned for an unknown format.
 type FormatError struct {
 	Format  string
-	Nearest string // "" when none is near
+	Nearest string // the most similar format, "" if none is similar
 	Formats []string
 }
 
@@ -51,7 +50,7 @@ func (e *FormatError) Error() string {
 	return fmt.Sprintf("unknown format %q: use %s", e.Format, strings.Join(e.Formats, ", "))
 }
 
-// CheckFormat returns a *FormatError for a format that there is not.
+// CheckFormat returns a *FormatError for an unknown format.
 func CheckFormat(format string) error { return checkFormat(format, Formats()) }
 
 // CheckMatrixFormat is CheckFormat for the formats of a matrix.
@@ -68,7 +67,7 @@ func checkFormat(format string, formats []string) error {
 	return err
 }
 
-// Write writes a document in a format; s matters to text alone.
+// Write writes a document in a format. s affects only text.
 func Write(w io.Writer, format string, doc verdict.Document, s Style) error {
 	doc = words.Document(doc)
 	switch format {
@@ -88,13 +87,13 @@ func Write(w io.Writer, format string, doc verdict.Document, s Style) error {
 	return CheckFormat(format)
 }
 
-// id names a result among others: "fork-new.x86_64.6.1.0-50-cloud-amd64".
+// id returns a name for a result: "fork-new.x86_64.6.1.0-50-cloud-amd64".
 func id(r verdict.Result) string {
 	parts := []string{r.Lab, r.Arch, r.Kernel}
 	return plain(strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), "."))
 }
 
-// detail tells a check that does not pass, in lines for a person.
+// detail returns lines that explain the result of a check.
 func detail(c verdict.Check) []string {
 	var out []string
 	if c.Kind == verdict.KindQuestion {
@@ -115,7 +114,7 @@ func detail(c verdict.Check) []string {
 	return out
 }
 
-// label is a mark as gradelib prints it.
+// label returns a mark in gradelib's words.
 func label(m verdict.Mark) string {
 	switch m {
 	case verdict.Good:
@@ -128,7 +127,7 @@ func label(m verdict.Mark) string {
 	return ""
 }
 
-// unique returns name, or name with a number when it is among those seen.
+// unique returns name, with a number if name is in seen, and adds it to seen.
 func unique(seen map[string]bool, name string) string {
 	out := name
 	for n := 2; seen[out]; n++ {

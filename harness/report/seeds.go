@@ -15,7 +15,7 @@ import (
 // SeedsSchema names the document of runs with several seeds and its version.
 const SeedsSchema = "lab.seeds/1"
 
-// Seeds are the runs of one lab on one kernel with several seeds.
+// Seeds has the runs of one lab on one kernel with several seeds.
 type Seeds struct {
 	Lab, Arch, Kernel string
 	Runs              []seeds.Run
@@ -24,10 +24,11 @@ type Seeds struct {
 // SeedsFormats returns the formats of WriteSeeds, text first.
 func SeedsFormats() []string { return []string{FormatText, FormatJSON} }
 
-// shownValues is how many different values of one thing are shown.
+// shownValues is the number of variants of a value that are shown.
 const shownValues = 3
 
-// WriteSeeds writes what varied from seed to seed: a table, or document lab.seeds/1.
+// WriteSeeds writes the values that vary with the seed, as a table or as document
+// lab.seeds/1.
 func WriteSeeds(w io.Writer, format string, all []Seeds) error {
 	if format == FormatJSON {
 		return writeSeedsJSON(w, all)
@@ -43,7 +44,7 @@ func WriteSeeds(w io.Writer, format string, all []Seeds) error {
 	return nil
 }
 
-// verdicts counts how the runs ended.
+// verdicts counts the runs by verdict.
 func (s Seeds) verdicts() (passed, failed, ungraded int) {
 	for _, r := range s.Runs {
 		switch r.Result.Verdict {

@@ -11,8 +11,8 @@ import (
 	"kernellab/harness/verdict"
 )
 
-// backtrace writes a step's kernel stack in ftrace's form, or a function a line
-// with its place in the source.
+// backtrace writes a step's kernel stack in ftrace's form, or with one function per
+// line and its source position.
 func (p *page) backtrace(s verdict.Step) {
 	if p.verbose && len(s.Sources) == len(s.Stack) && len(s.Stack) > 0 {
 		widest := 0
@@ -34,7 +34,7 @@ func (p *page) backtrace(s verdict.Step) {
 }
 
 // stacks draws the parent's and the child's kernel stacks side by side, from the
-// top down to the stack pointer, and says why the child starts where it does.
+// top down to the stack pointer, and explains why the child starts where it does.
 func (p *page) stacks(s verdict.Step) {
 	if len(s.Stacks) != 2 {
 		return
@@ -55,7 +55,7 @@ func (p *page) stacks(s verdict.Step) {
 	if len(d.child.Switch) > 0 {
 		d.slots(rest(d.parent.Switch), rest(d.child.Switch), d.thread(d.child), d.onStack)
 	}
-	d.row(" ", "thread.sp", d.parent.ThreadSP.String(), d.child.ThreadSP.String(), "where the switch found the stack")
+	d.row(" ", "thread.sp", d.parent.ThreadSP.String(), d.child.ThreadSP.String(), "the stack pointer that the switch loads")
 	d.row(" ", "sp now", d.parent.SP.String(), d.child.SP.String(), "")
 	d.row(" ", "⋮", "", "", "")
 	d.row(" ", "stack end", d.parent.Bottom.String(), d.child.Bottom.String(), "")
@@ -69,7 +69,7 @@ func (p *page) stacks(s verdict.Step) {
 	p.text("", stepIndent, p.value, plain(d.why(s, differ)))
 }
 
-// drawing is one picture of two stacks.
+// drawing is a picture of two stacks.
 type drawing struct {
 	*page
 	parent, child trace.StackImage
@@ -84,7 +84,7 @@ func (d drawing) within(s trace.Slot) bool {
 	return s.Address >= d.child.Bottom && s.Address < d.child.Top
 }
 
-// rest leaves out thread.sp, which has a line of its own.
+// rest returns the slots after thread.sp, which has its own line.
 func rest(slots []trace.Slot) []trace.Slot {
 	if len(slots) == 0 {
 		return nil
@@ -92,7 +92,7 @@ func rest(slots []trace.Slot) []trace.Slot {
 	return slots[1:]
 }
 
-// thread is the start address that the switch frame of the child holds.
+// thread returns the name of the slot with the task's start address.
 func (d drawing) thread(im trace.StackImage) string {
 	if s, ok := start(im); ok {
 		return s.Name
@@ -100,7 +100,7 @@ func (d drawing) thread(im trace.StackImage) string {
 	return ""
 }
 
-// start is the slot with the address where the switch goes on.
+// start returns the slot with the address at which the task resumes after a switch.
 func start(im trace.StackImage) (trace.Slot, bool) {
 	i := slices.IndexFunc(im.Switch, func(s trace.Slot) bool { return s.Name == "ret_addr" || s.Name == "thread.ra" })
 	if i < 0 {
@@ -109,7 +109,7 @@ func start(im trace.StackImage) (trace.Slot, bool) {
 	return im.Switch[i], true
 }
 
-// used says how much of a stack lies between its pointer and the user registers.
+// used returns the size of the stack between its pointer and the user registers.
 func (d drawing) used(im trace.StackImage) string {
 	if len(im.User) == 0 || im.SP == 0 || im.User[0].Address < im.SP {
 		return "?"
@@ -128,7 +128,7 @@ func (d drawing) heading(text string) {
 	d.line("%s%s", strings.Repeat(" ", stepIndent), d.dim.Render("── "+text+" "+strings.Repeat("─", max(0, 60-utf8.RuneCountInString(text)))))
 }
 
-// row is one line: a mark, a name and a value of each stack.
+// row writes one line: a mark, a name and a value for each stack.
 func (d drawing) row(mark, name, parent, child, note string) {
 	line := fmt.Sprintf("%s%s %s  %s  %s", strings.Repeat(" ", stepIndent-2), mark, pad(plain(name), 14), pad(plain(parent), 22), plain(child))
 	if note != "" && utf8.RuneCountInString(line)+2+utf8.RuneCountInString(note) <= d.width {
@@ -137,8 +137,8 @@ func (d drawing) row(mark, name, parent, child, note string) {
 	d.line("%s", line)
 }
 
-// slots writes words of both stacks beside each other, those at the highest
-// addresses first when they lie on the stack, and returns those that differ.
+// slots writes the words of both stacks side by side and returns those that differ.
+// With down it starts at the highest address.
 func (d drawing) slots(parent, child []trace.Slot, important string, down bool) (differ []trace.Slot) {
 	order := slices.Clone(child)
 	if down {
@@ -158,30 +158,30 @@ func (d drawing) slots(parent, child []trace.Slot, important string, down bool) 
 		}
 		note := ""
 		if c.Name == important {
-			note = "← where it goes on"
+			note = "← where it resumes"
 		}
 		d.row(mark, c.Name, theirs, c.Value.String(), note)
 	}
 	return differ
 }
 
-// why tells in a few sentences, with the numbers of this run, why the child
-// starts where it does.
+// why explains in a few sentences, with the numbers of this run, why the child starts
+// where it does.
 func (d drawing) why(s verdict.Step, differ []trace.Slot) string {
 	var b strings.Builder
 	c := d.child
 	if at, ok := start(c); ok {
 		if d.onStack {
 			fmt.Fprintf(&b, "copy_thread built a frame at %s on the child's new stack, with %s (%s) as its return address at %s, and pointed thread.sp at it. "+
-				"When the scheduler chose the child, __switch_to loaded thread.sp, popped the frame and returned: the stack pointer rose by %d bytes to %s, and the child stands at %s. ",
+				"When the scheduler chose the child, __switch_to loaded thread.sp, popped the frame and returned: the stack pointer rose by %d bytes to %s, and the child is at %s. ",
 				c.ThreadSP, at.Value, s.Symbol, at.Address, c.SP-c.ThreadSP, c.SP, s.Address)
 		} else {
 			fmt.Fprintf(&b, "copy_thread wrote %s (%s) to thread.ra at %s in the child's task_struct, and %s to thread.sp. "+
-				"When the scheduler chose the child, __switch_to loaded both and jumped to ra: the child stands at %s with its stack pointer at %s. ",
+				"When the scheduler chose the child, __switch_to loaded both and jumped to ra: the child is at %s with its stack pointer at %s. ",
 				at.Value, s.Symbol, at.Address, c.ThreadSP, s.Address, c.SP)
 		}
 	}
-	fmt.Fprintf(&b, "From there to the top of the stack are %d bytes, the saved user registers and nothing else, copied from the parent's", c.Top-c.SP)
+	fmt.Fprintf(&b, "The %d bytes from there to the top of the stack are the saved user registers and nothing else, copied from the parent's", c.Top-c.SP)
 	var names []string
 	zero := ""
 	for _, r := range differ {
@@ -198,6 +198,6 @@ func (d drawing) why(s verdict.Step, differ []trace.Slot) string {
 	default:
 		b.WriteString(".")
 	}
-	b.WriteString(" So the stack fits the start address, and all that is left to do is to return to user mode.")
+	b.WriteString(" So the stack fits the start address, and the child only has to return to user mode.")
 	return b.String()
 }

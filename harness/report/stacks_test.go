@@ -53,7 +53,7 @@ func TestStacks(t *testing.T) {
 		"stack top 0xffffc90000204000 0xffffc90000214000",
 		"sp 0x7ffc0000 0x7ffc0000 ip 0x40816e 0x40816e ≠ ax 0xffffffffffffffda 0x0",
 		"stack used 1120 bytes nothing",
-		"≠ ret_addr 0xffffffff81a10e3d 0xffffffff81003000 ← where it goes on",
+		"≠ ret_addr 0xffffffff81a10e3d 0xffffffff81003000 ← where it resumes",
 		"thread.sp 0xffffc90000203b78 0xffffc90000213fd8",
 		"magic there 0x57ac6e9d 0x57ac6e9d",
 		"rose by 16 bytes to 0xffffc90000213fe8", "Only ax differs",

@@ -9,7 +9,7 @@ import (
 	"github.com/muesli/termenv"
 )
 
-// Style is how text looks. The zero value is 80 columns without colour.
+// Style is the style of text. The zero value is 80 columns without colour.
 type Style struct {
 	Color bool
 	Width int // columns; 0 is 80
@@ -32,8 +32,8 @@ type page struct {
 	w       io.Writer
 	width   int
 	err     error
-	verbose bool // where functions are in the source too
-	// told are the points whose meaning has been told in this run.
+	verbose bool // show the source positions of functions
+	// told has the points whose meaning has been written in this run.
 	told map[string]bool
 
 	title, point, dim, good, bad, warn, value lipgloss.Style
@@ -64,7 +64,7 @@ func (p *page) line(format string, args ...any) {
 	_, p.err = io.WriteString(p.w, s+"\n")
 }
 
-// text writes text in lines after an indent; the first line has lead there.
+// text writes text in indented lines. The first line starts with lead.
 func (p *page) text(lead string, indent int, style lipgloss.Style, text string) {
 	for i, l := range wrap(text, p.width-indent) {
 		if i > 0 {

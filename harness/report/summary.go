@@ -18,7 +18,7 @@ import (
 // ClassSchema names the summary of a class and its version.
 const ClassSchema = "lab.class/1"
 
-// ClassSummary is what an instructor reads first of a class.
+// ClassSummary is the summary of a class for its instructor.
 type ClassSummary struct {
 	Schema    string        `json:"schema"`
 	Lab       string        `json:"lab"`
@@ -28,7 +28,7 @@ type ClassSummary struct {
 	NotGraded int           `json:"not_graded"`
 	MaxScore  int           `json:"max_score"`
 	Took      time.Duration `json:"took_ns"` // all submissions together
-	// Scores are of those that were graded, nil when none was.
+	// Scores are those of graded submissions, nil if there are none.
 	Scores       *Scores       `json:"scores,omitempty"`
 	Distribution []Bucket      `json:"distribution"`
 	Checks       []CheckRate   `json:"checks"` // the hardest first
@@ -37,10 +37,10 @@ type ClassSummary struct {
 	Ungraded     []NotGradable `json:"ungraded"`
 }
 
-// Scores tells how the scores of a class lie.
+// Scores describes the distribution of a class's scores.
 type Scores struct {
 	Mean          float64 `json:"mean"`
-	Deviation     float64 `json:"deviation"` // standard deviation of the whole
+	Deviation     float64 `json:"deviation"` // standard deviation of the population
 	Min           int     `json:"min"`
 	LowerQuartile float64 `json:"lower_quartile"`
 	Median        float64 `json:"median"`
@@ -48,15 +48,15 @@ type Scores struct {
 	Max           int     `json:"max"`
 }
 
-// Bucket is how many students scored From to To percent, To excepted, but for
-// 100.
+// Bucket is the number of students who scored at least From and less than To percent.
+// The last bucket includes 100.
 type Bucket struct {
 	From     int `json:"from"`
 	To       int `json:"to"`
 	Students int `json:"students"`
 }
 
-// CheckRate is how a check or question went in the class.
+// CheckRate is the result of a check or question in the class.
 type CheckRate struct {
 	Arch    string  `json:"arch"`
 	Name    string  `json:"name"`
@@ -68,12 +68,12 @@ type CheckRate struct {
 // Common is a first finding that several students share.
 type Common struct {
 	Kind     string   `json:"kind"`
-	Message  string   `json:"message"` // one student's, as an example
+	Message  string   `json:"message"` // that of one student
 	Students []string `json:"students"`
 }
 
-// Suspect is what looks like a failure of the harness, the lab or the host more
-// than of the students it names.
+// Suspect is a result that may be caused by the harness, the lab or the host rather
+// than by the students.
 type Suspect struct {
 	Kind     string   `json:"kind"`
 	Message  string   `json:"message"`
@@ -82,12 +82,12 @@ type Suspect struct {
 
 // The kinds of suspect.
 const (
-	SuspectUngraded = "not-graded"      // could not be graded, for the same cause
-	SuspectRetried  = "second-try"      // graded at the second try
+	SuspectUngraded = "not-graded"      // could not be graded, with the same cause
+	SuspectRetried  = "second-try"      // graded at the second attempt
 	SuspectNobody   = "nobody-passes"   // a check that nobody passes
 	SuspectTimeouts = "many-timeouts"   // more than a fifth of the class took too long
-	SuspectKernels  = "kernels-differ"  // a check that holds on one kernel and not on another
-	SuspectSameFail = "one-same-answer" // most of the failures are one and the same
+	SuspectKernels  = "kernels-differ"  // a check that passes on one kernel and fails on another
+	SuspectSameFail = "one-same-answer" // more than half of the class has the same failure
 )
 
 // NotGradable is a student who was not graded, and why.
@@ -96,7 +96,7 @@ type NotGradable struct {
 	Error   string `json:"error"`
 }
 
-// enough is from how many students on a class says something about a check.
+// enough is the number of students from which on statistics about a check are useful.
 const enough = 5
 
 // Encode writes the summary as indented JSON.
@@ -163,7 +163,7 @@ func spread(scores []int) *Scores {
 	}
 }
 
-// quantile is of sorted values, between two of them in proportion.
+// quantile returns a quantile of sorted values, with linear interpolation.
 func quantile(sorted []int, q float64) float64 {
 	at := q * float64(len(sorted)-1)
 	low := int(at)
@@ -185,7 +185,7 @@ func buckets(parts []float64) []Bucket {
 	return out
 }
 
-// rates are the checks of the class, the one that fewest pass first.
+// rates returns the checks of the class, sorted by the share of students who pass.
 func (c Class) rates() []CheckRate {
 	columns, _ := c.columns()
 	out := make([]CheckRate, len(columns))
@@ -210,20 +210,20 @@ func (c Class) rates() []CheckRate {
 	return out
 }
 
-// particular is what differs between two errors of the same cause: numbers, and what
-// is quoted.
+// particular matches the parts of an error that may differ although the cause is the
+// same: numbers and quoted text.
 var particular = regexp.MustCompile(`"[^"]*"|0x[0-9a-f]+|[0-9]+(\.[0-9]+)?`)
 
 func alike(s string) string { return particular.ReplaceAllString(s, "#") }
 
-// group collects students by what is alike of them.
+// group is a group of students with the same key.
 type group struct {
 	example  string
 	kind     string
 	students []string
 }
 
-// grouped collects the students for whom of returns the same key.
+// grouped groups students by the key that of returns, the largest group first.
 func grouped(c Class, of func(Graded) (key, kind, text string)) []group {
 	groups := map[string]*group{}
 	for _, g := range c.Students {
@@ -244,7 +244,7 @@ func grouped(c Class, of func(Graded) (key, kind, text string)) []group {
 	return out
 }
 
-// common are the first findings, the commonest first.
+// common returns the first findings, the most frequent first.
 func (c Class) common() []Common {
 	out := []Common{}
 	for _, g := range grouped(c, firstFinding) {
@@ -253,8 +253,8 @@ func (c Class) common() []Common {
 	return out
 }
 
-// firstFinding is the first divergence of a student. The key is the same for the same
-// divergence, whatever the numbers and the outputs of the programs.
+// firstFinding returns a student's first finding. The key does not depend on numbers or
+// on the outputs of programs.
 func firstFinding(g Graded) (key, kind, text string) {
 	for _, r := range g.Document.Results {
 		if len(r.Findings) > 0 && r.Verdict == verdict.Fail {
@@ -279,7 +279,7 @@ func findingKey(f verdict.Finding) string {
 	return strings.Join(parts, "\x00")
 }
 
-// suspects are what an instructor should look at before the marks go out.
+// suspects returns results that an instructor should check before publishing marks.
 func (c Class) suspects(s ClassSummary) []Suspect {
 	out := []Suspect{}
 	add := func(kind string, students []string, format string, args ...any) {
@@ -298,25 +298,25 @@ func (c Class) suspects(s ClassSummary) []Suspect {
 		}
 	}
 	if len(retried) > 0 {
-		add(SuspectRetried, retried, "%s graded at the second try: the first failed for no fault of the student", plural(len(retried), "submission"))
+		add(SuspectRetried, retried, "%s graded at the second attempt: the first failed, which is not the student's fault", plural(len(retried), "submission"))
 	}
 	graded := s.Passed + s.Failed
 	if len(slow) >= enough && 5*len(slow) > graded {
 		add(SuspectTimeouts, slow, "%d of %d programs took too long: the host may be too slow, see --timeout", len(slow), graded)
 	}
 	if none := unpassed(s.Checks); len(none) > 0 {
-		add(SuspectNobody, []string{}, "nobody passes %s: look at the lab and the kernel before you look at the students", strings.Join(none, ", "))
+		add(SuspectNobody, []string{}, "nobody passes %s: check the lab and the kernel first", strings.Join(none, ", "))
 	}
 	if g := grouped(c, firstFinding); len(g) > 0 && len(g[0].students) >= enough && 2*len(g[0].students) > graded {
-		add(SuspectSameFail, g[0].students, "more than half of the class fails over one and the same: %s", g[0].example)
+		add(SuspectSameFail, g[0].students, "more than half of the class fails in the same way: %s", g[0].example)
 	}
 	for _, name := range c.differing() {
-		add(SuspectKernels, name.students, "%q holds on one kernel and not on another: the program may depend on timing, or the lab on the kernel", name.example)
+		add(SuspectKernels, name.students, "%q passes on one kernel and fails on another: the program may depend on timing, or the lab on the kernel", name.example)
 	}
 	return out
 }
 
-// unpassed names the checks that nobody passes.
+// unpassed returns the names of the checks that nobody passes.
 func unpassed(checks []CheckRate) []string {
 	var out []string
 	for _, r := range checks {
@@ -327,9 +327,9 @@ func unpassed(checks []CheckRate) []string {
 	return out
 }
 
-// differing are the checks that the same submission passes on one kernel and
-// fails on another. Those that both architectures have are compared by name;
-// answers to questions, whose truth differs, are not.
+// differing returns the checks that the same submission passes on one kernel and
+// fails on another. It compares checks of different architectures by name, but not
+// questions, whose answers differ between kernels.
 func (c Class) differing() []group {
 	return grouped(c, func(g Graded) (string, string, string) {
 		passed := map[string]bool{}

@@ -17,8 +17,8 @@ import (
 	"kernellab/harness/verdict"
 )
 
-// Text writes a document for a person: every result, and with several a table of
-// them at the end.
+// Text writes a document for a person: every result and, if there are several, a table
+// of results.
 func Text(w io.Writer, doc verdict.Document, s Style) error {
 	doc = words.Document(doc)
 	p := newPage(w, s)
@@ -36,7 +36,7 @@ func Text(w io.Writer, doc verdict.Document, s Style) error {
 	return p.err
 }
 
-// Live shows a run as it happens.
+// Live writes a run while it happens.
 type Live struct {
 	page     *page
 	rules    grade.Rules
@@ -46,19 +46,18 @@ type Live struct {
 	veil     redact.Veil
 }
 
-// Student leaves out what students do not see.
+// Student hides what students may not see.
 func (l *Live) Student() { l.student = true }
 
-// Verbose also tells where each function of a backtrace is in the source, when
-// the run knows.
+// Verbose shows the source position of each function of a backtrace, if it is known.
 func (l *Live) Verbose() { l.page.verbose = true }
 
-// NewLive returns a Live for one run that is judged by r.
+// NewLive returns a Live for a run that is graded by r.
 func NewLive(w io.Writer, r grade.Rules, s Style) *Live {
 	return &Live{page: newPage(w, s), rules: r}
 }
 
-// Kernel tells what runs on what, at the head of the run.
+// Kernel writes the heading of a run: the lab, architecture, kernel and QEMU.
 func (l *Live) Kernel(h trace.Header) error {
 	l.follower = grade.NewFollower(h, l.rules)
 	l.veil = redact.NewVeil(l.rules.Unseen(h))
@@ -67,7 +66,7 @@ func (l *Live) Kernel(h trace.Header) error {
 	return l.page.err
 }
 
-// Event shows an event if it is a step, or evidence.
+// Event writes an event if it is a step or evidence.
 func (l *Live) Event(e trace.Event) error {
 	if l.follower == nil {
 		l.follower = grade.NewFollower(trace.Header{}, l.rules)
@@ -88,7 +87,7 @@ func (l *Live) Event(e trace.Event) error {
 	return l.page.err
 }
 
-// Result shows the verdict after the steps.
+// Result writes the verdict, after the steps.
 func (l *Live) Result(r verdict.Result) error {
 	if l.student {
 		r = redact.Shown(verdict.NewDocument(r), verdict.Visible).Results[0]
@@ -118,7 +117,7 @@ func prefix(what, s string) string {
 
 const stepIndent = 5
 
-// step shows one step; number 0 is evidence.
+// step writes one step. Evidence has the number 0.
 func (p *page) step(number int, s verdict.Step) {
 	mark := fmt.Sprintf("%3d", number)
 	if number == 0 {
@@ -157,7 +156,7 @@ func (p *page) step(number int, s verdict.Step) {
 	p.line("")
 }
 
-// lifetime shows the life of the lab's tasks, a line an event.
+// lifetime writes the lifetime of the lab's tasks, one line per event.
 func (p *page) lifetime(r verdict.Result) {
 	if len(r.Lifetime) == 0 {
 		return
@@ -169,19 +168,18 @@ func (p *page) lifetime(r verdict.Result) {
 	p.line("")
 }
 
-// result shows all but the steps.
+// result writes everything except the steps.
 func (p *page) result(r verdict.Result) {
 	p.lifetime(r)
 	checks := slices.DeleteFunc(slices.Clone(r.Checks), func(c verdict.Check) bool { return c.Kind == verdict.KindQuestion })
 	if (r.Error == "" || r.Score > 0) && len(checks) > 0 {
-		// The checks are the answer to the lab's question, with live values.
 		heading := "Checks"
 		if r.Passed() && r.Summary != "" {
 			heading = r.Summary
 		}
 		p.text("", 0, p.title, plain(heading))
 		if why, score := noneMade(checks); why != "" {
-			p.text("", 2, lipgloss.NewStyle(), fmt.Sprintf("– none of %d was made, 0/%d: %s", len(checks), score, plain(why)))
+			p.text("", 2, lipgloss.NewStyle(), fmt.Sprintf("– none of the %d checks was made, 0/%d: %s", len(checks), score, plain(why)))
 			checks = nil
 		}
 		for _, c := range checks {
@@ -213,8 +211,7 @@ func (p *page) result(r verdict.Result) {
 	p.verdict(r)
 }
 
-// check shows one check; why it holds is told only when nothing else needs the
-// reader's eye.
+// check writes one check. With why it also explains a check that passes.
 func (p *page) check(c verdict.Check, why bool) {
 	mark := map[verdict.Verdict]string{
 		verdict.Pass: p.good.Render("✓"), verdict.Fail: p.bad.Render("✗"), verdict.Skip: p.warn.Render("–"),
@@ -288,11 +285,11 @@ func (p *page) verdict(r verdict.Result) {
 	}
 	p.line("%s  %d/%d  %s", style.Render(word), r.Score, r.MaxScore, on)
 	if r.Error != "" {
-		p.text("", 2, lipgloss.NewStyle(), "Could not be graded, which is not the program's mistake: "+plain(r.Error))
+		p.text("", 2, lipgloss.NewStyle(), "Could not be graded, which is not the program's fault: "+plain(r.Error))
 	}
 }
 
-// guestTime is how long a run took by the guest's clock.
+// guestTime returns the duration of a run by the guest's clock.
 func guestTime(d time.Duration) string {
 	if d < time.Second {
 		return fmt.Sprintf("%d ms guest time", d.Milliseconds())

@@ -49,7 +49,7 @@ var secrets = []string{
 }
 
 // public is what the lab's author writes for students, and what the student wrote.
-var public = regexp.MustCompile(`(?s)(hint|read|why|context of the task)[: ].*?\.(\\n|\n)|answered:? [^\n]*wake_up_new_task|(it is: )?sys_clone → [^\n]*`)
+var public = regexp.MustCompile(`(?s)(hint|read|why|context of the task)[: ].*?\.(\\n|\n)|answered:? [^\n]*wake_up_new_task|(correct: )?sys_clone → [^\n]*`)
 
 // TestVisibility grades what goes wrong at all that is hidden. Everything counts and
 // stands in the verdict; the student reads of what is seen alone.
