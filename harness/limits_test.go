@@ -148,7 +148,7 @@ func setup(c *uintptr) error { return call(syscall.SYS_IO_SETUP, 256, uintptr(un
 		"sets of semaphores: 16", "message queues: 16", "segments of a page: 64", "segments of all: 0", "folders: ",
 		"instances of inotify: 16", "contexts of events: ",
 	}
-	eachArch(t, func(t *testing.T, a arch.Arch, k images.Kernel) {
+	eachArch(t, func(t *testing.T, a arch.Arch, k linux.Kernel) {
 		j := job(t, a, k, fstest.MapFS{"main.go": {Data: []byte(program)}, "setup.go": {Data: []byte(setup)}})
 		j.Out = ""
 		e := exit(t, run(t, j))

@@ -59,6 +59,7 @@ var openers = map[string]string{
 	"images/compile/program.go":     "what the go command has made",
 	"images/compile/std.go":         "what the go command has made",
 	"harness/prepare/folder.go":     "a folder that it has made, by os.CopyFS, which copies regular files only",
+	"images/sandbox/sleep.go":       "the kernel's files in /proc",
 	"harness/class/merge.go":        "folders of results, by os.CopyFS, which copies regular files only",
 }
 

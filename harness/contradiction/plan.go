@@ -108,8 +108,8 @@ func (c *checker) planHolds(e *trace.Event, _ trace.Point) {
 	c.compareReads(e, p)
 	for _, role := range sorted(p.finds) {
 		want, ok := c.eval(e, p.finds[role])
-		if found, has := e.Finds[role]; !has || ok && want.v != found {
-			c.wrong("finds."+role, "%s is not %s, %s", found, p.Finds[role], want.v)
+		if found, has := e.Finds[role]; !has || ok && want != any(found) {
+			c.wrong("finds."+role, "%s is not %s, %s", found, p.Finds[role], want)
 		}
 	}
 	if len(e.Finds) != len(p.finds) {

@@ -203,7 +203,7 @@ func FuzzTypes(f *testing.F) {
 // FuzzAnswers: whatever the answers that are kept for an image hold, the next question
 // is answered.
 func FuzzAnswers(f *testing.F) {
-	header, err := answersHeader()
+	header, err := queryCacheHeader()
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -216,11 +216,11 @@ func FuzzAnswers(f *testing.F) {
 		}
 		var im Image
 		im.typesOnce.Do(func() { im.typesErr = ErrNoTypes })
-		im.answers.load(path)
+		im.queries.load(path)
 		_, _ = im.Field("task_struct", "pid")
 		_, _ = im.Members("a")
 		_, _ = im.SizeOf("task_struct")
 		_, _ = im.Params("do_fork")
-		im.Keep()
+		im.SaveQueries()
 	})
 }

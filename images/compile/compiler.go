@@ -212,7 +212,7 @@ func (c *Compiler) run(ctx context.Context, name string, cmd sandbox.Command) er
 		return &Error{Name: name, Text: fmt.Sprintf("the compiler was stopped: it took %s", r.Exceeded)}
 	}
 	if said, ok := crashed(r); ok {
-		return &CompileError{Name: name, Text: "the compiler crashed over these sources: " + said}
+		return &Error{Name: name, Text: "the compiler crashed over these sources: " + said}
 	}
 	text := compilerText(r.Output, c.box.Work(cmd.Work))
 	if text == "" {

@@ -238,7 +238,7 @@ func TestCompilerCrashes(t *testing.T) {
 			needC(t, "amd64")
 		}
 		_, err := c.Build(t.Context(), "amd64", "fork-new", one(name, text), nil)
-		var ce *CompileError
+		var ce *Error
 		if !errors.As(err, &ce) || !strings.HasPrefix(ce.Text, "the compiler ") || strings.Contains(ce.Text, "\n") {
 			t.Errorf("%s: error %.300v, want a line about the compiler", name, err)
 		}
