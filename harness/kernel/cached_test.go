@@ -200,14 +200,13 @@ func FuzzTypes(f *testing.F) {
 	})
 }
 
-// FuzzAnswers: whatever the answers that are kept for an image hold, the next question
-// is answered.
-func FuzzAnswers(f *testing.F) {
+// FuzzQueries: whatever the file of an image's queries holds, the next query is answered.
+func FuzzQueries(f *testing.F) {
 	header, err := queryCacheHeader()
 	if err != nil {
 		f.Fatal(err)
 	}
-	path := filepath.Join(f.TempDir(), "answers")
+	path := filepath.Join(f.TempDir(), "queries")
 	f.Add([]byte(`{"Fields": {"task_struct pid": {"Size": 4}}, "Members": {"a": null}}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		data := le.AppendUint32([]byte(header), crc32.ChecksumIEEE(body))
