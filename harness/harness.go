@@ -26,6 +26,7 @@ import (
 	"kernellab/harness/trace"
 	"kernellab/harness/verdict"
 	"kernellab/images/guest"
+	"kernellab/images/guest/mailbox"
 	"kernellab/internal/regular"
 )
 
@@ -42,6 +43,9 @@ type Job struct {
 	Limit time.Duration
 
 	Out string // folder for what the run leaves: see files.go; "" leaves nothing
+	// Stranger says that the program is not the lab's own: a run that brings its machine
+	// down gives a *DownError, and what other runs start from stays as it is.
+	Stranger bool
 	// Again says that the program will be run again: a snapshot is kept of the
 	// guest in which it stands at its first stop.
 	Again bool
@@ -68,14 +72,14 @@ type Times struct {
 	Total    time.Duration `json:"total_ns"`
 }
 
-// Run runs a job. What something from outside ended is tried once more, which the
-// result's notes say.
+// Run runs a job. What something from outside ended is tried once more, and so is a
+// stranger's program that brought its machine down, which the result's notes say.
 func Run(ctx context.Context, j Job) (*Outcome, error) {
 	if err := errors.Join(probe.Check(j.Machine.Image, j.Machine.Arch, j.Plan)...); err != nil {
 		return nil, &machine.Error{Op: "find the lab's points", Err: err}
 	}
 	out, err := j.once(ctx)
-	if !machine.Retryable(err) || ctx.Err() != nil {
+	if !machine.Retryable(err) && !isDown(err) || ctx.Err() != nil {
 		return out, err
 	}
 	first := err
@@ -117,7 +121,7 @@ func (j Job) once(ctx context.Context) (*Outcome, error) {
 		j.Began(r.trace.Header, r.m)
 	}
 	out, err := r.run(ctx)
-	if machine.Retryable(err) && ctx.Err() == nil {
+	if !j.Stranger && machine.Retryable(err) && ctx.Err() == nil {
 		// It may have come up broken without a word.
 		err = errors.Join(err, r.m.Discard(ctx))
 	}
@@ -169,7 +173,7 @@ func (j Job) Open(ctx context.Context, console io.Writer) (*Opened, error) {
 		return o, nil
 	}
 	if o.Machine, err = m.Move(ctx); err != nil {
-		return nil, err
+		return nil, j.down(err)
 	}
 	o.Process = o.Machine.Agent.Resumed(o.Process.PID)
 	return o, nil
@@ -194,10 +198,15 @@ func (j Job) begin(ctx context.Context, o *Opened) error {
 	if o.base, err = o.Machine.Clock(ctx); err != nil {
 		return err
 	}
+	o.Machine.Due = j.due(o.base)
 	return o.Process.Release(ctx, j.limit())
 }
 
 func (j Job) argv() []string { return j.Plan.Argv(j.ProgramName) }
+
+// due is when the agent of a program that was let go at base has answered, by the guest's
+// clock: the program's limit and the agent's patience have passed then.
+func (j Job) due(base int64) int64 { return base + int64(j.limit()+2*mailbox.Patience) }
 
 func (j Job) limit() time.Duration {
 	if j.Limit > 0 {
@@ -272,6 +281,7 @@ func (j Job) openFromSnapshot(ctx context.Context, console io.Writer) (*Opened, 
 		m.Close()
 		return nil, errors.Join(&machine.Error{Op: "read the snapshot's note", Err: err}, m.Discard(ctx))
 	}
+	m.Due = j.due(at.Base)
 	return &Opened{Machine: m, Process: m.Agent.Resumed(at.PID), before: at.Events, base: at.Base}, nil
 }
 
@@ -304,7 +314,7 @@ func (j Job) reach(ctx context.Context, m *machine.Machine) (*Opened, error) {
 		if cause := context.Cause(watched); cause != nil && ctx.Err() == nil {
 			err = cause
 		}
-		return nil, m.Explain(ctx, "run "+j.ProgramName+" to its first stop", err)
+		return nil, j.down(m.Explain(ctx, "run "+j.ProgramName+" to its first stop", err))
 	}
 	return o, nil
 }
@@ -446,10 +456,10 @@ func (r *recording) run(ctx context.Context) (*Outcome, error) {
 		if cause := context.Cause(watched); cause != nil && ctx.Err() == nil {
 			err = cause
 		}
-		return nil, r.m.Explain(ctx, "run "+r.Lab, err)
+		return nil, r.down(r.m.Explain(ctx, "run "+r.Lab, err))
 	}
 	if err := r.m.Broken(); err != nil { // it went on all the same
-		return nil, err
+		return nil, r.down(err)
 	}
 	r.out.Trips = r.m.Stub.RoundTrips()
 	cancel()

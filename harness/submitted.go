@@ -54,16 +54,18 @@ func (s Submitted) Run(ctx context.Context) (*Outcome, error) {
 		graded.Kernel = s.Own.Machine.Image.Release
 	}
 	out := &Outcome{}
+	var own *trace.Trace
 	if program := s.Submission.Program; program != nil {
-		ran, fault, err := s.program(ctx, *program, rules)
+		a, err := s.program(ctx, *program, rules)
 		switch {
 		case err != nil:
 			return nil, err
-		case fault != nil:
-			graded.Findings = append([]verdict.Finding{*fault}, graded.Findings...)
+		case a.fault != nil:
+			graded.Findings = append([]verdict.Finding{*a.fault}, graded.Findings...)
 		default:
-			out, graded.Trace = ran, ran.Trace
+			out, graded.Trace = a.out, a.out.Trace
 		}
+		own = a.own
 	}
 	// What the run has settled needs no second look.
 	settled := graded.Trace != nil && !slices.ContainsFunc(out.Result.Checks, func(c verdict.Check) bool {
@@ -71,7 +73,10 @@ func (s Submitted) Run(ctx context.Context) (*Outcome, error) {
 	})
 	if !settled && grade.NeedsReference(graded.Trace, rules, graded.Kernel) {
 		var err error
-		if graded.Reference, err = s.reference(ctx, out.Trace == nil); err != nil {
+		if graded.Reference = own; own == nil {
+			graded.Reference, err = s.reference(ctx, out.Trace == nil)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("run the lab's own program, which the answers are compared with: %w", err)
 		}
 	}
@@ -90,27 +95,29 @@ func (s Submitted) Run(ctx context.Context) (*Outcome, error) {
 	return out, nil
 }
 
-// program compiles and runs the student's program; fault is why there is nothing
-// to run.
-func (s Submitted) program(ctx context.Context, p submission.Program, rules grade.Rules) (*Outcome, *verdict.Finding, error) {
+// program compiles and runs the student's program.
+func (s Submitted) program(ctx context.Context, p submission.Program, rules grade.Rules) (attempt, error) {
 	path, said, err := s.Compile(ctx, p)
 	if err != nil {
-		return nil, nil, err
+		return attempt{}, err
 	}
 	if said != "" {
-		return nil, &verdict.Finding{Kind: verdict.FindCompile, Message: p.File + " does not compile", Text: said}, nil
+		return attempt{fault: &verdict.Finding{Kind: verdict.FindCompile, Message: p.File + " does not compile", Text: said}}, nil
 	}
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil, nil, &machine.Error{Op: "read the program", Err: err}
+		return attempt{}, &machine.Error{Op: "read the program", Err: err}
 	}
 	if info.Size() > guest.MaxProgram {
-		return nil, &verdict.Finding{Kind: verdict.FindCompile, Message: fmt.Sprintf("%s is a program of %d bytes, over the limit of %d", s.Own.ProgramName, info.Size(), guest.MaxProgram)}, nil
+		return attempt{fault: &verdict.Finding{Kind: verdict.FindCompile, Message: fmt.Sprintf("%s is a program of %d bytes, over the limit of %d", s.Own.ProgramName, info.Size(), guest.MaxProgram)}}, nil
 	}
 	job := s.Own
-	job.Program, job.Again, job.Rules = path, false, rules
+	job.Program, job.Stranger, job.Again, job.Rules = path, true, false, rules
 	out, err := Run(ctx, job)
-	return out, nil, err
+	if isDown(err) && ctx.Err() == nil {
+		return s.blame(ctx, job, err)
+	}
+	return attempt{out: out}, err
 }
 
 // reference runs the lab's own program; alone says that no other program was run.

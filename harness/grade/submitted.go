@@ -50,11 +50,15 @@ func gradeSubmission(s Submitted) (verdict.Result, secrets) {
 		return failed(res, "the lab's own program, which the answers are compared with: %v", lost), secrets{}
 	}
 	g := &grader{view: &view{trace: &trace.Trace{}, rules: rules}, result: &res, absent: true}
+	none := verdict.CaseNoProgram
 	for _, f := range s.Findings {
 		g.findings = append(g.findings, placed{Finding: f})
+		if f.Kind == verdict.FindMachine {
+			none = verdict.CaseMachineDown
+		}
 	}
 	for i := range res.Checks {
-		res.Checks[i].Got = &verdict.Fact{Case: verdict.CaseNoProgram}
+		res.Checks[i].Got = &verdict.Fact{Case: none}
 	}
 	if err := s.Rules.Validate(); err != nil {
 		return failed(res, "the rules of lab %s do not hold: %v", s.Rules.Lab, err), secrets{}

@@ -8,6 +8,7 @@ import (
 
 	"kernellab/harness/qemu"
 	"kernellab/harness/rsp"
+	"kernellab/images/guest/mailbox"
 )
 
 // tailLines is how many of the console's last lines an error shows.
@@ -22,9 +23,10 @@ type GuestError struct {
 	Console []string // the last lines
 	// Oops is set when the kernel died.
 	Oops bool
-	// Hung is set when it did not answer any more.
-	Hung bool
-	Err  error
+	// Hung is set when it did not answer any more, and Ran when it had what it needs of
+	// the host to do so.
+	Hung, Ran bool
+	Err       error
 }
 
 func (e *GuestError) Error() string {
@@ -77,6 +79,33 @@ func Console(err error) []string {
 func Died(err error) bool {
 	var g *GuestError
 	return errors.As(err, &g) && g.Oops
+}
+
+// OverdueError says that the guest's time had passed by which its agent answers whatever
+// a program does.
+type OverdueError struct {
+	What string
+	Late time.Duration // by the guest's clock
+}
+
+func (e *OverdueError) Error() string {
+	return fmt.Sprintf("%s is overdue by %s of the guest's time", e.What, e.Late.Round(time.Millisecond))
+}
+
+// BroughtDown reports whether err can be the doing of a program that ran in the machine:
+// its kernel died, or did not let its agent answer; QEMU crashed, or ran on without
+// getting anywhere; the agent's messages were overwritten. What only somebody on the host
+// can do is not: QEMU was killed or stopped, or had no processor or no memory.
+func BroughtDown(err error) bool {
+	var g *GuestError
+	if errors.As(err, &g) {
+		return g.Oops || g.Ran
+	}
+	var ended *qemu.ExitError
+	if errors.As(err, &ended) {
+		return ended.Crashed()
+	}
+	return errors.Is(err, mailbox.ErrMessage)
 }
 
 // Retryable reports whether what failed may go well the next time, because

@@ -547,6 +547,13 @@ func TestEnds(t *testing.T) {
 			})
 		}
 		m := start(t, s)
+		clock, err := m.Clock(ctx)
+		if count, perr := m.VM.Peek(ctx, s.Arch.QEMU.Clock.Addr); err != nil || perr != nil || int64(count)*int64(s.Arch.QEMU.Clock.Tick) != clock {
+			t.Errorf("the monitor says %d, %v, the debugger %d ns, %v", count, perr, clock, err)
+		}
+		if m.VM.Used() <= 0 {
+			t.Error("QEMU has used no processor time")
+		}
 		if err := m.Discard(ctx); err != nil {
 			t.Error(err)
 		}

@@ -44,6 +44,9 @@ type Machine struct {
 	// Patience is how long, by the host's clock, the machine may take for what it is
 	// asked to do, before it counts as hung: at first the guard of its Spec.
 	Patience time.Duration
+	// Due is when, by the guest's clock, the agent has answered whatever a program does,
+	// in ns as of [Machine.Clock]; 0 is not known. A guest that is overdue counts as hung.
+	Due int64
 
 	Boot     time.Duration // host time from QEMU's start to the agent's first mark, here or where it was saved
 	Restored time.Duration // host time that starting from a snapshot took, 0 for a machine that booted
@@ -69,6 +72,8 @@ type VM interface {
 	Err() error
 	Close() error
 	Align(ctx context.Context) error
+	Peek(ctx context.Context, addr uint64) (uint64, error)
+	Used() time.Duration
 }
 
 // Close ends the machine. It may be called more than once.
@@ -347,12 +352,55 @@ const DefaultGuard = 5 * time.Minute
 func (m *Machine) Guard(ctx context.Context, what string, do func(context.Context) error) error {
 	timed, cancel := context.WithTimeout(ctx, m.Patience)
 	defer cancel()
-	err := limited(ctx, timed, what, m.Patience, do(timed))
+	used := m.VM.Used()
+	watched, stop := m.watchClock(timed, what)
+	defer stop()
+	err := limited(ctx, timed, what, m.Patience, do(watched))
+	hung := &GuestError{What: "hung", Hung: true, Kernel: m.image.Release, Console: m.console.Tail(tailLines)}
+	var overdue *OverdueError
 	var late *LimitError
-	if !errors.As(err, &late) {
+	switch {
+	case err != nil && ctx.Err() == nil && errors.As(context.Cause(watched), &overdue):
+		hung.Ran, hung.Err = true, overdue
+	case errors.As(err, &late):
+		// It may be that QEMU was stopped, or the host too busy.
+		hung.Ran, hung.Err = m.VM.Used()-used >= m.Patience/4, late
+	default:
 		return err
 	}
-	return &GuestError{What: "hung", Hung: true, Kernel: m.image.Release, Console: m.console.Tail(tailLines), Err: late}
+	return hung
+}
+
+// looks is how often the guest's clock is looked at within a machine's patience. Few runs
+// take long enough for a look.
+const looks = 30
+
+// watchClock ends ctx with an *OverdueError when the guest's clock is past m.Due.
+func (m *Machine) watchClock(ctx context.Context, what string) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	if m.Due == 0 {
+		return ctx, func() { cancel(nil) }
+	}
+	go func() {
+		tick := time.NewTicker(max(m.Patience/looks, 1))
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			// An exchange with QEMU that was cut short would spoil those that follow.
+			whole, done := context.WithTimeout(context.WithoutCancel(ctx), m.Patience)
+			count, err := m.VM.Peek(whole, m.arch.QEMU.Clock.Addr)
+			done()
+			now := int64(count) * int64(m.arch.QEMU.Clock.Tick)
+			if err == nil && now > m.Due {
+				cancel(&OverdueError{What: what, Late: time.Duration(now - m.Due)})
+			}
+		}
+	}()
+	return ctx, func() { cancel(nil) }
 }
 
 // Watch ends ctx with the cause when the machine dies.

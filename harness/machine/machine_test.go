@@ -3,9 +3,11 @@ package machine_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -15,6 +17,7 @@ import (
 	"kernellab/harness/machine"
 	"kernellab/harness/machine/machinetest"
 	"kernellab/harness/qemu"
+	"kernellab/harness/rsp"
 	"kernellab/images/guest"
 	"kernellab/images/guest/mailbox"
 )
@@ -312,20 +315,73 @@ func TestPlace(t *testing.T) {
 	}
 }
 
-func TestRetryable(t *testing.T) {
+func TestWhose(t *testing.T) {
+	ended := func(sig syscall.Signal, stderr string) error {
+		return &machine.Error{Op: "run", Err: &qemu.ExitError{State: "signal: " + sig.String(), Signal: sig, Stderr: stderr}}
+	}
 	for name, c := range map[string]struct {
-		err  error
-		want bool
+		err             error
+		retryable, down bool
 	}{
-		"none":               {nil, false},
-		"a dead kernel":      {&machine.GuestError{Oops: true, Err: &qemu.ExitError{}}, false},
-		"a kernel that hung": {&machine.GuestError{Hung: true}, true},
-		"QEMU's end":         {&machine.Error{Op: "run", Err: &qemu.ExitError{}}, true},
-		"no QEMU":            {&machine.Error{Op: "start", Err: &qemu.MissingError{Err: errors.New("none")}}, false},
-		"a cancelled run":    {context.Canceled, false},
+		"none":                       {nil, false, false},
+		"a dead kernel":              {&machine.GuestError{Oops: true, Err: &qemu.ExitError{}}, false, true},
+		"a kernel that hung":         {&machine.GuestError{Hung: true}, true, false},
+		"a kernel that ran and hung": {&machine.GuestError{Hung: true, Ran: true}, true, true},
+		"a kernel that did not boot": {&machine.GuestError{What: "did not come up"}, false, false},
+		"QEMU gave up":               {&machine.Error{Op: "run", Err: &qemu.ExitError{State: "exit status 1"}}, true, true},
+		"QEMU crashed":               {ended(syscall.SIGSEGV, ""), true, true},
+		"QEMU aborted":               {ended(syscall.SIGABRT, "tcg.c:3243: tcg fatal error"), true, true},
+		"QEMU had no memory":         {ended(syscall.SIGABRT, "GLib-ERROR: failed to allocate 64 bytes"), true, false},
+		"QEMU was killed":            {ended(syscall.SIGKILL, ""), true, false},
+		"QEMU was asked to end":      {ended(syscall.SIGTERM, ""), true, false},
+		"QEMU lost a file's memory":  {ended(syscall.SIGBUS, ""), true, false},
+		"the agent's messages":       {fmt.Errorf("read: %w", mailbox.ErrMessage), false, true},
+		"the debugger's connection":  {&machine.Error{Op: "run", Err: rsp.ErrClosed}, true, false},
+		"no QEMU":                    {&machine.Error{Op: "start", Err: &qemu.MissingError{Err: errors.New("none")}}, false, false},
+		"a cancelled run":            {context.Canceled, false, false},
 	} {
-		if got := machine.Retryable(c.err); got != c.want {
-			t.Errorf("%s: %v, want %v", name, got, c.want)
+		if got := machine.Retryable(c.err); got != c.retryable {
+			t.Errorf("%s: retryable %v, want %v", name, got, c.retryable)
 		}
+		if got := machine.BroughtDown(c.err); got != c.down {
+			t.Errorf("%s: brought down %v, want %v", name, got, c.down)
+		}
+	}
+}
+
+// A guest that is due to answer by its own clock, and runs on, is not waited for as long
+// as one whose host may be slow; and one that takes its host's time ran all the same.
+func TestOverdue(t *testing.T) {
+	const limit = time.Minute
+	hang := func(d time.Duration) machinetest.Guest {
+		return machinetest.Guest{Serve: func(mailbox.Request) []machinetest.Event {
+			return []machinetest.Event{machinetest.Run(d), machinetest.Hang}
+		}}
+	}
+	for name, c := range map[string]struct {
+		took     time.Duration // by the guest's clock, and of the processor
+		patience time.Duration
+		overdue  bool
+		ran      bool
+	}{
+		"past its time":     {2 * limit, time.Minute, true, true},
+		"busy, not yet due": {limit / 2, 10 * time.Millisecond, false, true},
+		"without a host":    {0, 10 * time.Millisecond, false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := begin(t, machinetest.Spec(t, hang(c.took)))
+			now, err := m.Clock(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			m.Due, m.Patience = now+int64(limit), c.patience
+			_, err = m.Agent.ReadFile(t.Context(), "/x")
+			err = m.Explain(t.Context(), "run", err)
+			var overdue *machine.OverdueError
+			if fault(err) != "the guest hung, hung" || errors.As(err, &overdue) != c.overdue || machine.BroughtDown(err) != c.ran {
+				t.Errorf("%v: overdue %t, brought down %t, want %t and %t", err, errors.As(err, &overdue), machine.BroughtDown(err), c.overdue, c.ran)
+			}
+		})
 	}
 }

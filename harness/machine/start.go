@@ -144,7 +144,7 @@ func (m *Machine) Move(ctx context.Context) (*Machine, error) {
 		return nil, err
 	}
 	moved.spec, moved.ram, moved.log = m.spec, ram, m.log
-	moved.Boot, moved.Restored, moved.discard = m.Boot, m.Restored, m.discard
+	moved.Boot, moved.Restored, moved.Due, moved.discard = m.Boot, m.Restored, m.Due, m.discard
 	return moved, nil
 }
 

@@ -191,6 +191,9 @@ func (m *Marker) repeat(ctx context.Context, t *target, s class.Student, read *s
 	}
 	stage("executing the run again, to compare it")
 	again, err := m.submitted(t, read, "", stage).Run(ctx)
+	if err == nil && again.Trace == nil {
+		err = errors.New("the program brought its machine down this time")
+	}
 	if err != nil {
 		return fmt.Errorf("execute the run again: %w", err)
 	}

@@ -110,7 +110,7 @@ func (h Host) WarnUnsound(ctx context.Context, e Emulator, targets []Target) {
 	for _, t := range targets {
 		version, err := e.VersionFor(ctx, t.Arch)
 		if err == nil && Unsound(version) {
-			h.Cache.Warn(fmt.Sprintf("QEMU %s is older than %d: a submitted program can bring its guest down there, and is then not graded; without --qemu and %s lab uses its own", version, SoundQEMU, QEMUEnv))
+			h.Cache.Warn(fmt.Sprintf("QEMU %s is older than %d: a submitted program can bring its guest down there, and change what its kernel shows, so marks are only as good as the programs are honest; without --qemu and %s lab uses its own", version, SoundQEMU, QEMUEnv))
 			return
 		}
 	}

@@ -45,15 +45,15 @@ type message struct {
 // the reason to its standard error.
 var errMigration = errors.New("QEMU could not transfer the machine's state")
 
-// monitor is a QMP session. One goroutine at a time may use it. Another goroutine
-// reads until the connection ends.
+// monitor is a QMP session. Any number of goroutines may use it, one at a time. Another
+// goroutine reads until the connection ends.
 type monitor struct {
 	conn     *net.UnixConn
+	turn     chan struct{} // sent to for the length of an exchange
 	greeted  bool
 	messages chan message  // replies, and the end of a migration
 	closed   chan struct{} // the reader drops further messages
 	closing  sync.Once
-	answer   json.RawMessage // the last reply
 
 	mu      sync.Mutex
 	stops   uint64        // number of STOP events so far
@@ -62,7 +62,7 @@ type monitor struct {
 }
 
 func newMonitor(conn *net.UnixConn) *monitor {
-	m := &monitor{conn: conn, messages: make(chan message), closed: make(chan struct{}), stopped: make(chan struct{})}
+	m := &monitor{conn: conn, turn: make(chan struct{}, 1), messages: make(chan message), closed: make(chan struct{}), stopped: make(chan struct{})}
 	go m.read()
 	return m
 }
@@ -108,6 +108,18 @@ func (m *monitor) close() {
 // along for QEMU's getfd. If migration is set, run also waits until the migration that
 // the commands start has completed. After a failure the session cannot be used.
 func (m *monitor) run(ctx context.Context, cmds []command, fd *os.File, migration bool) error {
+	_, err := m.exchange(ctx, cmds, fd, migration)
+	return err
+}
+
+// exchange is run, and returns the reply to the last command.
+func (m *monitor) exchange(ctx context.Context, cmds []command, fd *os.File, migration bool) (last json.RawMessage, err error) {
+	select {
+	case m.turn <- struct{}{}:
+		defer func() { <-m.turn }()
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
 	if !m.greeted {
 		cmds, m.greeted = append([]command{{Execute: "qmp_capabilities"}}, cmds...), true
 	}
@@ -116,10 +128,10 @@ func (m *monitor) run(ctx context.Context, cmds []command, fd *os.File, migratio
 		rights = syscall.UnixRights(int(fd.Fd()))
 	}
 	undo := endWrites(ctx, m.conn)
-	err := send(m.conn, cmds, rights)
+	err = send(m.conn, cmds, rights)
 	undo()
 	if err != nil {
-		return qmpError(ctx, err)
+		return nil, qmpError(ctx, err)
 	}
 	for answered, completed := 0, !migration; answered < len(cmds) || !completed; {
 		var msg message
@@ -127,31 +139,33 @@ func (m *monitor) run(ctx context.Context, cmds []command, fd *os.File, migratio
 		select {
 		case msg, more = <-m.messages:
 		case <-ctx.Done():
-			return context.Cause(ctx)
+			return nil, context.Cause(ctx)
 		}
 		switch {
 		case !more:
-			return qmpError(ctx, m.ended)
+			return nil, qmpError(ctx, m.ended)
 		case msg.Error != nil:
 			msg.Error.Command = cmds[min(answered, len(cmds)-1)].Execute
-			return msg.Error
+			return nil, msg.Error
 		case msg.Return != nil:
-			answered, m.answer = answered+1, msg.Return
+			answered++
+			last = msg.Return
 		case msg.Data.Status == "failed":
-			return errMigration
+			return nil, errMigration
 		default:
 			completed = true
 		}
 	}
-	return nil
+	return last, nil
 }
 
 // ask sends a command without arguments and decodes its answer.
 func (m *monitor) ask(ctx context.Context, execute string, answer any) error {
-	if err := m.run(ctx, []command{{Execute: execute}}, nil, false); err != nil {
+	said, err := m.exchange(ctx, []command{{Execute: execute}}, nil, false)
+	if err != nil {
 		return err
 	}
-	return json.Unmarshal(m.answer, answer)
+	return json.Unmarshal(said, answer)
 }
 
 func send(conn *net.UnixConn, cmds []command, rights []byte) error {

@@ -10,6 +10,7 @@ package qemu
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -49,8 +50,9 @@ func (e *MissingError) Unwrap() error { return e.Err }
 // ExitError says that QEMU ended although Close was not called.
 type ExitError struct {
 	Binary string
-	State  string // "exit status 1", "signal: killed"
-	Stderr string // the end of its output
+	State  string         // "exit status 1", "signal: killed"
+	Stderr string         // the end of its output
+	Signal syscall.Signal // that ended it, 0 for none
 }
 
 func (e *ExitError) Error() string {
@@ -62,6 +64,20 @@ func (e *ExitError) Error() string {
 
 // Clean reports whether QEMU exited because the guest switched off or reset.
 func (e *ExitError) Clean() bool { return e.State == "exit status 0" && e.Stderr == "" }
+
+// Crashed reports whether QEMU ended by a fault of its own or gave up, as a guest can make
+// it do. A QEMU that somebody killed, or that was refused memory, did not.
+func (e *ExitError) Crashed() bool {
+	switch e.Signal {
+	case 0:
+		return !e.Clean()
+	case syscall.SIGABRT:
+		return !strings.Contains(strings.ToLower(e.Stderr), "allocate")
+	case syscall.SIGSEGV, syscall.SIGILL, syscall.SIGFPE, syscall.SIGTRAP:
+		return true
+	}
+	return false
+}
 
 // VM is a running machine.
 type VM struct {
@@ -195,6 +211,39 @@ func (vm *VM) Settle(ctx context.Context) error {
 // PID returns QEMU's process id.
 func (vm *VM) PID() int { return vm.cmd.Process.Pid }
 
+// Used returns the processor time that QEMU has used, 0 for one that has ended.
+func (vm *VM) Used() time.Duration {
+	// The clock of another process's processor time, as clock_getcpuclockid(3) makes it.
+	const scheduled = 2
+	var t unix.Timespec
+	if err := unix.ClockGettime(int32(^vm.PID()<<3|scheduled), &t); err != nil {
+		return 0
+	}
+	return time.Duration(t.Nano())
+}
+
+// Peek reads two words of 32 bits from a physical address, of a device too, of a guest
+// that may be running, and returns them as one of 64. The guest does not notice.
+func (vm *VM) Peek(ctx context.Context, addr uint64) (uint64, error) {
+	answer, err := vm.monitor.exchange(ctx, []command{{
+		Execute: "human-monitor-command", Arguments: map[string]string{"command-line": fmt.Sprintf("xp /2wx %#x", addr)},
+	}}, nil, false)
+	if err != nil {
+		return 0, vm.because("read the guest's memory", err)
+	}
+	// "0000000000101000: 0x00000001 0x00000000"
+	var text string
+	var low, high uint32
+	if err := json.Unmarshal(answer, &text); err != nil {
+		return 0, fmt.Errorf("read the guest's memory: %w", err)
+	}
+	_, words, _ := strings.Cut(text, ":")
+	if _, err := fmt.Sscanf(words, "%v %v", &low, &high); err != nil {
+		return 0, fmt.Errorf("read the guest's memory: %q: %w", text, err)
+	}
+	return uint64(high)<<32 | uint64(low), nil
+}
+
 // Exited is closed when the process has ended and was waited for.
 func (vm *VM) Exited() <-chan struct{} { return vm.done }
 
@@ -208,12 +257,15 @@ func (vm *VM) Err() error {
 	}
 	select {
 	case <-vm.done:
-		state := "exit status 0"
+		e := &ExitError{Binary: vm.name, State: "exit status 0", Stderr: withoutWarnings(vm.stderr.String())}
 		var exit *exec.ExitError
 		if errors.As(vm.waitErr, &exit) {
-			state = exit.ProcessState.String()
+			e.State = exit.ProcessState.String()
+			if ws, ok := exit.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
+				e.Signal = ws.Signal()
+			}
 		}
-		return &ExitError{Binary: vm.name, State: state, Stderr: withoutWarnings(vm.stderr.String())}
+		return e
 	default:
 		return nil
 	}

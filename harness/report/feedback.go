@@ -97,6 +97,8 @@ func (f *feedback) story(r verdict.Result) {
 		f.line("There is a problem with your submission: %s", sentence(first.Message))
 	case verdict.FindCompile:
 		f.line("Your program did not run. %s", sentence(first.Message))
+	case verdict.FindMachine:
+		f.line("The run of your program did not end. %s", sentence(first.Message))
 	default:
 		f.divergence(r, first)
 	}

@@ -85,6 +85,7 @@ const (
 	CaseNotAnswered   = "not-answered"   //
 	CaseNotUnderstood = "not-understood" // Said
 	CaseNoProgram     = "no-program"     // there was none that could be run
+	CaseMachineDown   = "machine-down"   // the program's run did not end
 )
 
 // The cases of reasons why something is not known.

@@ -190,6 +190,7 @@ const (
 	FindAnswer      = "answer"       // a question is not answered rightly
 	FindSubmission  = "submission"   // something is wrong with what was handed in
 	FindCompile     = "compile"      // the program does not compile
+	FindMachine     = "machine"      // the program brought its machine down
 )
 
 // Finding is one thing that does not hold.

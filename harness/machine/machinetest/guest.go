@@ -12,7 +12,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
+	"time"
 
 	"kernellab/harness/arch"
 	"kernellab/harness/kernel"
@@ -117,7 +119,26 @@ func Hang(vm *VM) bool { vm.hung = true; return false }
 
 // Exit ends QEMU: with "exit status 0" in order, as a guest does that resets.
 func Exit(state string) Event {
-	return func(vm *VM) bool { vm.end(&qemu.ExitError{Binary: "made", State: state}); return true }
+	e := &qemu.ExitError{Binary: "made", State: state}
+	for s := syscall.Signal(1); s < 32; s++ {
+		if state == "signal: "+s.String() {
+			e.Signal = s
+		}
+	}
+	return func(vm *VM) bool { vm.end(e); return true }
+}
+
+// Run is the guest's clock running on by d, and as much processor time.
+func Run(d time.Duration) Event {
+	return func(vm *VM) bool {
+		const clock = 0x101000
+		vm.mu.Lock()
+		defer vm.mu.Unlock()
+		vm.used += d
+		vm.now = int64(binary.LittleEndian.Uint64(vm.page(clock))) + int64(d)
+		binary.LittleEndian.PutUint64(vm.page(clock), uint64(vm.now))
+		return false
+	}
 }
 
 // Panic is a kernel's death under -no-reboot.

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"time"
 
 	"kernellab/images/guest/mailbox"
 )
@@ -32,6 +33,8 @@ type VM struct {
 	stops   uint64
 	stopped chan struct{}
 	err     error
+	now     int64         // the guest's clock after the last [Run]
+	used    time.Duration // processor time
 	ended   bool
 	exited  chan struct{}
 }
@@ -163,6 +166,20 @@ func (vm *VM) GDB() net.Conn { return vm.gdb }
 
 // Output returns the console's output.
 func (vm *VM) Output() *os.File { return vm.output }
+
+// Peek returns the guest's clock.
+func (vm *VM) Peek(context.Context, uint64) (uint64, error) {
+	vm.mu.Lock()
+	defer vm.mu.Unlock()
+	return uint64(vm.now), vm.err
+}
+
+// Used returns what [Run] has used.
+func (vm *VM) Used() time.Duration {
+	vm.mu.Lock()
+	defer vm.mu.Unlock()
+	return vm.used
+}
 
 // PID is this process: a made machine has none of its own.
 func (vm *VM) PID() int { return os.Getpid() }

@@ -157,6 +157,8 @@ func Value(f verdict.Fact) string {
 		return "not understood: " + f.Said
 	case verdict.CaseNoProgram:
 		return "no program was run"
+	case verdict.CaseMachineDown:
+		return "the program's run did not end"
 	}
 	return reason(f)
 }
