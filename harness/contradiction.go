@@ -26,7 +26,7 @@ func ContradictionPlan(p probe.Plan) (*contradiction.Plan, error) {
 			Finds: map[string]string{}, Reads: map[string]string{},
 		}
 		for _, f := range q.Finds {
-			points[i].Finds[f.Role] = f.Expr
+			points[i].Finds[f.Name] = f.Expr
 		}
 		for _, r := range q.Reads {
 			points[i].Reads[r.Name] = r.Expr

@@ -6,6 +6,7 @@ import (
 
 	"kernellab/harness/contradiction"
 	"kernellab/harness/machine"
+	"kernellab/harness/plan"
 	"kernellab/harness/probe"
 	"kernellab/harness/trace/tracetest"
 )
@@ -13,23 +14,23 @@ import (
 // A live run whose trace contradicts itself is not graded: the failure is the harness's,
 // names the event and the field, and is not tried again.
 func TestContradictionIsOurs(t *testing.T) {
-	var plan probe.Plan
+	var driven probe.Plan
 	for _, name := range tracetest.Points() {
-		p := probe.Point{Name: name, Role: "parent", Entry: name == "sys_clone"}
+		p := plan.Point{Name: name, Role: "parent", Entry: name == "sys_clone"}
 		switch name {
 		case "dup_task_struct":
-			p.Finds = []probe.Find{{Role: "child", Expr: "arg.dst"}}
+			p.Finds = []plan.Named{{Name: "child", Expr: "arg.dst"}}
 		case "ret_from_fork":
 			p.Role = "child"
 		}
-		plan.Points = append(plan.Points, p)
+		driven.Points = append(driven.Points, p)
 	}
 	for _, arch := range []string{"x86_64", "riscv64"} {
-		r := &recording{Job: Job{Plan: plan}, trace: *tracetest.Fork(arch)}
+		r := &recording{Job: Job{Plan: driven}, trace: *tracetest.Fork(arch)}
 		if err := r.judge(); err != nil || r.out.Trace == nil {
 			t.Errorf("%s: %v", arch, err)
 		}
-		r = &recording{Job: Job{Plan: plan}, trace: *tracetest.Fork(arch)}
+		r = &recording{Job: Job{Plan: driven}, trace: *tracetest.Fork(arch)}
 		r.trace.Events[4].Finds["child"] += 8
 		err := r.judge()
 		var ours *machine.Error

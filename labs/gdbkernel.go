@@ -66,15 +66,15 @@ func (l Lab) GDBKernel(im *kernel.Image) (GDBKernel, error) {
 	k := NewGDBKernel(a)
 	structs := []string{"task_struct"}
 	var exprs []string
-	for _, t := range l.Tasks {
-		exprs = append(exprs, t.When.For(a.Name))
+	for _, t := range l.tasks[a.Name] {
+		exprs = append(exprs, t.When)
 	}
-	for _, p := range l.Points {
-		exprs = append(exprs, p.When.For(a.Name))
-		for _, n := range slices.Concat(p.Finds, p.conditionReads(a.Name)) {
-			exprs = append(exprs, n.Expr.For(a.Name))
+	for _, p := range l.points[a.Name] {
+		exprs = append(exprs, p.When)
+		for _, n := range slices.Concat(p.Finds, conditionReads(p)) {
+			exprs = append(exprs, n.Expr)
 		}
-		if _, ok := k.Places[p.Place]; ok || !p.on(a.Name) || p.ReturnOf != "" {
+		if _, ok := k.Places[p.Place]; ok || p.Absent != "" || p.ReturnOf != "" {
 			continue
 		}
 		// gdb knows the arguments of a function that is called, not of one inlined.

@@ -8,6 +8,7 @@ import (
 
 	"kernellab/gdbscripts"
 	"kernellab/harness/arch"
+	"kernellab/harness/plan"
 )
 
 // GDBScript returns the short file for a session of this lab driven by hand in gdb,
@@ -26,22 +27,22 @@ func (l Lab) GenerateGDBScript(archName string) (string, error) {
 	fmt.Fprintf(&b, "# %s on %s, by hand: %s\n", l.Name, archName, l.Title)
 	fmt.Fprintf(&b, "# Generated from its lab.yaml by make generate; \"lab debug %s\" has gdb read lab.py, then this.\n", l.Name)
 	fmt.Fprintf(&b, "python\nlab = Lab(%q)\n", l.Name)
-	for _, t := range l.Tasks {
-		fmt.Fprintf(&b, "lab.task(%q%s)\n", t.Role, keyword("when", t.When.For(archName)))
+	for _, t := range l.tasks[archName] {
+		fmt.Fprintf(&b, "lab.task(%q%s)\n", t.Role, keyword("when", t.When))
 	}
-	for _, p := range l.Points {
-		if !p.on(archName) {
-			fmt.Fprintf(&b, "# Left out: %s: %s\n", p.Name, p.absent(archName))
+	for _, p := range l.points[archName] {
+		if p.Absent != "" {
+			fmt.Fprintf(&b, "# Left out: %s: %s\n", p.Name, p.Absent)
 			continue
 		}
-		fmt.Fprintf(&b, "lab.point(%s)\n", p.gdb(archName))
+		fmt.Fprintf(&b, "lab.point(%s)\n", gdbPoint(p))
 	}
 	b.WriteString("lab.ready()\nend\n")
 	return b.String(), nil
 }
 
-// gdb returns the point as the arguments of the helper's Lab.point.
-func (p Point) gdb(archName string) string {
+// gdbPoint returns a point as the arguments of the helper's Lab.point.
+func gdbPoint(p plan.Point) string {
 	text := fmt.Sprintf("%q, %q", p.Name, p.Role)
 	if p.Place != p.Name {
 		text += keyword("place", p.Place)
@@ -55,16 +56,16 @@ func (p Point) gdb(archName string) string {
 	if len(p.Armed) > 0 {
 		text += fmt.Sprintf(", armed=[%s]", strings.Join(quoted(p.Armed), ", "))
 	}
-	text += keyword("until", p.Until) + keyword("returns", p.ReturnOf) + keyword("when", p.When.For(archName))
-	text += dictionary("finds", p.Finds, archName) + dictionary("reads", p.conditionReads(archName), archName)
+	text += keyword("until", p.Until) + keyword("returns", p.ReturnOf) + keyword("when", p.When)
+	text += dictionary("finds", p.Finds) + dictionary("reads", conditionReads(p))
 	return text + ",\n    means=" + strconv.Quote(p.Means)
 }
 
-// conditionReads returns the reads that the point's condition looks at. gdb makes no
+// conditionReads returns the reads that a point's condition looks at. gdb makes no
 // others.
-func (p Point) conditionReads(archName string) []Named {
-	named := words(p.When.For(archName))
-	return slices.DeleteFunc(slices.Clone(p.Reads), func(r Named) bool { return !slices.Contains(named, r.Name) })
+func conditionReads(p plan.Point) []plan.Named {
+	named := words(p.When)
+	return slices.DeleteFunc(slices.Clone(p.Reads), func(r plan.Named) bool { return !slices.Contains(named, r.Name) })
 }
 
 // keyword returns an argument of a Python call, "" where it has no value.
@@ -75,13 +76,13 @@ func keyword(name, value string) string {
 	return ", " + name + "=" + strconv.Quote(value)
 }
 
-func dictionary(name string, all []Named, archName string) string {
+func dictionary(name string, all []plan.Named) string {
 	if len(all) == 0 {
 		return ""
 	}
 	var items []string
 	for _, n := range all {
-		items = append(items, fmt.Sprintf("%q: %q", n.Name, n.Expr.For(archName)))
+		items = append(items, fmt.Sprintf("%q: %q", n.Name, n.Expr))
 	}
 	return ", " + name + "={" + strings.Join(items, ", ") + "}"
 }

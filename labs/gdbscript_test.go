@@ -117,7 +117,7 @@ func TestGDBOnKernels(t *testing.T) {
 					}
 					left := strings.Count(script, "\n# Left out: ")
 					number := 0
-					for _, p := range l.Points {
+					for _, p := range l.Points(a.Name) {
 						if strings.Contains(script, "\n# Left out: "+p.Name+":") {
 							left--
 							continue

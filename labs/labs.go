@@ -22,6 +22,7 @@ import (
 	"github.com/hashicorp/go-multierror"
 
 	"kernellab/harness/grade"
+	"kernellab/harness/plan"
 	"kernellab/harness/verdict"
 	"kernellab/internal/nearest"
 )
@@ -47,8 +48,6 @@ type Lab struct {
 	// root for reading and writing, as descriptors 3, 4 and so on.
 	Open []string
 
-	Tasks          []Task
-	Points         []Point
 	Sequence, Hits grade.Scored
 	Checks         []Check
 
@@ -58,50 +57,18 @@ type Lab struct {
 	// ProgramVisibility is of the checks of the program's output and end.
 	ProgramVisibility verdict.Visibility
 
+	tasks   map[string][]plan.Task  // by architecture; the same roles everywhere
+	points  map[string][]plan.Point // by architecture; the same names everywhere
 	program fs.FS
 	file    string // lab.yaml, as errors name it
 	outside bool
 }
 
-// Task is a role: a task that has a part in the lab.
-type Task struct {
-	Role  string
-	Means string
-	// When is a condition by which it is known; nil for the task that makes the
-	// call the lab is about, and for those that a point finds.
-	When ByArch
-}
+// Tasks returns the tasks of the lab, as they are known on an architecture.
+func (l Lab) Tasks(arch string) []plan.Task { return l.tasks[arch] }
 
-// Point is a place where the guest is stopped. The fields that are ByArch are
-// expressions that may differ between architectures.
-type Point struct {
-	Name  string // unique in the lab
-	Place string // the logical place in the kernel; of a return, that of the call
-	// ReturnOf is the point whose call's return this is, "" for an entry.
-	ReturnOf string
-	Role     string // a task's, or probe.Any
-
-	Entry, Step, Anytime bool
-	// Optional: a kernel may not have it.
-	Optional bool
-	Absent   map[string]string // by architecture: why it does not have it
-	Only     string            // the one architecture whose way this is; "" is any
-	Hits     *verdict.Range
-	When     ByArch
-	Aside    string // what a stop is for which When is false
-	Finds    []Named
-	Armed    []string
-	Until    string
-	After    []string
-	Stacks   []string
-	Means    string
-	Lifetime ByArch
-	// Visibility is when students see its steps, and what is checked at it.
-	Visibility verdict.Visibility
-
-	Reads, Show []Named
-	Line        int // in lab.yaml
-}
+// Points returns the points of the lab, as an architecture has them.
+func (l Lab) Points(arch string) []plan.Point { return l.points[arch] }
 
 // Named is an expression with a name; lists of them keep the file's order.
 type Named struct {

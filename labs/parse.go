@@ -14,7 +14,7 @@ import (
 	"kernellab/harness/arch"
 	"kernellab/harness/grade"
 	"kernellab/harness/kernel"
-	"kernellab/harness/probe"
+	"kernellab/harness/plan"
 	"kernellab/harness/trace"
 	"kernellab/internal/nearest"
 	"kernellab/internal/yamlnode"
@@ -28,7 +28,7 @@ func parse(file string, data []byte, known bool) (Lab, error) {
 	if err != nil {
 		return Lab{}, err
 	}
-	lab := Lab{file: file}
+	lab := Lab{file: file, tasks: map[string][]plan.Task{}, points: map[string][]plan.Point{}}
 	r.fields(doc, "the lab", []field{
 		{"name", true, r.at("name", r.text(&lab.Name))},
 		{"order", true, r.number(&lab.Order, 1, 999)},
@@ -109,7 +109,7 @@ func (r *reader) output(n ast.Node, lab *Lab) {
 func (r *reader) tasks(p pair, lab *Lab) {
 	r.lines["tasks"] = p.line
 	for _, t := range r.pairs(p.value, "tasks") {
-		task := Task{Role: t.key}
+		task, when := plan.Task{Role: t.key}, ByArch(nil)
 		path := "tasks." + t.key
 		r.lines[path] = t.line
 		if s, ok := yamlnode.Scalar(t.value); ok && s != "" {
@@ -117,13 +117,16 @@ func (r *reader) tasks(p pair, lab *Lab) {
 		} else {
 			r.fields(t.value, "task "+t.key, []field{
 				{"means", true, r.text(&task.Means)},
-				{"when", false, r.at(path+".when", r.byArch(&task.When))},
+				{"when", false, r.at(path+".when", r.byArch(&when))},
 			})
 		}
-		if !identifier.MatchString(t.key) || t.key == probe.Any {
-			r.bad(t.line, "task %q: want a word of letters, digits and _, and not %q", t.key, probe.Any)
+		if !identifier.MatchString(t.key) || t.key == plan.Any {
+			r.bad(t.line, "task %q: want a word of letters, digits and _, and not %q", t.key, plan.Any)
 		}
-		lab.Tasks = append(lab.Tasks, task)
+		for _, a := range arch.Names() {
+			task.When = when.For(a)
+			lab.tasks[a] = append(lab.tasks[a], task)
+		}
 	}
 }
 
@@ -142,10 +145,14 @@ func (r *reader) scored(path string, to *grade.Scored) func(pair) {
 }
 
 func (r *reader) point(i int, n ast.Node, lab *Lab) {
-	path := fmt.Sprintf("points[%d]", i)
-	p := Point{Step: true, Line: yamlnode.Line(n)}
+	path, line := fmt.Sprintf("points[%d]", i), yamlnode.Line(n)
+	p := plan.Point{Step: true, Source: lab.source(line)}
 	required := true
-	r.lines[path] = p.Line
+	var when, lifetime ByArch
+	var finds, reads, show []Named
+	var absent map[string]string // by architecture: why it does not have the point
+	var only string              // the one architecture whose way this is
+	r.lines[path] = line
 	r.fields(n, "point", []field{
 		{"point", false, r.at(path+".point", r.text(&p.Place))},
 		{"return", false, r.at(path+".return", r.text(&p.ReturnOf))},
@@ -155,32 +162,50 @@ func (r *reader) point(i int, n ast.Node, lab *Lab) {
 		{"step", false, r.truth(&p.Step)},
 		{"anytime", false, r.truth(&p.Anytime)},
 		{"required", false, r.truth(&required)},
-		{"absent", false, r.absent(&p.Absent)},
-		{"only", false, r.word(&p.Only, arch.Names())},
+		{"absent", false, r.absent(&absent)},
+		{"only", false, r.word(&only, arch.Names())},
 		{"hits", false, r.at(path+".hits", r.times(&p.Hits))},
-		{"when", false, r.at(path+".when", r.byArch(&p.When))},
+		{"when", false, r.at(path+".when", r.byArch(&when))},
 		{"aside", false, r.text(&p.Aside)},
-		{"finds", false, r.named(&p.Finds, path+".finds")},
+		{"finds", false, r.named(&finds, path+".finds")},
 		{"armed", false, r.at(path+".armed", r.texts(&p.Armed))},
 		{"until", false, r.at(path+".until", r.text(&p.Until))},
 		{"after", false, r.at(path+".after", r.texts(&p.After))},
 		{"stacks", false, r.at(path+".stacks", r.texts(&p.Stacks))},
 		{"means", true, r.text(&p.Means)},
-		{"lifetime", false, r.at(path+".lifetime", r.byArch(&p.Lifetime))},
-		{"reads", false, r.named(&p.Reads, path+".reads")},
-		{"show", false, r.named(&p.Show, path+".show")},
+		{"lifetime", false, r.at(path+".lifetime", r.byArch(&lifetime))},
+		{"reads", false, r.named(&reads, path+".reads")},
+		{"show", false, r.named(&show, path+".show")},
 		{"visibility", false, r.visibility(&p.Visibility)},
 	})
 	p.Optional = !required
-	r.place(path, &p, lab)
-	lab.Points = append(lab.Points, p)
+	r.place(path, line, &p, lab)
+	for _, a := range arch.Names() {
+		q := p
+		if q.Absent = absent[a]; only != "" && only != a {
+			q.Absent, q.Elsewhere = "it is the way of "+only, true
+		}
+		q.Entry = p.Entry && q.Absent == ""
+		q.When, q.Lifetime = when.For(a), lifetime.For(a)
+		q.Finds, q.Reads, q.Show = lab.on(a, finds), lab.on(a, reads), lab.on(a, show)
+		lab.points[a] = append(lab.points[a], q)
+	}
+}
+
+// on returns expressions as an architecture has them.
+func (l Lab) on(arch string, all []Named) []plan.Named {
+	var out []plan.Named
+	for _, n := range all {
+		out = append(out, plan.Named{Name: n.Name, Expr: n.Expr.For(arch), Source: l.source(n.Line)})
+	}
+	return out
 }
 
 // place settles what a point is called and where it is.
-func (r *reader) place(path string, p *Point, lab *Lab) {
+func (r *reader) place(path string, line int, p *plan.Point, lab *Lab) {
 	switch {
 	case p.Place == "" && p.ReturnOf == "":
-		r.bad(p.Line, "point: no \"point\", nor \"return\" of an earlier one")
+		r.bad(line, "point: no \"point\", nor \"return\" of an earlier one")
 	case p.Place != "" && p.ReturnOf != "":
 		r.bad(r.lines[path+".return"], "return: it is a point, or the return of one, and not both")
 	case p.Name == "" && p.ReturnOf != "":
@@ -189,10 +214,10 @@ func (r *reader) place(path string, p *Point, lab *Lab) {
 		p.Name = p.Place
 	}
 	if p.Name != "" && !identifier.MatchString(p.Name) {
-		r.bad(p.Line, "point %q: want a word of letters, digits and _, for expressions to use", p.Name)
+		r.bad(line, "point %q: want a word of letters, digits and _, for expressions to use", p.Name)
 	}
 	if p.ReturnOf != "" {
-		for _, q := range lab.Points {
+		for _, q := range lab.points[arch.Names()[0]] {
 			if q.Name == p.ReturnOf {
 				p.Place = q.Place
 			}
@@ -204,7 +229,7 @@ func (r *reader) place(path string, p *Point, lab *Lab) {
 
 // knownPoint tells a misspelt point. Any function of the kernel may be one, so a
 // name that is near to none in the table is taken.
-func (r *reader) knownPoint(path string, p Point) {
+func (r *reader) knownPoint(path string, p plan.Point) {
 	if r.known {
 		return
 	}
@@ -254,15 +279,15 @@ func (r *reader) validate(lab Lab) {
 		r.bad(r.lines["name"], "name %q: want small letters, digits and hyphens", lab.Name)
 	}
 	r.roles(lab)
-	for i, p := range lab.Points {
+	for i, p := range lab.points[arch.Names()[0]] {
 		path := fmt.Sprintf("points[%d]", i)
-		if p.Entry && len(p.Armed) > 0 {
+		if lab.enters(i) && len(p.Armed) > 0 {
 			r.bad(r.lines[path+".armed"], "armed: the entry is armed from the start")
 		}
 		if p.ReturnOf != "" && len(p.Armed) > 0 {
 			r.bad(r.lines[path+".armed"], "armed: a return is armed by its call")
 		}
-		r.probe(path, p, lab)
+		r.probe(path, i, lab)
 	}
 	r.asked(lab)
 	told := map[string]bool{}

@@ -1,20 +1,20 @@
 package labs
 
 import (
-	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"kernellab/harness/arch"
+	"kernellab/harness/plan"
 	"kernellab/harness/probe"
 )
 
 // roles reports what is wrong with the tasks: one that no point or condition
 // tells, and names that are no task.
 func (r *reader) roles(lab Lab) {
+	first := arch.Names()[0] // the roles are the same everywhere
 	var known []string
-	for _, t := range lab.Tasks {
+	for _, t := range lab.tasks[first] {
 		known = append(known, t.Role)
 	}
 	check := func(line int, key, role string, more ...string) {
@@ -24,47 +24,54 @@ func (r *reader) roles(lab Lab) {
 		}
 	}
 	found := map[string]bool{}
-	for i, p := range lab.Points {
+	for i, p := range lab.points[first] {
 		path := fmt.Sprintf("points[%d]", i)
-		check(r.lines[path+".task"], "task", p.Role, probe.Any)
-		for _, f := range p.Finds {
-			check(f.Line, "finds", f.Name)
+		check(r.lines[path+".task"], "task", p.Role, plan.Any)
+		for j, f := range p.Finds {
+			check(r.lines[fmt.Sprintf("%s.finds[%d]", path, j)], "finds", f.Name)
 			found[f.Name] = true
 		}
 		for _, role := range p.Stacks {
 			check(r.lines[path+".stacks"], "stacks", role)
 		}
-		if p.Entry {
+		if lab.enters(i) {
 			found[p.Role] = true
 		}
 	}
-	for _, t := range lab.Tasks {
-		if !found[t.Role] && t.When == nil {
+	for _, t := range lab.tasks[first] {
+		if !found[t.Role] && t.When == "" {
 			r.bad(r.lines["tasks."+t.Role], "task %s: nothing tells which task it is: give it \"when\", or name it under the \"finds\" of a point", t.Role)
 		}
 	}
 }
 
-// probe reports what is wrong in the expressions that the probe evaluates.
-func (r *reader) probe(path string, p Point, lab Lab) {
-	var roles []string
-	for _, t := range lab.Tasks {
-		roles = append(roles, t.Role)
-	}
+// enters reports whether a point is the entry on some architecture.
+func (l Lab) enters(i int) bool {
+	return slices.ContainsFunc(arch.Names(), func(a string) bool { return l.points[a][i].Entry })
+}
+
+// probe reports what is wrong in the expressions of a point that the probe evaluates.
+func (r *reader) probe(path string, i int, lab Lab) {
 	for _, a := range arch.Names() {
-		plan := lab.Plan(a)
-		r.expr(path+".when", "when", p.When.For(a), func(s string) error { return probe.CheckWhen(s, p.Name, plan) })
-		for i, f := range p.Finds {
-			r.expr(fmt.Sprintf("%s.finds[%d]", path, i), "finds: "+f.Name, f.Expr.For(a), func(s string) error { return probe.CheckRead(s, roles) })
+		all := lab.Plan(a)
+		p := all.Points[i]
+		var roles []string
+		for _, t := range lab.tasks[a] {
+			roles = append(roles, t.Role)
 		}
-		for i, read := range p.Reads {
-			r.expr(fmt.Sprintf("%s.reads[%d]", path, i), "reads: "+read.Name, read.Expr.For(a), func(s string) error { return probe.CheckRead(s, roles) })
+		when := func(s string) error { return probe.CheckWhen(s, p.Name, all) }
+		read := func(s string) error { return probe.CheckRead(s, roles) }
+		r.expr(path+".when", "when", p.When, when)
+		for j, f := range p.Finds {
+			r.expr(fmt.Sprintf("%s.finds[%d]", path, j), "finds: "+f.Name, f.Expr, read)
 		}
-		for _, t := range lab.Tasks {
-			if t.Role != p.Role {
-				continue
+		for j, n := range p.Reads {
+			r.expr(fmt.Sprintf("%s.reads[%d]", path, j), "reads: "+n.Name, n.Expr, read)
+		}
+		for _, t := range all.Tasks {
+			if t.Role == p.Role {
+				r.expr("tasks."+t.Role+".when", "when", t.When, when)
 			}
-			r.expr("tasks."+t.Role+".when", "when", t.When.For(a), func(s string) error { return probe.CheckWhen(s, p.Name, plan) })
 		}
 	}
 }
@@ -76,9 +83,7 @@ func (r *reader) expr(path, what, src string, check func(string) error) {
 		return
 	}
 	if err := check(src); err != nil {
-		s, _, _ := strings.Cut(err.Error(), "\n") // expr draws the place below
-		err = errors.New(s)
-		if key := path + s; !r.told[key] {
+		if key := path + err.Error(); !r.told[key] {
 			r.told[key] = true
 			r.bad(r.lines[path], "%s: %w", what, err)
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/go-multierror"
 
 	"kernellab/harness/arch"
+	"kernellab/harness/trace"
 	"kernellab/harness/verdict"
 	"kernellab/internal/nearest"
 	"kernellab/internal/yamlnode"
@@ -252,7 +253,7 @@ func (r *reader) texts(to *[]string) func(pair) {
 const mostTimes = 1000
 
 // times reads a number of hits, "3", or a range, "1..3", "1..".
-func (r *reader) times(to **verdict.Range) func(pair) {
+func (r *reader) times(to **trace.Range) func(pair) {
 	return func(p pair) {
 		s, _ := yamlnode.Scalar(p.value)
 		from, upTo, isRange := strings.Cut(s, "..")
@@ -267,7 +268,7 @@ func (r *reader) times(to **verdict.Range) func(pair) {
 			r.bad(p.line, "%s: want a number from 0 to %d, or a range such as 1..3 or 1.., not %q", p.key, mostTimes, s)
 			return
 		}
-		*to = &verdict.Range{Least: least, Most: most}
+		*to = &trace.Range{Least: least, Most: most}
 	}
 }
 

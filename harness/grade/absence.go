@@ -4,16 +4,17 @@ import (
 	"slices"
 	"strings"
 
+	"kernellab/harness/plan"
 	"kernellab/harness/trace"
 	"kernellab/harness/verdict"
 )
 
 // absences checks that what is not to come was watched for: that a point was
 // never hit says something only if the guest would have stopped there.
-func (g *grader) absences(hits *verdict.Check, steps []Point) {
+func (g *grader) absences(hits *verdict.Check, steps []plan.Point) {
 	var doubts []verdict.Fact
 	for _, p := range steps {
-		if p.hits().Most != 0 {
+		if p.Times().Most != 0 {
 			continue
 		}
 		if why := g.unwatched(p.Name); why != nil {
@@ -69,11 +70,16 @@ func (v *view) follows(point string) bool {
 	}
 	var tell []string
 	for _, q := range v.rules.Points {
-		if slices.Contains(q.Finds, p.Role) {
+		if finds(q, p.Role) {
 			tell = append(tell, q.Name)
 		}
 	}
 	return unhit(p.Armed) || unhit(tell) || p.ReturnOf != "" && v.count(p.ReturnOf) == 0
+}
+
+// finds reports whether a point tells which task a role is.
+func finds(p plan.Point, role string) bool {
+	return slices.ContainsFunc(p.Finds, func(f plan.Named) bool { return f.Name == role })
 }
 
 // hitBy returns the first task that hit a point.

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"kernellab/harness/expr"
+	"kernellab/harness/plan"
 	"kernellab/harness/trace"
 	"kernellab/harness/verdict"
 )
@@ -27,7 +28,7 @@ func (f *Follower) Step(e trace.Event) (verdict.Step, bool) {
 	if e.Kind != trace.KindStop || e.Aside != "" || !known {
 		return verdict.Step{}, false
 	}
-	if e.Round != f.round.number || len(f.round.stops) == 0 {
+	if e.Round != f.round.number {
 		f.round = round{number: e.Round}
 	}
 	f.round.stops = append(f.round.stops, e)
@@ -59,7 +60,7 @@ func (f *Follower) Step(e trace.Event) (verdict.Step, bool) {
 }
 
 // line is the event's line of the lifetime trace, "" for none.
-func (v *view) line(p Point, e *trace.Event, r round) string {
+func (v *view) line(p plan.Point, e *trace.Event, r round) string {
 	if p.Lifetime == "" {
 		return ""
 	}
@@ -69,7 +70,7 @@ func (v *view) line(p Point, e *trace.Event, r round) string {
 		}
 		return fmt.Sprintf("%d[%s]", t.PID, t.Comm)
 	}
-	what := v.shown(Show{Expr: p.Lifetime}, e, r)
+	what := v.shown(plan.Named{Expr: p.Lifetime}, e, r)
 	if what.Why != nil {
 		what.Text = "?"
 	}
@@ -110,7 +111,7 @@ func (v *view) why(point string) string {
 }
 
 // shown evaluates and formats an expression for a person.
-func (v *view) shown(show Show, e *trace.Event, r round) verdict.Value {
+func (v *view) shown(show plan.Named, e *trace.Event, r round) verdict.Value {
 	val, err := v.eval(show.Expr, e, r)
 	if err != nil {
 		why := reason(err)

@@ -13,6 +13,7 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"kernellab/harness/grade"
+	"kernellab/harness/plan"
 	"kernellab/harness/report/words"
 	"kernellab/harness/trace"
 	"kernellab/harness/trace/tracetest"
@@ -29,6 +30,13 @@ func judgeSubmission(s grade.Submitted) verdict.Result {
 }
 
 // forkRules are rules in the manner of the lab fork-new.
+func reads(names ...string) (all []plan.Named) {
+	for _, n := range names {
+		all = append(all, plan.Named{Name: n})
+	}
+	return all
+}
+
 func forkRules(arch string) grade.Rules {
 	r := grade.Rules{
 		Lab: "fork-new", Title: "A process is born", Arch: arch,
@@ -36,20 +44,20 @@ func forkRules(arch string) grade.Rules {
 		Sequence: grade.Scored{Name: "the path"}, Hits: grade.Scored{Name: "once each"},
 	}
 	for _, p := range tracetest.Points() {
-		point := grade.Point{Name: p, Role: "parent", Step: true, Means: "It means " + p + "."}
+		point := plan.Point{Name: p, Role: "parent", Step: true, Means: "It means " + p + "."}
 		switch p {
 		case "sys_clone":
 			point.Entry = true
-			point.Show = []grade.Show{{Name: "clone_flags", Expr: "flags(arg.clone_flags)"}}
+			point.Show = []plan.Named{{Name: "clone_flags", Expr: "flags(arg.clone_flags)"}}
 		case "kernel_clone":
-			point.Reads = []string{"flags", "exit_signal"}
-			point.Show = []grade.Show{{Name: "exit_signal", Expr: "signal(read.exit_signal)"}}
+			point.Reads = reads("flags", "exit_signal")
+			point.Show = []plan.Named{{Name: "exit_signal", Expr: "signal(read.exit_signal)"}}
 		case "wake_up_new_task":
-			point.Reads = []string{"child_pid", "thread_sp", "start"}
-			point.Show = []grade.Show{{Name: "start planted", Expr: "read.start"}, {Name: "pid", Expr: "read.child_pid"}}
+			point.Reads = reads("child_pid", "thread_sp", "start")
+			point.Show = []plan.Named{{Name: "start planted", Expr: "read.start"}, {Name: "pid", Expr: "read.child_pid"}}
 		case "ret_from_fork":
 			point.Role, point.After = "child", []string{"wake_up_new_task"}
-			point.Reads = []string{"thread_sp", "stack_top", "stack_end", "came_from", "user_ret", "user_pc", "parent_user_pc"}
+			point.Reads = reads("thread_sp", "stack_top", "stack_end", "came_from", "user_ret", "user_pc", "parent_user_pc")
 		case "release_task":
 			point.Step = false
 		}

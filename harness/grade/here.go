@@ -74,11 +74,11 @@ func (r Rules) missing(h trace.Header) (missing map[string]bool, reasons map[str
 			why = h.Points[i].Missing
 		}
 		armed := len(p.Armed) == 0 || slices.ContainsFunc(p.Armed, func(name string) bool { return !missing[name] })
-		if why == "" && !p.Elsewhere && armed && !missing[p.ReturnOf] && r.told(p.Role, missing) {
+		if why == "" && armed && !missing[p.ReturnOf] && r.told(p.Role, missing) {
 			continue
 		}
 		missing[p.Name] = true
-		if why != "" {
+		if why != "" && !p.Elsewhere {
 			reasons[p.Name] = why
 		}
 	}
@@ -90,7 +90,7 @@ func (r Rules) missing(h trace.Header) (missing map[string]bool, reasons map[str
 func (r Rules) told(role string, missing map[string]bool) bool {
 	known := true
 	for _, p := range r.Points {
-		if slices.Contains(p.Finds, role) {
+		if finds(p, role) {
 			if !missing[p.Name] {
 				return true
 			}

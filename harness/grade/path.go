@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"slices"
 
+	"kernellab/harness/plan"
 	"kernellab/harness/trace"
 	"kernellab/harness/verdict"
 )
@@ -83,7 +84,7 @@ func (g *grader) order(r round) (seen []verdict.RolePath, ok bool) {
 		var got []trace.Event
 		for _, e := range r.stops {
 			p, _ := g.rules.point(e.Point)
-			if !p.inOrder() || p.Role != role || e.Role != role {
+			if !inOrder(p) || p.Role != role || e.Role != role {
 				continue
 			}
 			if n := len(got); n == 0 || got[n-1].Point != e.Point {
@@ -106,14 +107,14 @@ func (g *grader) order(r round) (seen []verdict.RolePath, ok bool) {
 }
 
 // diverge finds the first place where got is not want.
-func (g *grader) diverge(r round, role string, want []Point, got []trace.Event) bool {
+func (g *grader) diverge(r round, role string, want []plan.Point, got []trace.Event) bool {
 	i, before := 0, ""
 	for _, p := range want {
 		if i < len(got) && got[i].Point == p.Name {
 			i, before = i+1, p.Name
 			continue
 		}
-		if p.hits().Least == 0 {
+		if p.Times().Least == 0 {
 			continue
 		}
 		f := verdict.Fact{Point: p.Name, Role: role, After: before}
@@ -141,11 +142,13 @@ func (g *grader) diverge(r round, role string, want []Point, got []trace.Event) 
 }
 
 // inOrder reports whether a point has its place among the steps of its role.
-func (p Point) inOrder() bool { return p.Step && !p.Anytime && p.Role != Any && p.hits().Most != 0 }
+func inOrder(p plan.Point) bool {
+	return p.Step && !p.Anytime && p.Role != plan.Any && p.Times().Most != 0
+}
 
 // ordered returns the steps of a role that have an order.
-func (g *grader) ordered(role string) []Point {
-	return slices.DeleteFunc(g.rules.path(role), func(p Point) bool { return !p.inOrder() })
+func (g *grader) ordered(role string) []plan.Point {
+	return slices.DeleteFunc(g.rules.path(role), func(p plan.Point) bool { return !inOrder(p) })
 }
 
 // edges checks the orders that hold between roles.
@@ -169,19 +172,19 @@ func (g *grader) edges(r round) bool {
 }
 
 // hits returns the points that were hit too often or not often enough.
-func (g *grader) hits(steps []Point) []verdict.PointCount {
+func (g *grader) hits(steps []plan.Point) []verdict.PointCount {
 	var wrong []verdict.PointCount
 	entry := g.rules.entry()
-	extra := g.count(entry.Name) > entry.hits().Most
+	extra := g.count(entry.Name) > entry.Times().Most
 	for _, p := range steps {
 		n := g.count(p.Name)
-		h := p.hits()
+		h := p.Times()
 		if h.Has(n) {
 			continue
 		}
 		wrong = append(wrong, verdict.PointCount{Point: p.Name, Times: n})
 		// Calls beyond the lab's hit every point once more: found once, at the entry.
-		if n == 0 && p.inOrder() || extra && p.Name != entry.Name && n == h.Most*len(g.rounds) {
+		if n == 0 && inOrder(p) || extra && p.Name != entry.Name && n == h.Most*len(g.rounds) {
 			continue
 		}
 		seq := g.nth(p.Name, max(h.Most, 0))
@@ -232,10 +235,10 @@ func (g *grader) expectedOrder() *verdict.Fact {
 }
 
 // expectedHits lists the points that are not to be hit just once.
-func expectedHits(steps []Point) *verdict.Fact {
+func expectedHits(steps []plan.Point) *verdict.Fact {
 	f := &verdict.Fact{Case: verdict.CaseRanges, Times: len(steps)}
 	for _, p := range steps {
-		if h := p.hits(); h != (verdict.Range{Least: 1, Most: 1}) {
+		if h := p.Times(); h != (trace.Range{Least: 1, Most: 1}) {
 			f.Counts = append(f.Counts, verdict.PointCount{Point: p.Name, Range: &h})
 		}
 	}

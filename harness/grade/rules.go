@@ -9,6 +9,7 @@ import (
 	"github.com/hashicorp/go-multierror"
 
 	"kernellab/harness/expr"
+	"kernellab/harness/plan"
 	"kernellab/harness/verdict"
 	"kernellab/internal/nearest"
 )
@@ -20,7 +21,7 @@ type Rules struct {
 
 	// Points are the places of the lab. Within a role those with Step come in
 	// this order.
-	Points []Point
+	Points []plan.Point
 
 	Output   []string // whole lines the program has to print, in any order
 	Patterns []string // regular expressions of whole lines that it has to print
@@ -42,45 +43,6 @@ type Rules struct {
 
 	notes []verdict.Fact // what is left out of a trace's rules, and why
 }
-
-// Point is what is expected of one place.
-type Point struct {
-	Name  string
-	Role  string // whose it is; see Any
-	Entry bool   // begins a round: the call the lab is about
-	Step  bool   // on the path; false is evidence only
-	// Anytime: it may come anywhere among the steps of its role.
-	Anytime bool
-	Hits    *verdict.Range // how often it has to be hit in a run; nil is once
-	After   []string       // points of any role that come before it
-	Means   string         // told to a person
-	// Visibility is of the point's steps, of the findings about it, and of the checks
-	// and questions at it that do not say theirs.
-	Visibility verdict.Visibility
-	Show       []Show // values worth seeing
-	Reads      []string
-	Finds      []string // the roles it tells
-
-	// Lifetime is an expression that says in words what happens here, for the
-	// line "PID[comm]/PPID[comm] words"; "" for no line.
-	Lifetime string
-
-	ReturnOf string   // the point whose call's return it is
-	Armed    []string // the points after which it is armed
-	Until    string   // the point from which on it is not
-	Optional bool     // some kernel may not have it
-	Absent   string   // why this architecture does not have it
-	// Elsewhere: the point is another architecture's way to do what this one does
-	// in its own, so that nothing is missed.
-	Elsewhere bool
-}
-
-// Any is the role of a point at which any task may stop. Such points have no
-// order but their After.
-const Any = "any"
-
-// Show is a value worth seeing at a point.
-type Show struct{ Name, Expr string }
 
 // Scored names a check that has no expression; a Score of 0 is 1.
 type Scored struct {
@@ -121,54 +83,28 @@ const (
 	checkExit   = "the program ends as it should"
 )
 
-// Roles returns the tasks of the lab, in the order in which points have them.
-func (r Rules) Roles() []string {
-	var roles []string
-	add := func(role string) {
-		if role != "" && role != Any && !slices.Contains(roles, role) {
-			roles = append(roles, role)
-		}
-	}
-	for _, p := range r.Points {
-		add(p.Role)
-	}
-	for _, p := range r.Points {
-		for _, f := range p.Finds {
-			add(f)
-		}
-	}
-	return roles
-}
+// Roles returns the tasks of the lab.
+func (r Rules) Roles() []string { return plan.Roles(r.Points) }
 
-func (p Point) hits() verdict.Range {
-	if p.Hits == nil {
-		return verdict.Range{Least: 1, Most: 1}
-	}
-	return *p.Hits
-}
-
-// here reports whether the architecture has the point.
-func (p Point) here() bool { return p.Absent == "" && !p.Elsewhere }
-
-func (r Rules) point(name string) (Point, bool) {
-	i := slices.IndexFunc(r.Points, func(p Point) bool { return p.Name == name })
+func (r Rules) point(name string) (plan.Point, bool) {
+	i := slices.IndexFunc(r.Points, func(p plan.Point) bool { return p.Name == name })
 	if i < 0 {
-		return Point{}, false
+		return plan.Point{}, false
 	}
 	return r.Points[i], true
 }
 
-func (r Rules) entry() Point {
-	i := slices.IndexFunc(r.Points, func(p Point) bool { return p.Entry && p.here() })
+func (r Rules) entry() plan.Point {
+	i := slices.IndexFunc(r.Points, func(p plan.Point) bool { return p.Entry && p.Absent == "" })
 	if i < 0 {
-		return Point{}
+		return plan.Point{}
 	}
 	return r.Points[i]
 }
 
 // path returns the steps of a role, or of all roles for "".
-func (r Rules) path(role string) []Point {
-	var out []Point
+func (r Rules) path(role string) []plan.Point {
+	var out []plan.Point
 	for _, p := range r.Points {
 		if p.Step && (role == "" || p.Role == role) {
 			out = append(out, p)
@@ -259,9 +195,9 @@ func (r Rules) validatePoints(bad func(path, format string, args ...any)) {
 		if p.Role == "" {
 			bad(path+".task", "a point without a task")
 		}
-		if p.Entry && p.here() {
+		if p.Entry && p.Absent == "" {
 			entries++
-			if !p.Step || p.hits().Least < 1 || p.ReturnOf != "" || p.Role == Any {
+			if !p.Step || p.Times().Least < 1 || p.ReturnOf != "" || p.Role == plan.Any {
 				bad(path+".entry", "the entry is a step of the path, hit at least once, no return, and of one task")
 			}
 		}
@@ -281,7 +217,7 @@ func (r Rules) validatePoints(bad func(path, format string, args ...any)) {
 		if _, ok := r.point(p.Until); p.Until != "" && !ok {
 			bad(path+".until", "no point %q%s", p.Until, nearest.Hint(p.Until, r.names()))
 		}
-		if h := p.hits(); h.Least < 0 || h.Most >= 0 && h.Most < h.Least {
+		if h := p.Times(); h.Least < 0 || h.Most >= 0 && h.Most < h.Least {
 			bad(path+".hits", "%d to %d is no range", h.Least, h.Most)
 		}
 		if p.Lifetime != "" {

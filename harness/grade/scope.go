@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"kernellab/harness/expr"
+	"kernellab/harness/plan"
 	"kernellab/harness/trace"
 	"kernellab/harness/verdict"
 )
@@ -97,7 +98,7 @@ func (r Rules) checkExpr(src, at string) error {
 	}
 	_, err = e.Check(&expr.Names{Points: r.names(), Roles: r.Roles(), At: at, Run: true, Reads: func(point string) []string {
 		p, _ := r.point(point)
-		return p.Reads
+		return plan.Names(p.Reads)
 	}})
 	return err
 }

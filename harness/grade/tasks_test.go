@@ -5,7 +5,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"kernellab/harness/grade"
+	"kernellab/harness/plan"
 	"kernellab/harness/trace"
 	"kernellab/harness/verdict"
 )
@@ -14,25 +17,25 @@ import (
 // of any task, returns, absences, ranges, several edges, conditions, what a kernel
 // lacks, and the lines of a life.
 
-func never() *verdict.Range { return &verdict.Range{} }
+func never() *trace.Range { return &trace.Range{} }
 
 // taskRules are the rules of a made-up lab.
 func taskRules() grade.Rules {
 	return grade.Rules{
 		Lab: "tasks", Arch: "x86_64", Output: []string{"done"}, Patterns: []string{"pid [0-9]+"}, Signal: "SIGTERM",
-		Points: []grade.Point{
+		Points: []plan.Point{
 			{Name: "enter", Role: "parent", Entry: true, Step: true},
-			{Name: "other_way", Role: "parent", Entry: true, Step: true, Elsewhere: true},
+			{Name: "other_way", Role: "parent", Entry: true, Step: true, Absent: "it is the way of riscv64", Elsewhere: true},
 			{Name: "lacking", Role: "parent", Step: true, Absent: "it has no such call"},
-			{Name: "made", Role: "parent", Step: true, Finds: []string{"child"}, Reads: []string{"state"}, Lifetime: `"made, " + state(read.state)`},
-			{Name: "back", Role: "parent", Step: true, ReturnOf: "made", Reads: []string{"state"}},
-			{Name: "tick", Role: "parent", Step: true, Anytime: true, Hits: &verdict.Range{Least: 1, Most: 3}},
-			{Name: "maybe", Role: "parent", Step: true, Hits: &verdict.Range{Least: 0, Most: 1}},
+			{Name: "made", Role: "parent", Step: true, Finds: []plan.Named{{Name: "child"}}, Reads: []plan.Named{{Name: "state"}}, Lifetime: `"made, " + state(read.state)`},
+			{Name: "back", Role: "parent", Step: true, ReturnOf: "made", Reads: []plan.Named{{Name: "state"}}, Show: []plan.Named{{Name: "before", Expr: "made.read.state"}, {Name: "never", Expr: "hits(\"forbidden\")"}}},
+			{Name: "tick", Role: "parent", Step: true, Anytime: true, Hits: &trace.Range{Least: 1, Most: 3}},
+			{Name: "maybe", Role: "parent", Step: true, Hits: &trace.Range{Least: 0, Most: 1}},
 			{Name: "starts", Role: "child", Step: true, After: []string{"made"}, Lifetime: `"starts"`},
-			{Name: "ends", Role: "child", Step: true, Reads: []string{"name"}},
-			{Name: "seen", Role: grade.Any, Step: true, Armed: []string{"ends"}, After: []string{"ends", "back"}},
+			{Name: "ends", Role: "child", Step: true, Reads: []plan.Named{{Name: "name"}}},
+			{Name: "seen", Role: plan.Any, Step: true, Armed: []string{"ends"}, After: []string{"ends", "back"}},
 			{Name: "forbidden", Role: "parent", Step: true, Hits: never(), Armed: []string{"enter"}},
-			{Name: "rare", Role: "parent", Optional: true, Step: true, Reads: []string{"x"}},
+			{Name: "rare", Role: "parent", Optional: true, Step: true, Reads: []plan.Named{{Name: "x"}}},
 			{Name: "after_rare", Role: "parent", Step: true, Armed: []string{"rare"}},
 			{Name: "rare_back", Role: "parent", Step: true, ReturnOf: "rare"},
 		},
@@ -90,7 +93,7 @@ func taskTrace() *trace.Trace {
 		e.Arms, e.Texts = []string{"seen"}, map[string]string{"name": "victim"}
 		e.Stack = frames("do_exit", "do_group_exit", "get_signal.cold", "exit_to_user_mode_loop")
 	})
-	add(stop("seen", grade.Any, idle), func(e *trace.Event) { e.Stack = frames("finish_task_switch.isra.0", "__x64_sys_exit") })
+	add(stop("seen", plan.Any, idle), func(e *trace.Event) { e.Stack = frames("finish_task_switch.isra.0", "__x64_sys_exit") })
 	add(trace.Event{Kind: trace.KindExit, Exit: &trace.Exit{Signal: "SIGTERM", Output: "pid 51\ndone\n"}}, nil)
 	add(trace.Event{Kind: trace.KindEnd}, nil)
 	for i := range t.Events {
@@ -274,13 +277,13 @@ func TestTaskRulesRefused(t *testing.T) {
 		change func(r *grade.Rules)
 		want   string
 	}{
-		"a range upside down":  {func(r *grade.Rules) { r.Points[5].Hits = &verdict.Range{Least: 3, Most: 1} }, "points[5].hits: 3 to 1 is no range"},
+		"a range upside down":  {func(r *grade.Rules) { r.Points[5].Hits = &trace.Range{Least: 3, Most: 1} }, "points[5].hits: 3 to 1 is no range"},
 		"a return of nothing":  {func(r *grade.Rules) { r.Points[4].ReturnOf = "mad" }, `points[4].return: no earlier point "mad": did you mean "made"?`},
 		"armed by nothing":     {func(r *grade.Rules) { r.Points[9].Armed = []string{"end"} }, `points[9].armed: no earlier point "end": did you mean "ends"?`},
 		"until nothing":        {func(r *grade.Rules) { r.Points[9].Until = "x" }, `points[9].until: no point "x"`},
-		"an entry of any task": {func(r *grade.Rules) { r.Points[0].Role = grade.Any }, "points[0].entry: "},
+		"an entry of any task": {func(r *grade.Rules) { r.Points[0].Role = plan.Any }, "points[0].entry: "},
 		"an absent entry":      {func(r *grade.Rules) { r.Points[0].Entry = false }, "0 points are the entry"},
-		"two ways to enter":    {func(r *grade.Rules) { r.Points[1].Elsewhere = false }, "2 points are the entry"},
+		"two ways to enter":    {func(r *grade.Rules) { r.Points[1].Absent = "" }, "2 points are the entry"},
 		"no role":              {func(r *grade.Rules) { r.Points[3].Role = "" }, "points[3].task: a point without a task"},
 		"lifetime":             {func(r *grade.Rules) { r.Points[3].Lifetime = "chidl.pid" }, `points[3].lifetime: unknown name "chidl": did you mean "child"?`},
 		"a member of a task":   {func(r *grade.Rules) { r.Points[3].Lifetime = "child.pdi" }, `child has no "pdi": did you mean "pid"?`},
@@ -303,5 +306,98 @@ func TestTaskRulesRefused(t *testing.T) {
 	}
 	if err := taskRules().Validate(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestSteps checks what a person sees of each stop.
+func TestSteps(t *testing.T) {
+	tr := taskTrace()
+	for i, p := range []trace.Point{
+		{Point: "enter", Place: "do_enter", Symbol: "do_enter", Why: "by its name"},
+		{Point: "made", Symbol: "made.isra.0", Why: "a clone of it", Source: "kernel/made.c:7"},
+		{Point: "back", Symbol: "back", Why: "where it was inlined", Inlined: "outer"},
+		{Point: "tick", Symbol: "tick", Why: "by its name"},
+	} {
+		tr.Header.Points[i] = p
+		at(tr, p.Point).Symbol = p.Symbol
+	}
+	at(tr, "made").Stack = []trace.Frame{{Symbol: "made", File: "made.c", Line: 7, Trusted: true}, {Symbol: "outer", Trusted: true}}
+	at(tr, "back").Stack = []trace.Frame{{Symbol: "back", Trusted: true}}
+	second := *at(tr, "back")
+	second.Round = 2
+	tr.Events = slices.Insert(tr.Events, len(tr.Events)-2, second)
+	renumber(tr)
+	type seen struct {
+		Point, Why, Source string
+		Sources            []string
+		Values             []string // a value that is not there is its reason
+	}
+	var got []seen
+	for _, s := range judge(tr, taskRules()).Steps {
+		step := seen{Point: s.Point, Why: s.Why, Source: s.Source, Sources: s.Sources}
+		for _, v := range s.Values {
+			if v.Why != nil {
+				v.Text = v.Why.Case
+			}
+			step.Values = append(step.Values, v.Text)
+		}
+		got = append(got, step)
+	}
+	want := []seen{
+		{Point: "enter"},
+		{Point: "made", Why: "a clone of it", Source: "kernel/made.c:7", Sources: []string{"made.c:7", ""}},
+		{Point: "starts"},
+		{Point: "back", Why: "where it was inlined", Values: []string{"2048", "0"}},
+		{Point: "tick"},
+		{Point: "ends"},
+		{Point: "seen"},
+		{Point: "back", Why: "where it was inlined", Values: []string{"not-hit", "0"}}, // in another round
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+// TestOutputLines checks which lines of the output are shown, and how.
+func TestOutputLines(t *testing.T) {
+	many := func(n int, last ...string) (lines []string) {
+		for range n {
+			lines = append(lines, "done")
+		}
+		return append(lines, last...)
+	}
+	for name, tt := range map[string]struct {
+		output []string
+		want   string // a mark a line: Good, Bad, Context, Missing
+		near   []string
+	}{
+		"right":                      {[]string{"done", "finished"}, "GG", nil},
+		"the ends of noise":          {[]string{"a", "b", "c", "d"}, "CCMM", nil},
+		"around a line":              {[]string{"a", "b", "c", "done", "e", "f", "g", "h", "i"}, "CCGCCCCM", nil},
+		"nearly, as the first":       {[]string{"Finished!", "done"}, "BGM", []string{"Finished!"}},
+		"one letter of eight":        {[]string{"done", "finisked"}, "GBM", []string{"finisked"}},
+		"two letters of eight":       {[]string{"done", "finizked"}, "GCM", nil},
+		"no letters":                 {[]string{"done", "!"}, "GCM", nil},
+		"as many lines as are shown": {many(59, "finished"), strings.Repeat("G", 60), nil},
+		"more":                       {many(60, "finished"), strings.Repeat("G", 60), nil},
+	} {
+		r := taskRules()
+		r.Output, r.Patterns = []string{"done", "finished"}, nil
+		tr := taskTrace()
+		exit(tr).Output = strings.Join(tt.output, "\n") + "\n"
+		res := judge(tr, r)
+		marks := ""
+		for _, l := range res.Checks[slices.IndexFunc(res.Checks, func(c verdict.Check) bool { return len(c.Lines) > 0 })].Lines {
+			marks += map[verdict.Mark]string{verdict.Good: "G", verdict.Bad: "B", verdict.Context: "C", verdict.Missing: "M"}[l.Mark]
+		}
+		var near []string
+		for _, f := range res.Findings {
+			if f.Case == verdict.CaseOutput {
+				near = f.Output.Near
+			}
+		}
+		if marks != tt.want || !slices.Equal(near, tt.near) {
+			t.Errorf("%s: %s %q, want %s %q", name, marks, near, tt.want, tt.near)
+		}
 	}
 }

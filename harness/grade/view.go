@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"kernellab/harness/plan"
 	"kernellab/harness/trace"
 	"kernellab/harness/verdict"
 )
@@ -38,8 +39,8 @@ func (r round) first(point string) *trace.Event {
 	return &r.stops[i]
 }
 
-func (r round) has(points []Point) bool {
-	return !slices.ContainsFunc(points, func(p Point) bool { return r.first(p.Name) == nil })
+func (r round) has(points []plan.Point) bool {
+	return !slices.ContainsFunc(points, func(p plan.Point) bool { return r.first(p.Name) == nil })
 }
 
 // newView checks that t can be graded by r. With an error it still returns as
@@ -111,7 +112,7 @@ func (v *view) read() (started bool, err error) {
 // arguments (ERESTARTNOINTR in copy_process), which is nobody's mistake.
 func (v *view) fold(rounds []round) []round {
 	entry := v.rules.entry()
-	own := slices.DeleteFunc(v.rules.path(entry.Role), func(p Point) bool { return p.hits().Least == 0 })
+	own := slices.DeleteFunc(v.rules.path(entry.Role), func(p plan.Point) bool { return p.Times().Least == 0 })
 	var out []round
 	for i, r := range rounds {
 		first := r.first(entry.Name)
@@ -142,10 +143,10 @@ func sameCall(a, b trace.Event) bool {
 // graded returns the round whose values are checked: the first that has every
 // point, or else every step, or else the first.
 func (v *view) graded() round {
-	needed := func(points []Point) []Point {
-		return slices.DeleteFunc(slices.Clone(points), func(p Point) bool { return p.hits().Least == 0 })
+	needed := func(points []plan.Point) []plan.Point {
+		return slices.DeleteFunc(slices.Clone(points), func(p plan.Point) bool { return p.Times().Least == 0 })
 	}
-	for _, points := range [][]Point{needed(v.rules.Points), needed(v.rules.path("")), nil} {
+	for _, points := range [][]plan.Point{needed(v.rules.Points), needed(v.rules.path("")), nil} {
 		for _, r := range v.rounds {
 			if r.has(points) {
 				return r

@@ -8,66 +8,70 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"kernellab/harness/arch"
+	"kernellab/harness/plan"
+	"kernellab/harness/trace"
 )
 
 // TestDecide passes through points in an order and checks what each stop arms and
 // disarms.
 func TestDecide(t *testing.T) {
-	made := func(name string, change func(p *Point)) Point {
-		p := Point{Name: name, Role: "parent", Step: true}
+	made := func(name string, change func(p *plan.Point)) plan.Point {
+		p := plan.Point{Name: name, Role: "parent", Step: true}
 		if change != nil {
 			change(&p)
 		}
 		return p
 	}
-	entry := made("enter", func(p *Point) { p.Entry = true })
-	armed := func(name string, by ...string) Point { return made(name, func(p *Point) { p.Armed = by }) }
+	entry := made("enter", func(p *plan.Point) { p.Entry = true })
+	armed := func(name string, by ...string) plan.Point { return made(name, func(p *plan.Point) { p.Armed = by }) }
 	tests := map[string]struct {
-		points []Point
+		points []plan.Point
 		stops  []string
 		want   []string // after each stop: "+armed -disarmed"
 	}{
 		"from the entry to the last step": {
-			[]Point{entry, made("a", nil), made("b", nil)}, []string{"enter", "a", "b"},
+			[]plan.Point{entry, made("a", nil), made("b", nil)}, []string{"enter", "a", "b"},
 			[]string{"+a +b", "", "-a -b"},
 		},
 		"a second round arms again": {
-			[]Point{entry, made("a", nil)}, []string{"enter", "a", "enter"}, []string{"+a", "-a", "+a"},
+			[]plan.Point{entry, made("a", nil)}, []string{"enter", "a", "enter"}, []string{"+a", "-a", "+a"},
 		},
 		"armed until it is seen": {
-			[]Point{entry, made("a", nil), armed("late", "a")}, []string{"enter", "a", "late"},
+			[]plan.Point{entry, made("a", nil), armed("late", "a")}, []string{"enter", "a", "late"},
 			[]string{"+a", "+late", "-late -a"},
 		},
 		"armed as often as it is due": {
-			[]Point{entry, made("a", nil), made("late", func(p *Point) { p.Armed, p.Hits = []string{"a"}, &Range{2, 2} })},
+			[]plan.Point{entry, made("a", nil), made("late", func(p *plan.Point) { p.Armed, p.Hits = []string{"a"}, &trace.Range{Least: 2, Most: 2} })},
 			[]string{"enter", "a", "late", "late"}, []string{"+a", "+late", "", "-late -a"},
 		},
 		"armed by either": {
-			[]Point{entry, made("a", nil), made("b", nil), armed("late", "a", "b")}, []string{"enter", "b", "late", "a"},
+			[]plan.Point{entry, made("a", nil), made("b", nil), armed("late", "a", "b")}, []string{"enter", "b", "late", "a"},
 			[]string{"+a +b", "+late", "-late", "-a -b +late"},
 		},
 		"until another point": {
-			[]Point{entry, made("hot", func(p *Point) { p.Armed, p.Until, p.Hits = []string{"enter"}, "b", &Range{0, -1} }), made("b", nil)},
+			[]plan.Point{entry, made("hot", func(p *plan.Point) {
+				p.Armed, p.Until, p.Hits = []string{"enter"}, "b", &trace.Range{Least: 0, Most: -1}
+			}), made("b", nil)},
 			[]string{"enter", "hot", "hot", "b"}, []string{"+hot +b", "", "", "-hot -b"},
 		},
 		"what must not come stays": {
-			[]Point{entry, made("a", nil), made("never", func(p *Point) { p.Hits = &Range{} })}, []string{"enter", "a"},
+			[]plan.Point{entry, made("a", nil), made("never", func(p *plan.Point) { p.Hits = &trace.Range{} })}, []string{"enter", "a"},
 			[]string{"+a +never", "-a"},
 		},
 		"what has no limit stays": {
-			[]Point{entry, made("many", func(p *Point) { p.Hits = &Range{1, -1} })}, []string{"enter", "many", "many"},
+			[]plan.Point{entry, made("many", func(p *plan.Point) { p.Hits = &trace.Range{Least: 1, Most: -1} })}, []string{"enter", "many", "many"},
 			[]string{"+many", "", ""},
 		},
 		"evidence does not hold up the end": {
-			[]Point{entry, made("a", nil), made("e", func(p *Point) { p.Step = false })}, []string{"enter", "a"},
+			[]plan.Point{entry, made("a", nil), made("e", func(p *plan.Point) { p.Step = false })}, []string{"enter", "a"},
 			[]string{"+a +e", "-a -e"},
 		},
 		"an optional step does not either": {
-			[]Point{entry, made("a", nil), made("o", func(p *Point) { p.Hits = &Range{0, 1} })}, []string{"enter", "a"},
+			[]plan.Point{entry, made("a", nil), made("o", func(p *plan.Point) { p.Hits = &trace.Range{Least: 0, Most: 1} })}, []string{"enter", "a"},
 			[]string{"+a +o", "-a -o"},
 		},
 		"a return is armed by its call": {
-			[]Point{entry, made("a", nil), made("back", func(p *Point) { p.ReturnOf = "a" })}, []string{"enter", "a"},
+			[]plan.Point{entry, made("a", nil), made("back", func(p *plan.Point) { p.ReturnOf = "a" })}, []string{"enter", "a"},
 			[]string{"+a", ""},
 		},
 	}
@@ -105,9 +109,9 @@ func TestDecide(t *testing.T) {
 }
 
 func TestCheckWhen(t *testing.T) {
-	plan := Plan{Points: []Point{
-		{Name: "enter", Role: "parent", Entry: true, Reads: []Read{{Name: "fd", Expr: "arg.fd"}}},
-		{Name: "made", Role: "parent", Finds: []Find{{"child", "arg.p"}}},
+	all := Plan{Points: []plan.Point{
+		{Name: "enter", Role: "parent", Entry: true, Reads: []plan.Named{{Name: "fd", Expr: "arg.fd"}}},
+		{Name: "made", Role: "parent", Finds: []plan.Named{{Name: "child", Expr: "arg.p"}}},
 	}}
 	for src, want := range map[string]string{
 		"arg.fd == 1":                          "",
@@ -120,7 +124,7 @@ func TestCheckWhen(t *testing.T) {
 		"bitand(arg.flags, CLONE_THREAD) == 0": "",
 		"arg.fd ==":                            "unexpected token",
 	} {
-		err := CheckWhen(src, "enter", plan)
+		err := CheckWhen(src, "enter", all)
 		switch {
 		case want == "" && err != nil:
 			t.Errorf("%s: error %v", src, err)

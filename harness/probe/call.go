@@ -124,7 +124,7 @@ func Check(im *kernel.Image, a arch.Arch, plan Plan) []error {
 		}
 		for _, f := range p.Finds {
 			if _, _, err := s.eval(context.Background(), f.Expr); err != nil {
-				errs = append(errs, sourced(p.Source, fmt.Errorf("%s: find the %s: %w", p.Name, f.Role, err)))
+				errs = append(errs, sourced(p.Source, fmt.Errorf("%s: find the %s: %w", p.Name, f.Name, err)))
 			}
 		}
 		for _, r := range p.Reads {

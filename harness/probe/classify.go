@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"kernellab/harness/expr"
+	"kernellab/harness/plan"
 	"kernellab/harness/trace"
 )
 
@@ -50,7 +51,7 @@ func (d *driver) classify(ctx context.Context, s *scope, event *trace.Event) (p 
 		d.rounds = append(d.rounds, rd)
 		rd.number = len(d.rounds)
 	}
-	if p.Role != Any {
+	if p.Role != plan.Any {
 		rd.tasks[p.Role] = s.tasks["current"]
 	}
 	return p, rd, "", nil
@@ -80,7 +81,7 @@ func (d *driver) match(ctx context.Context, p *point, s *scope, event trace.Even
 		return rd, "", nil
 	case p.Aside != "":
 		return nil, p.Aside, nil
-	case p.Role == Any || len(d.armed[d.at]) > 1:
+	case p.Role == plan.Any || len(d.armed[d.at]) > 1:
 		return nil, "", nil
 	}
 	return nil, "not the call the lab is about: " + p.When, nil
@@ -100,7 +101,7 @@ func (d *driver) roundOf(p *point, s *scope, event trace.Event) (rd *round, boun
 		return nil, false, nil
 	}
 	latest := d.rounds[len(d.rounds)-1]
-	if p.Role == Any {
+	if p.Role == plan.Any {
 		return latest, true, nil
 	}
 	for _, rd := range slices.Backward(d.rounds) {
@@ -134,7 +135,7 @@ type condition struct {
 }
 
 // compileWhen parses a condition; nil is always true.
-func compileWhen(src string, plan Plan) (*condition, error) {
+func compileWhen(src string, all Plan) (*condition, error) {
 	if src == "" {
 		return nil, nil
 	}
@@ -145,15 +146,15 @@ func compileWhen(src string, plan Plan) (*condition, error) {
 	c := &condition{src: src, expr: e}
 	for _, path := range e.Paths() {
 		c.reads = c.reads || path[0] == "read"
-		if plan.has(path[0]) {
+		if all.has(path[0]) {
 			c.points = append(c.points, path[0])
 		}
 	}
 	return c, nil
 }
 
-func (plan Plan) has(point string) bool {
-	return slices.ContainsFunc(plan.Points, func(p Point) bool { return p.Name == point })
+func (all Plan) has(point string) bool {
+	return slices.ContainsFunc(all.Points, func(p plan.Point) bool { return p.Name == point })
 }
 
 // holds evaluates a condition. One that looks at a stop that has not come, or at
@@ -211,22 +212,20 @@ func (d *driver) recording(rd *round, event *trace.Event) *expr.Recording {
 
 // CheckWhen reports what is wrong with a condition of a point that can be known
 // without a guest.
-func CheckWhen(src, point string, plan Plan) error {
+func CheckWhen(src, point string, all Plan) error {
 	e, err := expr.Parse(src)
 	if err != nil {
 		return err
 	}
-	names := &expr.Names{Roles: plan.Roles(), At: point, Reads: func(point string) (reads []string) {
-		for _, p := range plan.Points {
-			for _, r := range p.Reads {
-				if p.Name == point {
-					reads = append(reads, r.Name)
-				}
+	names := &expr.Names{Roles: all.Roles(), At: point, Reads: func(point string) []string {
+		for _, p := range all.Points {
+			if p.Name == point {
+				return plan.Names(p.Reads)
 			}
 		}
-		return reads
+		return nil
 	}}
-	for _, p := range plan.Points {
+	for _, p := range all.Points {
 		names.Points = append(names.Points, p.Name)
 	}
 	kind, err := e.Check(names)

@@ -17,6 +17,7 @@ import (
 	"kernellab/harness/kernel/kerneltest"
 	"kernellab/harness/machine"
 	"kernellab/harness/machine/machinetest"
+	"kernellab/harness/plan"
 	"kernellab/harness/rsp"
 	"kernellab/harness/trace"
 	"kernellab/images/guest"
@@ -133,7 +134,7 @@ type lab struct {
 }
 
 // newLab makes a machine whose program does what s says.
-func newLab(t *testing.T, plan Plan, g machinetest.Guest, s script) *lab {
+func newLab(t *testing.T, all Plan, g machinetest.Guest, s script) *lab {
 	t.Helper()
 	var image *kernel.Image
 	at := func(name string) uint64 {
@@ -167,7 +168,7 @@ func newLab(t *testing.T, plan Plan, g machinetest.Guest, s script) *lab {
 	}
 	l := &lab{machine: m}
 	l.config = Config{
-		Guest: m.Debugger(), Image: spec.Image, Arch: spec.Arch, Plan: plan, TGID: p.PID, End: m.Mark,
+		Guest: m.Debugger(), Image: spec.Image, Arch: spec.Arch, Plan: all, TGID: p.PID, End: m.Mark,
 		Emit: func(e trace.Event) error { l.trace = append(l.trace, e); return nil },
 	}
 	return l
@@ -207,10 +208,10 @@ func briefs(all []trace.Event) (lines []string) {
 // forks is a lab about one clone: the call, the copy and its return that gives the
 // child, the child's waking, and its first instruction.
 func forks() Plan {
-	return Plan{Points: []Point{
+	return Plan{Points: []plan.Point{
 		{Name: "sys_clone", Role: "parent", Entry: true, Step: true, When: "arg.clone_flags == 17"},
 		{Name: "copy", Place: "copy_process", Role: "parent", Step: true},
-		{Name: "copied", ReturnOf: "copy", Role: "parent", Finds: []Find{{"child", "ret"}}, Step: true},
+		{Name: "copied", ReturnOf: "copy", Role: "parent", Finds: []plan.Named{{Name: "child", Expr: "ret"}}, Step: true},
 		{Name: "wake", Place: "wake_up_new_task", Role: "parent", When: "arg.p == child", Step: true},
 		{Name: "first", Place: "ret_from_fork", Role: "child", Step: true},
 	}}
@@ -422,11 +423,11 @@ func TestDriveEndsEarly(t *testing.T) {
 // A clone that a signal interrupts is given up within copy_process, whose return is an
 // error then, and entered anew when the signal was handled. It is a second round.
 func TestDriveRestart(t *testing.T) {
-	plan := forks()
-	plan.Points[2].Finds = nil
-	plan.Points[3].When, plan.Points[3].Finds = "", []Find{{"child", "arg.p"}}
-	plan.Points[2].Reads = []Read{{Name: "error", Expr: "0 - ret"}}
-	l := newLab(t, plan, machinetest.Guest{}, func(at func(string) uint64) []machinetest.Event {
+	all := forks()
+	all.Points[2].Finds = nil
+	all.Points[3].When, all.Points[3].Finds = "", []plan.Named{{Name: "child", Expr: "arg.p"}}
+	all.Points[2].Reads = []plan.Named{{Name: "error", Expr: "0 - ret"}}
+	l := newLab(t, all, machinetest.Guest{}, func(at func(string) uint64) []machinetest.Event {
 		back := at("schedule") + 8
 		events := append(fork(at)[:2:2], call(back, parent, stack+0x3e00, back, 1<<64-513)) // -ERESTARTNOINTR
 		again := fork(at)

@@ -11,6 +11,7 @@ import (
 	"kernellab/harness/arch"
 	"kernellab/harness/kernel"
 	"kernellab/harness/machine/machinetest"
+	"kernellab/harness/plan"
 	"kernellab/harness/rsp"
 	"kernellab/harness/trace"
 )
@@ -44,27 +45,30 @@ func readable(at func(string) uint64) []machinetest.Event {
 func TestReads(t *testing.T) {
 	const taskAt = parent
 	for expr, want := range map[string]any{
-		"1 + 2 * 3":                           uint64(7),
-		"0 - 1":                               ^uint64(0),
-		"bitand(12, 10)":                      uint64(8),
-		"bitor(12, 10)":                       uint64(14),
-		"bitxor(12, 10)":                      uint64(6),
-		"bitshl(3, 4)":                        uint64(48),
-		"bitshr(48, 4)":                       uint64(3),
-		"current":                             uint64(taskAt),
-		"parent":                              uint64(taskAt),
-		"child":                               "child is not known at this stop",
-		"current.pid":                         uint64(pid),
-		"current.real_parent.pid":             uint64(99),
-		"current.real_parent.real_parent.pid": "current.real_parent.real_parent.pid: the pointer is NULL",
-		"current.thread.sp":                   uint64(stack + 0x3000),
-		"current.thread.sp.x":                 "current.thread.sp is a number, it has no members",
-		"current.thread":                      "is a whole struct thread_struct: name a member",
-		"current.comm":                        "is an array: read it with str or u64",
-		"str(current.comm)":                   "fork",
-		"current.nothing":                     "no such member",
-		"current.nothing ?? current.tgid":     uint64(pid),
-		"current.pid ?? current.nothing":      uint64(pid),
+		"1 + 2 * 3":                            uint64(7),
+		"0 - 1":                                ^uint64(0),
+		"bitand(12, 10)":                       uint64(8),
+		"bitor(12, 10)":                        uint64(14),
+		"bitxor(12, 10)":                       uint64(6),
+		"bitshl(3, 4)":                         uint64(48),
+		"bitshr(48, 4)":                        uint64(3),
+		"current":                              uint64(taskAt),
+		"parent":                               uint64(taskAt),
+		"child":                                "child is not known at this stop",
+		"current.pid":                          uint64(pid),
+		"current.real_parent.pid":              uint64(99),
+		"current.real_parent.real_parent.pid":  "current.real_parent.real_parent.pid: the pointer is NULL",
+		"current.thread.sp":                    uint64(stack + 0x3000),
+		"current.thread.sp.x":                  "current.thread.sp is a number, it has no members",
+		"current.thread":                       "is a whole struct thread_struct: name a member",
+		"current.comm":                         "is an array: read it with str or u64",
+		"str(current.comm)":                    "fork",
+		"str(current.comm + 2)":                "rk",
+		"current.comm - current":               uint64(8),
+		"current.thread - current > 0 ? 1 : 2": uint64(1),
+		"current.nothing":                      "no such member",
+		"current.nothing ?? current.tgid":      uint64(pid),
+		"current.pid ?? current.nothing":       uint64(pid),
 		"current.real_parent.real_parent.pid ?? 1": "is NULL", // only a member that is missing has another
 		"arg.file":                            uint64(memory),
 		"arg.fd":                              ^uint64(0), // narrowed to an int, with its sign
@@ -102,11 +106,11 @@ func TestReads(t *testing.T) {
 		"str(0x11000)":                        "the page of 0x11000 is not present",
 	} {
 		t.Run(expr, func(t *testing.T) {
-			plan := Plan{Points: []Point{
-				{Name: "vfs_read", Role: "parent", Entry: true, Finds: nil, Reads: []Read{{Name: "v", Expr: expr}}},
-				{Name: "wake_up_new_task", Role: "parent", Finds: []Find{{"child", "arg.p"}}},
+			all := Plan{Points: []plan.Point{
+				{Name: "vfs_read", Role: "parent", Entry: true, Finds: nil, Reads: []plan.Named{{Name: "v", Expr: expr}}},
+				{Name: "wake_up_new_task", Role: "parent", Finds: []plan.Named{{Name: "child", Expr: "arg.p"}}},
 			}}
-			l := newLab(t, plan, machinetest.Guest{}, func(at func(string) uint64) []machinetest.Event {
+			l := newLab(t, all, machinetest.Guest{}, func(at func(string) uint64) []machinetest.Event {
 				return append(append(readable(at), machinetest.Load(stack+0x4000-80, words(0x10000)), func(vm *machinetest.VM) bool {
 					vm.Set("t0", 5)
 					return false
@@ -140,11 +144,11 @@ func TestReads(t *testing.T) {
 
 // TestEvent compares the whole event of a stop.
 func TestEvent(t *testing.T) {
-	plan := Plan{Parents: true, Points: []Point{
-		{Name: "vfs_read", Role: "parent", Entry: true, Stacks: []string{"parent", "child"}, Finds: []Find{{"child", "current.real_parent"}},
-			Reads: []Read{{Name: "flags", Expr: "arg.file.f_flags"}, {Name: "who", Expr: "str(current.comm)"}, {Name: "lost", Expr: "current.lost"}}},
+	all := Plan{Parents: true, Points: []plan.Point{
+		{Name: "vfs_read", Role: "parent", Entry: true, Stacks: []string{"parent", "child"}, Finds: []plan.Named{{Name: "child", Expr: "current.real_parent"}},
+			Reads: []plan.Named{{Name: "flags", Expr: "arg.file.f_flags"}, {Name: "who", Expr: "str(current.comm)"}, {Name: "lost", Expr: "current.lost"}}},
 	}}
-	l := newLab(t, plan, machinetest.Guest{}, func(at func(string) uint64) []machinetest.Event {
+	l := newLab(t, all, machinetest.Guest{}, func(at func(string) uint64) []machinetest.Event {
 		return append(readable(at), call(at("vfs_read"), parent, stack+0x3f00, 0, memory, 3), end)
 	})
 	if err := Drive(t.Context(), l.config); err != nil {
@@ -200,11 +204,11 @@ func TestEvent(t *testing.T) {
 // A read that the stub cannot answer at all is the end, one that the guest's memory
 // refuses is not.
 func TestReadsFail(t *testing.T) {
-	plan := Plan{Points: []Point{{Name: "vfs_read", Role: "parent", Entry: true, Reads: []Read{{Name: "v", Expr: "u64(arg.file)"}}}}}
+	all := Plan{Points: []plan.Point{{Name: "vfs_read", Role: "parent", Entry: true, Reads: []plan.Named{{Name: "v", Expr: "u64(arg.file)"}}}}}
 	refused := &rsp.OpError{Op: "read", Err: &rsp.Error{}}
 	lost := &rsp.OpError{Op: "read", Err: rsp.ErrClosed}
 	for _, err := range []error{refused, lost} {
-		l := newLab(t, plan, machinetest.Guest{}, func(at func(string) uint64) []machinetest.Event {
+		l := newLab(t, all, machinetest.Guest{}, func(at func(string) uint64) []machinetest.Event {
 			return []machinetest.Event{call(at("vfs_read"), parent, stack+0x3f00, 0, memory, 3), end}
 		})
 		l.config.Guest = &broken{Guest: l.config.Guest, op: "read", n: 2, err: err, calls: map[string]int{}}
@@ -229,18 +233,18 @@ func madeImage(t *testing.T) (*kernel.Image, arch.Arch) {
 
 func TestCheck(t *testing.T) {
 	im, a := madeImage(t)
-	plan := forks()
-	plan.Points[0].Reads = []Read{
+	all := forks()
+	all.Points[0].Reads = []plan.Named{
 		{Name: "good", Expr: "arg.clone_flags + current.real_parent.pid + reg.t0 + sp + child.user.pc"},
 		{Name: "also", Expr: `str(current.comm) `}, {Name: "sym", Expr: "symbol(pc)"}, {Name: "more", Expr: `as(u64(sp), "file").f_pos`},
 		{Name: "bad", Expr: "current.lost", Source: "lab.yaml:3"}, {Name: "alternative", Expr: "current.lost ?? current.pid"},
 	}
-	plan.Points[1].Args, plan.Points[1].Source = []string{"pid", "pd"}, "lab.yaml:9"
-	plan.Points[3].When = "arg.p == child and arg.r == 1"
-	plan.Points[4].Finds = []Find{{"grandchild", "arg.q"}}
-	plan.Points = append(plan.Points, Point{Name: "lacking", Place: "no_such_function", Role: "parent", Optional: true, Reads: []Read{{Name: "x", Expr: "arg.anything"}}})
+	all.Points[1].Args, all.Points[1].Source = []string{"pid", "pd"}, "lab.yaml:9"
+	all.Points[3].When = "arg.p == child and arg.r == 1"
+	all.Points[4].Finds = []plan.Named{{Name: "grandchild", Expr: "arg.q"}}
+	all.Points = append(all.Points, plan.Point{Name: "lacking", Place: "no_such_function", Role: "parent", Optional: true, Reads: []plan.Named{{Name: "x", Expr: "arg.anything"}}})
 	var got []string
-	for _, err := range Check(im, a, plan) {
+	for _, err := range Check(im, a, all) {
 		text, _, _ := strings.Cut(err.Error(), " no such member")
 		got = append(got, text)
 	}
@@ -250,31 +254,31 @@ func TestCheck(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
-	plan.Points[1].Place = "no_such_function"
-	if errs := Check(im, a, plan); len(errs) != 1 || !strings.Contains(errs[0].Error(), "no_such_function") {
+	all.Points[1].Place = "no_such_function"
+	if errs := Check(im, a, all); len(errs) != 1 || !strings.Contains(errs[0].Error(), "no_such_function") {
 		t.Errorf("%v", errs)
 	}
 }
 
 func TestResolve(t *testing.T) {
 	im, _ := madeImage(t)
-	missing := Point{Name: "lacking", Place: "no_such_function", Role: "parent", Optional: true}
+	missing := plan.Point{Name: "lacking", Place: "no_such_function", Role: "parent", Optional: true}
 	for name, c := range map[string]struct {
-		points  []Point
+		points  []plan.Point
 		want    string            // in the error
 		missing map[string]string // point → in why it is missing
 	}{
 		"all there":         {points: forks().Points},
-		"optional":          {points: []Point{missing}, missing: map[string]string{"lacking": "no_such_function"}},
-		"its return":        {points: []Point{missing, {Name: "back", ReturnOf: "lacking"}}, missing: map[string]string{"lacking": "no_such_function", "back": "no_such_function"}},
-		"what it arms":      {points: []Point{missing, {Name: "do_exit", Armed: []string{"lacking"}}}, missing: map[string]string{"lacking": "no_such_function", "do_exit": "armed at lacking, which is not observed"}},
-		"what another arms": {points: []Point{missing, {Name: "schedule"}, {Name: "do_exit", Armed: []string{"lacking", "schedule"}}}, missing: map[string]string{"lacking": "no_such_function"}},
-		"absent here":       {points: []Point{{Name: "do_exit", Absent: "an architecture without exits"}}, missing: map[string]string{"do_exit": "an architecture without exits"}},
-		"needed":            {points: []Point{{Name: "no_such_function", Source: "lab.yaml:2"}, {Name: "neither"}}, want: "lab.yaml:2: "},
-		"no earlier point":  {points: []Point{{Name: "back", ReturnOf: "call"}}, want: "back is the return of call, which is no earlier point"},
-		"at one address": {points: []Point{{Name: "sys_clone"}, {Name: "two", Place: "__riscv_sys_clone", Source: "lab.yaml:9"}},
+		"optional":          {points: []plan.Point{missing}, missing: map[string]string{"lacking": "no_such_function"}},
+		"its return":        {points: []plan.Point{missing, {Name: "back", ReturnOf: "lacking"}}, missing: map[string]string{"lacking": "no_such_function", "back": "no_such_function"}},
+		"what it arms":      {points: []plan.Point{missing, {Name: "do_exit", Armed: []string{"lacking"}}}, missing: map[string]string{"lacking": "no_such_function", "do_exit": "armed at lacking, which is not observed"}},
+		"what another arms": {points: []plan.Point{missing, {Name: "schedule"}, {Name: "do_exit", Armed: []string{"lacking", "schedule"}}}, missing: map[string]string{"lacking": "no_such_function"}},
+		"absent here":       {points: []plan.Point{{Name: "do_exit", Absent: "an architecture without exits"}}, missing: map[string]string{"do_exit": "an architecture without exits"}},
+		"needed":            {points: []plan.Point{{Name: "no_such_function", Source: "lab.yaml:2"}, {Name: "neither"}}, want: "lab.yaml:2: "},
+		"no earlier point":  {points: []plan.Point{{Name: "back", ReturnOf: "call"}}, want: "back is the return of call, which is no earlier point"},
+		"at one address": {points: []plan.Point{{Name: "sys_clone"}, {Name: "two", Place: "__riscv_sys_clone", Source: "lab.yaml:9"}},
 			want: "lab.yaml:9: points sys_clone and two are both at 0x"},
-		"one place twice": {points: []Point{{Name: "one", Place: "schedule"}, {Name: "two", Place: "schedule"}}},
+		"one place twice": {points: []plan.Point{{Name: "one", Place: "schedule"}, {Name: "two", Place: "schedule"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			all, err := Resolve(im, Plan{Points: c.points})
@@ -299,7 +303,7 @@ func TestResolve(t *testing.T) {
 			}
 		})
 	}
-	_, err := Resolve(im, Plan{Points: []Point{{Name: "no_such_function"}, {Name: "neither"}}})
+	_, err := Resolve(im, Plan{Points: []plan.Point{{Name: "no_such_function"}, {Name: "neither"}}})
 	for _, name := range []string{"no_such_function", "neither"} {
 		if err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("Resolve = %v, want that all are named", err)
@@ -309,9 +313,9 @@ func TestResolve(t *testing.T) {
 
 func TestHeader(t *testing.T) {
 	im, _ := madeImage(t)
-	plan := forks()
-	plan.Points = append(plan.Points, Point{Name: "lacking", Place: "no_such_function", Role: "parent", Optional: true})
-	points, err := Header(im, plan)
+	all := forks()
+	all.Points = append(all.Points, plan.Point{Name: "lacking", Place: "no_such_function", Role: "parent", Optional: true})
+	points, err := Header(im, all)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -320,7 +324,7 @@ func TestHeader(t *testing.T) {
 	for i, p := range points {
 		got = append(got, line{p.Point, p.Place, p.Symbol})
 		sym, err := im.Symbols.Lookup(p.Symbol)
-		if none := plan.Points[i].ReturnOf != "" || p.Missing != ""; none != (p.Address == 0) || !none && (err != nil || uint64(p.Address) != sym.Addr) {
+		if none := all.Points[i].ReturnOf != "" || p.Missing != ""; none != (p.Address == 0) || !none && (err != nil || uint64(p.Address) != sym.Addr) {
 			t.Errorf("%s is at %#x", p.Point, p.Address)
 		}
 		if p.Missing == "" && p.Why == "" {
@@ -334,8 +338,8 @@ func TestHeader(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
-	plan.Points[1].Place = "no_such_function"
-	if _, err := Header(im, plan); err == nil {
+	all.Points[1].Place = "no_such_function"
+	if _, err := Header(im, all); err == nil {
 		t.Error("no error for a point that is not there")
 	}
 	// Nothing is inlined here, so no point has another place without its reads.
@@ -347,18 +351,18 @@ func TestHeader(t *testing.T) {
 }
 
 func TestPlan(t *testing.T) {
-	plan := exits()
-	if diff := cmp.Diff([]string{"parent", "made"}, plan.Roles()); diff != "" {
+	all := exits()
+	if diff := cmp.Diff([]string{"parent", "made"}, all.Roles()); diff != "" {
 		t.Errorf("roles -want +got:\n%s", diff)
 	}
-	if got := plan.Argv("x"); got != nil {
+	if got := all.Argv("x"); got != nil {
 		t.Errorf("%q, want none", got)
 	}
-	plan.Args = []string{"-v"}
-	if diff := cmp.Diff([]string{"x", "-v"}, plan.Argv("x")); diff != "" {
+	all.Args = []string{"-v"}
+	if diff := cmp.Diff([]string{"x", "-v"}, all.Argv("x")); diff != "" {
 		t.Errorf("arguments -want +got:\n%s", diff)
 	}
-	if got, want := (Point{Name: "a"}).place(), "a"; got != want {
+	if got, want := place(plan.Point{Name: "a"}), "a"; got != want {
 		t.Errorf("place %q, want %q", got, want)
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"kernellab/harness/arch"
 	"kernellab/harness/kernel"
+	"kernellab/harness/plan"
 	"kernellab/harness/rsp"
 	"kernellab/harness/task"
 	"kernellab/harness/trace"
@@ -355,7 +356,7 @@ func (d *driver) record(ctx context.Context, p *point, rd *round, s *scope, even
 // told reports whether a role is one that a stop tells.
 func (d *driver) told(role string) bool {
 	return slices.ContainsFunc(d.points, func(p *point) bool {
-		return slices.ContainsFunc(p.Finds, func(f Find) bool { return f.Role == role })
+		return slices.ContainsFunc(p.Finds, func(f plan.Named) bool { return f.Name == role })
 	})
 }
 
@@ -381,14 +382,14 @@ func (d *driver) find(ctx context.Context, p *point, s *scope, rd *round, event 
 	for _, f := range p.Finds {
 		addr, text, err := s.eval(ctx, f.Expr)
 		if err != nil {
-			return fmt.Errorf("find the %s: %w", f.Role, err)
+			return fmt.Errorf("find the %s: %w", f.Name, err)
 		}
 		if text != nil || addr == 0 {
-			return fmt.Errorf("find the %s: %s gives no task", f.Role, f.Expr)
+			return fmt.Errorf("find the %s: %s gives no task", f.Name, f.Expr)
 		}
 		for _, other := range d.rounds {
 			for role, at := range other.tasks {
-				if at == addr && d.told(role) && (role != f.Role || other != rd) {
+				if at == addr && d.told(role) && (role != f.Name || other != rd) {
 					delete(other.tasks, role)
 					if other == rd {
 						s.tasks[role] = 0
@@ -396,11 +397,11 @@ func (d *driver) find(ctx context.Context, p *point, s *scope, rd *round, event 
 				}
 			}
 		}
-		rd.tasks[f.Role], s.tasks[f.Role] = addr, addr
+		rd.tasks[f.Name], s.tasks[f.Name] = addr, addr
 		if event.Finds == nil {
 			event.Finds = map[string]trace.Word{}
 		}
-		event.Finds[f.Role] = trace.Word(addr)
+		event.Finds[f.Name] = trace.Word(addr)
 	}
 	return nil
 }

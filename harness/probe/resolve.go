@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"kernellab/harness/kernel"
+	"kernellab/harness/plan"
 	"kernellab/harness/trace"
 )
 
@@ -19,23 +20,26 @@ type Resolved struct {
 
 // point is a Point as this kernel resolved it.
 type point struct {
-	Point
+	plan.Point
 	Resolved
 	when *condition
 	on   bool // it is armed
 	due  int  // how often a point with Armed is still to be seen
 }
 
+// hits returns how often the point comes in a round.
+func (p *point) hits() trace.Range { return p.Times() }
+
 // Resolve finds a plan's points in a kernel, all that are missing named at once.
 // The return of a call has the place of the call and no address.
-func Resolve(im *kernel.Image, plan Plan) ([]Resolved, error) {
+func Resolve(im *kernel.Image, all Plan) ([]Resolved, error) {
 	var out []Resolved
 	var errs []error
 	byName := map[string]Resolved{}
-	byAddr := map[uint64]Point{}
-	for _, p := range plan.Points {
-		r, err := resolve(im, p, plan.needs(p), byName)
-		if other, ok := byAddr[r.Addr]; ok && r.Addr != 0 && other.place() != p.place() {
+	byAddr := map[uint64]plan.Point{}
+	for _, p := range all.Points {
+		r, err := resolve(im, p, all.needs(p), byName)
+		if other, ok := byAddr[r.Addr]; ok && r.Addr != 0 && place(other) != place(p) {
 			err = errors.Join(err, fmt.Errorf("points %s and %s are both at %#x (%s): the lab can not tell them apart on this kernel",
 				other.Name, p.Name, r.Addr, r.Symbol))
 		}
@@ -51,41 +55,39 @@ func Resolve(im *kernel.Image, plan Plan) ([]Resolved, error) {
 // Bare returns the plan with nothing read at a point, so that the point is where
 // the kernel has it best: a function that is inlined, not what stands in for it
 // because of its arguments. It tells whether that is another place.
-func Bare(im *kernel.Image, plan Plan, name string) (Plan, bool) {
-	i := slices.IndexFunc(plan.Points, func(p Point) bool { return p.Name == name })
+func Bare(im *kernel.Image, all Plan, name string) (Plan, bool) {
+	i := slices.IndexFunc(all.Points, func(p plan.Point) bool { return p.Name == name })
 	if i < 0 {
-		return plan, false
+		return all, false
 	}
-	p := plan.Points[i]
-	p.Finds, p.Reads, p.Needs = nil, nil, nil
-	bare := plan
-	bare.Points = slices.Clone(plan.Points)
+	p := all.Points[i]
+	p.Finds, p.Reads, p.Show = nil, nil, nil
+	bare := all
+	bare.Points = slices.Clone(all.Points)
 	bare.Points[i] = p
-	r, err := im.ResolveFor(p.place(), bare.needs(p))
+	r, err := im.ResolveFor(place(p), bare.needs(p))
 	if err != nil || !r.Inlined {
-		return plan, false
+		return all, false
 	}
 	return bare, true
 }
 
 // needs is what a point's place has to have.
-func (plan Plan) needs(p Point) kernel.Needs {
-	needs := kernel.Needs{Args: slices.Clone(p.Needs)}
-	exprs := []string{p.When}
-	for _, f := range p.Finds {
-		exprs = append(exprs, f.Expr)
+func (all Plan) needs(p plan.Point) kernel.Needs {
+	var needs kernel.Needs
+	add := func(src string) { needs.Args = append(needs.Args, members(src, "arg")...) }
+	for _, s := range p.Show {
+		add(s.Expr)
 	}
-	for _, r := range p.Reads {
-		exprs = append(exprs, r.Expr)
+	add(p.When)
+	for _, n := range slices.Concat(p.Finds, p.Reads) {
+		add(n.Expr)
 	}
-	for _, e := range exprs {
-		needs.Args = append(needs.Args, members(e, "arg")...)
-	}
-	needs.Called = slices.ContainsFunc(plan.Points, func(q Point) bool { return q.ReturnOf == p.Name })
+	needs.Called = slices.ContainsFunc(all.Points, func(q plan.Point) bool { return q.ReturnOf == p.Name })
 	return needs
 }
 
-func resolve(im *kernel.Image, p Point, needs kernel.Needs, before map[string]Resolved) (Resolved, error) {
+func resolve(im *kernel.Image, p plan.Point, needs kernel.Needs, before map[string]Resolved) (Resolved, error) {
 	if p.ReturnOf != "" {
 		call, ok := before[p.ReturnOf]
 		if !ok {
@@ -97,10 +99,10 @@ func resolve(im *kernel.Image, p Point, needs kernel.Needs, before map[string]Re
 		call.Addr, call.Why = 0, "where the call of "+call.Symbol+" returns to"
 		return call, nil
 	}
-	if why := p.missing(before); why != "" {
+	if why := missing(p, before); why != "" {
 		return Resolved{Missing: why}, nil
 	}
-	r, err := im.ResolveFor(p.place(), needs)
+	r, err := im.ResolveFor(place(p), needs)
 	var none *kernel.PointError
 	if p.Optional && errors.As(err, &none) {
 		return Resolved{Missing: err.Error()}, nil
@@ -109,7 +111,7 @@ func resolve(im *kernel.Image, p Point, needs kernel.Needs, before map[string]Re
 }
 
 // missing says why a point can not be observed whatever the kernel has.
-func (p Point) missing(before map[string]Resolved) string {
+func missing(p plan.Point, before map[string]Resolved) string {
 	why := p.Absent
 	for i, name := range p.Armed {
 		if before[name].Missing == "" {
@@ -123,20 +125,20 @@ func (p Point) missing(before map[string]Resolved) string {
 }
 
 // Header returns the points as a trace's header has them.
-func Header(im *kernel.Image, plan Plan) ([]trace.Point, error) {
-	resolved, err := Resolve(im, plan)
+func Header(im *kernel.Image, all Plan) ([]trace.Point, error) {
+	resolved, err := Resolve(im, all)
 	if err != nil {
 		return nil, err
 	}
 	var out []trace.Point
 	for i, r := range resolved {
 		p := trace.Point{
-			Point: plan.Points[i].Name, Symbol: r.Symbol, Address: trace.Word(r.Addr), Why: r.Why, Missing: r.Missing, Inlined: r.In,
+			Point: all.Points[i].Name, Symbol: r.Symbol, Address: trace.Word(r.Addr), Why: r.Why, Missing: r.Missing, Inlined: r.In,
 		}
 		if at := im.Source(r.Addr); len(at) > 0 && r.Addr != 0 && at[0].File != "" {
 			p.Source = fmt.Sprintf("%s:%d", at[0].File, at[0].Line)
 		}
-		if place := plan.Points[i].place(); place != p.Point && plan.Points[i].ReturnOf == "" {
+		if place := place(all.Points[i]); place != p.Point && all.Points[i].ReturnOf == "" {
 			p.Place = place
 		}
 		out = append(out, p)

@@ -12,6 +12,7 @@ import (
 
 	"kernellab/harness/arch"
 	"kernellab/harness/machine/machinetest"
+	"kernellab/harness/plan"
 	"kernellab/harness/rsp"
 	"kernellab/harness/task"
 	"kernellab/harness/trace"
@@ -253,13 +254,13 @@ func TestDriveStands(t *testing.T) {
 // come by, and such that are armed for a while.
 func exits() Plan {
 	return Plan{
-		Tasks: []Task{{"made", "task.tgid != 83 and task.comm == \"fork\""}},
-		Points: []Point{
+		Tasks: []plan.Task{{Role: "made", When: "task.tgid != 83 and task.comm == \"fork\""}},
+		Points: []plan.Point{
 			{Name: "sys_clone", Role: "parent", Entry: true, Step: true},
-			{Name: "run", Place: "schedule", Role: Any, When: "task.pid == 85", Armed: []string{"sys_clone"}, Until: "exit", Hits: &Range{0, -1}},
-			{Name: "copy", Place: "copy_process", Role: "made", When: "read.cpu != arg.pid", Aside: "a copy of no interest", Reads: []Read{{Name: "cpu", Expr: "arg.args.flags"}}, Step: true},
-			{Name: "again", Place: "copy_process", Role: "made", When: "copy.arg.pid != arg.pid", Hits: &Range{0, 1}},
-			{Name: "exit", Place: "do_exit", Role: Any, When: "task.address == made", Step: true, Needs: []string{"code"}},
+			{Name: "run", Place: "schedule", Role: plan.Any, When: "task.pid == 85", Armed: []string{"sys_clone"}, Until: "exit", Hits: &trace.Range{Least: 0, Most: -1}},
+			{Name: "copy", Place: "copy_process", Role: "made", When: "read.cpu != arg.pid", Aside: "a copy of no interest", Reads: []plan.Named{{Name: "cpu", Expr: "arg.args.flags"}}, Step: true},
+			{Name: "again", Place: "copy_process", Role: "made", When: "copy.arg.pid != arg.pid", Hits: &trace.Range{Least: 0, Most: 1}},
+			{Name: "exit", Place: "do_exit", Role: plan.Any, When: "task.address == made", Step: true, Show: []plan.Named{{Expr: "arg.code"}}},
 		},
 	}
 }
@@ -304,7 +305,7 @@ func TestDriveRoles(t *testing.T) {
 
 // A call where a round begins is a later step of the round under way, if it may be one.
 func TestDriveSamePlace(t *testing.T) {
-	plan := Plan{Points: []Point{
+	all := Plan{Points: []plan.Point{
 		{Name: "sys_clone", Role: "parent", Entry: true, Step: true},
 		{Name: "second", Place: "sys_clone", Role: "parent", Step: true},
 	}}
@@ -313,7 +314,7 @@ func TestDriveSamePlace(t *testing.T) {
 		"sys_clone by 83 as parent in 2 +second", "second by 83 as parent in 2 -second",
 	}
 	for range 2 { // in either order
-		l := newLab(t, plan, machinetest.Guest{}, func(at func(string) uint64) []machinetest.Event {
+		l := newLab(t, all, machinetest.Guest{}, func(at func(string) uint64) []machinetest.Event {
 			var events []machinetest.Event
 			for sp := range uint64(4) {
 				events = append(events, call(at("__riscv_sys_clone"), parent, stack+0x3f00-0x10*sp, 0, callRegs))
@@ -326,16 +327,16 @@ func TestDriveSamePlace(t *testing.T) {
 		if diff := cmp.Diff(want, briefs(l.trace)); diff != "" {
 			t.Errorf("-want +got:\n%s", diff)
 		}
-		slices.Reverse(plan.Points)
+		slices.Reverse(all.Points)
 	}
 }
 
 // A task_struct that is found to be another role's is not its former role's any more.
 func TestDriveReused(t *testing.T) {
-	l := newLab(t, Plan{Points: []Point{
+	l := newLab(t, Plan{Points: []plan.Point{
 		{Name: "sys_clone", Role: "parent", Entry: true, Step: true},
-		{Name: "wake", Place: "wake_up_new_task", Role: "parent", Finds: []Find{{"child", "arg.p"}}, Step: true},
-		{Name: "copy", Place: "copy_process", Role: "parent", Finds: []Find{{"made", "arg.args"}}, Step: true},
+		{Name: "wake", Place: "wake_up_new_task", Role: "parent", Finds: []plan.Named{{Name: "child", Expr: "arg.p"}}, Step: true},
+		{Name: "copy", Place: "copy_process", Role: "parent", Finds: []plan.Named{{Name: "made", Expr: "arg.args"}}, Step: true},
 		{Name: "exit", Place: "do_exit", Role: "child", Step: true},
 	}}, machinetest.Guest{}, func(at func(string) uint64) []machinetest.Event {
 		return []machinetest.Event{
@@ -379,16 +380,16 @@ func TestDriveReturnOnStack(t *testing.T) {
 // A plan that a kernel or a condition cannot carry out is an error before the guest runs.
 func TestDrivePlanErrors(t *testing.T) {
 	for want, change := range map[string]func(*Plan){
-		`task made: condition "1 +"`:                                             func(p *Plan) { p.Tasks = []Task{{"made", "1 +"}} },
+		`task made: condition "1 +"`:                                             func(p *Plan) { p.Tasks = []plan.Task{{Role: "made", When: "1 +"}} },
 		`wake: condition "arg.p =="`:                                             func(p *Plan) { p.Points[3].When = "arg.p ==" },
 		"no_such_function":                                                       func(p *Plan) { p.Points[1].Place = "no_such_function" },
 		"copied is the return of late, which is no earlier":                      func(p *Plan) { p.Points[2].ReturnOf = "late" },
 		`first: condition "1 + 1" gives 2: want true or false`:                   func(p *Plan) { p.Points[4].When = "1 + 1" },
 		`first: condition "task.pid.x.y == 1": task.pid.x: task.pid is a number`: func(p *Plan) { p.Points[4].When = "task.pid.x.y == 1" },
 	} {
-		plan := forks()
-		change(&plan)
-		l := newLab(t, plan, machinetest.Guest{}, with(0))
+		all := forks()
+		change(&all)
+		l := newLab(t, all, machinetest.Guest{}, with(0))
 		if err := Drive(t.Context(), l.config); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("Drive = %v, want %q", err, want)
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"kernellab/harness/grade"
+	"kernellab/harness/plan"
 	"kernellab/harness/regress"
 	"kernellab/harness/trace"
 	"kernellab/harness/trace/tracetest"
@@ -27,13 +28,13 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 func rules(arch string) grade.Rules {
 	r := grade.Rules{Lab: "fork-new", Arch: arch, Output: strings.Split(strings.TrimSpace(tracetest.Output), "\n")}
 	for _, name := range tracetest.Points() {
-		p := grade.Point{Name: name, Role: "parent", Step: true}
+		p := plan.Point{Name: name, Role: "parent", Step: true}
 		switch name {
 		case "sys_clone":
 			p.Entry = true
 		case "ret_from_fork":
 			p.Role, p.After = "child", []string{"wake_up_new_task"}
-			p.Reads = []string{"thread_sp", "stack_top"}
+			p.Reads = []plan.Named{{Name: "thread_sp"}, {Name: "stack_top"}}
 		case "release_task":
 			p.Step = false
 		}

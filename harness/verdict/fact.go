@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"kernellab/harness/trace"
 )
 
 // Fact is something that was expected, seen or missed, as data. Case says what it
@@ -27,7 +29,7 @@ type Fact struct {
 	Expected string       `json:"expected,omitempty"`
 	Observed string       `json:"observed,omitempty"`
 	Times    int          `json:"times,omitempty"`
-	Range    *Range       `json:"range,omitempty"`
+	Range    *trace.Range `json:"range,omitempty"`
 	Call     int          `json:"call,omitempty"`  // number of the lab's call
 	Event    int          `json:"event,omitempty"` // number of an event of the trace
 	Program  string       `json:"program,omitempty"`
@@ -169,9 +171,9 @@ type RolePath struct {
 
 // PointCount is how often a point came, or should.
 type PointCount struct {
-	Point string `json:"point"`
-	Times int    `json:"times,omitempty"`
-	Range *Range `json:"range,omitempty"`
+	Point string       `json:"point"`
+	Times int          `json:"times,omitempty"`
+	Range *trace.Range `json:"range,omitempty"`
 }
 
 // Mention is a place in a text or a list of names that students may not see.
@@ -257,15 +259,6 @@ func (f Fact) Clone() Fact {
 	f.Mentions = slices.Clone(f.Mentions)
 	return f
 }
-
-// Range is a number of times; Most below 0 is without limit.
-type Range struct {
-	Least int `json:"least"`
-	Most  int `json:"most"`
-}
-
-// Has reports whether n is in the range.
-func (r Range) Has(n int) bool { return n >= r.Least && (r.Most < 0 || n <= r.Most) }
 
 // Withheld stands for a value that a question asks for, and Unnamed for a name that
 // students may not see.

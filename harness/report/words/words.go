@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"kernellab/harness/trace"
 	"kernellab/harness/verdict"
 )
 
@@ -415,7 +416,7 @@ func ranges(f verdict.Fact) string {
 	var other []string
 	for _, c := range f.Counts {
 		switch h := *c.Range; {
-		case h == verdict.Range{}:
+		case h == trace.Range{}:
 			other = append(other, name(c.Point)+" never")
 		case h.Least == h.Most:
 			other = append(other, fmt.Sprintf("%s %s", name(c.Point), times(h.Most)))
@@ -490,7 +491,7 @@ func who(t *verdict.TaskName) string {
 }
 
 // hitRange writes a range: "1 hit", "at least 2 hits".
-func hitRange(r *verdict.Range) string {
+func hitRange(r *trace.Range) string {
 	switch {
 	case r == nil:
 		return verdict.Unnamed

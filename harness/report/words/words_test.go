@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"kernellab/harness/report/words"
+	"kernellab/harness/trace"
 	"kernellab/harness/verdict"
 )
 
@@ -52,10 +53,10 @@ func TestEveryCase(t *testing.T) {
 		f := verdict.Fact{
 			Case: value, Check: "c", Checks: []string{"c"}, Questions: []string{"q"}, Point: "p", Other: "o", After: "a", Points: []string{"x"},
 			Role: "parent", Task: &verdict.TaskName{Role: "child", PID: 1, Comm: "t"}, Expected: "1", Observed: "2", Times: 3,
-			Range: &verdict.Range{Least: 1, Most: 2}, Call: 1, Event: 2, Program: "prog", End: &verdict.Ending{Code: 1}, Want: &verdict.Ending{},
+			Range: &trace.Range{Least: 1, Most: 2}, Call: 1, Event: 2, Program: "prog", End: &verdict.Ending{Code: 1}, Want: &verdict.Ending{},
 			Output: &verdict.OutputFact{Wanted: 2, Found: 1, Lines: []string{"l"}},
 			Calls:  []verdict.CallPaths{{Paths: []verdict.RolePath{{Role: "parent", Points: []string{"p"}}}}},
-			Counts: []verdict.PointCount{{Point: "p", Times: 1, Range: &verdict.Range{Most: 1}}},
+			Counts: []verdict.PointCount{{Point: "p", Times: 1, Range: &trace.Range{Most: 1}}},
 			Of:     "task", Name: "pid", Said: said,
 		}
 		for _, write := range []func(verdict.Fact) string{words.Finding, words.Value, words.Note} {
