@@ -38,15 +38,15 @@ func (a *Answer) UnmarshalJSON(data []byte) error {
 
 func answerValue(r json.RawMessage) (any, error) {
 	switch r = bytes.TrimSpace(r); {
-	case len(r) > 0 && r[0] == '"':
+	case r[0] == '"': // a raw message is not empty
 		var s string
 		err := json.Unmarshal(r, &s)
 		return s, err
-	case len(r) > 0 && r[0] == '[':
+	case r[0] == '[':
 		list := []string{}
 		err := json.Unmarshal(r, &list)
 		return list, err
-	case len(r) > 0 && r[0] == '{':
+	case r[0] == '{':
 		var i invalid
 		dec := json.NewDecoder(bytes.NewReader(r))
 		dec.DisallowUnknownFields()

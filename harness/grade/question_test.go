@@ -2,9 +2,12 @@ package grade_test
 
 import (
 	"bytes"
+	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"kernellab/harness/grade"
@@ -311,16 +314,68 @@ func TestWrongTruth(t *testing.T) {
 		"no choice holds":         {Type: grade.TypeChoice, Choices: alternatives("a", "false", "b", "1 == 2")},
 		"two choices hold":        {Type: grade.TypeChoice, Choices: alternatives("a", "true", "b", "true")},
 		"no condition":            {Type: grade.TypeSet, Choices: alternatives("a", "1", "b", "true")},
-		"division by zero":        {Type: grade.TypeNumber, Truth: "1 % release_task.read_nothing"},
+		"division by zero":        {Type: grade.TypeNumber, Truth: "1 % (ret_from_fork.pc - ret_from_fork.pc)"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			q.Name = "q"
 			r := forkRules("x86_64")
 			r.Questions = []grade.Question{q}
 			r.Answers = grade.Answers{"q": of("a")}
-			if res := judge(tracetest.Fork("x86_64"), r); res.Verdict != verdict.Error || res.Score != 0 || res.Error == "" {
+			res := judge(tracetest.Fork("x86_64"), r)
+			if res.Verdict != verdict.Error || res.Score != 0 || res.Error == "" {
 				t.Errorf("%s %d: %s", res.Verdict, res.Score, res.Error)
 			}
+			// A check that was made keeps what it saw.
+			if c := res.Checks[slices.IndexFunc(res.Checks, func(c verdict.Check) bool { return c.Name == "start" })]; c.Observed == "" || c.Got != nil || c.Verdict != verdict.Skip {
+				t.Errorf("%+v", c)
+			}
 		})
+	}
+}
+
+// TestAnswerOn checks which of several answers holds on a kernel.
+func TestAnswerOn(t *testing.T) {
+	for release, want := range map[string]int{
+		"6.1": 2, "6.1.0-cloud": 2, "6.1-rc1": 2, "6.1a": 2, "6.10": 1, "6.19.1": 1, "6.2": 1, "": 1,
+	} {
+		if v, ok := (grade.Answer{"": 0, "x86_64": 1, "x86_64 6.1": 2, "riscv64 6.1": 3}).On("x86_64", release); v != want || !ok {
+			t.Errorf("%s: %v, %v, want %d", release, v, ok, want)
+		}
+	}
+	if v, ok := (grade.Answer{"riscv64": 3}).On("x86_64", "6.1"); ok {
+		t.Errorf("the answer of another architecture: %v", v)
+	}
+}
+
+func TestQuestion(t *testing.T) {
+	rules := asking(nil)
+	for i, want := range rules.Questions {
+		if q, ok := rules.Question(want.Name); !ok || q.Name != want.Name {
+			t.Errorf("question %d %s: %s, %v", i, want.Name, q.Name, ok)
+		}
+	}
+	if q, ok := rules.Question("none"); ok || q.Name != "" {
+		t.Errorf("no such question: %+v", q)
+	}
+}
+
+// TestAnswerJSON checks that answers are read as they were written, and nothing else.
+func TestAnswerJSON(t *testing.T) {
+	want := grade.Answer{"": 1<<62 + 1, "x86_64": 0.5, "a": "text", "b": []string{"x", "y"}, "c": []string{}, "d": grade.Invalid(""), "e": grade.Invalid("no number"), "f": -3}
+	data, err := json.Marshal(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got grade.Answer
+	if err := json.Unmarshal(data, &got); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	for _, bad := range []string{`5`, `{"a": true}`, `{"a": null}`, `{"a": {}}`, `{"a": {"invalid": "x", "more": 1}}`, `{"a": {"more": 1}}`, `{"a": [1]}`} {
+		if err := json.Unmarshal([]byte(bad), &got); err == nil {
+			t.Errorf("%s is read as %v", bad, got)
+		}
 	}
 }

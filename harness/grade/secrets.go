@@ -94,7 +94,7 @@ func (r Rules) asksFor(c CheckRule) string {
 		}
 		in := func(p string) bool { return slices.Contains(asked, p) }
 		all := append(slices.Clone(observed), wanted...)
-		return len(wanted) > 0 && len(all) > 0 && !slices.ContainsFunc(all, func(p string) bool { return !in(p) })
+		return len(wanted) > 0 && !slices.ContainsFunc(all, func(p string) bool { return !in(p) })
 	})
 	if i < 0 {
 		return ""
@@ -139,7 +139,7 @@ func (g *grader) asked(s secrets) {
 			continue
 		}
 		s.phrases[t] = k.Name
-		for _, p := range g.header().Points {
+		for _, p := range g.trace.Header.Points {
 			if k.Type == TypeSymbol && p.Symbol == t {
 				s.phrases[p.Point] = k.Name // is taken for the answer, too
 			}
@@ -159,13 +159,6 @@ func marked(res verdict.Result, s secrets) verdict.Result {
 		}
 	}
 	return redact.Mark(res, a)
-}
-
-func (g *grader) header() trace.Header {
-	if g.trace == nil {
-		return trace.Header{}
-	}
-	return g.trace.Header
 }
 
 // secrets are the truths that are not told, as they would be written.
