@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
@@ -364,6 +365,41 @@ func TestPlan(t *testing.T) {
 	}
 	if got, want := place(plan.Point{Name: "a"}), "a"; got != want {
 		t.Errorf("place %q, want %q", got, want)
+	}
+}
+
+// What the digest of a plan is made of has no words for people, and changes with all
+// that the driver does.
+func TestPlanJSON(t *testing.T) {
+	written := func(change func(p *plan.Point)) string {
+		p := exits()
+		change(&p.Points[2])
+		data, err := json.Marshal(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(data)
+	}
+	same := written(func(*plan.Point) {})
+	for name, change := range map[string]func(*plan.Point){
+		"means":    func(p *plan.Point) { p.Means = "another" },
+		"lifetime": func(p *plan.Point) { p.Lifetime = "arg.x" },
+		"after":    func(p *plan.Point) { p.After = []string{"run"} },
+		"shown":    func(p *plan.Point) { p.Show = []plan.Named{{Name: "x", Expr: "read.cpu"}} },
+	} {
+		if got := written(change); got != same {
+			t.Errorf("%s changes it: %s", name, got)
+		}
+	}
+	for name, change := range map[string]func(*plan.Point){
+		"place": func(p *plan.Point) { p.Place = "x" }, "when": func(p *plan.Point) { p.When = "" }, "aside": func(p *plan.Point) { p.Aside = "" },
+		"finds": func(p *plan.Point) { p.Finds = []plan.Named{{Name: "made", Expr: "arg.p"}} }, "reads": func(p *plan.Point) { p.Reads = nil },
+		"hits": func(p *plan.Point) { p.Hits = &trace.Range{} }, "until": func(p *plan.Point) { p.Until = "exit" }, "armed": func(p *plan.Point) { p.Armed = []string{"run"} },
+		"shown": func(p *plan.Point) { p.Show = []plan.Named{{Name: "x", Expr: "arg.x"}} }, "stacks": func(p *plan.Point) { p.Stacks = []string{"made"} },
+	} {
+		if written(change) == same {
+			t.Errorf("%s changes nothing", name)
+		}
 	}
 }
 

@@ -1,0 +1,60 @@
+package probe
+
+import (
+	"encoding/json"
+
+	"kernellab/harness/plan"
+)
+
+// MarshalJSON writes what a trace depends on, of which the trace's header has the
+// digest: no words for people, and no expectations that the driver does not act on.
+func (p Plan) MarshalJSON() ([]byte, error) {
+	type task struct{ Role, When string }
+	type find struct{ Role, Expr string }
+	type times struct{ Least, Most int }
+	type stop struct {
+		Name, Place, ReturnOf, Role string
+		Entry                       bool
+		When, Aside                 string
+		Finds                       []find
+		Armed                       []string
+		Until                       string
+		Step                        bool
+		Hits                        *times
+		Optional                    bool
+		Absent                      string
+		Stacks                      []string
+		Reads                       []plan.Named
+		Needs, Args                 []string // arguments: of shown values, and of rules
+		Source                      string
+	}
+	out := struct {
+		Tasks      []task
+		Points     []stop
+		Parents    bool
+		Args, Open []string
+	}{Parents: p.Parents, Args: p.Args, Open: p.Open}
+	for _, t := range p.Tasks {
+		if t.When != "" {
+			out.Tasks = append(out.Tasks, task{t.Role, t.When})
+		}
+	}
+	for _, q := range p.Points {
+		s := stop{
+			Name: q.Name, Place: q.Place, ReturnOf: q.ReturnOf, Role: q.Role, Entry: q.Entry, When: q.When, Aside: q.Aside,
+			Armed: q.Armed, Until: q.Until, Step: q.Step, Optional: q.Optional, Absent: q.Absent, Stacks: q.Stacks,
+			Reads: q.Reads, Args: q.Args, Source: q.Source,
+		}
+		if q.Hits != nil {
+			s.Hits = &times{q.Hits.Least, q.Hits.Most}
+		}
+		for _, f := range q.Finds {
+			s.Finds = append(s.Finds, find{f.Name, f.Expr})
+		}
+		for _, v := range q.Show {
+			s.Needs = append(s.Needs, members(v.Expr, "arg")...)
+		}
+		out.Points = append(out.Points, s)
+	}
+	return json.Marshal(out)
+}
