@@ -77,7 +77,7 @@ func TestForkNewPlan(t *testing.T) {
 		if diff := cmp.Diff(tracetest.Points(), names); diff != "" {
 			t.Errorf("%s: points (-want +got):\n%s", a, diff)
 		}
-		want := plan.Point{Name: "wake_up_new_task", Place: "wake_up_new_task", Role: "parent", Step: true, Reads: []plan.Named{
+		want := plan.Point{Name: "wake_up_new_task", Place: "wake_up_new_task", Role: "parent", Step: true, Within: "sys_clone", Reads: []plan.Named{
 			{Name: "child_pid", Expr: "arg.p.pid"}, {Name: "thread_sp", Expr: "arg.p.thread.sp"}, {Name: "start", Expr: start},
 		}}
 		if diff := cmp.Diff(want, points[5], unsourced, unexplained); diff != "" {

@@ -168,6 +168,7 @@ func (r *reader) point(i int, n ast.Node, lab *Lab) {
 		{"when", false, r.at(path+".when", r.byArch(&when))},
 		{"aside", false, r.text(&p.Aside)},
 		{"finds", false, r.named(&finds, path+".finds")},
+		{"within", false, r.at(path+".within", r.text(&p.Within))},
 		{"armed", false, r.at(path+".armed", r.texts(&p.Armed))},
 		{"until", false, r.at(path+".until", r.text(&p.Until))},
 		{"after", false, r.at(path+".after", r.texts(&p.After))},
@@ -286,6 +287,16 @@ func (r *reader) validate(lab Lab) {
 		}
 		if p.ReturnOf != "" && len(p.Armed) > 0 {
 			r.bad(r.lines[path+".armed"], "armed: a return is armed by its call")
+		}
+		if p.Within != "" {
+			earlier := lab.points[arch.Names()[0]][:i]
+			j := slices.IndexFunc(earlier, func(q plan.Point) bool { return q.Name == p.Within })
+			switch {
+			case j < 0:
+				r.bad(r.lines[path+".within"], "within: no earlier point %q", p.Within)
+			case earlier[j].Role != p.Role, lab.enters(i), p.ReturnOf != "":
+				r.bad(r.lines[path+".within"], "within: a step of a call is a later point of the task that makes it, and no entry or return")
+			}
 		}
 		r.probe(path, i, lab)
 	}

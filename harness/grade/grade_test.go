@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -100,6 +101,19 @@ func wrongs() []wrong {
 				rest = append(rest, e)
 			}
 			t.Events = rest
+			tracetest.Renumber(t)
+		}},
+		{"pass-refused", func(t *trace.Trace) {
+			tracetest.SecondCall(t, "release_task")
+			for i := range t.Events {
+				if e := &t.Events[i]; e.Round == 1 && e.Point == "sys_clone" {
+					e.Args = append([]trace.Arg{}, e.Args...)
+					e.Args[0].Value++ // other flags
+				}
+			}
+			t.Events = slices.DeleteFunc(t.Events, func(e trace.Event) bool {
+				return e.Round == 1 && e.Point != "sys_clone" && e.Point != "kernel_clone" && e.Point != "copy_process"
+			})
 			tracetest.Renumber(t)
 		}},
 		{"pass-interleaved", func(t *trace.Trace) { tracetest.Move(t, "release_task", "ret_from_fork") }},

@@ -107,9 +107,10 @@ func (v *view) read() (started bool, err error) {
 	return started, nil
 }
 
-// fold leaves out the rounds that were begun again. A signal that arrives while
-// clone copies makes the kernel give up and enter the call again with the same
-// arguments (ERESTARTNOINTR in copy_process), which is nobody's mistake.
+// fold leaves out the rounds that came to nothing, when a later one came to its
+// end. A signal that arrives while clone copies makes the kernel give up and enter
+// the call again with the same arguments (ERESTARTNOINTR in copy_process), and the
+// kernel may refuse a call, for its arguments or a limit. Neither is a mistake.
 func (v *view) fold(rounds []round) []round {
 	entry := v.rules.entry()
 	own := slices.DeleteFunc(v.rules.path(entry.Role), func(p plan.Point) bool { return p.Times().Least == 0 })
@@ -118,20 +119,25 @@ func (v *view) fold(rounds []round) []round {
 		first := r.first(entry.Name)
 		given := first != nil && len(own) > 0 && r.first(own[len(own)-1].Name) == nil &&
 			!slices.ContainsFunc(r.stops, func(e trace.Event) bool { return e.Role != entry.Role })
-		again := -1
-		if given {
-			for j := i + 1; j < len(rounds); j++ {
-				if next := rounds[j].first(entry.Name); next != nil && sameCall(*first, *next) && rounds[j].has(own) {
-					again = j
-					break
-				}
+		again, note := -1, verdict.NoteRefused
+		for j := i + 1; given && j < len(rounds); j++ {
+			next := rounds[j].first(entry.Name)
+			if next == nil || !rounds[j].has(own) {
+				continue
+			}
+			if again < 0 {
+				again = j
+			}
+			if sameCall(*first, *next) {
+				again, note = j, verdict.NoteRestarted
+				break
 			}
 		}
 		if again < 0 {
 			out = append(out, r)
 			continue
 		}
-		v.notes = append(v.notes, verdict.Fact{Case: verdict.NoteRestarted, Point: entry.Name, Call: r.number, After: r.stops[len(r.stops)-1].Point, Times: rounds[again].number})
+		v.notes = append(v.notes, verdict.Fact{Case: note, Point: entry.Name, Call: r.number, After: r.stops[len(r.stops)-1].Point, Times: rounds[again].number})
 	}
 	return out
 }

@@ -67,6 +67,10 @@ type Point struct {
 	// Stacks are the roles whose kernel stacks are recorded as they lie in memory.
 	Stacks []string
 
+	// Within names an earlier point of the same role, which enters a call: this one is
+	// a step of that call. When it comes again, as often as it may, the task is in
+	// another call, whose stops are no part of the lab, until Within comes again.
+	Within string `json:",omitempty"`
 	// Armed names the points after each of which this one is armed, until it has been
 	// seen as often as it is armed, or until Until. None is from the entry to the last
 	// step of the round.

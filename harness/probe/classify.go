@@ -57,7 +57,22 @@ func (d *driver) classify(ctx context.Context, s *scope, event *trace.Event) (p 
 	return p, rd, "", nil
 }
 
-const anotherTask = "another task"
+const (
+	anotherTask = "another task"
+	anotherCall = "another call of the same task"
+)
+
+// within reports whether the task is still in the call that p is a step of.
+func (rd *round) within(p *point) bool {
+	c := rd.calls[p.Within]
+	if c == nil {
+		return false
+	}
+	if most := p.hits().Most; most > 0 && c.seen[p.Name] >= most {
+		c.over = true
+	}
+	return !c.over
+}
 
 // match returns the round in which a stop is a point's, nil with the reason
 // when it is not.
@@ -77,6 +92,8 @@ func (d *driver) match(ctx context.Context, p *point, s *scope, event trace.Even
 	switch {
 	case err != nil:
 		return nil, "", err
+	case ok && p.Within != "" && !rd.within(p):
+		return nil, anotherCall, nil
 	case ok:
 		return rd, "", nil
 	case p.Aside != "":
@@ -95,7 +112,7 @@ func (d *driver) roundOf(p *point, s *scope, event trace.Event) (rd *round, boun
 		if event.Task.TGID != d.TGID {
 			return nil, false, nil
 		}
-		return &round{tasks: map[string]uint64{p.Role: current}, seen: map[string]*trace.Task{}, stops: map[string]trace.Event{}, count: map[string]int{}}, true, nil
+		return &round{tasks: map[string]uint64{p.Role: current}, seen: map[string]*trace.Task{}, stops: map[string]trace.Event{}, count: map[string]int{}, calls: map[string]*entered{}}, true, nil
 	}
 	if len(d.rounds) == 0 {
 		return nil, false, nil

@@ -333,6 +333,46 @@ func TestDrive(t *testing.T) {
 	}
 }
 
+// Steps within a call do not count in the task's later calls.
+func TestDriveWithin(t *testing.T) {
+	plan := forks()
+	for _, i := range []int{1, 3} {
+		plan.Points[i].Within = "sys_clone"
+	}
+	later := []func(func(string) uint64) machinetest.Event{by("copy_process", parent), by("wake_up_new_task", parent, child)}
+	const copies, wakes = "copy by 83: another call of the same task", "wake by 83: another call of the same task"
+	failed := func(at func(string) uint64) []machinetest.Event {
+		entered := fork(at)[:2] // and the kernel refuses the call
+		return append(entered, with(0, later...)(at)...)
+	}
+	for name, c := range map[string]struct {
+		does script
+		want []string
+	}{
+		"one call":              {with(0), forked()},
+		"before the child runs": {with(4, later...), note(forked(), 4, copies, wakes)},
+		"after a call that failed": {failed, append([]string{
+			"sys_clone by 83 as parent in 1 +copy +wake +first",
+			"copy by 83 as parent in 1",
+			copies,
+			"wake by 83: not the call the lab is about: arg.p == child",
+		}, again(false)...)},
+		"two calls of the lab": {func(at func(string) uint64) []machinetest.Event {
+			return append(append(fork(at), fork(at)...), end)
+		}, append(forked(), again(true)...)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t, plan, machinetest.Guest{}, c.does)
+			if err := Drive(t.Context(), l.config); err != nil {
+				t.Error(err)
+			}
+			if diff := cmp.Diff(c.want, briefs(l.trace)); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+}
+
 // A drive that cannot go on says why, and the trace ends there.
 func TestDriveEndsEarly(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())

@@ -96,6 +96,21 @@ type round struct {
 	seen   map[string]*trace.Task // the tasks as they were at their latest stops, by role
 	stops  map[string]trace.Event // the latest at each point
 	count  map[string]int         // stops by point
+	calls  map[string]*entered    // by the point that entered them; see Point.Within
+}
+
+// entered is the latest call that a point entered.
+type entered struct {
+	seen map[string]int // stops in it, by point
+	over bool           // the task has made another call since
+}
+
+// enter begins a call at a point, and counts a step of one.
+func (rd *round) enter(p *point) {
+	rd.calls[p.Name] = &entered{seen: map[string]int{}}
+	if c := rd.calls[p.Within]; c != nil {
+		c.seen[p.Name]++
+	}
 }
 
 // ErrFlood says that a program stopped the guest too often, which is its own fault.
@@ -326,6 +341,7 @@ func (d *driver) record(ctx context.Context, p *point, rd *round, s *scope, even
 	rd.stops[p.Name] = event
 	rd.count[p.Name]++
 	rd.seen[p.Role] = event.Task
+	rd.enter(p)
 	arm, disarm := d.decide(p, rd)
 	event.Arms, event.Disarms = names(arm), names(disarm)
 	if err := d.Emit(event); err != nil {

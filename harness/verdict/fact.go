@@ -114,6 +114,7 @@ const (
 // The cases of notes.
 const (
 	NoteRestarted = "restarted"   // Point in Call ended at After and was made again as Times
+	NoteRefused   = "refused"     // Point in Call ended at After and made nothing, unlike call Times
 	NoteAbsent    = "absent"      // Point, on Name, Said
 	NoteUnchecked = "unchecked"   // Checks, Questions
 	NoteSteps     = "steps"       // only the first Times are listed

@@ -249,6 +249,9 @@ func Note(f verdict.Fact) string {
 	case verdict.NoteRestarted:
 		return fmt.Sprintf("%s was restarted: call %d ended at %s and the same task made it again as call %d, as happens when a signal arrives. It is not counted.",
 			name(f.Point), f.Call, name(f.After), f.Times)
+	case verdict.NoteRefused:
+		return fmt.Sprintf("Call %d of %s made nothing: its last step was %s. Call %d is the one that counts.",
+			f.Call, name(f.Point), name(f.After), f.Times)
 	case verdict.NoteAbsent:
 		return fmt.Sprintf("%s can not be observed on %s: %s.", name(f.Point), f.Name, f.Said)
 	case verdict.NoteUnchecked:
