@@ -43,7 +43,8 @@ func (a *app) gradeCommand() *cobra.Command {
 		Short: "Grade the submissions of a class",
 		Long: `grade grades every submission in the folder of --submissions: its folders, and its
 .zip, .tar, .tar.gz and .tgz files, each named after its student. Several run at
-a time, each in a guest of its own.
+a time, each in a guest of its own. What is unclear of one student, such as a
+folder beside an archive of the same name, keeps only that one from being graded.
 
 The folder of --out receives, for each student, verdict.json, feedback.md and the
 evidence (trace.jsonl, submission.json, console.log, qemu.sh and run.json, the times),
@@ -215,7 +216,7 @@ func (a *app) students(dir string) ([]class.Student, error) {
 			fmt.Fprintf(a.stderr, "lab: … and %d more\n", len(skipped)-told)
 			break
 		}
-		fmt.Fprintf(a.stderr, "lab: left out: %s is neither a folder nor an archive\n", progress.Visible(name))
+		fmt.Fprintf(a.stderr, "lab: left out: %s\n", progress.Visible(name))
 	}
 	return students, err
 }

@@ -17,6 +17,9 @@ type Student struct {
 	Name string // of the folder or archive, without its extension
 	Path string
 	Link bool // Path is a symbolic link, which is not followed
+	// Unclear says why it is not known what was handed in, "" when it is: then this
+	// student is not graded, and the others are.
+	Unclear string
 }
 
 // archives are the extensions of archives that are submissions, as folders are.
@@ -26,28 +29,36 @@ var archives = []string{".tar.gz", ".tgz", ".tar", ".zip"}
 var ErrNoSubmissions = errors.New("no submission: a submission is a folder, or a .zip, .tar, .tar.gz or .tgz, named after its student")
 
 // List returns the submissions in a folder, sorted by name: its folders and archives.
-// skipped has the names of other files, except for hidden ones.
+// skipped names everything else, except for hidden files, and says what it is.
 func List(dir string) (students []Student, skipped []string, err error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, nil, fmt.Errorf("read the submissions: %w", err)
 	}
-	paths := map[string]string{}
+	byName := map[string]int{}
 	for _, e := range entries {
 		name := e.Name()
-		if strings.HasPrefix(name, ".") || name == "__MACOSX" {
-			continue
-		}
 		student, ok := studentOf(e)
-		if !ok {
-			skipped = append(skipped, name)
+		switch {
+		case name == "__MACOSX" || strings.HasPrefix(name, ".") && !ok:
+			continue
+		case strings.HasPrefix(name, "."):
+			skipped = append(skipped, name+" is hidden: its name begins with a dot")
+			continue
+		case !ok:
+			skipped = append(skipped, name+" is neither a folder nor an archive")
 			continue
 		}
-		if other, twice := paths[student]; twice {
-			return nil, nil, fmt.Errorf("read the submissions: %s and %s both belong to %s: keep one of them", other, name, student)
+		if i, twice := byName[student]; twice {
+			students[i].Unclear = fmt.Sprintf("%s and %s both belong to %s: keep one of them", filepath.Base(students[i].Path), name, student)
+			continue
 		}
-		paths[student] = name
-		students = append(students, Student{Name: student, Path: filepath.Join(dir, name), Link: e.Type()&fs.ModeSymlink != 0})
+		s := Student{Name: student, Path: filepath.Join(dir, name), Link: e.Type()&fs.ModeSymlink != 0}
+		if !e.IsDir() && !e.Type().IsRegular() && !s.Link {
+			s.Unclear = name + " is neither a folder nor a regular file"
+		}
+		byName[student] = len(students)
+		students = append(students, s)
 	}
 	if len(students) == 0 {
 		return nil, skipped, fmt.Errorf("%s: %w", dir, ErrNoSubmissions)
@@ -60,7 +71,7 @@ func List(dir string) (students []Student, skipped []string, err error) {
 func studentOf(e fs.DirEntry) (string, bool) {
 	name := e.Name()
 	for _, ext := range archives {
-		if i := len(name) - len(ext); i > 0 && strings.EqualFold(name[i:], ext) && !e.IsDir() {
+		if i := len(name) - len(ext); i >= 0 && strings.EqualFold(name[i:], ext) && !e.IsDir() {
 			return name[:i], true
 		}
 	}

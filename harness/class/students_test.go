@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -43,14 +44,26 @@ func TestList(t *testing.T) {
 	if diff := cmp.Diff(want, students); diff != "" {
 		t.Errorf("students -want +got:\n%s", diff)
 	}
-	if diff := cmp.Diff([]string{"README", "eve.rar"}, skipped); diff != "" {
+	if diff := cmp.Diff([]string{
+		"... is hidden: its name begins with a dot", ".git is hidden: its name begins with a dot", ".zip is hidden: its name begins with a dot",
+		"README is neither a folder nor an archive", "eve.rar is neither a folder nor an archive",
+	}, skipped); diff != "" {
 		t.Errorf("skipped -want +got:\n%s", diff)
 	}
-	if err := os.Mkdir(filepath.Join(dir, "bob"), 0o755); err != nil {
+	// What is not clear of one student is the trouble of no other.
+	if err := errors.Join(os.Mkdir(filepath.Join(dir, "bob"), 0o755), syscall.Mkfifo(filepath.Join(dir, "pipe.zip"), 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := class.List(dir); err == nil || !strings.Contains(err.Error(), "bob and bob.zip both belong to bob") {
-		t.Errorf("two submissions of one student: %v", err)
+	unclear := map[string]string{}
+	students, _, err = class.List(dir)
+	for _, s := range students {
+		if s.Unclear != "" {
+			unclear[s.Name] = s.Unclear
+		}
+	}
+	wantUnclear := map[string]string{"bob": "bob and bob.zip both belong to bob: keep one of them", "pipe": "pipe.zip is neither a folder nor a regular file"}
+	if diff := cmp.Diff(wantUnclear, unclear); diff != "" || err != nil || len(students) != len(want)+1 {
+		t.Errorf("%d students, error %v; unclear -want +got:\n%s", len(students), err, diff)
 	}
 	if _, _, err := class.List(t.TempDir()); !errors.Is(err, class.ErrNoSubmissions) {
 		t.Errorf("an empty folder: %v", err)

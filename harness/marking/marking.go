@@ -105,6 +105,9 @@ func (m *Marker) Kernels() string {
 
 // read reads a submission.
 func (m *Marker) read(ctx context.Context, s class.Student) (*submission.Submission, error) {
+	if s.Unclear != "" {
+		return nil, fmt.Errorf("read the submission: %s", s.Unclear)
+	}
 	if s.Link {
 		return m.refused(s, "the submission is a symbolic link, which is not followed: hand in the folder itself"), nil
 	}

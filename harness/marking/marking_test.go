@@ -61,6 +61,14 @@ func TestRepeats(t *testing.T) {
 	}
 }
 
+// Which of two submissions a student means is for a person to say.
+func TestUnclear(t *testing.T) {
+	_, err := marker(t).read(t.Context(), class.Student{Name: "eve", Path: t.TempDir(), Unclear: "eve and eve.zip are both eve's"})
+	if err == nil || !strings.Contains(err.Error(), "eve and eve.zip are both eve's") {
+		t.Errorf("error %v", err)
+	}
+}
+
 // A symbolic link may lead to another student's work: it is refused, not followed.
 func TestLinkIsRefused(t *testing.T) {
 	s, err := marker(t).read(t.Context(), class.Student{Name: "eve", Path: t.TempDir(), Link: true})
