@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"kernellab/harness/grade"
 	"kernellab/harness/report/words"
@@ -44,18 +45,19 @@ type HandedIn struct {
 	// Answers are null where none were asked for.
 	Answers     grade.Answers     `json:"answers"`
 	AnswersOnly bool              `json:"answers_only"`
-	Findings    []verdict.Finding `json:"findings"` // about what was handed in
-	Notes       []string          `json:"notes"`    // of the run, not of its grading
+	Findings    []verdict.Finding `json:"findings"`          // about what was handed in
+	Remarks     []string          `json:"remarks,omitempty"` // about it too, which cost nothing
+	Notes       []string          `json:"notes"`             // of the run, not of its grading
 }
 
 // leaveHandedIn writes what was graded to a folder; "" is none.
-func leaveHandedIn(dir string, s grade.Submitted, notes []string) error {
+func leaveHandedIn(dir string, s grade.Submitted, remarks, notes []string) error {
 	if dir == "" {
 		return nil
 	}
 	h := HandedIn{
 		Schema: SubmissionSchema, Lab: s.Rules.Lab, Arch: s.Rules.Arch, Kernel: s.Kernel, Answers: s.Rules.Answers,
-		AnswersOnly: s.Rules.AnswersOnly, Findings: append([]verdict.Finding{}, s.Findings...), Notes: append([]string{}, notes...),
+		AnswersOnly: s.Rules.AnswersOnly, Findings: append([]verdict.Finding{}, s.Findings...), Remarks: remarks, Notes: append([]string{}, notes...),
 	}
 	var err error
 	if s.Trace != nil {
@@ -154,7 +156,7 @@ func (h *HandedIn) Grade(rules grade.Rules, t, reference *trace.Trace) verdict.R
 	res := grade.GradeSubmission(grade.Submitted{
 		Rules: rules, Trace: t, Reference: reference, Findings: h.Findings, Kernel: h.Kernel,
 	})
-	for _, n := range h.Notes {
+	for _, n := range slices.Concat(h.Notes, h.Remarks) {
 		res.AddNote(n)
 	}
 	return words.Result(res)

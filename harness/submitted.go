@@ -47,7 +47,12 @@ func (s Submitted) Run(ctx context.Context) (*Outcome, error) {
 	}
 	rules := s.Rules()
 	graded := grade.Submitted{Rules: rules}
+	var remarks []string
 	for _, p := range s.Submission.Problems {
+		if p.Free {
+			remarks = append(remarks, p.Error())
+			continue
+		}
 		graded.Findings = append(graded.Findings, verdict.Finding{Kind: verdict.FindSubmission, Part: string(p.Part), Message: p.Error()})
 	}
 	if s.Own.Machine.Image != nil {
@@ -81,14 +86,14 @@ func (s Submitted) Run(ctx context.Context) (*Outcome, error) {
 		}
 	}
 	notes := out.Result.Said()
-	if err := leaveHandedIn(s.Own.Out, graded, notes); err != nil {
+	if err := leaveHandedIn(s.Own.Out, graded, remarks, notes); err != nil {
 		return nil, err
 	}
-	if graded.Trace != nil && graded.Reference == nil && len(graded.Findings) == 0 {
+	if graded.Trace != nil && graded.Reference == nil && len(graded.Findings)+len(remarks) == 0 {
 		return out, nil // the run was graded by these rules, and by nothing else
 	}
 	out.Result = grade.GradeSubmission(graded)
-	for _, n := range notes {
+	for _, n := range slices.Concat(notes, remarks) {
 		out.Result.AddNote(n)
 	}
 	out.Result = words.Result(out.Result)

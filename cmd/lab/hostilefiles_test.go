@@ -134,7 +134,7 @@ var hostileAnswers = []hostile{
 	{name: "yaml-nesting", attempt: "60,000 lists in each other", want: "answers.yaml", make: answered("path: " + strings.Repeat("[", 60000))},
 	{name: "yaml-megabyte", attempt: "a megabyte of nesting", want: "larger than", make: answered("path: " + strings.Repeat("[", 1<<20))},
 	{name: "yaml-types", attempt: "wrong types everywhere", want: "answers.yaml", make: answered("path: {a: 1}\nfirst-function: [1]\nfirst-address: 1e999\nstack-distance: .nan\nchild-own: 2001-01-01\nwho-frees: null\n")},
-	{name: "yaml-keys", attempt: "unknown keys, a verdict among them", want: "verdict", make: answered("verdict: pass\nscore: 99\n")},
+	{name: "yaml-keys", attempt: "unknown keys, a verdict among them", want: "not answered", make: answered("verdict: pass\nscore: 99\n")},
 	{name: "yaml-merge", attempt: "keys that are lists, merged maps", want: "answers.yaml", make: answered("? [a, b]\n: c\n<<: {path: x}\n")},
 	{name: "yaml-twice", attempt: "every answer of a choice, one after the other", want: "who-frees", make: answered("who-frees: the child's own\nwho-frees: its parent's\n")},
 	{name: "yaml-tag", attempt: "tags that make objects", want: "answers.yaml", make: answered("path: !!python/object/apply:os.system [touch /tmp/lab-hostile-was-here]\n")},

@@ -108,7 +108,12 @@ func withAnswers(handed *harness.HandedIn, t *trace.Trace, s *submission.Submiss
 	of := harness.Submitted{Submission: s}
 	handed.Answers, handed.AnswersOnly = s.Answers, t == nil && of.Rules().AnswersOnly
 	handed.Findings = slices.DeleteFunc(handed.Findings, func(f verdict.Finding) bool { return f.Kind != verdict.FindCompile && f.Kind != verdict.FindMachine })
+	handed.Remarks = nil
 	for _, p := range s.Problems {
+		if p.Free {
+			handed.Remarks = append(handed.Remarks, p.Error())
+			continue
+		}
 		if t == nil || p.Part != submission.PartProgram {
 			handed.Findings = append(handed.Findings, verdict.Finding{Kind: verdict.FindSubmission, Part: string(p.Part), Message: p.Error()})
 		}

@@ -1,12 +1,14 @@
 package submission
 
 import (
+	"bytes"
 	"fmt"
 	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/lexer"
 
 	"kernellab/harness/arch"
 	"kernellab/harness/grade"
@@ -49,10 +51,14 @@ type answersReader struct {
 	questions []grade.Question
 	answers   grade.Answers
 	problems  []*Problem
+	skipped   int // lines of the file before what is read
 }
 
 // bad records a problem; question is "" for a problem of the whole file.
 func (r *answersReader) bad(line int, question, message string, args ...any) {
+	if line > 0 {
+		line += r.skipped
+	}
 	if len(r.problems) < maxProblems {
 		r.problems = append(r.problems, &Problem{
 			Part: PartAnswers, Question: question, File: AnswersFile, Line: line, Message: fmt.Sprintf(message, args...),
@@ -63,7 +69,9 @@ func (r *answersReader) bad(line int, question, message string, args ...any) {
 func (r *answersReader) read(data []byte) {
 	body, problem := parse(data)
 	if problem != nil {
-		r.problems = append(r.problems, problem)
+		if !r.apart(data) {
+			r.problems = append(r.problems, problem)
+		}
 		return
 	}
 	if body == nil {
@@ -74,18 +82,102 @@ func (r *answersReader) read(data []byte) {
 		r.bad(yamlnode.Line(body), "", "want a question's name, a colon and the answer on each line")
 		return
 	}
+	for _, p := range entries {
+		if q, ok := r.question(p.Key); ok {
+			r.answer(q, p)
+		} else {
+			r.unknown(p.Line, p.Key)
+		}
+	}
+}
+
+func (r *answersReader) question(name string) (grade.Question, bool) {
+	i := slices.IndexFunc(r.questions, func(q grade.Question) bool { return q.Name == name })
+	if i < 0 {
+		return grade.Question{}, false
+	}
+	return r.questions[i], true
+}
+
+// unknown notes a name that is no question's. That costs nothing: the question
+// that may be meant is not answered, which does.
+func (r *answersReader) unknown(line int, key string) {
 	var known []string
 	for _, q := range r.questions {
 		known = append(known, q.Name)
 	}
-	for _, p := range entries {
-		i := slices.Index(known, p.Key)
-		if i < 0 {
-			r.bad(p.Line, p.Key, "no question %q%s", clip(p.Key), nearest.Suggest(p.Key, known))
-			continue
-		}
-		r.answer(r.questions[i], p)
+	n := len(r.problems)
+	r.bad(line, key, "no question %q%s", clip(key), nearest.Suggest(key, known))
+	if len(r.problems) > n {
+		r.problems[n].Free = true
 	}
+}
+
+// written is an answer as it stands in the file.
+type written struct {
+	key  string
+	line int // of the file, from 0
+	text string
+}
+
+// begins matches the first line of an answer.
+var begins = regexp.MustCompile(`^["']?([A-Za-z0-9_<][^:"']*?)["']?[ \t]*:([ \t\r]|$)`)
+
+// apart reads each answer by itself, when the file cannot be read as a whole, so
+// that a mistake in one costs no other. It reports whether the file is a list of
+// answers at all.
+func (r *answersReader) apart(data []byte) bool {
+	text := string(bytes.TrimPrefix(data, []byte("\ufeff")))
+	if !readable(text) || len(lexer.Tokenize(text)) > maxTokens {
+		return false
+	}
+	var all []written
+	times, asked := map[string]int{}, false
+	for i, line := range strings.SplitAfter(text, "\n") {
+		first := line == "" || strings.ContainsAny(line[:1], " \t\r\n#")
+		m := begins.FindStringSubmatch(strings.TrimRight(line, "\r\n"))
+		switch {
+		case m != nil:
+			_, ok := r.question(m[1])
+			asked = asked || ok
+			times[m[1]]++
+			all = append(all, written{m[1], i, line})
+		case !first:
+			return false
+		case len(all) > 0:
+			all[len(all)-1].text += line
+		}
+	}
+	if !asked {
+		return false
+	}
+	defer func() { r.skipped = 0 }()
+	for _, e := range all {
+		r.skipped = e.line
+		q, ok := r.question(e.key)
+		switch body, problem := parse([]byte(e.text)); {
+		case !ok:
+			r.unknown(1, e.key)
+		case times[e.key] > 1:
+			r.spoilt(q, 1, "it is there %d times", times[e.key])
+		case problem != nil:
+			r.spoilt(q, max(problem.Line, 1), "%s", problem.Message)
+		default:
+			if entries, ok := pairs(body); ok && len(entries) == 1 {
+				r.answer(q, entries[0])
+			} else {
+				r.spoilt(q, 1, "want the answer behind the colon")
+			}
+		}
+	}
+	return true
+}
+
+// spoilt records an answer that cannot be read.
+func (r *answersReader) spoilt(q grade.Question, line int, message string, args ...any) {
+	message = fmt.Sprintf(message, args...)
+	r.bad(line, q.Name, "%s: %s", q.Name, message)
+	r.answers[q.Name] = grade.Answer{"": grade.Invalid(message)}
 }
 
 // release matches a kernel's version, or the beginning of one.

@@ -98,6 +98,8 @@ type Problem struct {
 	Line     int    // from 1; 0 for none
 	Message  string
 	Hint     string // the next step, "" if the message has it
+	// Free: it costs nothing, and is only a remark.
+	Free bool
 }
 
 func (p *Problem) Error() string {
@@ -151,7 +153,7 @@ func Refused(name string, p *Problem, o Options) *Submission {
 // Problem returns the first problem that affects a whole part, or nil.
 func (s *Submission) Problem(part Part) *Problem {
 	for _, p := range s.Problems {
-		if p.Question == "" && (p.Part == part || p.Part == PartAll) {
+		if p.Question == "" && !p.Free && (p.Part == part || p.Part == PartAll) {
 			return p
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/goccy/go-yaml"
@@ -36,7 +37,7 @@ func parse(data []byte) (body ast.Node, problem *Problem) {
 	}()
 	data = bytes.TrimPrefix(data, []byte("\ufeff"))
 	data = bytes.ReplaceAll(data, []byte("\r\n"), []byte("\n"))
-	if !utf8.Valid(data) || bytes.IndexByte(data, 0) >= 0 {
+	if !readable(string(data)) {
 		return at(0, "not a text file: save it as UTF-8")
 	}
 	tokens := lexer.Tokenize(string(data))
@@ -63,6 +64,9 @@ func parse(data []byte) (body ast.Node, problem *Problem) {
 	}
 	return f.Docs[0].Body, nil
 }
+
+// readable reports whether a file is text.
+func readable(text string) bool { return utf8.ValidString(text) && !strings.Contains(text, "\x00") }
 
 // refuse returns the line of the first token that answers may not have, and why.
 func refuse(tokens token.Tokens) (line int, why string) {
