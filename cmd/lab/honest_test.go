@@ -1,0 +1,158 @@
+package main
+
+import (
+	"archive/tar"
+	"bytes"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/goccy/go-yaml"
+
+	"kernellab/harness/arch"
+	"kernellab/harness/verdict"
+)
+
+// differs are the programs that are run on every architecture: the calls that they
+// make, or what the kernel does with them, differ. The others run on the first.
+var differs = []string{
+	"alarms", "go-exec", "refused", "thread-between", "vfork-between", // honest
+	"clone3", "other-reaps", "status-5", // not what is asked for
+}
+
+// programsOf returns the sources of a folder of labs/fork-new/testdata, by name.
+func programsOf(t *testing.T, folder string) map[string]map[string]string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join("../../labs/fork-new/testdata", folder, "*", "prog.*"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no programs in %s: %v", folder, err)
+	}
+	out := map[string]map[string]string{}
+	for _, f := range files {
+		out[filepath.Base(filepath.Dir(f))] = map[string]string{filepath.Base(f): readFile(t, f)}
+	}
+	return out
+}
+
+// TestHonest grades a class of programs that do what fork-new asks for, each in its
+// own way and beside other things, and of programs that do not. The first get full
+// marks. The others lose them where they are wrong, and are told which call was made
+// by which task. What is wrong with one submission is no other one's trouble.
+func TestHonest(t *testing.T) {
+	for i, m := range arch.All() {
+		t.Run(m.Name, func(t *testing.T) {
+			image := hostileKernel(t, m)
+			answers := honestAnswers(t, image)
+			dir, out := t.TempDir(), filepath.Join(t.TempDir(), "graded")
+			hand := func(student, answers string, files map[string]string) {
+				all := maps.Clone(files)
+				all["answers.yaml"] = answers
+				writeFiles(t, filepath.Join(dir, student), all)
+			}
+			honest, unasked := programsOf(t, "honest"), programsOf(t, "unasked")
+			others := func(name string, _ map[string]string) bool { return i > 0 && !slices.Contains(differs, name) }
+			maps.DeleteFunc(honest, others)
+			maps.DeleteFunc(unasked, others)
+			for name, files := range honest {
+				hand("honest "+name, answers, files)
+			}
+			for name, files := range unasked {
+				hand("unasked "+name, answers, files)
+			}
+			want := exitFail
+			if i == 0 {
+				hand("unknown key", answers+"who-fees: nobody\n", honest["flush"])
+				hand("key twice", answers+"who-frees: init's\n", honest["flush"])
+				hand("anchor", strings.Replace(answers, "who-frees: ", "who-frees: &a ", 1), honest["flush"])
+				unclear(t, dir)
+				want = exitError
+			}
+			var stderr bytes.Buffer
+			args := []string{"grade", "fork-new", "--submissions", dir, "--out", out, "--arch", m.Name, "--jobs", "2"}
+			if code := run(args, strings.NewReader(""), io.Discard, &stderr); code != want {
+				t.Errorf("lab grade ended with %d, want %d\n%s", code, want, stderr.String())
+			}
+			for name := range honest {
+				if r := resultOf(t, out, "honest "+name); !r.Passed() || r.Score != r.MaxScore {
+					t.Errorf("%s does what the lab asks for: %s: %s %v", name, mark(r), r.Error, said(r))
+				}
+			}
+			wrongPrograms(t, out, unasked)
+			if i == 0 {
+				oneMistake(t, out, stderr.String())
+			}
+		})
+	}
+}
+
+// unclear hands in what is no fault of the class: two submissions of one student, a
+// pipe, and a hidden folder.
+func unclear(t *testing.T, dir string) {
+	t.Helper()
+	writeFiles(t, filepath.Join(dir, "alice"), map[string]string{"answers.yaml": ""})
+	writeFiles(t, filepath.Join(dir, ".bob"), map[string]string{"answers.yaml": ""})
+	f, err := os.Create(filepath.Join(dir, "alice.tar"))
+	must(t, err)
+	must(t, tar.NewWriter(f).Close())
+	must(t, f.Close())
+	must(t, syscall.Mkfifo(filepath.Join(dir, "pipe.zip"), 0o600))
+}
+
+// said are the findings of a result.
+func said(r verdict.Result) (all []string) {
+	for _, f := range r.Findings {
+		all = append(all, f.Message)
+	}
+	return all
+}
+
+// wrongPrograms checks the findings about programs that do not do what is asked for.
+func wrongPrograms(t *testing.T, out string, programs map[string]map[string]string) {
+	t.Helper()
+	var words map[string][]string
+	if err := yaml.Unmarshal([]byte(readFile(t, "../../labs/fork-new/testdata/unasked/findings.yaml")), &words); err != nil {
+		t.Fatal(err)
+	}
+	for name := range programs {
+		r := resultOf(t, out, "unasked "+name)
+		if r.Verdict != verdict.Fail || len(words[name]) == 0 {
+			t.Errorf("%s: %s, want fail and words of its findings: %s", name, mark(r), r.Error)
+		}
+		for _, w := range words[name] {
+			if all := strings.Join(said(r), "; "); !strings.Contains(all, w) {
+				t.Errorf("%s: no finding says %q: %s", name, w, all)
+			}
+		}
+		if one := []string{"complete-early", "killed", "segfault", "status-5"}; slices.Contains(one, name) && r.Score != r.MaxScore-1 {
+			t.Errorf("%s: %s, want one point less than all", name, mark(r))
+		}
+	}
+}
+
+// oneMistake checks that a mistake in the answers costs one answer, and what is unclear
+// of one submission only its own mark.
+func oneMistake(t *testing.T, out, stderr string) {
+	t.Helper()
+	if r := resultOf(t, out, "unknown key"); !r.Passed() || !strings.Contains(strings.Join(r.Notes, "\n"), `no question "who-fees": did you mean who-frees?`) {
+		t.Errorf("an unknown key: %s, notes %q", mark(r), r.Notes)
+	}
+	for student, want := range map[string]string{"key twice": "who-frees: it is there 2 times", "anchor": "who-frees: \"&\" is an anchor"} {
+		if r := resultOf(t, out, student); r.Score != r.MaxScore-1 || !strings.Contains(strings.Join(said(r), "; "), want) {
+			t.Errorf("%s: %s, want one point less than all: %q", student, mark(r), said(r))
+		}
+	}
+	for student, want := range map[string]string{"alice": "alice and alice.tar are both alice's", "pipe": "pipe.zip is neither a folder nor a regular file"} {
+		if r := resultOf(t, out, student); r.Verdict != verdict.Error || !strings.Contains(fmt.Sprint(r.Error, r.Causes), want) {
+			t.Errorf("%s: %s, %q %v", student, mark(r), r.Error, r.Causes)
+		}
+	}
+	if want := "left out: .bob is hidden"; !strings.Contains(stderr, want) {
+		t.Errorf("nothing says %q:\n%s", want, stderr)
+	}
+}

@@ -1,0 +1,27 @@
+// Asks again and again whether the child has ended.
+#define _GNU_SOURCE
+#include <errno.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static void say(const char *s) { if (write(1, s, strlen(s)) < 0) _exit(9); }
+
+int main(void)
+{
+	int status;
+	pid_t child = fork(), got;
+
+	if (child == 0) {
+		say("This is Child Process!\n");
+		_exit(0);
+	}
+	say("This is Parent Process!\n");
+	while ((got = waitpid(child, &status, WNOHANG)) == 0)
+		sched_yield();
+	if (got != child || status != 0)
+		return 1;
+	say("Child Complete!\n");
+	return 0;
+}

@@ -1,0 +1,28 @@
+// Makes a process with vfork between the fork and the wait.
+#define _GNU_SOURCE
+#include <errno.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static void say(const char *s) { if (write(1, s, strlen(s)) < 0) _exit(9); }
+
+int main(void)
+{
+	int status;
+	pid_t child = fork();
+
+	if (child == 0) {
+		say("This is Child Process!\n");
+		_exit(0);
+	}
+	pid_t other = vfork();
+	if (other == 0)
+		_exit(0);
+	say("This is Parent Process!\n");
+	waitpid(other, 0, 0);
+	if (waitpid(child, &status, 0) != child || status != 0)
+		return 1;
+	say("Child Complete!\n");
+	return 0;
+}
