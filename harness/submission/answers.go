@@ -152,14 +152,17 @@ func (r *answersReader) apart(data []byte) bool {
 		return false
 	}
 	defer func() { r.skipped = 0 }()
+	seen := map[string]int{}
 	for _, e := range all {
 		r.skipped = e.line
+		seen[e.key]++
 		q, ok := r.question(e.key)
 		switch body, problem := parse([]byte(e.text)); {
 		case !ok:
 			r.unknown(1, e.key)
-		case times[e.key] > 1:
+		case seen[e.key] == 2: // told once
 			r.spoilt(q, 1, "it is there %d times", times[e.key])
+		case times[e.key] > 1:
 		case problem != nil:
 			r.spoilt(q, max(problem.Line, 1), "%s", problem.Message)
 		default:

@@ -1,6 +1,7 @@
 package submission_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -120,7 +121,7 @@ func TestAnswersRefused(t *testing.T) {
 		"a point twice":         {"path: [sys_clone, sys_clone, copy_thread]", "path", `"sys_clone" is listed twice`},
 		"an unknown point":      {"path: [sys_clone, kernel_clon, copy_thread]", "path", `did you mean kernel_clone`},
 		"unknown in a set":      {"\n\nshared: [memry]", "shared", `answers.yaml:3: shared: "memry" is not one of the choices: did you mean memory?`},
-		"key twice":             {"count: 1\ncount: 2", "count", `answers.yaml:1: count: it is there 2 times`},
+		"key twice":             {"count: 1\ncount: 2", "count", `answers.yaml:2: count: it is there 2 times`},
 		"no YAML":               {"count: [1", "count", `answers.yaml:1: count: not YAML: `},
 		"a list":                {"- count\n", whole, `answers.yaml:1: want a question's name, a colon`},
 		"a text":                {"dear teacher\n", whole, `want a question's name, a colon`},
@@ -178,6 +179,34 @@ func nest(levels int) string {
 		b.WriteString(strings.Repeat(" ", i+1) + "x86_64:\n")
 	}
 	return b.String()
+}
+
+// What is wrong with one answer leaves the others as they are.
+func TestAnswersApart(t *testing.T) {
+	text := "# mine\ncount: 1\nwho: &a the child\ndistance: 24\n\ndistance: 24\nfirst: [x\nshared:\n  - memory\nmine: *a\n"
+	s := read(t, folder(t, map[string]string{"answers.yaml": text}), asked())
+	var told []string
+	for _, p := range s.Problems {
+		told = append(told, fmt.Sprintf("%s %t", p, p.Free))
+	}
+	want := []string{
+		`answers.yaml:3: who: "&" is an anchor or alias of YAML, which answers do without: put it in quotes if it is meant as text false`,
+		`answers.yaml:6: distance: it is there 2 times false`,
+		`answers.yaml:7: first: not YAML: sequence end token ']' not found false`,
+		`answers.yaml:10: no question "mine" true`,
+	}
+	if diff := cmp.Diff(want, told); diff != "" {
+		t.Errorf("problems (-want +got):\n%s", diff)
+	}
+	for name, a := range s.Answers {
+		_, invalid := a[""].(grade.Invalid)
+		if good := name == "count" || name == "shared"; invalid == good {
+			t.Errorf("%s is %v", name, a)
+		}
+	}
+	if len(s.Answers) != 5 || s.Problem(submission.PartAnswers) != nil {
+		t.Errorf("answers %v, and the whole part costs %v", s.Answers, s.Problem(submission.PartAnswers))
+	}
 }
 
 func TestAnswersTellEveryMistake(t *testing.T) {
