@@ -190,7 +190,7 @@ func TestAnswersApart(t *testing.T) {
 		told = append(told, fmt.Sprintf("%s %t", p, p.Free))
 	}
 	want := []string{
-		`answers.yaml:3: who: "&" is an anchor or alias of YAML, which answers do without: put it in quotes if it is meant as text false`,
+		`answers.yaml:3: who: "&" is an anchor or alias of YAML, which answers may not use: put it in quotes if it is text false`,
 		`answers.yaml:6: distance: it is there 2 times false`,
 		`answers.yaml:7: first: not YAML: sequence end token ']' not found false`,
 		`answers.yaml:10: no question "mine" true`,
