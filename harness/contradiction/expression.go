@@ -214,7 +214,8 @@ const (
 	no
 )
 
-// holds evaluates the condition of a point at a stop. One that lacks a value is unknown.
+// holds evaluates the condition of a point at a stop. One that lacks a recorded value
+// does not hold.
 func (c *checker) holds(e *trace.Event, p *planned) answer {
 	if p.when == nil {
 		return unknown
@@ -238,7 +239,10 @@ func (c *checker) holds(e *trace.Event, p *planned) answer {
 		},
 	})
 	ok, isBool := out.(bool)
+	var missing *expr.Missing
 	switch {
+	case errors.As(err, &missing) && missing.Kind != expr.NoTask:
+		return no // as in a run
 	case err != nil || !isBool:
 		return unknown
 	case ok:
