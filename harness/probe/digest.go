@@ -35,9 +35,7 @@ func (p Plan) MarshalJSON() ([]byte, error) {
 		Args, Open []string
 	}{Parents: p.Parents, Args: p.Args, Open: p.Open}
 	for _, t := range p.Tasks {
-		if t.When != "" {
-			out.Tasks = append(out.Tasks, task{t.Role, t.When})
-		}
+		out.Tasks = append(out.Tasks, task{t.Role, t.When})
 	}
 	for _, q := range p.Points {
 		s := stop{
