@@ -22,7 +22,7 @@ func ContradictionPlan(p probe.Plan) (*contradiction.Plan, error) {
 	points := make([]contradiction.Point, len(p.Points))
 	for i, q := range p.Points {
 		points[i] = contradiction.Point{
-			Name: q.Name, Role: q.Role, Entry: q.Entry, When: q.When, Aside: q.Aside, ReturnOf: q.ReturnOf,
+			Name: q.Name, Role: q.Role, Entry: q.Entry, When: q.When, Aside: q.Aside, ReturnOf: q.ReturnOf, Within: q.Within,
 			Finds: map[string]string{}, Reads: map[string]string{},
 		}
 		for _, f := range q.Finds {

@@ -17,6 +17,7 @@ func (p Plan) MarshalJSON() ([]byte, error) {
 		Entry                       bool
 		When, Aside                 string
 		Finds                       []find
+		Within                      string `json:",omitempty"`
 		Armed                       []string
 		Until                       string
 		Step                        bool
@@ -40,7 +41,7 @@ func (p Plan) MarshalJSON() ([]byte, error) {
 	for _, q := range p.Points {
 		s := stop{
 			Name: q.Name, Place: q.Place, ReturnOf: q.ReturnOf, Role: q.Role, Entry: q.Entry, When: q.When, Aside: q.Aside,
-			Armed: q.Armed, Until: q.Until, Step: q.Step, Optional: q.Optional, Absent: q.Absent, Stacks: q.Stacks,
+			Within: q.Within, Armed: q.Armed, Until: q.Until, Step: q.Step, Optional: q.Optional, Absent: q.Absent, Stacks: q.Stacks,
 			Reads: q.Reads, Args: q.Args, Source: q.Source,
 		}
 		if q.Hits != nil {
