@@ -27,6 +27,7 @@ import (
 	"kernellab/harness/verdict"
 	"kernellab/images/guest"
 	"kernellab/images/guest/mailbox"
+	"kernellab/internal/intact"
 	"kernellab/internal/regular"
 )
 
@@ -350,8 +351,11 @@ func (j Job) planDigest() (string, error) {
 	return hex.EncodeToString(sum[:]), nil
 }
 
-// digest returns the SHA-256 of a file, in hex.
+// digest returns the SHA-256 of a file, in hex. A file of the cache is checked.
 func (j Job) digest(ctx context.Context, path string) (string, error) {
+	if sum, err := intact.Sum(path); !errors.Is(err, intact.ErrUnknown) {
+		return sum, err
+	}
 	if j.Machine.Snapshots != nil {
 		return j.Machine.Snapshots.Digest(ctx, path)
 	}
@@ -461,6 +465,9 @@ func (r *recording) run(ctx context.Context) (*Outcome, error) {
 	if err := r.m.Broken(); err != nil { // it went on all the same
 		return nil, r.down(err)
 	}
+	if err := r.unchanged(ctx); err != nil {
+		return nil, err
+	}
 	r.out.Trips = r.m.Stub.RoundTrips()
 	cancel()
 	go r.m.Close() // takes some milliseconds, in which the trace is graded
@@ -480,6 +487,25 @@ func (r *recording) judge() error {
 	}
 	r.out.Trace = &r.trace
 	r.out.Result = words.Result(grade.Grade(&r.trace, r.Rules))
+	return nil
+}
+
+// unchanged returns an error when a file of the cache that the run rests on is no longer
+// what it was at the run's beginning: what was seen is then nobody's doing.
+func (r *recording) unchanged(ctx context.Context) error {
+	err := r.Job.Machine.Image.Check()
+	for _, file := range []struct{ path, sum string }{
+		{r.Job.Machine.Initrd, r.trace.Header.Machine.Initramfs}, {r.Program, r.trace.Header.Program.SHA256},
+	} {
+		if sum, err1 := r.digest(ctx, file.path); err1 != nil {
+			err = errors.Join(err, err1)
+		} else if sum != file.sum {
+			err = errors.Join(err, fmt.Errorf("%s was replaced during the run", file.path))
+		}
+	}
+	if err != nil {
+		return &machine.Error{Op: "check the files of the run", Err: fmt.Errorf("%w; run the command again, which makes them anew", err)}
+	}
 	return nil
 }
 

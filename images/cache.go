@@ -18,6 +18,7 @@ import (
 	"syscall"
 
 	"kernellab/internal/flock"
+	"kernellab/internal/intact"
 )
 
 // Cache is a folder that holds everything that is made or fetched for guests. Any
@@ -292,6 +293,32 @@ func (c *Cache) Lock(ctx context.Context, name string) (io.Closer, error) {
 	return flock.Wait(ctx, filepath.Join(dir, name))
 }
 
+// Obtain returns the path of a file in a part of the cache, and has it made when it is
+// not there, or no longer what was written. Its name says what it is made from. Of
+// several processes that need it at once one makes it.
+func (c *Cache) Obtain(ctx context.Context, part, name string, perm fs.FileMode, make func(io.Writer) error) (string, error) {
+	dir, err := c.Path(part)
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, name)
+	if intact.Check(path) == nil {
+		return path, nil
+	}
+	lock, err := c.Lock(ctx, name)
+	if err != nil {
+		return "", err
+	}
+	defer lock.Close()
+	if err = intact.Check(path); err == nil {
+		return path, nil // another process made it meanwhile
+	}
+	if intact.Damaged(err) {
+		c.Warning(fmt.Sprintf("%v; making it anew", err))
+	}
+	return path, intact.Write(path, perm, make)
+}
+
 // Warning passes a text on to Warn.
 func (c *Cache) Warning(text string) {
 	if c.Warn != nil {
@@ -303,18 +330,6 @@ func (c *Cache) Warning(text string) {
 func Exists(path string) bool {
 	_, err := os.Stat(path)
 	return err == nil
-}
-
-// HasSize returns an error when the file at path has not that many bytes.
-func HasSize(path string, want int64) error {
-	info, err := os.Stat(path)
-	if err != nil {
-		return err
-	}
-	if info.Size() != want {
-		return fmt.Errorf("%s has %d bytes, want %d", path, info.Size(), want)
-	}
-	return nil
 }
 
 // Reader returns a reader of r that fails when ctx has ended, so that a long copy

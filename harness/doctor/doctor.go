@@ -145,6 +145,10 @@ func cacheFinding(cache *images.Cache) Finding {
 		for _, k := range some {
 			kernels = append(kernels, k.Release)
 		}
+		damaged, _ := linux.In(cache).Damaged(m.Name)
+		for _, d := range damaged {
+			kernels = append(kernels, d.Kernel.Release+" (damaged)")
+		}
 	}
 	dir, _ := cache.Root()
 	f.Detail = fmt.Sprintf("%s, %.0f MB%s, kernels: %s", dir, float64(size)/1e6, free, cmp.Or(strings.Join(kernels, ", "), "none yet"))

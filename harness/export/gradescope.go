@@ -24,6 +24,7 @@ import (
 	"kernellab/images/compile"
 	"kernellab/images/emulator"
 	"kernellab/images/linux"
+	"kernellab/internal/intact"
 	"kernellab/internal/regular"
 	"kernellab/internal/shell"
 	"kernellab/internal/usage"
@@ -70,9 +71,9 @@ func (g Gradescope) Write(ctx context.Context, h prepare.Host, to string) (Writt
 	h.Progress.Done()
 	z := &bundle{}
 	z.kernel(k)
-	z.files("cache/initramfs", made.Initrd)
+	z.files("cache/initramfs", made.Initrd, made.Initrd+intact.Suffix)
 	for _, program := range made.Programs {
-		z.files("cache/programs", program)
+		z.files("cache/programs", program, program+intact.Suffix)
 	}
 	for _, add := range []func() error{
 		func() error { return z.qemu(q, g.Arch) },
@@ -114,7 +115,7 @@ func (z *bundle) kernel(k linux.Kernel) {
 
 // qemu adds lab's own QEMU, with the program for one architecture.
 func (z *bundle) qemu(q emulator.QEMU, m arch.Arch) error {
-	files, record, err := q.Bundle(m.QEMU.Binary)
+	files, records, err := q.Bundle(m.QEMU.Binary)
 	if err != nil {
 		return fmt.Errorf("bundle QEMU: %w", err)
 	}
@@ -122,7 +123,9 @@ func (z *bundle) qemu(q emulator.QEMU, m arch.Arch) error {
 	for _, name := range files {
 		z.files(path.Join(dir, path.Dir(name)), filepath.Join(q.Dir, name))
 	}
-	z.text(path.Join(dir, emulator.Record), 0o600, record)
+	for name, text := range records {
+		z.text(path.Join(dir, name), 0o600, text)
+	}
 	return nil
 }
 

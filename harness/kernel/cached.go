@@ -6,7 +6,7 @@ import (
 	"path/filepath"
 	"syscall"
 
-	"kernellab/internal/atomicfile"
+	"kernellab/internal/intact"
 	"kernellab/internal/regular"
 )
 
@@ -19,17 +19,28 @@ func OpenCached(path, digest, dir string) (*Image, error) {
 		return Open(path)
 	}
 	flat := filepath.Join(dir, digest)
-	if im, err := openFlat(flat); err == nil {
-		im.SHA256 = digest
-		im.queries.load(flat + queryCacheSuffix)
-		return im, nil
+	if intact.Check(flat) == nil {
+		if im, err := openFlat(flat); err == nil {
+			im.SHA256, im.kept = digest, flat
+			im.queries.load(flat + queryCacheSuffix)
+			return im, nil
+		}
 	}
 	im, err := Open(path)
-	if err == nil && im.SHA256 == digest && atomicfile.WriteBytes(flat, 0o600, im.flat) == nil {
+	if err == nil && im.SHA256 == digest && intact.WriteBytes(flat, 0o600, im.flat) == nil {
 		writeIndex(flat+indexSuffix, im)
 		im.queries.path = flat + queryCacheSuffix
 	}
 	return im, err
+}
+
+// Check returns an error when the file that the image is read from is not what it was
+// when the image was opened.
+func (im *Image) Check() error {
+	if im.kept == "" { // it is in memory
+		return nil
+	}
+	return intact.Check(im.kept)
 }
 
 // Preload starts to read, in the background, the parts of an image that every run

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"kernellab/harness/kernel/kerneltest"
+	"kernellab/internal/intact"
 )
 
 // An image that was unpacked once is the same image, and one that was damaged
@@ -36,6 +37,8 @@ func TestOpenCached(t *testing.T) {
 				{"the second time", func() error { return nil }},
 				{"cut short", func() error { return os.Truncate(kept, 1<<20) }},
 				{"empty", func() error { return os.Truncate(kept, 0) }},
+				{"a bit flipped", func() error { return flip(kept, 5<<20) }},
+				{"cut in half", func() error { return os.Truncate(kept, 20<<20) }},
 				{"gone", func() error { return os.Remove(kept) }},
 				{"foreign", func() error { return os.WriteFile(kept, []byte("#!/bin/sh\n"), 0o600) }},
 				{"index cut short", func() error { return os.Truncate(index, 1<<20) }},
@@ -65,6 +68,9 @@ func TestOpenCached(t *testing.T) {
 				}
 				if !slices.Equal(slices.Collect(want.Symbols.All()), slices.Collect(got.Symbols.All())) {
 					t.Errorf("%s: the symbols differ", d.name)
+				}
+				if err := intact.Check(kept); err != nil {
+					t.Errorf("%s: the unpacked image left behind: %v", d.name, err)
 				}
 				if err := loadIndex(index, &Image{flat: got.flat, segs: got.segs}); err != nil {
 					t.Errorf("%s: the index left behind: %v", d.name, err)

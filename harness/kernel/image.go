@@ -41,6 +41,7 @@ type Image struct {
 	debug *debuginfo.File // nil without a vmlinux
 
 	machine machine
+	kept    string // the file that flat is mapped from, "" when it is in memory
 	flat    []byte // the unpacked file
 	segs    []segment
 	marks   map[string]uint64 // addresses of a few linker marks

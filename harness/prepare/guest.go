@@ -10,6 +10,7 @@ import (
 	"kernellab/harness/snapshot"
 	"kernellab/images/compile"
 	"kernellab/images/initramfs"
+	"kernellab/internal/intact"
 	"kernellab/labs"
 )
 
@@ -19,11 +20,9 @@ type Guest struct {
 	Initrd   string
 }
 
-// has reports whether the files for a lab exist.
+// has reports whether the files for a lab are those that were made.
 func (g Guest) has(lab string) bool {
-	_, err1 := os.Stat(g.Initrd)
-	_, err2 := os.Stat(g.Programs[lab])
-	return err1 == nil && err2 == nil
+	return intact.Check(g.Initrd) == nil && intact.Check(g.Programs[lab]) == nil
 }
 
 // BuildGuest builds the programs of all labs of the course, and of more, and the
@@ -82,7 +81,7 @@ func (h Host) GuestFor(ctx context.Context, l labs.Lab, m arch.Arch) (Guest, err
 		if err := json.Unmarshal([]byte(text), &g); err == nil && g.has(l.Name) {
 			break
 		}
-		// The cache was cleaned since.
+		// The cache was cleaned since, or a file of it is damaged.
 	}
 	return g, nil
 }

@@ -37,6 +37,7 @@ type Target struct {
 	Path    string        // image file
 	Digest  string        // SHA-256 of the image in hex, "" when it is not in the cache
 	Vmlinux string        // the cache's vmlinux with debug information, "" for none
+	lost    error         // why there is none, when there was one
 	Image   *kernel.Image // nil until it is opened
 	Err     error         // why the kernel cannot be used; only Find returns such targets
 }
@@ -132,9 +133,12 @@ func (h Host) OpenCached(archName string) ([]Target, error) {
 	}
 	var opened []Target
 	for _, m := range machines {
-		found, err := h.cached(m)
+		found, damaged, err := h.cached(m)
 		if err != nil {
 			return nil, err
+		}
+		if len(damaged) > 0 {
+			return nil, damaged[0]
 		}
 		for _, t := range found {
 			if t, err = h.open(t); err != nil {
@@ -198,33 +202,46 @@ func (h Host) named(ctx context.Context, machines []arch.Arch, name string, k Ke
 func (h Host) cachedOrDefault(ctx context.Context, machines []arch.Arch, k Kernels) ([]Target, error) {
 	var all []Target
 	for _, m := range machines {
-		found, err := h.cached(m)
-		if err == nil && len(found) == 0 {
-			found, _, err = h.named(ctx, []arch.Arch{m}, "", k)
-		}
+		found, damaged, err := h.cached(m)
 		if err != nil {
 			return nil, err
+		}
+		var want []string
+		for _, d := range damaged { // to be fetched again, or targets that say why not
+			want = append(want, d.Kernel.Release)
+		}
+		if len(found)+len(damaged) == 0 {
+			want = []string{""}
+		}
+		for _, name := range want {
+			more, _, err := h.named(ctx, []arch.Arch{m}, name, k)
+			if err != nil {
+				return nil, err
+			}
+			found = append(found, more...)
 		}
 		all = append(all, found...)
 	}
 	return all, nil
 }
 
-// cached finds the kernels of an architecture in the cache.
-func (h Host) cached(m arch.Arch) ([]Target, error) {
-	kernels, err := linux.In(h.Cache).Kernels(m.Name)
+// cached finds the kernels of an architecture in the cache, and says why others cannot be
+// used.
+func (h Host) cached(m arch.Arch) (all []Target, damaged []*linux.DamagedError, err error) {
+	store := linux.In(h.Cache)
+	kernels, err := store.Kernels(m.Name)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var all []Target
 	for _, k := range kernels {
 		all = append(all, ofCache(m, k))
 	}
-	return all, nil
+	damaged, err = store.Damaged(m.Name)
+	return all, damaged, err
 }
 
 func ofCache(m arch.Arch, k linux.Kernel) Target {
-	return Target{Arch: m, Release: k.Release, Path: k.Path, Digest: k.SHA256, Vmlinux: k.Vmlinux}
+	return Target{Arch: m, Release: k.Release, Path: k.Path, Digest: k.SHA256, Vmlinux: k.Vmlinux, lost: k.VmlinuxErr}
 }
 
 // isFile tells a path from a version: it names a file or has a slash.
@@ -280,6 +297,9 @@ func (h Host) open(t Target) (Target, error) {
 		return t, err
 	}
 	t.Image = image
+	if t.lost != nil {
+		h.Progress.Say("without debug information: %v; to fetch it again: lab kernels fetch %s --arch %s --debug", t.lost, t.Release, t.Arch.Name)
+	}
 	if t.Vmlinux != "" { // nothing depends on it
 		dir, err := h.Cache.Path("debuginfo")
 		if err == nil {

@@ -19,7 +19,6 @@ import (
 	"kernellab/images"
 	"kernellab/images/gotool"
 	"kernellab/images/sandbox"
-	"kernellab/internal/atomicfile"
 	"kernellab/internal/command"
 )
 
@@ -110,51 +109,37 @@ func (c *Compiler) build(ctx context.Context, goarch, name string, src fs.FS, p 
 	if err != nil {
 		return "", err
 	}
-	dir, err := c.cache.Path("programs")
-	if err != nil {
-		return "", err
-	}
 	h := sha256.New()
 	fmt.Fprintln(h, compilerFormat, l.identity, goarch)
 	for _, f := range files {
 		gotool.HashFile(h, f.name, f.content)
 	}
-	out := filepath.Join(dir, hex.EncodeToString(h.Sum(nil)[:16]))
-	if images.Exists(out) {
-		return out, nil
-	}
-	lock, err := c.cache.Lock(ctx, filepath.Base(out))
-	if err != nil {
-		return "", err
-	}
-	defer lock.Close()
-	if images.Exists(out) {
-		return out, nil
-	}
-	p.Report(fmt.Sprintf("compiling %s for %s", name, goarch), 0, 0)
-	temp, release, err := c.cache.TempDir(ctx, "submission")
-	if err != nil {
-		return "", err
-	}
-	defer release()
-	work := filepath.Join(temp, "work")
-	if err := os.MkdirAll(filepath.Join(work, "tmp"), 0o700); err != nil {
-		return "", err
-	}
-	for _, f := range files {
-		if err := os.WriteFile(filepath.Join(work, f.name), f.content, 0o600); err != nil {
-			return "", err
+	return c.cache.Obtain(ctx, part, hex.EncodeToString(h.Sum(nil)[:16]), 0o700, func(w io.Writer) error {
+		p.Report(fmt.Sprintf("compiling %s for %s", name, goarch), 0, 0)
+		temp, release, err := c.cache.TempDir(ctx, "submission")
+		if err != nil {
+			return err
 		}
-	}
-	if err := l.compile(ctx, work, files); err != nil {
-		return "", err
-	}
-	return out, take(filepath.Join(work, "program"), out, name)
+		defer release()
+		work := filepath.Join(temp, "work")
+		if err := os.MkdirAll(filepath.Join(work, "tmp"), 0o700); err != nil {
+			return err
+		}
+		for _, f := range files {
+			if err := os.WriteFile(filepath.Join(work, f.name), f.content, 0o600); err != nil {
+				return err
+			}
+		}
+		if err := l.compile(ctx, work, files); err != nil {
+			return err
+		}
+		return take(w, filepath.Join(work, "program"), name)
+	})
 }
 
 // take copies an executable out of a folder in which a stranger's sources were
 // compiled.
-func take(from, to, name string) error {
+func take(w io.Writer, from, name string) error {
 	f, err := os.OpenFile(from, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return err
@@ -170,10 +155,8 @@ func take(from, to, name string) error {
 	if info.Size() > maxProgram {
 		return &Error{Name: name, Text: fmt.Sprintf("the executable has %d bytes, over the limit of %d", info.Size(), maxProgram)}
 	}
-	return atomicfile.Write(to, 0o700, func(w io.Writer) error {
-		_, err := io.Copy(w, io.LimitReader(f, maxProgram))
-		return err
-	})
+	_, err = io.Copy(w, io.LimitReader(f, maxProgram))
+	return err
 }
 
 // language finds out what a submission is written in.

@@ -57,14 +57,35 @@ func (g goBuild) compile(ctx context.Context, work string, files []source) error
 	if err != nil {
 		return err
 	}
-	packages, err := g.std.provide(ctx, imports, g.progress)
-	var none *notStandardError
-	if errors.As(err, &none) {
-		return g.wrong("%v: a submission imports the standard library only", none)
+	for again := false; ; again = true {
+		packages, err := g.std.provide(ctx, imports, g.progress)
+		var none *notStandardError
+		if errors.As(err, &none) {
+			return g.wrong("%v: a submission imports the standard library only", none)
+		}
+		if err != nil {
+			return err
+		}
+		err = g.link(ctx, work, names, packages)
+		var fault *Error
+		if !errors.As(err, &fault) {
+			return err
+		}
+		// The compiler and the linker fail in many ways on an archive that is damaged.
+		// Before that is the sources' fault, the archives are read through.
+		damaged := g.std.readThrough(packages)
+		switch {
+		case damaged == nil:
+			return err
+		case again:
+			return fmt.Errorf("the standard library for %s is damaged again and again: %w; check the disk, or set LAB_CACHE to a folder on another one", g.goarch, damaged)
+		}
+		g.cache.Warning(fmt.Sprintf("%v; making it anew", damaged))
 	}
-	if err != nil {
-		return err
-	}
+}
+
+// link compiles the sources and links the program with packages.
+func (g goBuild) link(ctx context.Context, work string, names, packages []string) error {
 	table := g.std.config(packages)
 	in := g.box.Work(work)
 	if err := os.WriteFile(filepath.Join(work, "importcfg"), []byte(table), 0o600); err != nil {
@@ -74,7 +95,7 @@ func (g goBuild) compile(ctx context.Context, work string, files []source) error
 	if err := os.WriteFile(filepath.Join(work, "importcfg.link"), []byte(linked), 0o600); err != nil {
 		return err
 	}
-	err = g.step(ctx, work, "compile", append([]string{
+	err := g.step(ctx, work, "compile", append([]string{
 		"-p", "main", "-complete", "-trimpath", in, "-lang", langOf(g.tool.Version), "-importcfg", "importcfg",
 		"-dwarf=false", "-c=2", "-pack", "-o", "main.a", "--",
 	}, names...))

@@ -20,11 +20,11 @@ import (
 
 	"kernellab/images"
 	"kernellab/images/gotool"
-	"kernellab/internal/atomicfile"
 	"kernellab/internal/command"
 )
 
 const (
+	part          = "programs" // of the cache
 	programFormat = "program 1"
 	programModule = "module program\n\ngo 1.26\n"
 
@@ -65,10 +65,6 @@ func program(ctx context.Context, c *images.Cache, goarch, name string, src fs.F
 	if err != nil {
 		return "", err
 	}
-	dir, err := c.Path("programs")
-	if err != nil {
-		return "", err
-	}
 	work, release, err := c.TempDir(ctx, "program")
 	if err != nil {
 		return "", err
@@ -93,42 +89,26 @@ func program(ctx context.Context, c *images.Cache, goarch, name string, src fs.F
 		return "", err
 	}
 	fmt.Fprintln(h, programFormat, tool.Version, goarch, gotool.Overrides, gotool.Reproducible)
-	out := filepath.Join(dir, hex.EncodeToString(h.Sum(nil)[:16]))
-	if images.Exists(out) {
-		return out, nil
-	}
-	lock, err := c.Lock(ctx, filepath.Base(out))
-	if err != nil {
-		return "", err
-	}
-	defer lock.Close()
-	if images.Exists(out) {
-		return out, nil
-	}
-	p.Report(fmt.Sprintf("compiling %s for %s", name, goarch), 0, 0)
-	bin := filepath.Join(work, "program")
-	// Nothing is fetched: a lab's program imports the standard library only.
-	if err := tool.Build(ctx, mod, ".", bin, goarch, "GOPROXY=off"); err != nil {
-		var ce *command.Error
-		var exit *exec.ExitError
-		if errors.As(err, &ce) && errors.As(err, &exit) && exit.Exited() && !command.DiskFull(err) {
-			return "", &Error{Name: name, Text: compilerText(ce.Output, mod)}
+	return c.Obtain(ctx, part, hex.EncodeToString(h.Sum(nil)[:16]), 0o700, func(w io.Writer) error {
+		p.Report(fmt.Sprintf("compiling %s for %s", name, goarch), 0, 0)
+		bin := filepath.Join(work, "program")
+		// Nothing is fetched: a lab's program imports the standard library only.
+		if err := tool.Build(ctx, mod, ".", bin, goarch, "GOPROXY=off"); err != nil {
+			var ce *command.Error
+			var exit *exec.ExitError
+			if errors.As(err, &ce) && errors.As(err, &exit) && exit.Exited() && !command.DiskFull(err) {
+				return &Error{Name: name, Text: compilerText(ce.Output, mod)}
+			}
+			return err
 		}
-		return "", err
-	}
-	f, err := os.Open(bin)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	err = atomicfile.Write(out, 0o700, func(w io.Writer) error {
-		_, err := io.Copy(w, f)
+		f, err := os.Open(bin)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		_, err = io.Copy(w, f)
 		return err
 	})
-	if err != nil {
-		return "", err
-	}
-	return out, nil
 }
 
 type source struct {

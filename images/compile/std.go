@@ -1,6 +1,7 @@
 package compile
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -16,20 +17,16 @@ import (
 
 	"kernellab/images"
 	"kernellab/images/gotool"
-	"kernellab/internal/atomicfile"
 	"kernellab/internal/command"
-	"kernellab/internal/regular"
+	"kernellab/internal/intact"
 )
 
 // stdFormat changes when the same toolchain's archives are kept in another way.
 const stdFormat = "std 1"
 
-// maxDeps bounds a list of packages, in bytes.
-const maxDeps = 1 << 20
-
 // standard is the compiled standard library for one architecture, in a folder of
 // the cache: PATH.a is a package, PATH.deps lists all that it needs, a line each.
-// The compiler and the linker read it there, and nothing that handles a
+// Each file has its sum beside it. The compiler and the linker read it there, and nothing that handles a
 // submission ever writes it. It is filled as imports ask for it.
 type standard struct {
 	cache  *images.Cache
@@ -70,8 +67,7 @@ func (e *notStandardError) Error() string {
 // all compiled in s.dir.
 func (s standard) provide(ctx context.Context, imports []string, p images.Progress) ([]string, error) {
 	roots := append([]string{"runtime"}, imports...)
-	all, missing := s.closure(roots)
-	if len(missing) == 0 {
+	if all, missing := s.whole(roots); len(missing) == 0 {
 		return all, nil
 	}
 	lock, err := s.cache.Lock(ctx, filepath.Base(s.dir))
@@ -79,23 +75,45 @@ func (s standard) provide(ctx context.Context, imports []string, p images.Progre
 		return nil, err
 	}
 	defer lock.Close()
-	if all, missing = s.closure(roots); len(missing) == 0 {
-		return all, nil
+	all, missing := s.whole(roots)
+	if len(missing) == 0 {
+		return all, nil // another process made it meanwhile
 	}
-	p.Report("compiling the standard library for "+s.goarch+": "+strings.Join(missing, ", "), 0, 0)
-	if err := s.compile(ctx, missing); err != nil {
+	for _, path := range missing {
+		if err := s.damaged(path); err != nil {
+			s.cache.Warning(fmt.Sprintf("%v; making it anew", err))
+		}
+	}
+	p.Report("compiling the standard library for "+s.goarch+": "+strings.Join(roots, ", "), 0, 0)
+	if err := s.compile(ctx, roots); err != nil {
 		return nil, err
 	}
-	if all, missing = s.closure(roots); len(missing) > 0 {
+	if all, missing = s.whole(roots); len(missing) > 0 {
 		return nil, fmt.Errorf("compile the standard library: the go command gave no %s", strings.Join(missing, ", "))
 	}
 	return all, nil
 }
 
+// whole returns the packages below roots, and those of them that are missing or damaged.
+func (s standard) whole(roots []string) (all, missing []string) {
+	all, missing = s.closure(roots)
+	return all, append(missing, s.lacking(all)...)
+}
+
+// damaged says why a package is damaged; a missing one is not.
+func (s standard) damaged(path string) error {
+	for _, file := range []string{s.archive(path), filepath.Join(s.dir, path+".deps")} {
+		if err := intact.Check(file); intact.Damaged(err) {
+			return err
+		}
+	}
+	return nil
+}
+
 // closure returns the packages below roots, and the roots that are not there.
 func (s standard) closure(roots []string) (all, missing []string) {
 	for _, root := range roots {
-		deps, err := regular.ReadFile(filepath.Join(s.dir, root+".deps"), maxDeps)
+		deps, err := intact.Read(filepath.Join(s.dir, root+".deps"))
 		if err != nil {
 			missing = append(missing, root)
 			continue
@@ -105,6 +123,31 @@ func (s standard) closure(roots []string) (all, missing []string) {
 	slices.Sort(all)
 	return slices.Compact(all), missing
 }
+
+// lacking returns those of packages that are not there whole.
+func (s standard) lacking(packages []string) []string {
+	return slices.DeleteFunc(slices.Clone(packages), func(path string) bool {
+		return path == "unsafe" || intact.Check(s.archive(path)) == nil
+	})
+}
+
+// readThrough reads what a program was linked of, whatever the file system says of it.
+// It removes the archives that are damaged and returns the first one's error.
+func (s standard) readThrough(packages []string) (damaged error) {
+	for _, path := range packages {
+		if path == "unsafe" {
+			continue
+		}
+		if err := intact.Through(s.archive(path)); err != nil {
+			damaged = cmp.Or(damaged, err)
+			intact.Remove(s.archive(path)) // else it fails again, and is named
+		}
+	}
+	return damaged
+}
+
+// archive is the file with a package.
+func (s standard) archive(path string) string { return filepath.Join(s.dir, path+".a") }
 
 // listed is what the go command says of a package.
 type listed struct {
@@ -158,23 +201,19 @@ func (s standard) compile(ctx context.Context, paths []string) error {
 	return nil
 }
 
-// add copies a package. Its list of packages is written last, and says that it is
-// there. Package unsafe has no archive.
+// add copies a package, unless it is there whole. Package unsafe has no archive.
 func (s standard) add(l listed) error {
-	to := filepath.Join(s.dir, l.ImportPath)
-	if images.Exists(to + ".deps") {
-		return nil
-	}
+	to, list := s.archive(l.ImportPath), filepath.Join(s.dir, l.ImportPath+".deps")
 	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
 		return err
 	}
-	if l.Export != "" {
+	if l.Export != "" && intact.Check(to) != nil {
 		f, err := os.Open(l.Export)
 		if err != nil {
 			return err
 		}
 		defer f.Close()
-		err = atomicfile.Write(to+".a", 0o600, func(w io.Writer) error {
+		err = intact.Write(to, 0o600, func(w io.Writer) error {
 			_, err := io.Copy(w, f)
 			return err
 		})
@@ -182,10 +221,10 @@ func (s standard) add(l listed) error {
 			return err
 		}
 	}
-	return atomicfile.Write(to+".deps", 0o600, func(w io.Writer) error {
-		_, err := io.WriteString(w, strings.Join(l.Deps, "\n"))
-		return err
-	})
+	if intact.Check(list) == nil {
+		return nil
+	}
+	return intact.WriteBytes(list, 0o600, []byte(strings.Join(l.Deps, "\n")))
 }
 
 // config returns the compiler's and linker's table of packages.
@@ -193,7 +232,7 @@ func (s standard) config(packages []string) string {
 	var b strings.Builder
 	for _, p := range packages {
 		if p != "unsafe" {
-			fmt.Fprintf(&b, "packagefile %s=%s\n", p, filepath.Join(s.dir, p+".a"))
+			fmt.Fprintf(&b, "packagefile %s=%s\n", p, s.archive(p))
 		}
 	}
 	return b.String()

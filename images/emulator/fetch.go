@@ -20,6 +20,7 @@ import (
 	"kernellab/images"
 	"kernellab/images/debian"
 	"kernellab/internal/command"
+	"kernellab/internal/intact"
 )
 
 // Lab's own QEMU is Debian's, from one suite, together with every library down to
@@ -98,6 +99,9 @@ func (s Store) make(ctx context.Context, work string, p images.Progress) (QEMU, 
 		return QEMU{}, err
 	}
 	if err := facts.write(dir); err != nil {
+		return QEMU{}, err
+	}
+	if err := intact.SealFolder(dir); err != nil {
 		return QEMU{}, err
 	}
 	if images.Exists(final) { // incomplete

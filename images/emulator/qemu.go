@@ -22,6 +22,7 @@ import (
 	"kernellab/images/debian"
 	"kernellab/internal/atomicfile"
 	"kernellab/internal/command"
+	"kernellab/internal/intact"
 	"kernellab/internal/regular"
 )
 
@@ -181,26 +182,35 @@ type qemuFacts struct {
 	Files          map[string]int64 `json:"files"` // sizes in bytes, by path
 }
 
-// Cached returns lab's own QEMU, the newest in the cache. It needs no network.
+// Cached returns lab's own QEMU, the newest in the cache that is whole. It needs no
+// network.
 func (s Store) Cached() (QEMU, bool) {
+	q, _ := s.cached()
+	return q, q.Own()
+}
+
+// cached also returns why one in the cache is damaged, nil when none is.
+func (s Store) cached() (best QEMU, damaged error) {
 	root, err := s.Cache.Root()
 	if err != nil {
-		return QEMU{}, false
+		return QEMU{}, nil
 	}
 	// A cache may be shared by hosts of several architectures.
 	parent := filepath.Join(root, qemuPart, runtime.GOARCH)
 	list, err := os.ReadDir(parent)
 	if err != nil {
-		return QEMU{}, false
+		return QEMU{}, nil
 	}
-	var best QEMU
 	for _, e := range list {
 		q, err := readQEMU(filepath.Join(parent, e.Name()))
+		if intact.Damaged(err) {
+			damaged = err
+		}
 		if err == nil && (!best.Own() || debian.CompareVersions(q.PackageVersion, best.PackageVersion) > 0) {
 			best = q
 		}
 	}
-	return best, best.Own()
+	return best, damaged
 }
 
 func readQEMU(dir string) (QEMU, error) {
@@ -210,22 +220,41 @@ func readQEMU(dir string) (QEMU, error) {
 	}
 	var f qemuFacts
 	if err := json.Unmarshal(b, &f); err != nil {
-		return QEMU{}, err
+		return QEMU{}, &intact.DamagedError{Path: filepath.Join(dir, Record), Reason: err.Error()}
 	}
 	if f.Schema != qemuSchema || f.Loader == "" || f.Version == "" {
 		return QEMU{}, fmt.Errorf("%s: schema %q, want %q with a version and a loader", Record, f.Schema, qemuSchema)
 	}
-	for path, size := range f.Files {
-		if err := images.HasSize(filepath.Join(dir, path), size); err != nil {
-			return QEMU{}, err
-		}
+	if err := whole(dir, f.Files); err != nil {
+		return QEMU{}, err
 	}
 	return QEMU{Dir: dir, Version: f.Version, PackageVersion: f.PackageVersion, Suite: f.Suite, loader: f.Loader, preload: f.Preload}, nil
 }
 
+// whole returns an error unless the files of a folder are those that were put there. A
+// folder of an older lab, which recorded sizes only, gets its sums here.
+func whole(dir string, sizes map[string]int64) error {
+	err := intact.CheckFolder(dir)
+	if !errors.Is(err, intact.ErrUnknown) {
+		return err
+	}
+	for name, size := range sizes {
+		path := filepath.Join(dir, name)
+		info, err := os.Lstat(path)
+		if err != nil {
+			return &intact.DamagedError{Path: path, Reason: err.Error()}
+		}
+		if info.Size() != size {
+			return &intact.DamagedError{Path: path, Reason: fmt.Sprintf("it has %d bytes, want %d", info.Size(), size)}
+		}
+	}
+	intact.SealFolder(dir) // a cache that cannot be written is checked by sizes
+	return nil
+}
+
 // Bundle returns what a copy of lab's own QEMU needs that has one program only: the
-// files below Dir, and the contents of the record beside them, [Record].
-func (q QEMU) Bundle(program string) (files []string, record []byte, err error) {
+// files below Dir, and the contents of the records beside them, by name.
+func (q QEMU) Bundle(program string) (files []string, records map[string][]byte, err error) {
 	b, err := regular.ReadFile(filepath.Join(q.Dir, Record), maxRecord)
 	if err != nil {
 		return nil, nil, err
@@ -239,8 +268,20 @@ func (q QEMU) Bundle(program string) (files []string, record []byte, err error) 
 		return nil, nil, fmt.Errorf("lab's own QEMU has no program %s", program)
 	}
 	maps.DeleteFunc(f.Files, func(name string, _ int64) bool { return path.Dir(name) == qemuBin && name != keep })
-	record, err = json.MarshalIndent(f, "", "  ")
-	return slices.Sorted(maps.Keys(f.Files)), record, err
+	record, err := json.MarshalIndent(f, "", "  ")
+	if err != nil {
+		return nil, nil, err
+	}
+	files = slices.Sorted(maps.Keys(f.Files))
+	records = map[string][]byte{Record: record}
+	sums, err := intact.FolderPart(q.Dir, files)
+	switch {
+	case err == nil:
+		records[intact.FolderSums] = sums
+	case !errors.Is(err, intact.ErrUnknown): // of a cache that cannot be written
+		return nil, nil, err
+	}
+	return files, records, nil
 }
 
 // Part returns the folder of lab's own QEMU below the cache's.
@@ -248,10 +289,22 @@ func (q QEMU) Part() string { return path.Join(qemuPart, runtime.GOARCH, filepat
 
 // QEMU returns lab's own QEMU: from the cache, else from Debian.
 func (s Store) QEMU(ctx context.Context, p images.Progress) (QEMU, error) {
-	if q, ok := s.Cached(); ok {
+	q, damaged := s.cached()
+	switch {
+	case q.Own() && damaged != nil:
+		s.Cache.Warning(fmt.Sprintf("%v; using QEMU %s: lab qemu fetch brings the newest", damaged, q.Version))
 		return q, nil
+	case q.Own():
+		return q, nil
+	case damaged == nil:
+		return s.fetch(ctx, false, p)
 	}
-	return s.fetch(ctx, false, p)
+	s.Cache.Warning(fmt.Sprintf("%v; fetching QEMU anew", damaged))
+	q, err := s.fetch(ctx, false, p)
+	if err != nil && ctx.Err() == nil {
+		err = fmt.Errorf("%w; %w", damaged, err)
+	}
+	return q, err
 }
 
 // Newest is QEMU that asks Debian for a newer one even when the cache has one.

@@ -157,7 +157,7 @@ func TestFetchQEMU(t *testing.T) {
 			t.Fatalf("QEMU (-want +got)\n%s", d)
 		}
 	}
-	files := []string{"bin/qemu-system-riscv64", "bin/qemu-system-x86_64", "lib/ld-linux-x86-64.so.2", "lib/libfaketime.so.1", "qemu.json"}
+	files := []string{"bin/qemu-system-riscv64", "bin/qemu-system-x86_64", "lib/ld-linux-x86-64.so.2", "lib/libfaketime.so.1", "qemu.json", "sums.json"}
 	for _, name := range qemuFirmware {
 		files = append(files, "share/"+name)
 	}
@@ -165,8 +165,10 @@ func TestFetchQEMU(t *testing.T) {
 	if d := cmp.Diff(files, tree(t, dir)); d != "" {
 		t.Errorf("files (-want +got)\n%s", d)
 	}
-	bundled, facts, err := want.Bundle("qemu-system-riscv64")
-	files = slices.DeleteFunc(files, func(name string) bool { return name == "bin/qemu-system-x86_64" || name == Record })
+	bundled, records, err := want.Bundle("qemu-system-riscv64")
+	files = slices.DeleteFunc(files, func(name string) bool {
+		return name == "bin/qemu-system-x86_64" || name == Record || name == "sums.json"
+	})
 	if d := cmp.Diff(files, bundled); d != "" || err != nil {
 		t.Errorf("Bundle (-want +got)\n%s%v", d, err)
 	}
@@ -178,7 +180,9 @@ func TestFetchQEMU(t *testing.T) {
 		}
 		imagestest.Write(t, filepath.Join(copied.Cache.Dir, want.Part(), name), string(b))
 	}
-	imagestest.Write(t, filepath.Join(copied.Cache.Dir, want.Part(), Record), string(facts))
+	for name, text := range records {
+		imagestest.Write(t, filepath.Join(copied.Cache.Dir, want.Part(), name), string(text))
+	}
 	if q, ok := copied.Cached(); !ok || q.Version != want.Version {
 		t.Errorf("the bundled copy: %v, %t", q, ok)
 	}

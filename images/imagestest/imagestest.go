@@ -57,3 +57,38 @@ func Builds(t testing.TB) {
 		t.Skip("builds with the go command; run without -short")
 	}
 }
+
+// Damages are what may happen to a file, by name. Each changes the file in its place.
+func Damages() map[string]func(t testing.TB, path string) {
+	return map[string]func(t testing.TB, path string){
+		"truncated": func(t testing.TB, path string) {
+			t.Helper()
+			change(t, path, func(b []byte) []byte { return b[:len(b)/2] })
+		},
+		"a byte flipped": func(t testing.TB, path string) {
+			t.Helper()
+			change(t, path, func(b []byte) []byte {
+				b[len(b)/2] ^= 0xff
+				return b
+			})
+		},
+	}
+}
+
+func change(t testing.TB, path string, by func([]byte) []byte) {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(b) < 2 {
+		t.Fatalf("%s has %d bytes: nothing to damage", path, len(b))
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, by(b), info.Mode().Perm()); err != nil { // the inode stays
+		t.Fatal(err)
+	}
+}

@@ -7,7 +7,6 @@
 package initramfs
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"embed"
@@ -31,7 +30,7 @@ import (
 	"kernellab/images"
 	"kernellab/images/gotool"
 	"kernellab/images/guest"
-	"kernellab/internal/atomicfile"
+	"kernellab/internal/intact"
 	"kernellab/internal/regular"
 )
 
@@ -73,6 +72,8 @@ func files() ([]file, error) {
 }
 
 const (
+	part = "initramfs" // of the cache
+
 	maxArchive = 1 << 30 // of a program or an archive, in bytes
 
 	// baseFormat changes when the same sources make another archive.
@@ -105,10 +106,6 @@ func base(ctx context.Context, c *images.Cache, goarch string, p images.Progress
 	if err := gotool.CheckArch(goarch); err != nil {
 		return "", err
 	}
-	dir, err := c.Path("initramfs")
-	if err != nil {
-		return "", err
-	}
 	work, release, err := c.TempDir(ctx, "initramfs")
 	if err != nil {
 		return "", err
@@ -126,45 +123,39 @@ func base(ctx context.Context, c *images.Cache, goarch string, p images.Progress
 	if err != nil {
 		return "", err
 	}
-	out := filepath.Join(dir, fmt.Sprintf("base-%s-%s.cpio", goarch, baseKey(tool, goarch, sources)))
-	if images.Exists(out) {
-		return out, nil
-	}
-	lock, err := c.Lock(ctx, filepath.Base(out))
-	if err != nil {
-		return "", err
-	}
-	defer lock.Close()
-	if images.Exists(out) { // another process made it meanwhile
-		return out, nil
-	}
+	name := fmt.Sprintf("base-%s-%s.cpio", goarch, baseKey(tool, goarch, sources))
+	return c.Obtain(ctx, part, name, 0o600, func(w io.Writer) error {
+		records, err := build(ctx, tool, work, src, goarch, p)
+		if err != nil {
+			return err
+		}
+		return writeCPIO(w, records)
+	})
+}
+
+// build builds the agent and u-root's commands in the work folder, and returns the
+// archive's files.
+func build(ctx context.Context, tool gotool.Tool, work, src, goarch string, p images.Progress) ([]cpio.Record, error) {
 	what := "building the initramfs for " + goarch
 	p.Report(what+": the agent", 0, 0)
 	agent := filepath.Join(work, "agent")
 	if err := tool.Build(ctx, src, "./images/guest/agent", agent, goarch); err != nil {
-		return "", fmt.Errorf("the agent: %w", err)
+		return nil, fmt.Errorf("the agent: %w", err)
 	}
 	p.Report(what+": the sources of u-root's commands", 0, 0)
 	gen := filepath.Join(work, "bb")
 	if err := generate(tool, src, gen, goarch); err != nil {
-		return "", fmt.Errorf("u-root's commands: %w; their sources come from the Go module proxy the first time, so check the network and GOPROXY", err)
+		return nil, fmt.Errorf("u-root's commands: %w; their sources come from the Go module proxy the first time, so check the network and GOPROXY", err)
 	}
 	if err := ctx.Err(); err != nil {
-		return "", err
+		return nil, err
 	}
 	p.Report(what+": u-root's commands", 0, 0)
 	box := filepath.Join(work, "bb.bin")
 	if err := tool.Build(ctx, filepath.Join(gen, "src/bb.u-root.com/bb"), ".", box, goarch, "GO111MODULE=off", "GOFLAGS=-tags="+shellTag, "GOPATH="+gen); err != nil {
-		return "", fmt.Errorf("u-root's commands: %w", err)
+		return nil, fmt.Errorf("u-root's commands: %w", err)
 	}
-	records, err := baseRecords(agent, box)
-	if err != nil {
-		return "", err
-	}
-	if err := atomicfile.Write(out, 0o600, func(w io.Writer) error { return writeCPIO(w, records) }); err != nil {
-		return "", err
-	}
-	return out, nil
+	return baseRecords(agent, box)
 }
 
 // stage writes the sources of the agent as a module of their own.
@@ -330,24 +321,12 @@ func appended(ctx context.Context, c *images.Cache, base string, programs map[st
 		gotool.HashFile(h, name, b)
 		rs = append(rs, cpio.StaticRecord(b, cpio.Info{Name: "bin/" + name, Mode: cpio.S_IFREG | 0o755}))
 	}
-	out := filepath.Join(filepath.Dir(base), hex.EncodeToString(h.Sum(nil)[:16])+".cpio")
-	if images.Exists(out) {
-		return out, nil
-	}
-	lock, err := c.Lock(ctx, filepath.Base(out))
-	if err != nil {
-		return "", err
-	}
-	defer lock.Close()
-	if images.Exists(out) {
-		return out, nil
-	}
-	b, err := regular.ReadFile(base, maxArchive)
-	if err != nil {
-		return "", err
-	}
-	return out, atomicfile.Write(out, 0o600, func(w io.Writer) error {
-		if _, err := io.Copy(w, bytes.NewReader(b)); err != nil {
+	return c.Obtain(ctx, part, hex.EncodeToString(h.Sum(nil)[:16])+".cpio", 0o600, func(w io.Writer) error {
+		b, err := intact.Read(base)
+		if err != nil {
+			return err
+		}
+		if _, err := w.Write(b); err != nil {
 			return err
 		}
 		return writeCPIO(w, rs)

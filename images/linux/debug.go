@@ -14,7 +14,7 @@ import (
 
 	"kernellab/images"
 	"kernellab/images/debian"
-	"kernellab/internal/atomicfile"
+	"kernellab/internal/intact"
 )
 
 // debugSuffix ends the name of the package with a kernel's vmlinux.
@@ -134,6 +134,9 @@ func (s Store) placeDebug(k Kernel, file string) (Kernel, error) {
 	if err := os.Rename(file, filepath.Join(dir, debugName)); err != nil {
 		return Kernel{}, err
 	}
+	if err := os.Rename(file+intact.Suffix, filepath.Join(dir, debugName+intact.Suffix)); err != nil {
+		return Kernel{}, err
+	}
 	have, err := readKernel(dir)
 	if err != nil {
 		return Kernel{}, err
@@ -165,7 +168,7 @@ func vmlinuxFrom(ctx context.Context, tr *tar.Reader, release, file string, tell
 		if got := m[1] + m[2]; got != release {
 			return fmt.Errorf("it holds the vmlinux of %s, want %s", got, release)
 		}
-		return atomicfile.Write(file, 0o600, func(w io.Writer) error {
+		return intact.Write(file, 0o600, func(w io.Writer) error {
 			n := telling{w: w, size: h.Size, tell: tell}
 			_, err := io.Copy(&n, tr)
 			return err

@@ -17,7 +17,7 @@ import (
 
 	"kernellab/images"
 	"kernellab/images/debian"
-	"kernellab/internal/atomicfile"
+	"kernellab/internal/intact"
 )
 
 // Offered returns the kernels that Debian's suites offer, newest first, one for
@@ -126,7 +126,7 @@ func (s Store) readIndexes(ctx context.Context, arch, debarch string, refresh bo
 	if err != nil {
 		return nil, err
 	}
-	return all, atomicfile.WriteBytes(kept, 0o600, b)
+	return all, intact.WriteBytes(kept, 0o600, b)
 }
 
 // again is how soon after the indexes were read they are not read again because
@@ -169,17 +169,29 @@ func (s Store) fetch(ctx context.Context, arch, spec string, newest bool, p imag
 	}
 	k, err := s.Find(arch, spec)
 	var missing *NotFoundError
+	var damaged *DamagedError
 	switch {
 	case err == nil && (!newest || k.Local || exact(spec)):
 		return k, nil
+	case errors.As(err, &damaged) && !damaged.Kernel.Local:
+		s.Cache.Warning(fmt.Sprintf("%v; fetching it again", damaged.Err))
+		k, err = s.fetchOffered(ctx, arch, spec, Kernel{}, newest, p)
+		if err != nil && ctx.Err() == nil {
+			err = fmt.Errorf("%w; %w", damaged.Err, err)
+		}
+		return k, err
 	case err != nil && !errors.As(err, &missing):
 		return Kernel{}, err
 	}
+	return s.fetchOffered(ctx, arch, spec, k, newest, p)
+}
+
+// fetchOffered is fetch from Debian. have is what the cache has, if anything.
+func (s Store) fetchOffered(ctx context.Context, arch, spec string, have Kernel, newest bool, p images.Progress) (Kernel, error) {
 	ks, err := s.offered(ctx, arch, newest, p)
 	if err != nil {
 		return Kernel{}, fmt.Errorf("fetch kernel %s: %w", spec, err)
 	}
-	have := k
 	k, ok := match(ks, arch, spec)
 	if !ok && have.Cached() {
 		return have, nil

@@ -21,7 +21,7 @@ import (
 
 	"kernellab/images"
 	"kernellab/images/debian"
-	"kernellab/internal/atomicfile"
+	"kernellab/internal/intact"
 	"kernellab/internal/regular"
 )
 
@@ -52,6 +52,7 @@ type Kernel struct {
 	Gone           bool   `json:"gone,omitempty"`          // cached, and no longer offered: see All
 	Path           string `json:"-"`                       // the image file, "" when not cached
 	Vmlinux        string `json:"-"`                       // the file with debug information, "" without one
+	VmlinuxErr     error  `json:"-"`                       // why there is none, when there was one
 	// DebugSize is the size of the package that has the vmlinux with debug
 	// information, in bytes; 0 when none is offered.
 	DebugSize int64 `json:"debug_size,omitempty"`
@@ -113,61 +114,130 @@ func DefaultSpec(arch string) string {
 	return "6.1"
 }
 
+// DamagedError says that a cached kernel cannot be used, because a file of it is not what
+// was put there.
+type DamagedError struct {
+	Kernel Kernel // without its files
+	Err    error
+}
+
+func (e *DamagedError) Error() string {
+	next := fmt.Sprintf("fetch it again: lab kernels fetch %s --arch %s", e.Kernel.Release, e.Kernel.Arch)
+	if e.Kernel.Local {
+		next = "add it again: lab kernels add --image FILE"
+	}
+	return fmt.Sprintf("kernel %s: %v; %s", e.Kernel.Release, e.Err, next)
+}
+
+func (e *DamagedError) Unwrap() error { return e.Err }
+
 // Kernels returns the cached kernels of an architecture, newest first. It needs
-// no network. A kernel whose files are not all there, at their size, is left
-// out; [Store.Verify] reads them.
+// no network. A kernel whose files are not all there, as they were put there, is left
+// out: see [Store.Damaged].
 func (s Store) Kernels(arch string) ([]Kernel, error) {
+	ks, _, err := s.read(arch)
+	return ks, err
+}
+
+// Damaged says why kernels of an architecture are left out.
+func (s Store) Damaged(arch string) ([]*DamagedError, error) {
+	_, damaged, err := s.read(arch)
+	return damaged, err
+}
+
+func (s Store) read(arch string) (ks []Kernel, damaged []*DamagedError, err error) {
 	if _, err := debianArch(arch); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	root, err := s.Cache.Root()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	dir := filepath.Join(root, "kernels", arch)
 	list, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+		return nil, nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("list kernels: %w", err)
+		return nil, nil, fmt.Errorf("list kernels: %w", err)
 	}
-	var ks []Kernel
 	for _, e := range list {
 		k, err := readKernel(filepath.Join(dir, e.Name()))
-		if err != nil || k.Arch != arch || k.Release != e.Name() {
-			continue
+		switch {
+		case err == nil && k.Arch == arch && k.Release == e.Name():
+			ks = append(ks, k)
+		case intact.Damaged(err):
+			// What is recorded may be what is damaged.
+			d := named(arch, e.Name())
+			d.Local = k.Local
+			damaged = append(damaged, &DamagedError{Kernel: d, Err: err})
 		}
-		ks = append(ks, k)
 	}
 	sortKernels(ks)
-	return ks, nil
+	return ks, damaged, nil
 }
 
+// named is a kernel of which the release is known.
+func named(arch, release string) Kernel {
+	version := leadingVersion.FindString(release)
+	return Kernel{Arch: arch, Release: release, Version: version, Series: series(version), Flavour: flavourOf(release)}
+}
+
+// readKernel reads what is recorded of a kernel, and checks its files. With a
+// [*intact.DamagedError] it returns what it has read.
 func readKernel(dir string) (Kernel, error) {
-	b, err := regular.ReadFile(filepath.Join(dir, recordName), maxRecord)
+	record := filepath.Join(dir, recordName)
+	b, err := intact.Read(record)
+	if errors.Is(err, intact.ErrUnknown) { // of an older lab, or an exported cache
+		b, err = regular.ReadFile(record, maxRecord)
+	}
 	if err != nil {
 		return Kernel{}, err
 	}
 	var r kernelRecord
 	if err := json.Unmarshal(b, &r); err != nil {
-		return Kernel{}, err
+		return Kernel{}, &intact.DamagedError{Path: record, Reason: err.Error()}
 	}
 	if r.Schema != kernelSchema {
 		return Kernel{}, fmt.Errorf("%s: schema %q, want %q", recordName, r.Schema, kernelSchema)
 	}
 	k := r.Kernel
 	k.Path = filepath.Join(dir, imageName)
-	if err := images.HasSize(k.Path, k.Size); err != nil {
-		return Kernel{}, err
+	if err := intact.Is(k.Path, k.SHA256); err != nil {
+		return k, missing(k.Path, err)
 	}
 	if r.VmlinuxSize > 0 {
 		k.Vmlinux = filepath.Join(dir, debugName)
-		if err := images.HasSize(k.Vmlinux, r.VmlinuxSize); err != nil {
-			return Kernel{}, err
+		if err := checkVmlinux(k.Vmlinux, r.VmlinuxSize); err != nil {
+			k.Vmlinux, k.VmlinuxErr = "", missing(k.Vmlinux, err)
 		}
 	}
 	return k, nil
+}
+
+// missing makes damage of a file's absence.
+func missing(path string, err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return &intact.DamagedError{Path: path, Reason: "it is gone"}
+	}
+	return err
+}
+
+// checkVmlinux checks a vmlinux, of which an older lab recorded the size only.
+func checkVmlinux(path string, size int64) error {
+	err := intact.Check(path)
+	if !errors.Is(err, intact.ErrUnknown) {
+		return err
+	}
+	info, err := os.Lstat(path)
+	if err != nil {
+		return err
+	}
+	if info.Size() != size {
+		return &intact.DamagedError{Path: path, Reason: fmt.Sprintf("it has %d bytes, want %d", info.Size(), size)}
+	}
+	intact.Record(path) // a cache that cannot be written is checked by sizes
+	return nil
 }
 
 // sortKernels puts the newest first, and of one version the default flavour.
@@ -192,32 +262,21 @@ func flavourRank(k Kernel) int {
 	return 2
 }
 
-// Verify reads a cached kernel's image and compares its hash with the recorded.
-func (s Store) Verify(k Kernel) error {
-	f, err := regular.Open(k.Path)
-	if err != nil {
-		return fmt.Errorf("verify kernel %s: %w", k.Release, err)
-	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return fmt.Errorf("verify kernel %s: %w", k.Release, err)
-	}
-	if got := hex.EncodeToString(h.Sum(nil)); got != k.SHA256 {
-		return fmt.Errorf("verify kernel %s: %s has SHA256 %s, want %s; run: lab clean", k.Release, k.Path, got, k.SHA256)
-	}
-	return nil
-}
-
 // Find returns the cached kernel that spec names, without the network. When
-// there is none it returns a [*NotFoundError]. See [Store.Fetch] for specs.
+// there is none it returns a [*NotFoundError], and a [*DamagedError] for one that cannot
+// be used. See [Store.Fetch] for specs.
 func (s Store) Find(arch, spec string) (Kernel, error) {
-	ks, err := s.Kernels(arch)
+	ks, damaged, err := s.read(arch)
 	if err != nil {
 		return Kernel{}, err
 	}
 	if k, ok := match(ks, arch, spec); ok {
 		return k, nil
+	}
+	for _, d := range damaged {
+		if _, ok := match([]Kernel{d.Kernel}, arch, spec); ok {
+			return Kernel{}, d
+		}
 	}
 	return Kernel{}, &NotFoundError{Arch: arch, Spec: spec, Near: nearest(ks, arch, spec)}
 }
@@ -300,7 +359,7 @@ func (s Store) store(ctx context.Context, work string, k Kernel, image, debug io
 		return Kernel{}, err
 	}
 	h := sha256.New()
-	err = atomicfile.Write(filepath.Join(dir, imageName), 0o600, func(w io.Writer) error {
+	err = intact.Write(filepath.Join(dir, imageName), 0o600, func(w io.Writer) error {
 		var err error
 		k.Size, err = io.Copy(io.MultiWriter(w, h), images.Reader(ctx, image))
 		return err
@@ -314,7 +373,7 @@ func (s Store) store(ctx context.Context, work string, k Kernel, image, debug io
 	k.SHA256 = hex.EncodeToString(h.Sum(nil))
 	r := kernelRecord{Schema: kernelSchema, Kernel: k}
 	if debug != nil {
-		err := atomicfile.Write(filepath.Join(dir, debugName), 0o600, func(w io.Writer) error {
+		err := intact.Write(filepath.Join(dir, debugName), 0o600, func(w io.Writer) error {
 			var err error
 			r.VmlinuxSize, err = io.Copy(w, images.Reader(ctx, debug))
 			return err
@@ -343,7 +402,7 @@ func (r kernelRecord) write(dir string) error {
 	if err != nil {
 		return err
 	}
-	return atomicfile.WriteBytes(filepath.Join(dir, recordName), 0o600, append(b, '\n'))
+	return intact.WriteBytes(filepath.Join(dir, recordName), 0o600, append(b, '\n'))
 }
 
 // debianArch returns Debian's name of an architecture as [Kernel.Arch] has it.

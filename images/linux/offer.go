@@ -2,9 +2,11 @@ package linux
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
+	"kernellab/internal/intact"
 	"kernellab/internal/regular"
 )
 
@@ -40,7 +42,10 @@ func (o offer) kernels() []Kernel {
 }
 
 func readOffer(path string) (offer, error) {
-	b, err := regular.ReadFile(path, maxRecord)
+	b, err := intact.Read(path)
+	if errors.Is(err, intact.ErrUnknown) { // of an older lab
+		b, err = regular.ReadFile(path, maxRecord)
+	}
 	if err != nil {
 		return offer{}, err
 	}
