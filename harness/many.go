@@ -63,13 +63,9 @@ func (e *JobError) Unwrap() error { return e.Err }
 // could not be graded, as a *multierror.Error; when ctx ends it is ctx's cause,
 // and the jobs that did not end have it too.
 func (m Many) Run(ctx context.Context, jobs []Pending) ([]Finished, error) {
-	atOnce := m.AtOnce
-	if atOnce <= 0 {
-		atOnce = Room()
-	}
 	out := make([]Finished, len(jobs))
 	var g errgroup.Group // without a context: a job's error stops no other
-	g.SetLimit(atOnce)
+	g.SetLimit(AtOnce(m.AtOnce))
 	for i, job := range jobs {
 		g.Go(func() error {
 			out[i] = m.one(ctx, i, job)

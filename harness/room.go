@@ -16,6 +16,15 @@ const guestRoom = 384 << 20
 // far as free memory allows, and always one. What a container may use counts.
 func Room() int { return room(runtime.GOMAXPROCS(0), freeMemory("/")) }
 
+// AtOnce is how many guests to run at once when a person asks for n: n, or as many as
+// there is Room for when n is 0.
+func AtOnce(n int) int {
+	if n > 0 {
+		return n
+	}
+	return Room()
+}
+
 // room is Room for so many processors and bytes; bytes is negative when it is
 // not known.
 func room(processors int, bytes int64) int {

@@ -2,13 +2,17 @@ package labs
 
 import (
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path"
 	"path/filepath"
 	"strings"
 
 	"kernellab/internal/regular"
+	"kernellab/internal/scaffold"
+	"kernellab/internal/usage"
 )
 
 //go:embed new lab.schema.json
@@ -43,6 +47,32 @@ func New(name, schema string) (map[string]string, error) {
 		out[strings.TrimSuffix(path.Base(file), ".txt")] = fill.Replace(string(text))
 	}
 	return out, nil
+}
+
+// Create makes the folder of a new lab in the folder parent, and returns the folder and
+// the files in it. When the folder exists nothing is written.
+func Create(parent, name string) (dir string, paths []string, err error) {
+	if info, err := os.Stat(parent); err != nil || !info.IsDir() {
+		return "", nil, usage.Errorf("no folder %s to make %s in", parent, name)
+	}
+	schema := ""
+	if _, err := os.Stat(filepath.Join(parent, "lab.schema.json")); err == nil {
+		schema = "../lab.schema.json" // the folder of a course
+	}
+	files, err := New(name, schema)
+	if err != nil {
+		return "", nil, usage.Wrap(err)
+	}
+	dir = filepath.Join(parent, name)
+	if err := os.Mkdir(dir, 0o755); errors.Is(err, fs.ErrExist) {
+		return "", nil, usage.Errorf("%s exists: nothing was written; choose another name", dir)
+	} else if err != nil {
+		return "", nil, fmt.Errorf("make the lab's folder: %w", err)
+	}
+	if paths, err = scaffold.Write(dir, files); err != nil {
+		return "", nil, fmt.Errorf("write the lab: %w", err)
+	}
+	return dir, paths, nil
 }
 
 // Open reads the lab in a folder, which need not be one of the course.

@@ -46,3 +46,12 @@ func (l Lab) Rules(arch string) grade.Rules {
 	}
 	return r
 }
+
+// PointNames are the names of the lab's points, in the order of its file.
+func (l Lab) PointNames(arch string) []string {
+	var names []string
+	for _, point := range l.Plan(arch).Points {
+		names = append(names, point.Name)
+	}
+	return names
+}

@@ -2,25 +2,26 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
-	"os"
+	"math"
 	"os/signal"
 	"slices"
 	"strings"
 	"syscall"
 
-	"github.com/charmbracelet/lipgloss"
-	"github.com/muesli/termenv"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"kernellab/harness/arch"
+	"kernellab/harness/class"
 	"kernellab/harness/machine"
 	"kernellab/harness/prepare"
 	"kernellab/harness/report"
 	"kernellab/images"
 	"kernellab/images/linux"
+	"kernellab/internal/flags"
 	"kernellab/internal/progress"
 	"kernellab/internal/usage"
 	"kernellab/labs"
@@ -70,7 +71,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	case err == nil:
 		return a.code
 	case ctx.Err() != nil:
-		fmt.Fprintf(stderr, "lab: interrupted; %s\n", remains(err))
+		fmt.Fprintf(stderr, "lab: interrupted; %s\n", interrupted(err))
 		return exitError
 	}
 	if !a.entered || usage.Is(err) {
@@ -83,14 +84,15 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 
 // explain prints an error that is not the caller's, with the end of the guest's
 // console when it has one.
-func explain(w io.Writer, err error) {
-	fmt.Fprintf(w, "lab: %v\n", err)
-	if lines := machine.Console(err); len(lines) > 0 {
-		fmt.Fprintln(w, "  the guest's console ended with:")
-		for _, line := range lines {
-			fmt.Fprintf(w, "  | %s\n", line)
-		}
+func explain(w io.Writer, err error) { fmt.Fprint(w, "lab: "+machine.Describe(err, "  ")) }
+
+// interrupted says what an interrupted command has left on the disk.
+func interrupted(err error) string {
+	var stopped *class.InterruptedError
+	if errors.As(err, &stopped) {
+		return stopped.Error()
 	}
+	return "nothing was left behind"
 }
 
 func (a *app) root() *cobra.Command {
@@ -102,10 +104,15 @@ about, reads what is there from the live machine, records a trace and grades it.
 
 Exit codes: 0 passed · 1 failed · 2 wrong usage · 3 could not grade`,
 		SilenceErrors: true, SilenceUsage: true,
-		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+		PersistentPreRunE: func(cmd *cobra.Command, args []string) error {
 			a.entered = true
-			if _, err := a.cache.Root(); err != nil {
+			if slices.Contains(args, "") && cmd.Name() != cobra.ShellCompRequestCmd {
+				return usage.Errorf("%s was given an empty argument: leave it out, or set the variable it comes from", cmd.CommandPath())
+			}
+			if root, err := a.cache.Root(); err != nil {
 				return err
+			} else if err := flags.OutFolder(root); err != nil && cmd.Name() != "doctor" {
+				return usage.Errorf("the cache, which LAB_CACHE names, is %s: %w", root, err)
 			}
 			return a.checkQEMU(cmd)
 		},
@@ -144,33 +151,19 @@ func group(kind string, cmd *cobra.Command) *cobra.Command {
 func flagError(cmd *cobra.Command, err error) error {
 	_, name, ok := strings.Cut(err.Error(), "unknown flag: --")
 	if !ok {
+		if problem := flags.Problem(err); problem != err {
+			return problem
+		}
 		return usage.Errorf("%w (%s --help tells the flags)", err, cmd.CommandPath())
 	}
-	var flags []string
-	cmd.Flags().VisitAll(func(f *pflag.Flag) { flags = append(flags, "--"+f.Name) })
-	return usage.Unknown("flag", "--"+name, flags, cmd.CommandPath()+" --help lists them")
-}
-
-// style is how text for people is written to standard output: with colour only
-// on a terminal, and not where NO_COLOR is set.
-func (a *app) style() report.Style {
-	tty, width := progress.Terminal(a.stdout)
-	if !tty {
-		return report.Style{Width: 100}
-	}
-	color := os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
-	if color {
-		lipgloss.SetColorProfile(termenv.NewOutput(os.Stdout).ColorProfile())
-	}
-	return report.Style{Color: color, Width: min(width, 120)}
+	var known []string
+	cmd.Flags().VisitAll(func(f *pflag.Flag) { known = append(known, "--"+f.Name) })
+	return usage.Unknown("flag", "--"+name, known, cmd.CommandPath()+" --help lists them")
 }
 
 // labNames are for completion and for the nearest name.
 func labNames() []string {
-	all, err := labs.All()
-	if err != nil {
-		return nil
-	}
+	all, _ := labs.All()
 	var names []string
 	for _, l := range all {
 		names = append(names, l.Name)
@@ -195,14 +188,53 @@ func oneLab(cmd *cobra.Command) *cobra.Command {
 	return cmd
 }
 
-// archFlag adds --arch. prepare.Archs checks the value.
-func archFlag(cmd *cobra.Command, value *string, fallback string) {
-	names := append(arch.Names(), "all")
-	if fallback != "all" {
-		names = arch.Names()
+// choice adds a flag whose value is one of words. kind is what they are, and about
+// what the flag is for.
+func choice(cmd *cobra.Command, into *string, name, kind, fallback string, words []string, about string) {
+	cmd.Flags().Var(flags.Choice(into, fallback, kind, words), name, about+": "+strings.Join(words, ", "))
+	cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// formatFlag adds --format.
+func formatFlag(cmd *cobra.Command, into *string, formats []string) {
+	choice(cmd, into, "format", "format", "text", formats, "output")
+}
+
+// textOrJSON are the formats of commands that do not grade.
+var textOrJSON = []string{report.FormatText, report.FormatJSON}
+
+// archFlag adds --arch.
+func archFlag(cmd *cobra.Command, into *string, fallback string) {
+	names := arch.Names()
+	if fallback == "all" {
+		names = append(names, "all")
 	}
-	cmd.Flags().StringVar(value, "arch", fallback, "architecture: "+strings.Join(names, ", "))
-	cmd.RegisterFlagCompletionFunc("arch", cobra.FixedCompletions(names, cobra.ShellCompDirectiveNoFileComp))
+	choice(cmd, into, "arch", "architecture", fallback, names, "architecture")
+}
+
+// kernelFlags adds the flags that name kernels on all architectures. note follows
+// the description of --kernel.
+func (a *app) kernelFlags(cmd *cobra.Command, k *prepare.Kernels, note string) {
+	archFlag(cmd, &k.Arch, "all")
+	cmd.Flags().Var(flags.Texts(&k.Names, math.MaxInt), "kernel", "kernel: series, version or image file; may be repeated"+note)
+	cmd.RegisterFlagCompletionFunc("kernel", a.kernelCompletion)
+}
+
+// kernelFlag adds the flags that name one kernel.
+func (a *app) kernelFlag(cmd *cobra.Command, k *prepare.Kernels) {
+	archFlag(cmd, &k.Arch, "x86_64")
+	cmd.Flags().Var(flags.Texts(&k.Names, 1), "kernel", "kernel: series, version or image file")
+	cmd.RegisterFlagCompletionFunc("kernel", a.kernelCompletion)
+}
+
+// textFlag adds a flag of any text but none.
+func textFlag(cmd *cobra.Command, into *string, name, about string) {
+	cmd.Flags().Var(flags.Text(into, ""), name, about)
+}
+
+// jobsFlag adds --jobs, of so many things at a time.
+func jobsFlag(cmd *cobra.Command, into *int, what string) {
+	cmd.Flags().Var(flags.Number(into, 0, 0, math.MaxInt), "jobs", what+" at a time (default: as many as processors and memory allow)")
 }
 
 // kernelCompletion knows the cached kernels.

@@ -17,6 +17,7 @@ import (
 
 	"kernellab/harness"
 	"kernellab/harness/arch"
+	"kernellab/harness/gdb"
 	"kernellab/harness/kernel"
 	"kernellab/harness/machine"
 	"kernellab/harness/prepare"
@@ -143,10 +144,10 @@ func against(b *testing.B, value, goal float64, unit string) {
 // machine alone took of it.
 func BenchmarkRun(b *testing.B) {
 	eachBench(b, func(b *testing.B, s *bench) {
-		if _, err := exec.LookPath(debugger); err != nil {
+		if _, err := exec.LookPath(gdb.Debugger); err != nil {
 			b.Skip(err)
 		}
-		initrd, err := s.app.host(progress.New(io.Discard)).ShellInitramfs(b.Context(), s.target.Arch)
+		config, err := s.app.host(progress.New(io.Discard)).Shell(b.Context(), s.target)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -156,7 +157,7 @@ func BenchmarkRun(b *testing.B) {
 			dir := b.TempDir()
 			sample(&cold, func() { s.command(b, "--cold", "--out", dir) })
 			own = append(own, machineTime(b, dir))
-			sample(&hand, func() { gdbSession(b, s.app, s.lab, s.target, initrd) })
+			sample(&hand, func() { gdbSession(b, s.app, s.lab, s.target, config) })
 			_, private := s.measured(b, false)
 			whole = append(whole, private)
 			out, private := s.measured(b, true)

@@ -2,15 +2,17 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
-	"github.com/hashicorp/go-multierror"
 	"github.com/spf13/cobra"
 
 	"kernellab/harness/grade"
 	"kernellab/harness/recording"
 	"kernellab/harness/report"
+	"kernellab/harness/submission"
 	"kernellab/harness/verdict"
+	"kernellab/internal/flags"
 	"kernellab/internal/usage"
 )
 
@@ -34,18 +36,15 @@ is not compiled: the trace is what it did.`,
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := checkFormat(f.format); err != nil {
-				return err
-			}
 			if f.submission != "" && len(args) > 1 {
 				return usage.Errorf("--submission is what one student handed in: check its trace alone")
 			}
 			return a.check(cmd.Context(), args, f)
 		},
 	}
-	formatFlag(cmd, &f.format)
-	cmd.Flags().StringVar(&f.lab, "lab", "", "folder of the lab that the traces are of, where it is none of the course")
-	cmd.Flags().StringVar(&f.submission, "submission", "", "take the answers from what a student handed in: a folder or an archive")
+	formatFlag(cmd, &f.format, report.Formats())
+	cmd.Flags().Var(flags.Text(&f.lab, "", flags.InFolder), "lab", "folder of the lab that the traces are of, where it is none of the course")
+	cmd.Flags().Var(flags.Text(&f.submission, "", submission.CheckPath), "submission", "take the answers from what a student handed in: a folder or an archive")
 	cmd.MarkFlagDirname("lab")
 	return cmd
 }
@@ -55,24 +54,32 @@ type checkFlags struct {
 	format, lab, submission string
 }
 
-// check grades every trace; those that can not be read are reported together.
+// check grades every trace; those that cannot be read are reported together.
+// When one is named wrongly, nothing is printed but that.
 func (a *app) check(ctx context.Context, paths []string, f checkFlags) error {
 	doc := verdict.NewDocument()
-	var failed *multierror.Error
+	var failed []error
 	grading := recording.Grading{Lab: f.lab, Submission: f.submission, Warn: func(err error) {
 		fmt.Fprintf(a.stderr, "lab: %v, and is left out\n", err)
 	}}
 	for _, path := range paths {
 		result, err := grading.Grade(ctx, path)
 		if err != nil {
-			failed = multierror.Append(failed, err)
+			failed = append(failed, err)
+			if f.format == report.FormatText { // which is for the verdicts
+				continue
+			}
 			result = grade.Failure(grade.Rules{}, "", err)
 		}
 		doc.Results = append(doc.Results, result)
 	}
-	a.code = doc.ExitCode()
-	if err := report.Write(a.stdout, f.format, doc, a.style()); err != nil {
+	err := errors.Join(failed...)
+	if usage.Is(err) || len(doc.Results) == 0 {
 		return err
 	}
-	return failed.ErrorOrNil()
+	a.code = doc.ExitCode()
+	if err := report.Write(a.stdout, f.format, doc, report.Terminal(a.stdout)); err != nil {
+		return err
+	}
+	return err
 }

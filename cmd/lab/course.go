@@ -26,7 +26,7 @@ func (a *app) listCommand() *cobra.Command {
 			return a.list(all, format)
 		},
 	}
-	textOrJSON(cmd, &format)
+	formatFlag(cmd, &format, textOrJSON)
 	return cmd
 }
 
@@ -79,18 +79,4 @@ func noArgs(cmd *cobra.Command, args []string) error {
 		return usage.Errorf("%s takes no arguments, but was given %q", cmd.CommandPath(), args[0])
 	}
 	return nil
-}
-
-// textOrJSON adds the --format of commands that do not grade.
-func textOrJSON(cmd *cobra.Command, value *string) {
-	formats := []string{"text", "json"}
-	cmd.Flags().StringVar(value, "format", "text", "output: text, json")
-	cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp))
-	run := cmd.RunE
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if *value != "text" && *value != "json" {
-			return usage.Unknown("format", *value, formats, "use text or json")
-		}
-		return run(cmd, args)
-	}
 }

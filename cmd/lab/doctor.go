@@ -2,27 +2,24 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"os/exec"
+	"math"
 	"slices"
-	"strings"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"kernellab/harness/doctor"
 	"kernellab/harness/prepare"
-	"kernellab/images/emulator"
+	"kernellab/internal/flags"
+	"kernellab/internal/foreground"
 	"kernellab/internal/progress"
 	"kernellab/internal/usage"
 )
 
 func (a *app) doctorCommand() *cobra.Command {
-	var format, arch string
+	var format string
 	var install bool
 	var boots int
-	var kernels []string
+	var k prepare.Kernels
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "What this host has and lacks, and the command that mends each",
@@ -34,10 +31,7 @@ with another seed, and counts those that came up.`,
 		Example: "  lab doctor\n  lab doctor --install\n  lab doctor --boots 100 --kernel 6.1 --arch x86_64",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			switch {
-			case boots < 0:
-				return usage.Errorf("--boots %d: want 1 or more", boots)
-			case boots == 0 && len(kernels) > 0:
+			if boots == 0 && len(k.Names) > 0 {
 				return usage.Errorf("--kernel says which kernels to boot: add --boots N")
 			}
 			p := progress.New(a.stderr)
@@ -49,12 +43,13 @@ with another seed, and counts those that came up.`,
 			}
 			host := a.host(p)
 			if install {
-				if err := a.install(cmd.Context(), host); err != nil {
+				terminal := foreground.Streams{In: a.stdin, Out: a.stderr, Err: a.stderr}
+				if err := doctor.Mend(cmd.Context(), host, terminal.Run); err != nil {
 					return err
 				}
 			}
 			if boots > 0 {
-				if err := boot(cmd.Context(), host, boots, prepare.Kernels{Arch: arch, Names: kernels}); err != nil {
+				if err := doctor.BootAll(cmd.Context(), host, k, boots); err != nil {
 					return err
 				}
 			}
@@ -66,33 +61,11 @@ with another seed, and counts those that came up.`,
 			return a.doctor(found, format)
 		},
 	}
-	archFlag(cmd, &arch, "all")
-	cmd.Flags().IntVar(&boots, "boots", 0, "boot kernels `N` times each and count how many come up")
-	cmd.Flags().StringArrayVar(&kernels, "kernel", nil, "kernel to boot: series, version or image file; may be repeated (default: all in the cache)")
-	cmd.RegisterFlagCompletionFunc("kernel", a.kernelCompletion)
+	a.kernelFlags(cmd, &k, ", to boot (default: all in the cache)")
+	cmd.Flags().Var(flags.Number(&boots, 0, 1, math.MaxInt32), "boots", "boot kernels `N` times each and count how many come up")
 	cmd.Flags().BoolVar(&install, "install", false, "fetch lab's own QEMU, and install what else is missing with apt-get (with sudo when not root)")
-	textOrJSON(cmd, &format)
+	formatFlag(cmd, &format, textOrJSON)
 	return cmd
-}
-
-// boot boots the named kernels n times each, or all in the cache.
-func boot(ctx context.Context, host prepare.Host, n int, k prepare.Kernels) error {
-	var targets []prepare.Target
-	var err error
-	if len(k.Names) > 0 {
-		targets, err = host.Open(ctx, k)
-	} else {
-		targets, err = host.OpenCached(k.Arch)
-	}
-	if err != nil {
-		return err
-	}
-	for _, t := range targets {
-		if err := doctor.Boot(ctx, host, t, n); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // doctor prints what was found. Something that every run needs and that is
@@ -105,40 +78,4 @@ func (a *app) doctor(found []doctor.Finding, format string) error {
 		return a.json(map[string]any{"schema": "lab.doctor/1", "findings": found})
 	}
 	return doctor.Write(a.stdout, found)
-}
-
-// install installs every package that is missing, the optional ones too, and fetches
-// lab's own QEMU, which may need some of them.
-func (a *app) install(ctx context.Context, host prepare.Host) error {
-	packages := doctor.Packages(doctor.Examine(ctx, host))
-	if len(packages) == 0 {
-		fmt.Fprintln(a.stderr, "lab: no packages to install")
-	} else {
-		fmt.Fprintf(a.stderr, "lab: installing %s\n", strings.Join(packages, " "))
-		for _, args := range doctor.Install(packages) {
-			if err := a.command(ctx, args); err != nil {
-				return fmt.Errorf("install %s: %w", strings.Join(packages, " "), err)
-			}
-		}
-	}
-	if _, other, err := host.OtherQEMU(); err != nil || other {
-		return err
-	}
-	_, err := emulator.In(a.cache).QEMU(ctx, host.Progress.Report)
-	return err
-}
-
-// command runs a command in the foreground, its output on standard error, and
-// says what it runs. Interrupting us interrupts it.
-func (a *app) command(ctx context.Context, args []string) error {
-	fmt.Fprintf(a.stderr, "lab: $ %s\n", strings.Join(args, " "))
-	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = a.stdin, a.stderr, a.stderr
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	err := cmd.Run()
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
-		return fmt.Errorf("%s: %s", args[0], exit.ProcessState)
-	}
-	return err
 }

@@ -3,7 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
-	"strings"
+	"math"
 
 	"github.com/spf13/cobra"
 
@@ -12,6 +12,7 @@ import (
 	"kernellab/harness/prepare"
 	"kernellab/harness/report"
 	"kernellab/harness/verdict"
+	"kernellab/internal/flags"
 	"kernellab/internal/progress"
 	"kernellab/internal/usage"
 	"kernellab/labs"
@@ -51,8 +52,8 @@ that failed: run it again from there.`,
 	})
 	archFlag(gradescope, &f.arch, "x86_64")
 	fl := gradescope.Flags()
-	fl.StringVar(&f.kernel, "kernel", "", "kernel: series or version (default: the one that lab run takes)")
-	fl.StringVar(&f.out, "out", "autograder.zip", "file to write")
+	fl.Var(flags.Text(&f.kernel, ""), "kernel", "kernel: series or version (default: the one that lab run takes)")
+	fl.Var(flags.Text(&f.out, "autograder.zip", flags.OutFile), "out", "file to write")
 	gradescopeFlags(gradescope, &f.show)
 	gradescope.RegisterFlagCompletionFunc("kernel", a.kernelCompletion)
 	cmd.AddCommand(gradescope)
@@ -61,10 +62,8 @@ that failed: run it again from there.`,
 
 // gradescopeFlags adds how results show on Gradescope.
 func gradescopeFlags(cmd *cobra.Command, show *report.Gradescope) {
-	fl := cmd.Flags()
-	fl.StringVar(&show.Visibility, "visibility", "", "of the tests on Gradescope whose lab.yaml says none: "+strings.Join(verdict.Visibilities(), ", "))
-	fl.StringArrayVar(&show.Hidden, "hide", nil, "a check or question that counts and that students do not see, whatever lab.yaml says; may be repeated")
-	cmd.RegisterFlagCompletionFunc("visibility", cobra.FixedCompletions(verdict.Visibilities(), cobra.ShellCompDirectiveNoFileComp))
+	choice(cmd, &show.Visibility, "visibility", "visibility", "", verdict.Visibilities(), "of the tests on Gradescope whose lab.yaml says none")
+	cmd.Flags().Var(flags.Texts(&show.Hidden, math.MaxInt), "hide", "a check or question that counts and that students do not see, whatever lab.yaml says; may be repeated")
 }
 
 // checkShow rejects unknown check names and visibilities.

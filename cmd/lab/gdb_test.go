@@ -69,7 +69,7 @@ var printed = regexp.MustCompile(`(?m)^point (\S+) symbol (\S+)`)
 // at the same points in the same order as the harness does. kthread has tasks that are
 // known by a condition, a condition on reads and an earlier stop, and a return.
 func TestGDBScriptAgreesWithRun(t *testing.T) {
-	onKernel(t, []string{debugger}, func(t *testing.T, a *app, tg prepare.Target) {
+	onKernel(t, []string{gdb.Debugger}, func(t *testing.T, a *app, tg prepare.Target) {
 		for _, name := range []string{"fork-new", "kthread"} {
 			t.Run(name, func(t *testing.T) { agreesWithRun(t, a, tg, name) })
 		}
@@ -96,11 +96,11 @@ func agreesWithRun(t *testing.T, a *app, tg prepare.Target, name string) {
 			want = append(want, e.Point+" "+e.Symbol)
 		}
 	}
-	initrd, err := a.host(p).ShellInitramfs(t.Context(), tg.Arch)
+	config, err := a.host(p).Shell(t.Context(), tg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	text := gdbSession(t, a, l, tg, initrd)
+	text := gdbSession(t, a, l, tg, config)
 	var got stops
 	for _, m := range printed.FindAllStringSubmatch(text, -1) {
 		got = append(got, m[1]+" "+m[2])
@@ -119,7 +119,7 @@ const sessionLimit = 10 * time.Minute
 // gdbSession does a lab by hand: it boots a guest to its shell, runs the lab's
 // script in gdb, types the program's name, and returns what gdb printed until the
 // program had printed its last line.
-func gdbSession(t testing.TB, a *app, l labs.Lab, tg prepare.Target, initrd string) string {
+func gdbSession(t testing.TB, a *app, l labs.Lab, tg prepare.Target, config qemu.Config) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), sessionLimit)
 	defer cancel()
@@ -128,11 +128,6 @@ func gdbSession(t testing.TB, a *app, l labs.Lab, tg prepare.Target, initrd stri
 		t.Fatal(err)
 	}
 	defer release()
-	emu, err := a.host(progress.New(io.Discard)).Emulator(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	config := shellConfig(emu, tg, initrd)
 	config.GDBSocket = filepath.Join(dir, "gdb.sock")
 	session, err := gdb.WriteSession(dir, l, tg, config.GDBSocket)
 	if err != nil {
@@ -148,8 +143,8 @@ func gdbSession(t testing.TB, a *app, l labs.Lab, tg prepare.Target, initrd stri
 	go io.Copy(prompted, vm.Console())
 
 	ready := &waiter{mark: "Ready:", seen: make(chan struct{})}
-	gdb := exec.CommandContext(ctx, debugger, "-batch", "-nx", "-ex", "set $lab_auto = 1", "-x", session, "-ex", "continue")
-	gdb.Stdout, gdb.Stderr = ready, ready
+	program := exec.CommandContext(ctx, gdb.Debugger, "-batch", "-nx", "-ex", "set $lab_auto = 1", "-x", session, "-ex", "continue")
+	program.Stdout, program.Stderr = ready, ready
 	ended := make(chan error, 1)
 	await := func(what string, come <-chan struct{}) {
 		t.Helper()
@@ -167,11 +162,11 @@ func gdbSession(t testing.TB, a *app, l labs.Lab, tg prepare.Target, initrd stri
 		t.Fatalf("wait for %s: %v\ngdb said:\n%s\nthe console:\n%s", what, err, ready, done)
 	}
 	await("the guest's prompt", prompted.Prompt)
-	if err := gdb.Start(); err != nil {
+	if err := program.Start(); err != nil {
 		t.Fatal(err)
 	}
-	defer gdb.Process.Kill()
-	go func() { ended <- gdb.Wait() }()
+	defer program.Process.Kill()
+	go func() { ended <- program.Wait() }()
 	await("gdb", ready.seen)
 	// The guest reads this when gdb lets it go on.
 	if _, err := io.WriteString(vm.Console(), l.Name+"\n"); err != nil {

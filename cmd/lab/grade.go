@@ -5,18 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strconv"
-	"strings"
+	"path/filepath"
 	"sync/atomic"
 
 	"github.com/spf13/cobra"
 
-	"kernellab/harness"
 	"kernellab/harness/class"
 	"kernellab/harness/marking"
 	"kernellab/harness/prepare"
 	"kernellab/harness/report"
-	"kernellab/harness/verdict"
+	"kernellab/internal/flags"
 	"kernellab/internal/progress"
 	"kernellab/internal/usage"
 	"kernellab/labs"
@@ -24,16 +22,15 @@ import (
 
 // gradeFlags are the flags of lab grade.
 type gradeFlags struct {
-	arch        string
-	kernels     []string
+	prepare.Kernels
+	prepare.Machine
 	submissions string
 	out         string
 	jobs        int
 	shard       string
 	format      string
 	again       bool
-	machineFlags
-	verify share
+	verify      int // per cent
 }
 
 func (a *app) gradeCommand() *cobra.Command {
@@ -76,51 +73,23 @@ graded.`,
 			if err != nil {
 				return err
 			}
-			if err := f.machineFlags.check(cmd); err != nil {
-				return err
-			}
 			return a.grade(cmd.Context(), lab, f)
 		},
 	})
-	archFlag(cmd, &f.arch, "all")
-	fl := cmd.Flags()
-	fl.StringArrayVar(&f.kernels, "kernel", nil, "kernel: series, version or image file; may be repeated")
-	fl.StringVar(&f.submissions, "submissions", "", "folder of the submissions")
-	fl.StringVar(&f.out, "out", "", "folder for the results")
-	fl.IntVar(&f.jobs, "jobs", 0, "submissions at a time (default: as many as processors and memory allow)")
-	fl.StringVar(&f.shard, "shard", "", "grade the I-th of N parts of the class: I/N")
-	f.machineFlags.add(cmd)
-	fl.Var(&f.verify, "verify", "execute a share of the runs twice and compare them, such as 25%")
-	fl.Lookup("verify").NoOptDefVal = "10%"
-	fl.BoolVar(&f.again, "again", false, "grade also what was graded before")
-	classFormatFlag(cmd, &f.format)
-	cmd.RegisterFlagCompletionFunc("kernel", a.kernelCompletion)
+	a.kernelFlags(cmd, &f.Kernels, "")
+	machineFlags(cmd, &f.Machine)
+	cmd.Flags().Var(flags.Text(&f.submissions, "", flags.InFolder), "submissions", "folder of the submissions")
+	cmd.Flags().Var(flags.Text(&f.out, "", flags.OutFolder), "out", "folder for the results")
+	jobsFlag(cmd, &f.jobs, "submissions")
+	textFlag(cmd, &f.shard, "shard", "grade the I-th of N parts of the class: I/N")
+	cmd.Flags().Var(flags.Percent(&f.verify), "verify", "execute a share of the runs twice and compare them, such as 25%")
+	cmd.Flags().Lookup("verify").NoOptDefVal = "10%"
+	cmd.Flags().BoolVar(&f.again, "again", false, "grade also what was graded before")
+	formatFlag(cmd, &f.format, report.ClassFormats())
 	cmd.MarkFlagDirname("submissions")
 	cmd.MarkFlagDirname("out")
 	cmd.AddCommand(a.mergeCommand())
 	return cmd
-}
-
-// share is a part of a class, in per cent.
-type share struct{ percent int }
-
-func (s *share) String() string { return strconv.Itoa(s.percent) + "%" }
-
-func (s *share) Type() string { return "share" }
-
-func (s *share) Set(text string) error {
-	n, err := strconv.Atoi(strings.TrimSuffix(text, "%"))
-	if err != nil || n < 0 || n > 100 {
-		return fmt.Errorf("want 0%% to 100%%")
-	}
-	s.percent = n
-	return nil
-}
-
-// classFormatFlag adds the --format of a class.
-func classFormatFlag(cmd *cobra.Command, value *string) {
-	cmd.Flags().StringVar(value, "format", "text", "output: "+strings.Join(report.ClassFormats(), ", "))
-	cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(report.ClassFormats(), cobra.ShellCompDirectiveNoFileComp))
 }
 
 // check refuses flags that make no sense, and returns the shard.
@@ -133,11 +102,9 @@ func (f gradeFlags) check(l labs.Lab) (class.Shard, error) {
 		return shard, usage.Errorf("lab grade needs the folder of the submissions: --submissions DIR")
 	case f.out == "":
 		return shard, usage.Errorf("lab grade needs a folder for the results: --out DIR")
-	case f.jobs < 0:
-		return shard, usage.Errorf("--jobs %d: want 1 or more, or 0 for as many as processors and memory allow", f.jobs)
 	}
-	if err := report.CheckClassFormat(f.format); err != nil {
-		return shard, usage.Wrap(err)
+	if inside(f.out, f.submissions) {
+		return shard, usage.Errorf("--out %s is in the folder of the submissions, where its files would be submissions: name another folder", f.out)
 	}
 	if f.shard == "" {
 		return shard, nil
@@ -149,12 +116,25 @@ func (f gradeFlags) check(l labs.Lab) (class.Shard, error) {
 	return shard, nil
 }
 
-// atOnce is how many submissions are graded at a time.
-func (f gradeFlags) atOnce() int {
-	if f.jobs > 0 {
-		return f.jobs
+// inside reports whether path is the folder dir or in it. path need not exist.
+func inside(path, dir string) bool {
+	folder, err := os.Stat(dir)
+	if err != nil {
+		return false
 	}
-	return harness.Room()
+	at, err := filepath.Abs(path)
+	for ; err == nil; at = filepath.Dir(at) {
+		if real, err := filepath.EvalSymlinks(at); err == nil {
+			at = real
+		}
+		if info, err := os.Stat(at); err == nil && os.SameFile(info, folder) {
+			return true
+		}
+		if at == filepath.Dir(at) {
+			return false
+		}
+	}
+	return false
 }
 
 // grade grades a class.
@@ -173,11 +153,11 @@ func (a *app) grade(ctx context.Context, l labs.Lab, f gradeFlags) error {
 	if err := a.hold(ctx); err != nil {
 		return err
 	}
-	targets, err := a.host(p).Open(ctx, prepare.Kernels{Arch: f.arch, Names: f.kernels})
+	targets, err := a.host(p).Open(ctx, f.Kernels)
 	if err != nil {
 		return err
 	}
-	m, err := marking.New(ctx, a.host(p), l, targets, f.Machine, f.verify.percent)
+	m, err := marking.New(ctx, a.host(p), l, targets, f.Machine, f.verify)
 	if err != nil {
 		return err
 	}
@@ -187,21 +167,12 @@ func (a *app) grade(ctx context.Context, l labs.Lab, f gradeFlags) error {
 		}
 	}
 	p.Done()
-	graded, err := a.gradeClass(ctx, m, class.Run{Out: f.out, Students: students, Shard: shard, AtOnce: f.atOnce(), Regrade: f.again})
+	graded, err := a.gradeClass(ctx, m, class.Run{Out: f.out, Students: students, Shard: shard, AtOnce: f.jobs, Regrade: f.again})
 	if err != nil {
 		return err
 	}
 	a.code = graded.ExitCode()
-	return report.WriteClass(a.stdout, f.format, graded, a.style())
-}
-
-// remains says what an interrupted command has left on the disk, by its error.
-func remains(err error) string {
-	var stopped *class.InterruptedError
-	if errors.As(err, &stopped) {
-		return stopped.Error()
-	}
-	return "nothing was left behind"
+	return report.WriteClass(a.stdout, f.format, graded, report.Terminal(a.stdout))
 }
 
 // students lists the submissions in a folder.
@@ -236,7 +207,7 @@ func (a *app) gradeClass(ctx context.Context, m *marking.Marker, r class.Run) (r
 			b.Pass()
 			return
 		}
-		b.End(i, g.Student, ending(g))
+		b.End(i, g.Student, g.Ending())
 	}
 	b.Say("%s: %d submissions on %s", r.Lab, len(r.Students), m.Kernels())
 	out, err := r.Class(ctx)
@@ -244,30 +215,4 @@ func (a *app) gradeClass(ctx context.Context, m *marking.Marker, r class.Run) (r
 		b.Say("%d of them were graded before and are kept", n)
 	}
 	return out, err
-}
-
-// ending tells how one submission was graded.
-func ending(g report.Graded) string {
-	took := fmt.Sprintf("in %.1f s", g.Took.Seconds())
-	score, of, graded := g.Score()
-	if !graded {
-		return fmt.Sprintf("not graded, %s, %s", g.Cause(), took)
-	}
-	text := fmt.Sprintf("%s %d/%d %s", g.Verdict(), score, of, took)
-	if g.Attempts > 1 {
-		text += ", at the second try"
-	}
-	if f := g.Findings(); g.Verdict() == verdict.Fail && len(f) > 0 {
-		text += ": " + shortened(f[0])
-	}
-	return text
-}
-
-// shortened keeps a line of the log a line; the whole is in the student's folder.
-func shortened(s string) string {
-	const most = 100
-	if r := []rune(s); len(r) > most {
-		return string(r[:most-1]) + "…"
-	}
-	return s
 }

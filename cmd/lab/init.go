@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -17,7 +16,6 @@ import (
 
 func (a *app) initCommand() *cobra.Command {
 	var language string
-	languages := []string{submission.Go, submission.C}
 	cmd := oneLab(&cobra.Command{
 		Use:   "init LAB DIR",
 		Short: "Begin a submission: a folder with the lab's questions and a program to start from",
@@ -26,9 +24,6 @@ the questions, prog.go (or prog.c, with --language c) to start from, and
 README.md. It makes the folder when there is none, and replaces no file.`,
 		Example: "  lab init fork-new my-fork\n  lab init fork-new my-fork --language c\n  lab run fork-new --submission my-fork",
 		RunE: func(_ *cobra.Command, args []string) error {
-			if !slices.Contains(languages, language) {
-				return usage.Unknown("language", language, languages, "use go or c")
-			}
 			l, err := prepare.Lab(args[0])
 			if err != nil {
 				return err
@@ -51,8 +46,7 @@ README.md. It makes the folder when there is none, and replaces no file.`,
 		}
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	cmd.Flags().StringVar(&language, "language", submission.Go, "language of the program: "+strings.Join(languages, ", "))
-	cmd.RegisterFlagCompletionFunc("language", cobra.FixedCompletions(languages, cobra.ShellCompDirectiveNoFileComp))
+	choice(cmd, &language, "language", "language", submission.Go, []string{submission.Go, submission.C}, "language of the program")
 	return cmd
 }
 

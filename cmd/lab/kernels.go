@@ -7,11 +7,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"kernellab/harness/kernel"
 	"kernellab/harness/prepare"
 	"kernellab/images/linux"
+	"kernellab/internal/flags"
 	"kernellab/internal/progress"
-	"kernellab/internal/regular"
 	"kernellab/internal/usage"
 )
 
@@ -37,7 +36,7 @@ func (a *app) kernelsListCommand() *cobra.Command {
 	}
 	archFlag(cmd, &machines, "all")
 	cmd.Flags().BoolVar(&offline, "cached", false, "only those in the cache; needs no network")
-	textOrJSON(cmd, &format)
+	formatFlag(cmd, &format, textOrJSON)
 	return cmd
 }
 
@@ -113,24 +112,7 @@ func (a *app) kernelsAddCommand() *cobra.Command {
 			if err := a.hold(cmd.Context()); err != nil {
 				return err
 			}
-			im, err := kernel.Open(image)
-			var other *regular.Error
-			if errors.As(err, &other) {
-				return usage.Errorf("kernel %w", other)
-			}
-			if err != nil {
-				return fmt.Errorf("kernel %s: %w", image, err)
-			}
-			if vmlinux != "" {
-				dir, err := a.cache.Path("debuginfo")
-				if err != nil {
-					return err
-				}
-				if err := im.CheckDebug(vmlinux, dir); err != nil {
-					return usage.Wrap(err)
-				}
-			}
-			k, err := linux.In(a.cache).Add(cmd.Context(), image, vmlinux, linux.Identity{Arch: im.Arch, Release: im.Release})
+			k, err := a.host(nil).Add(cmd.Context(), image, vmlinux)
 			if err != nil {
 				return err
 			}
@@ -142,8 +124,8 @@ func (a *app) kernelsAddCommand() *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&image, "image", "", "image file: bzImage, vmlinux or riscv64 Image")
-	cmd.Flags().StringVar(&vmlinux, "vmlinux", "", "the vmlinux of the same build, with debug information; kept beside it")
+	cmd.Flags().Var(flags.Text(&image, "", flags.InFile), "image", "image file: bzImage, vmlinux or riscv64 Image")
+	cmd.Flags().Var(flags.Text(&vmlinux, "", flags.InFile), "vmlinux", "the vmlinux of the same build, with debug information; kept beside it")
 	cmd.MarkFlagFilename("image")
 	cmd.MarkFlagFilename("vmlinux")
 	return cmd

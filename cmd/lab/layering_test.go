@@ -43,7 +43,7 @@ var owners = map[string][]string{
 	"github.com/u-root/":            {"images/initramfs"},
 	"github.com/go-delve/":          {"harness/kernel", "harness/kernel/debuginfo"},
 	"github.com/cilium/ebpf":        {"harness/kernel", "harness/kernel/kerneltest"},
-	"github.com/charmbracelet/":     {"harness/report", "cmd/lab"}, // which decides on colour
+	"github.com/charmbracelet/":     {"harness/report"},
 	"github.com/expr-lang/expr":     {"harness/expr"},
 	"github.com/goccy/go-yaml/ast":  {"labs", "harness/submission", "internal/yamlnode"},
 	"github.com/jstemmer/go-junit-": {"harness/report"},

@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -13,18 +11,18 @@ import (
 	"kernellab/harness/prepare"
 	"kernellab/harness/regress"
 	"kernellab/harness/report"
+	"kernellab/internal/flags"
 	"kernellab/internal/progress"
 	"kernellab/internal/usage"
 )
 
 // matrixFlags are the flags of lab matrix.
 type matrixFlags struct {
-	arch    string
-	kernels []string
-	format  string
-	out     string
-	jobs    int
-	machineFlags
+	prepare.Kernels
+	prepare.Machine
+	format   string
+	out      string
+	jobs     int
 	baseline string
 	update   bool
 	strict   bool
@@ -53,42 +51,30 @@ with --strict every change does.`,
 			"  lab matrix fork-new --baseline labs/baseline.json --format markdown\n" +
 			"  lab matrix --baseline labs/baseline.json --update-baseline",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := f.machineFlags.check(cmd); err != nil {
-				return err
-			}
 			return a.matrix(cmd.Context(), args, f)
 		},
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return labNames(), cobra.ShellCompDirectiveNoFileComp
 		},
 	}
-	archFlag(cmd, &f.arch, "all")
-	fl := cmd.Flags()
-	fl.StringArrayVar(&f.kernels, "kernel", nil, "kernel: series, version or image file; may be repeated (default: all in the cache)")
-	fl.StringVar(&f.format, "format", "text", "output: "+strings.Join(report.MatrixFormats(), ", "))
-	fl.StringVar(&f.out, "out", "", "folder for the traces, consoles, verdicts, QEMU command lines and times, a folder a run")
-	f.machineFlags.add(cmd)
-	fl.IntVar(&f.jobs, "jobs", 0, "runs at a time (default: as many as processors and memory allow)")
-	fl.StringVar(&f.baseline, "baseline", "", "file to compare with")
-	fl.BoolVar(&f.update, "update-baseline", false, "record what each kernel showed in the file of --baseline")
-	fl.BoolVar(&f.strict, "strict", false, "let no change from the baseline pass, renames included")
-	cmd.RegisterFlagCompletionFunc("kernel", a.kernelCompletion)
-	cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(report.MatrixFormats(), cobra.ShellCompDirectiveNoFileComp))
+	a.kernelFlags(cmd, &f.Kernels, " (default: all in the cache)")
+	machineFlags(cmd, &f.Machine)
+	formatFlag(cmd, &f.format, report.MatrixFormats())
+	cmd.Flags().Var(flags.Text(&f.out, "", flags.OutFolder), "out", "folder for the traces, consoles, verdicts, QEMU command lines and times, a folder a run")
+	jobsFlag(cmd, &f.jobs, "runs")
+	cmd.Flags().Var(flags.Text(&f.baseline, "", flags.OutFile), "baseline", "file to compare with")
+	cmd.Flags().BoolVar(&f.update, "update-baseline", false, "record what each kernel showed in the file of --baseline")
+	cmd.Flags().BoolVar(&f.strict, "strict", false, "let no change from the baseline pass, renames included")
 	return cmd
 }
 
 // check refuses flags that do not go together.
 func (f matrixFlags) check() error {
 	switch {
-	case f.jobs < 0:
-		return usage.Errorf("--jobs %d: want 1 or more, or 0 for as many as processors and memory allow", f.jobs)
 	case f.update && f.baseline == "":
 		return usage.Errorf("--update-baseline records into the file of --baseline: name one, such as --baseline labs/baseline.json")
 	case f.strict && f.baseline == "":
 		return usage.Errorf("--strict is about changes from a baseline: name it with --baseline FILE")
-	}
-	if err := report.CheckMatrixFormat(f.format); err != nil {
-		return usage.Wrap(err)
 	}
 	return nil
 }
@@ -120,17 +106,25 @@ func (a *app) matrix(ctx context.Context, names []string, f matrixFlags) error {
 		Done:  func(i int, r *matrix.Run, done harness.Finished) { b.End(i, r.Name(), matrix.Ending(done)) },
 		Warn:  func(err error) { b.Say("%v", err) },
 	}
-	runs, err := all.Plan(ctx, chosen, prepare.Kernels{Arch: f.arch, Names: f.kernels})
+	runs, err := all.Plan(ctx, chosen, f.Kernels)
 	if err != nil {
 		return err
 	}
 	b = progress.NewBoard(a.stderr, len(runs))
-	finished, err := all.Run(ctx, runs)
+	finished, _ := all.Run(ctx, runs) // the error has those of finished
 	b.Close()
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	a.explainMatrix(runs, err)
+	for i, r := range runs {
+		if finished[i].Err == nil {
+			continue
+		}
+		explain(a.stderr, fmt.Errorf("could not be graded: %s: %w", r.Name(), finished[i].Err))
+		if r.Kept != "" {
+			fmt.Fprintf(a.stderr, "  what the run left is in %s\n", r.Kept)
+		}
+	}
 	m, entries := matrix.Compare(base, finished, f.strict, f.baseline != "" && (!f.update || len(base.Entries) > 0))
 	if f.update {
 		for _, e := range base.Update(entries...) {
@@ -144,22 +138,5 @@ func (a *app) matrix(ctx context.Context, names []string, f matrixFlags) error {
 		return err
 	}
 	a.code = m.ExitCode()
-	return report.WriteMatrix(a.stdout, f.format, m, a.style())
-}
-
-// explainMatrix prints all that could not be graded, together, with the end of
-// each guest's console.
-func (a *app) explainMatrix(runs []*matrix.Run, err error) {
-	var several interface{ WrappedErrors() []error }
-	if !errors.As(err, &several) {
-		return
-	}
-	for _, e := range several.WrappedErrors() {
-		explain(a.stderr, fmt.Errorf("could not be graded: %w", e))
-	}
-	for _, r := range runs {
-		if r.Kept != "" {
-			fmt.Fprintf(a.stderr, "lab: what %s left is in %s\n", r.Name(), r.Kept)
-		}
-	}
+	return report.WriteMatrix(a.stdout, f.format, m, report.Terminal(a.stdout))
 }

@@ -11,6 +11,7 @@ import (
 
 	"kernellab/harness/class"
 	"kernellab/harness/report"
+	"kernellab/internal/flags"
 	"kernellab/internal/usage"
 )
 
@@ -33,14 +34,11 @@ whole shard, merge says so and exits with 3, as its students are not known.`,
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := report.CheckClassFormat(format); err != nil {
-				return usage.Wrap(err)
-			}
 			return a.merge(cmd.Context(), args, out, format)
 		},
 	}
-	cmd.Flags().StringVar(&out, "out", "", "folder for all results, which may be one of those merged")
-	classFormatFlag(cmd, &format)
+	cmd.Flags().Var(flags.Text(&out, "", flags.OutFolder), "out", "folder for all results, which may be one of those merged")
+	formatFlag(cmd, &format, report.ClassFormats())
 	cmd.MarkFlagDirname("out")
 	return cmd
 }
@@ -54,7 +52,7 @@ func (a *app) merge(ctx context.Context, dirs []string, out, format string) erro
 		return err
 	}
 	a.code = c.ExitCode()
-	if err := report.WriteClass(a.stdout, format, c, a.style()); err != nil {
+	if err := report.WriteClass(a.stdout, format, c, report.Terminal(a.stdout)); err != nil {
 		return err
 	}
 	if len(missing) > 0 {

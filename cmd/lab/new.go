@@ -1,15 +1,11 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
 
-	"kernellab/internal/scaffold"
 	"kernellab/internal/usage"
 	"kernellab/labs"
 )
@@ -45,27 +41,9 @@ say is in labs/README.md of the source, and in lab.schema.json for editors.`,
 }
 
 func (a *app) new(name, parent string) error {
-	if info, err := os.Stat(parent); err != nil || !info.IsDir() {
-		return usage.Errorf("no folder %s to make %s in", parent, name)
-	}
-	schema := ""
-	if _, err := os.Stat(filepath.Join(parent, "lab.schema.json")); err == nil {
-		schema = "../lab.schema.json" // the folder of a course
-	}
-	files, err := labs.New(name, schema)
+	dir, paths, err := labs.Create(parent, name)
 	if err != nil {
-		return usage.Wrap(err)
-	}
-	dir := filepath.Join(parent, name)
-	if err := os.Mkdir(dir, 0o755); err != nil {
-		if errors.Is(err, fs.ErrExist) {
-			return usage.Errorf("%s is there already: nothing was written", dir)
-		}
-		return fmt.Errorf("make the lab's folder: %w", err)
-	}
-	paths, err := scaffold.Write(dir, files)
-	if err != nil {
-		return fmt.Errorf("write the lab: %w", err)
+		return err
 	}
 	for _, path := range paths {
 		fmt.Fprintln(a.stdout, path)

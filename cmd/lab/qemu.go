@@ -8,6 +8,7 @@ import (
 
 	"kernellab/harness/prepare"
 	"kernellab/images/emulator"
+	"kernellab/internal/flags"
 	"kernellab/internal/progress"
 )
 
@@ -16,7 +17,7 @@ func (a *app) qemuFlag(root *cobra.Command) {
 	if a.qemu == nil {
 		a.qemu = &prepare.Choice{}
 	}
-	root.PersistentFlags().StringVar(&a.qemu.Value, "qemu", "", "QEMU to use instead of lab's own: host for the one in PATH, an executable, or a folder of qemu-system-… programs (also "+prepare.QEMUEnv+")")
+	root.PersistentFlags().Var(flags.Text(&a.qemu.Value, ""), "qemu", "QEMU to use instead of lab's own: host for the one in PATH, an executable, or a folder of qemu-system-… programs (also "+prepare.QEMUEnv+")")
 	root.RegisterFlagCompletionFunc("qemu", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		return []string{emulator.Host}, cobra.ShellCompDirectiveDefault
 	})
@@ -25,9 +26,8 @@ func (a *app) qemuFlag(root *cobra.Command) {
 // checkQEMU refuses a wrong --qemu or LAB_QEMU before anything is done. lab doctor
 // reports it instead.
 func (a *app) checkQEMU(cmd *cobra.Command) error {
-	a.qemu.Given = cmd.Flags().Changed("qemu")
 	_, _, err := a.qemu.Other()
-	if cmd.Name() == "doctor" && !a.qemu.Given {
+	if cmd.Name() == "doctor" && a.qemu.Value == "" {
 		return nil
 	}
 	return err
@@ -100,6 +100,6 @@ func (a *app) qemuListCommand() *cobra.Command {
 			return prepare.WriteQEMUs(a.stdout, list, why)
 		},
 	}
-	textOrJSON(cmd, &format)
+	formatFlag(cmd, &format, textOrJSON)
 	return cmd
 }

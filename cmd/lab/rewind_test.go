@@ -27,8 +27,8 @@ func TestRewind(t *testing.T) {
 				"--rewind=5":         {"Back at stop 4 of 8, dup_task_struct", "copy_process+"},
 				"--at=copy_thread":   {"Back at stop 5 of 8, copy_thread", "kernel_clone+", "comm           fork-new", "registers:", "memory at the stack pointer:"},
 				"--at=ret_from_fork": {"Back at stop 7 of 8, ret_from_fork", "comm           fork-new"},
-				"--rewind=9":         {"none of them is"},
-				"--rewind=-1":        {"1 is the last"},
+				"--rewind=9":         {"PASS", "--rewind 9: the run has 8 stops: give 1 to 8"},
+				"--rewind=-1":        {"--rewind -1: want a number from 1"},
 				"--at=copy_thred":    {"did you mean copy_thread"},
 			} {
 				cmd := exec.Command(lab, "run", "fork-new", "--arch", a.Name, flag)

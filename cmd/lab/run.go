@@ -5,8 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
-	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -19,6 +20,7 @@ import (
 	"kernellab/harness/submission"
 	"kernellab/harness/trace"
 	"kernellab/harness/verdict"
+	"kernellab/internal/flags"
 	"kernellab/internal/progress"
 	"kernellab/internal/usage"
 	"kernellab/labs"
@@ -26,13 +28,11 @@ import (
 
 // runFlags are the flags of lab run.
 type runFlags struct {
-	arch    string
-	kernels []string
-	vmlinux string
+	prepare.Kernels
+	prepare.Machine
 	format  string
 	show    report.Gradescope
 	out     string
-	machineFlags
 	seeds   int // run with so many seeds instead of one
 	verbose bool
 	jobs    int
@@ -69,20 +69,14 @@ With --submission the student's program takes the place of the lab's, and the
 answers are graded; lab init begins a submission.`,
 		Example: "  lab run fork-new\n  lab run fork-new --arch riscv64 --kernel 7.2\n  lab run fork-new --kernel ./bzImage --format json\n  lab run fork-new --arch x86_64 --rewind 2",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := checkFormat(f.format); err != nil {
-				return err
-			}
 			lab, err := prepare.Lab(args[0])
 			if err != nil {
 				return err
 			}
-			if f.jobs < 0 {
-				return usage.Errorf("--jobs %d: want 1 or more, or 0 for as many as processors and memory allow", f.jobs)
-			}
-			if err := errors.Join(f.machineFlags.check(cmd), checkBack(lab, f), checkShow(lab, f.show)); err != nil {
+			if err := errors.Join(checkBack(lab, f), checkShow(lab, f.show)); err != nil {
 				return err
 			}
-			if cmd.Flags().Changed("submission") {
+			if f.submission != "" {
 				if f.back() {
 					return usage.Errorf("--at and --rewind go back in the lab's own program: leave out --submission")
 				}
@@ -90,7 +84,7 @@ answers are graded; lab init begins a submission.`,
 					return err
 				}
 			}
-			if cmd.Flags().Changed("seeds") {
+			if f.seeds > 0 {
 				if err := f.checkSeeds(cmd); err != nil {
 					return err
 				}
@@ -99,48 +93,31 @@ answers are graded; lab init begins a submission.`,
 			return a.run(cmd.Context(), lab, f)
 		},
 	})
-	archFlag(cmd, &f.arch, "all")
 	fl := cmd.Flags()
-	fl.StringArrayVar(&f.kernels, "kernel", nil, "kernel: series, version or image file; may be repeated")
-	vmlinuxFlag(cmd, &f.vmlinux)
-	formatFlag(cmd, &f.format)
+	a.kernelFlags(cmd, &f.Kernels, "")
+	machineFlags(cmd, &f.Machine)
+	vmlinuxFlag(cmd, &f.Vmlinux)
+	formatFlag(cmd, &f.format, report.Formats())
 	gradescopeFlags(cmd, &f.show)
-	fl.StringVar(&f.out, "out", "", "folder for the trace, console, verdict, QEMU command line and times of each run")
-	f.machineFlags.add(cmd)
-	fl.IntVar(&f.seeds, "seeds", 0, "run with the seeds 1 to `N` and show what varied")
-	fl.StringVar(&f.at, "at", "", "when the run is over, stop in it again at this point and show all there is")
-	fl.IntVar(&f.rewind, "rewind", 0, "the same at the stop that is `N` from the end: 1 is the last")
-	fl.StringVar(&f.submission, "submission", "", "grade what a student handed in: a folder or an archive with prog.go or prog.c and answers.yaml")
-	fl.IntVar(&f.jobs, "jobs", 0, "runs at a time, where several kernels are named (default: as many as processors and memory allow)")
+	fl.Var(flags.Text(&f.out, "", flags.OutFolder), "out", "folder for the trace, console, verdict, QEMU command line and times of each run")
+	textFlag(cmd, &f.at, "at", "when the run is over, stop in it again at this point and show all there is")
+	fl.Var(flags.Text(&f.submission, "", submission.CheckPath), "submission", "grade what a student handed in: a folder or an archive with prog.go or prog.c and answers.yaml")
+	jobsFlag(cmd, &f.jobs, "runs, where several kernels are named,")
+	fl.Var(flags.Number(&f.seeds, 0, 1, maxSeeds), "seeds", "run with the seeds 1 to `N` and show what varied")
+	fl.Var(flags.Number(&f.rewind, 0, 1, math.MaxInt32), "rewind", "the same at the stop that is `N` from the end: 1 is the last")
 	fl.BoolVarP(&f.verbose, "verbose", "v", false, "also tell the stops that are no step, and what the run cost")
-	cmd.RegisterFlagCompletionFunc("kernel", a.kernelCompletion)
 	return cmd
 }
 
 // checkSeeds refuses what --seeds does not go with.
 func (f runFlags) checkSeeds(cmd *cobra.Command) error {
 	switch {
-	case f.seeds < 1 || f.seeds > maxSeeds:
-		return usage.Errorf("--seeds %d: want 1 to %d", f.seeds, maxSeeds)
 	case cmd.Flags().Changed("seed"):
 		return usage.Errorf("--seed and --seeds are two ways to name seeds: give one")
 	case f.submitted != nil || f.back() || f.out != "":
 		return usage.Errorf("--seeds runs the lab's own program and keeps no files: leave out --submission, --out, --at and --rewind")
 	case !slices.Contains(report.SeedsFormats(), f.format):
 		return usage.Unknown("format of --seeds", f.format, report.SeedsFormats(), "use text or json")
-	}
-	return nil
-}
-
-// formatFlag adds --format.
-func formatFlag(cmd *cobra.Command, value *string) {
-	cmd.Flags().StringVar(value, "format", "text", "output: "+strings.Join(report.Formats(), ", "))
-	cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(report.Formats(), cobra.ShellCompDirectiveNoFileComp))
-}
-
-func checkFormat(format string) error {
-	if err := report.CheckFormat(format); err != nil {
-		return usage.Wrap(err)
 	}
 	return nil
 }
@@ -153,10 +130,7 @@ func (a *app) run(ctx context.Context, l labs.Lab, f runFlags) error {
 		return err
 	}
 	host := a.host(p)
-	targets, err := host.Open(ctx, prepare.Kernels{Arch: f.arch, Names: f.kernels})
-	if err == nil {
-		err = host.UseVmlinux(targets, f.vmlinux)
-	}
+	targets, err := host.Open(ctx, f.Kernels)
 	var emu prepare.Emulator
 	if err == nil {
 		emu, err = host.Emulator(ctx)
@@ -169,7 +143,7 @@ func (a *app) run(ctx context.Context, l labs.Lab, f runFlags) error {
 	}
 	session := session.Session{
 		Host: host, Lab: l, Machine: f.Machine, Out: f.out, AtOnce: f.jobs, Quiet: f.format != report.FormatText, Verbose: f.verbose,
-		Style: a.style(), Submission: f.submitted, Hidden: f.show.Hidden,
+		Style: report.Terminal(a.stdout), Submission: f.submitted, Hidden: f.show.Hidden,
 		Explain: func(err error, files string) {
 			explain(p, err)
 			if files != "" {
@@ -177,10 +151,11 @@ func (a *app) run(ctx context.Context, l labs.Lab, f runFlags) error {
 			}
 		},
 	}
+	var back sync.Map // errors of going back, by target; the verdicts stand
 	if f.back() {
 		session.After = func(ctx context.Context, w io.Writer, t prepare.Target, tr *trace.Trace) {
 			if err := goBack(ctx, w, host, l, t, f, tr); err != nil {
-				explain(p, fmt.Errorf("go back in %s: %w", l.Name, err)) // the verdict stands
+				back.Store(t.Name(), fmt.Errorf("go back in %s on %s: %w", l.Name, t.Name(), err))
 			}
 		}
 	}
@@ -189,8 +164,10 @@ func (a *app) run(ctx context.Context, l labs.Lab, f runFlags) error {
 		return err
 	}
 	a.code = doc.ExitCode()
-	if f.format == "text" {
-		return nil
+	if f.format == report.FormatText {
+		var errs []error
+		back.Range(func(_, err any) bool { errs = append(errs, err.(error)); return true })
+		return errors.Join(errs...)
 	}
 	if f.format == report.FormatGradescope {
 		return f.show.Write(a.stdout, doc)
@@ -198,7 +175,7 @@ func (a *app) run(ctx context.Context, l labs.Lab, f runFlags) error {
 	if f.submitted != nil && f.format != report.FormatJSON {
 		doc = redact.Shown(doc, verdict.Visible)
 	}
-	return report.Write(a.stdout, f.format, doc, a.style())
+	return report.Write(a.stdout, f.format, doc, report.Terminal(a.stdout))
 }
 
 // ungraded gives a program that reads the document one for a run that could not
@@ -209,5 +186,5 @@ func (a *app) ungraded(l labs.Lab, format string, err error) error {
 	}
 	result := grade.Failure(l.Rules(arch.Names()[0]), "", err)
 	result.Arch = "" // not known: the checks are the same on each
-	return report.Write(a.stdout, format, verdict.NewDocument(result), a.style())
+	return report.Write(a.stdout, format, verdict.NewDocument(result), report.Terminal(a.stdout))
 }

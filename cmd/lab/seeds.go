@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"kernellab/harness/matrix"
-	"kernellab/harness/prepare"
 	"kernellab/harness/report"
 	"kernellab/harness/seeds"
 	"kernellab/harness/verdict"
@@ -23,7 +22,7 @@ func (a *app) runSeeds(ctx context.Context, l labs.Lab, f runFlags) error {
 	if err := a.hold(ctx); err != nil {
 		return err
 	}
-	targets, err := a.host(p).Open(ctx, prepare.Kernels{Arch: f.arch, Names: f.kernels})
+	targets, err := a.host(p).Open(ctx, f.Kernels)
 	if err != nil {
 		return err
 	}

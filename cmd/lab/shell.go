@@ -4,19 +4,22 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
+	"os"
 
 	"github.com/spf13/cobra"
 
 	"kernellab/harness/prepare"
 	"kernellab/harness/qemu"
-	"kernellab/images/guest"
 	"kernellab/internal/console"
+	"kernellab/internal/flags"
 	"kernellab/internal/progress"
 )
 
 func (a *app) shellCommand() *cobra.Command {
-	var machine, spec, attach string
+	var k prepare.Kernels
+	var attach string
 	cmd := &cobra.Command{
 		Use:   "shell",
 		Short: "Boot to the guest's shell, with the labs' programs in it",
@@ -26,37 +29,31 @@ func (a *app) shellCommand() *cobra.Command {
 			if attach != "" {
 				return a.attach(cmd.Context(), attach)
 			}
-			return a.shell(cmd.Context(), machine, spec)
+			return a.shell(cmd.Context(), k)
 		},
 	}
-	archFlag(cmd, &machine, "x86_64")
-	cmd.Flags().StringVar(&spec, "kernel", "", "kernel: series, version or image file")
-	cmd.Flags().StringVar(&attach, "attach", "", "the console of a guest that lab debug started, by its socket")
-	cmd.RegisterFlagCompletionFunc("kernel", a.kernelCompletion)
+	a.kernelFlag(cmd, &k)
+	cmd.Flags().Var(flags.Text(&attach, "", isSocket), "attach", "the console of a guest that lab debug started, by its socket")
 	return cmd
 }
 
-func (a *app) shell(ctx context.Context, machine, spec string) error {
+func (a *app) shell(ctx context.Context, k prepare.Kernels) error {
 	p := progress.New(a.stderr)
 	defer p.Done()
 	if err := a.hold(ctx); err != nil {
 		return err
 	}
 	host := a.host(p)
-	targets, err := host.Open(ctx, prepare.Kernels{Arch: machine, Names: []string{spec}})
+	targets, err := host.Open(ctx, k)
 	if err != nil {
 		return err
 	}
 	t := targets[0]
-	initrd, err := host.ShellInitramfs(ctx, t.Arch)
+	config, err := host.Shell(ctx, t)
 	if err != nil {
 		return err
 	}
-	emu, err := host.Emulator(ctx)
-	if err != nil {
-		return err
-	}
-	vm, err := qemu.Start(ctx, shellConfig(emu, t, initrd))
+	vm, err := qemu.Start(ctx, config)
 	if err != nil {
 		return err
 	}
@@ -73,12 +70,12 @@ func (a *app) shell(ctx context.Context, machine, spec string) error {
 	return err
 }
 
-// shellConfig is a machine that boots to a shell, for a person.
-func shellConfig(emu prepare.Emulator, t prepare.Target, initrd string) qemu.Config {
-	return qemu.Config{
-		Command: emu.For(t.Arch), Arch: t.Arch, Kernel: t.Path, Initrd: initrd, Append: guest.ShellMode,
-		Seed: prepare.DefaultSeed, Interactive: true,
+// isSocket checks the path of a console.
+func isSocket(path string) error {
+	if info, err := os.Stat(path); err != nil || info.Mode().Type() != fs.ModeSocket {
+		return errors.New("no guest's console is there: lab debug prints the command to attach to its own, while it runs")
 	}
+	return nil
 }
 
 func (a *app) attach(ctx context.Context, path string) error {

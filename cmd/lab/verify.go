@@ -7,7 +7,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"kernellab/harness/recording"
+	"kernellab/harness/submission"
 	"kernellab/harness/verdict"
+	"kernellab/internal/flags"
 	"kernellab/internal/progress"
 	"kernellab/internal/usage"
 )
@@ -47,12 +49,11 @@ executed here`,
 			return a.verify(cmd.Context(), args, f)
 		},
 	}
-	fl := cmd.Flags()
-	fl.StringVar(&f.lab, "lab", "", "folder of the lab that the traces are of, where it is none of the course")
-	fl.StringVar(&f.kernel, "kernel", "", "image file of the kernel, where it is in no suite of Debian's")
-	fl.StringVar(&f.submission, "submission", "", "what the student handed in: a folder or an archive")
+	cmd.Flags().Var(flags.Text(&f.lab, "", flags.InFolder), "lab", "folder of the lab that the traces are of, where it is none of the course")
+	textFlag(cmd, &f.kernel, "kernel", "image file of the kernel, where it is in no suite of Debian's")
+	cmd.Flags().Var(flags.Text(&f.submission, "", submission.CheckPath), "submission", "what the student handed in: a folder or an archive")
 	cmd.MarkFlagDirname("lab")
-	textOrJSON(cmd, &f.format)
+	formatFlag(cmd, &f.format, textOrJSON)
 	return cmd
 }
 
@@ -65,21 +66,23 @@ func (a *app) verify(ctx context.Context, paths []string, f verifyFlags) error {
 	}
 	x := recording.Execution{Host: a.host(p), Lab: f.lab, Kernel: f.kernel, Submission: f.submission}
 	var all []recording.Executed
-	for _, path := range paths {
+	var traces []string
+	for _, path := range paths { // all of them, before anything is executed
 		files, err := recording.Find(path)
 		if err != nil {
 			return usage.Wrap(err)
 		}
-		for _, file := range files {
-			v := x.Execute(ctx, file)
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-			all = append(all, v)
-			p.Done()
-			if f.format == "text" {
-				a.printVerified(v)
-			}
+		traces = append(traces, files...)
+	}
+	for _, file := range traces {
+		v := x.Execute(ctx, file)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		all = append(all, v)
+		p.Done()
+		if f.format == "text" {
+			a.printVerified(v)
 		}
 	}
 	for _, v := range all {

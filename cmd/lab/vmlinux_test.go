@@ -18,6 +18,7 @@ import (
 	"testing"
 
 	"kernellab/harness/arch"
+	"kernellab/harness/gdb"
 	"kernellab/harness/inspect"
 	"kernellab/harness/kernel"
 	"kernellab/harness/prepare"
@@ -48,7 +49,7 @@ func withVmlinux(t *testing.T, test func(t *testing.T, a *app, k linux.Kernel, m
 			}
 			found++
 			t.Run(m.Name+"/"+k.Version, func(t *testing.T) {
-				labtest.Programs(t, m.Name, debugger)
+				labtest.Programs(t, m.Name, gdb.Debugger)
 				qemutest.Command(t, m.Name, m.QEMU.Binary)
 				test(t, a, k, m)
 			})
@@ -104,13 +105,13 @@ func TestVmlinuxRefused(t *testing.T) {
 		for file, want := range map[string]string{
 			self: tg.Image.BuildID, text: "it is not an ELF file", filepath.Join(t.TempDir(), "none"): "no such file",
 		} {
-			err := a.host(progress.New(io.Discard)).UseVmlinux([]prepare.Target{tg}, file)
+			opened, err := a.host(progress.New(io.Discard)).Open(t.Context(), prepare.Kernels{Arch: tg.Arch.Name, Names: []string{tg.Path}, Vmlinux: file})
 			if !usage.Is(err) || !strings.Contains(err.Error(), want) {
 				t.Errorf("%s: %v, want a mistake of usage that says %q", file, err, want)
 			}
-		}
-		if tg.Image.DebugFile() != "" {
-			t.Error("what was refused is used")
+			if len(opened) != 1 || opened[0].Image.DebugFile() == file {
+				t.Errorf("%s was refused and is used", file)
+			}
 		}
 	})
 }
@@ -172,10 +173,10 @@ func (c *comparison) gdb(ctx context.Context, core string, n int) ([]gdbFrame, e
 	for i := range n {
 		args = append(args, "-ex", `echo @@frame\n`, "-ex", fmt.Sprint("frame ", i), "-ex", `echo @@vars\n`, "-ex", "info args", "-ex", `echo @@locals\n`, "-ex", "info locals")
 	}
-	cmd := exec.CommandContext(ctx, debugger, append(args, c.kernel.Vmlinux, core)...)
+	cmd := exec.CommandContext(ctx, gdb.Debugger, append(args, c.kernel.Vmlinux, core)...)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w: %s", debugger, err, out)
+		return nil, fmt.Errorf("%s: %w: %s", gdb.Debugger, err, out)
 	}
 	var frames []gdbFrame
 	for _, part := range strings.Split(string(out), "@@frame\n")[1:] {

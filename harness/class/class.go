@@ -15,7 +15,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"runtime/debug"
 	"time"
 
@@ -29,13 +28,13 @@ import (
 // Tries is the number of attempts to grade a submission when the harness fails.
 const Tries = 2
 
-// Run grades a class. AtOnce, Feedback and the observers may be zero.
+// Run grades a class. Feedback and the observers may be zero.
 type Run struct {
 	Lab      string
 	Out      string // folder of the results, created if it does not exist
 	Students []Student
 	Shard    Shard // the part of the class that has Students
-	AtOnce   int   // submissions at a time, 0 for one per processor
+	AtOnce   int   // submissions at a time
 	Regrade  bool  // also grade submissions that have a result
 	// Identify returns everything that a student's result depends on. A result with
 	// the same identity is reused.
@@ -81,7 +80,7 @@ func (r Run) Class(ctx context.Context) (report.Class, error) {
 	ended := make([]bool, len(r.Students))
 	failed := make([]error, len(r.Students))
 	var g errgroup.Group // no context: an error of one student does not stop the others
-	g.SetLimit(r.atOnce())
+	g.SetLimit(max(r.AtOnce, 1))
 	for i := range r.Students {
 		g.Go(func() error {
 			if ctx.Err() != nil {
@@ -122,13 +121,6 @@ func (r Run) write(ctx context.Context, c report.Class) error {
 		c = all
 	}
 	return writeClass(r.Out, c)
-}
-
-func (r Run) atOnce() int {
-	if r.AtOnce > 0 {
-		return r.AtOnce
-	}
-	return runtime.GOMAXPROCS(0) // respects a cgroup's limit
 }
 
 // student returns the result of one student, and grades the student if there is none.

@@ -12,6 +12,19 @@ import (
 	"kernellab/images/initramfs"
 )
 
+// BootAll boots the named kernels n times each, or all in the cache.
+func BootAll(ctx context.Context, h prepare.Host, k prepare.Kernels, n int) error {
+	open := h.Open
+	if len(k.Names) == 0 {
+		open = func(_ context.Context, k prepare.Kernels) ([]prepare.Target, error) { return h.OpenCached(k.Arch) }
+	}
+	targets, err := open(ctx, k)
+	for i := 0; err == nil && i < len(targets); i++ {
+		err = Boot(ctx, h, targets[i], n)
+	}
+	return err
+}
+
 // Boot boots a target n times, several at a time, and records in the cache how many
 // boots succeeded, for Examine to report.
 func Boot(ctx context.Context, h prepare.Host, t prepare.Target, n int) error {

@@ -22,6 +22,7 @@ import (
 	"kernellab/harness/snapshot"
 	"kernellab/images"
 	"kernellab/images/compile"
+	"kernellab/images/emulator"
 	"kernellab/images/linux"
 	"kernellab/images/sandbox"
 )
@@ -223,6 +224,28 @@ func Packages(found []Finding) []string {
 	}
 	slices.Sort(packages)
 	return slices.Compact(packages)
+}
+
+// Mend installs every package that is missing, the optional ones too, and fetches lab's
+// own QEMU unless another one is chosen. run runs a command on the terminal.
+func Mend(ctx context.Context, h prepare.Host, run func(ctx context.Context, args []string) error) error {
+	packages := Packages(Examine(ctx, h))
+	if len(packages) == 0 {
+		h.Progress.Say("no packages to install")
+	} else {
+		h.Progress.Say("installing %s", strings.Join(packages, " "))
+		for _, args := range Install(packages) {
+			h.Progress.Say("$ %s", strings.Join(args, " "))
+			if err := run(ctx, args); err != nil {
+				return fmt.Errorf("install %s: %w", strings.Join(packages, " "), err)
+			}
+		}
+	}
+	if _, other, err := h.OtherQEMU(); err != nil || other {
+		return err
+	}
+	_, err := emulator.In(h.Cache).QEMU(ctx, h.Progress.Report)
+	return err
 }
 
 // Install returns the commands that install packages.

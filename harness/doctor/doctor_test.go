@@ -64,7 +64,7 @@ func TestExamineBareHost(t *testing.T) {
 			t.Errorf("%s is %s, want %s", name, got, want)
 		}
 	}
-	h.QEMU = &prepare.Choice{Value: "/none/qemu", Given: true}
+	h.QEMU = &prepare.Choice{Value: "/none/qemu"}
 	if got := state("QEMU"); got != Missing {
 		t.Errorf("a --qemu that does not exist is %s", got)
 	}

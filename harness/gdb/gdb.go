@@ -11,9 +11,60 @@ import (
 
 	"kernellab/gdbscripts"
 	"kernellab/harness/prepare"
+	"kernellab/harness/qemu"
 	"kernellab/images"
 	"kernellab/labs"
 )
+
+// Debugger is the gdb that knows every architecture, by its Debian name.
+const Debugger = "gdb-multiarch"
+
+// Session is a guest that is halted before its first instruction, and what gdb needs
+// to drive it.
+type Session struct {
+	Machine *qemu.VM
+	Command []string // starts gdb
+	Console string   // socket of the guest's console
+	release func()
+}
+
+// Close ends the guest and removes the session's files.
+func (s *Session) Close() {
+	s.Machine.Close()
+	s.release()
+}
+
+// Start starts a session of a lab on a kernel.
+func Start(ctx context.Context, h prepare.Host, l labs.Lab, t prepare.Target) (_ *Session, err error) {
+	var more []labs.Lab
+	if l.Outside() {
+		more = append(more, l)
+	}
+	config, err := h.Shell(ctx, t, more...)
+	if err != nil {
+		return nil, err
+	}
+	dir, release, err := Folder(ctx, h.Cache)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			release()
+		}
+	}()
+	config.Halted = true
+	config.GDBSocket, config.ConsoleSocket = filepath.Join(dir, "gdb.sock"), filepath.Join(dir, "console.sock")
+	commands, err := WriteSession(dir, l, t, config.GDBSocket)
+	if err != nil {
+		return nil, err
+	}
+	vm, err := qemu.Start(ctx, config)
+	if err != nil {
+		return nil, err
+	}
+	return &Session{Machine: vm, Command: []string{Debugger, "-q", "-x", commands}, Console: config.ConsoleSocket, release: release}, nil
+}
 
 // WriteSession writes into a folder the kernel's symbols and the commands of a session
 // on the stub at socket, and returns the path of the commands.

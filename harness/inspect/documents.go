@@ -4,19 +4,42 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strconv"
 
 	"kernellab/harness/task"
+	"kernellab/harness/task/listing"
 	"kernellab/harness/trace"
 	"kernellab/internal/usage"
 )
 
-// Tasks is the document of a list of tasks. Documents are what cmd/lab/look.schema.json
-// describes.
+// Document is what is read of a stopped guest. As JSON it is what
+// cmd/lab/look.schema.json describes.
+type Document interface {
+	// Write writes it for a person.
+	Write(w io.Writer) error
+}
+
+// Tasks is the document of a list of tasks.
 type Tasks struct {
 	Schema string       `json:"schema"`
 	Tasks  []*task.Info `json:"tasks"`
 	Error  string       `json:"error,omitempty"` // what could not be read
+
+	Tree   bool  `json:"-"` // Write shows tasks under their parents
+	damage error // Error, as it was returned
+}
+
+// Write fails, after the tasks that could be read, when others could not.
+func (d Tasks) Write(w io.Writer) error {
+	write := listing.Table
+	if d.Tree {
+		write = listing.Tree
+	}
+	if err := write(w, d.Tasks); err != nil {
+		return err
+	}
+	return d.damage
 }
 
 // Task is the document of one task.
@@ -25,6 +48,8 @@ type Task struct {
 	Task   *task.Info `json:"task"`
 }
 
+func (d Task) Write(w io.Writer) error { return listing.Task(w, d.Task) }
+
 // Stack is the document of a kernel stack.
 type Stack struct {
 	Schema string        `json:"schema"`
@@ -32,6 +57,8 @@ type Stack struct {
 	CPU    int           `json:"cpu"`
 	Frames []trace.Frame `json:"frames"`
 }
+
+func (d Stack) Write(w io.Writer) error { return listing.Stack(w, d.Task, d.CPU, d.Frames) }
 
 // Selection names a task of a guest. The zero value is the running one.
 type Selection struct {
@@ -63,13 +90,12 @@ func (s *Stop) find(ctx context.Context, which Selection) (addr uint64, regs map
 	return addr, regs, err
 }
 
-// Tasks reads every task, and threads too. damage is what could not be read when
-// some tasks could.
-func (s *Stop) Tasks(ctx context.Context, threads bool) (doc Tasks, damage, err error) {
+// Tasks reads every task, and threads too. It fails only when no task could be read.
+func (s *Stop) Tasks(ctx context.Context, threads bool) (doc Tasks, err error) {
 	doc = Tasks{Schema: "lab.tasks/1", Tasks: []*task.Info{}}
 	leaders, err := s.View.Processes(ctx)
 	if err != nil && len(leaders) < 2 {
-		return doc, nil, err
+		return doc, err
 	}
 	errs := []error{err}
 	for n, leader := range leaders {
@@ -88,10 +114,10 @@ func (s *Stop) Tasks(ctx context.Context, threads bool) (doc Tasks, damage, err 
 			doc.Tasks = append(doc.Tasks, i)
 		}
 	}
-	if damage = errors.Join(errs...); damage != nil {
-		doc.Error = damage.Error()
+	if doc.damage = errors.Join(errs...); doc.damage != nil {
+		doc.Error = doc.damage.Error()
 	}
-	return doc, damage, ctx.Err()
+	return doc, ctx.Err()
 }
 
 // Task reads all that is known of one task.

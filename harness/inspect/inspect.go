@@ -14,6 +14,7 @@ import (
 	"kernellab/harness/probe"
 	"kernellab/harness/rsp"
 	"kernellab/harness/task"
+	"kernellab/harness/task/listing"
 	"kernellab/harness/trace"
 	"kernellab/internal/usage"
 	"kernellab/labs"
@@ -152,12 +153,37 @@ func Back(tr *trace.Trace, l labs.Lab, point string, rewind int) (p Place, of in
 			return Place{Lab: l, Point: e.Point, Step: i + 1, Exact: point == ""}, len(stops), nil
 		}
 	}
-	return Place{}, len(stops), usage.Errorf("the run has %d stops, none of them is --at %q or --rewind %d", len(stops), point, rewind)
+	if point != "" {
+		return Place{}, len(stops), usage.Errorf("--at %s: the run did not stop there", point)
+	}
+	return Place{}, len(stops), usage.Errorf("--rewind %d: the run has %d stops: give 1 to %d", rewind, len(stops), len(stops))
 }
 
-// StackMemory reads the memory at the stack pointer, at most size bytes and not
+// stackBytes is how much of the stack Write shows.
+const stackBytes = 32 * 8
+
+// Write writes all there is at a stop of a run: the running task, its stack, what the
+// event recorded, the registers and the memory at the stack pointer.
+func (s *Stop) Write(ctx context.Context, w io.Writer, a arch.Arch) error {
+	current, err := s.Task(ctx, Selection{})
+	if err != nil {
+		return err
+	}
+	sp, memory, err := s.stackMemory(ctx, a, stackBytes)
+	if err != nil {
+		return err
+	}
+	return errors.Join(
+		listing.Task(w, current.Task), listing.Header(w, "stack"),
+		listing.Stack(w, current.Task.Task, s.Event.CPU, s.View.BacktraceVariables(ctx, s.Current, s.Registers)),
+		listing.Header(w, "arguments and reads"), listing.Values(w, s.Event),
+		listing.Header(w, "registers"), listing.Registers(w, s.Registers),
+		listing.Header(w, "memory at the stack pointer"), listing.Memory(w, sp, memory))
+}
+
+// stackMemory reads the memory at the stack pointer, at most size bytes and not
 // beyond the end of the running task's stack.
-func (s *Stop) StackMemory(ctx context.Context, a arch.Arch, size uint64) (sp uint64, memory []byte, err error) {
+func (s *Stop) stackMemory(ctx context.Context, a arch.Arch, size uint64) (sp uint64, memory []byte, err error) {
 	sp = s.Registers[a.Registers.SP]
 	if _, top, err := s.View.Stack(ctx, s.Current); err == nil && sp < top {
 		size = min(size, (top-sp)&^7)

@@ -75,6 +75,16 @@ func Console(err error) []string {
 	return nil
 }
 
+// Describe is err's message and, when it carries the end of the guest's console, that,
+// a line each behind margin.
+func Describe(err error, margin string) string {
+	text := err.Error() + "\n"
+	for _, line := range Console(err) {
+		text += margin + "| " + line + "\n"
+	}
+	return text
+}
+
 // Died reports whether err is that the kernel died.
 func Died(err error) bool {
 	var g *GuestError

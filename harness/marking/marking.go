@@ -87,9 +87,9 @@ func New(ctx context.Context, h prepare.Host, l labs.Lab, targets []prepare.Targ
 	return m, nil
 }
 
-// Class is a run of a class that m grades.
+// Class is a run of a class that m grades. AtOnce 0 is as many as there is room for.
 func (m *Marker) Class(r class.Run) class.Run {
-	r.Lab = m.lab.Name
+	r.Lab, r.AtOnce = m.lab.Name, harness.AtOnce(r.AtOnce)
 	r.Identify, r.Grade, r.Unable, r.Feedback = m.identify, m.grade, m.unable, m.feedback
 	return r
 }
@@ -209,11 +209,7 @@ func (m *Marker) repeat(ctx context.Context, t *target, s class.Student, read *s
 
 // leave keeps with the evidence why there is no verdict.
 func leave(dir string, err error) {
-	text := err.Error() + "\n"
-	for _, line := range machine.Console(err) {
-		text += "| " + line + "\n"
-	}
-	os.WriteFile(filepath.Join(dir, "error.txt"), []byte(text), 0o644) // the verdict says it too
+	os.WriteFile(filepath.Join(dir, "error.txt"), []byte(machine.Describe(err, "")), 0o644) // the verdict says it too
 }
 
 // submitted is the run of a submission on a kernel.

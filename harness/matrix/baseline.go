@@ -27,7 +27,7 @@ func ReadBaseline(path string, fresh bool) (regress.Baseline, error) {
 	defer file.Close()
 	b, err := regress.Decode(file)
 	if err != nil {
-		return b, fmt.Errorf("%s: %w", path, err)
+		return b, usage.Errorf("%s: %w: name a file that lab matrix --update-baseline wrote", path, err)
 	}
 	return b, nil
 }

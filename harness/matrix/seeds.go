@@ -32,9 +32,7 @@ func (s Seeds) Run(ctx context.Context, l labs.Lab, t prepare.Target) ([]seeds.R
 		return nil, err
 	}
 	g, ctx := errgroup.WithContext(ctx)
-	if g.SetLimit(harness.Room()); s.AtOnce > 0 {
-		g.SetLimit(s.AtOnce)
-	}
+	g.SetLimit(harness.AtOnce(s.AtOnce))
 	var done sync.Mutex
 	for i := range runs {
 		g.Go(func() error {

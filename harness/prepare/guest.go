@@ -7,8 +7,10 @@ import (
 	"os"
 
 	"kernellab/harness/arch"
+	"kernellab/harness/qemu"
 	"kernellab/harness/snapshot"
 	"kernellab/images/compile"
+	"kernellab/images/guest"
 	"kernellab/images/initramfs"
 	"kernellab/internal/intact"
 	"kernellab/labs"
@@ -86,17 +88,21 @@ func (h Host) GuestFor(ctx context.Context, l labs.Lab, m arch.Arch) (Guest, err
 	return g, nil
 }
 
-// ShellInitramfs builds an initramfs that holds the program of every lab of the
-// course, and of more, for a person to call.
-func (h Host) ShellInitramfs(ctx context.Context, m arch.Arch, more ...labs.Lab) (string, error) {
-	g, err := h.BuildGuest(ctx, m, more...)
+// Shell is a machine that boots to a shell, for a person. The programs of every lab of
+// the course, and of more, are commands there.
+func (h Host) Shell(ctx context.Context, t Target, more ...labs.Lab) (qemu.Config, error) {
+	g, err := h.BuildGuest(ctx, t.Arch, more...)
 	if err != nil {
-		return "", err
+		return qemu.Config{}, err
 	}
-	initrd, err := initramfs.With(ctx, h.Cache, m.GOARCH, g.Programs, h.Progress.Report)
+	initrd, err := initramfs.With(ctx, h.Cache, t.Arch.GOARCH, g.Programs, h.Progress.Report)
 	h.Progress.Done()
 	if err != nil {
-		return "", fmt.Errorf("build the initramfs for %s: %w", m.Name, err)
+		return qemu.Config{}, fmt.Errorf("build the initramfs for %s: %w", t.Arch.Name, err)
 	}
-	return initrd, nil
+	emu, err := h.Emulator(ctx)
+	return qemu.Config{
+		Command: emu.For(t.Arch), Arch: t.Arch, Kernel: t.Path, Initrd: initrd, Append: guest.ShellMode,
+		Seed: DefaultSeed, Interactive: true,
+	}, err
 }

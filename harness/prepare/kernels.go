@@ -25,6 +25,9 @@ type Kernels struct {
 	Arch  string   // name of an architecture, or "all"
 	Names []string // series, versions or image files; "" is the architecture's default
 	Fetch Fetcher  // nil is the cache's Fetch
+	// Vmlinux is a vmlinux with debug information, of one of the kernels; "" is the
+	// cache's. Only Open uses it.
+	Vmlinux string
 }
 
 // Fetcher finds a kernel in the cache or downloads it: linux.Store.Fetch.
@@ -75,7 +78,7 @@ func (h Host) Open(ctx context.Context, k Kernels) ([]Target, error) {
 			opened = append(opened, t)
 		}
 	}
-	return opened, nil
+	return opened, h.useVmlinux(opened, k.Vmlinux)
 }
 
 // Find finds the named kernels, each once, in the order of their architectures and
@@ -327,9 +330,9 @@ func (h Host) Image(path, digest string) (*kernel.Image, error) {
 	return image, nil
 }
 
-// UseVmlinux gives the target that a vmlinux belongs to its debug information. A
+// useVmlinux gives the target that a vmlinux belongs to its debug information. A
 // vmlinux that belongs to none of them is a mistake of the caller; "" is ignored.
-func (h Host) UseVmlinux(targets []Target, vmlinux string) error {
+func (h Host) useVmlinux(targets []Target, vmlinux string) error {
 	if vmlinux == "" {
 		return nil
 	}
@@ -352,6 +355,29 @@ func (h Host) UseVmlinux(targets []Target, vmlinux string) error {
 		errs = append(errs, err)
 	}
 	return usage.Wrap(errors.Join(errs...))
+}
+
+// Add copies a kernel image into the cache, and the vmlinux of the same build beside
+// it if one is named.
+func (h Host) Add(ctx context.Context, image, vmlinux string) (linux.Kernel, error) {
+	im, err := kernel.Open(image)
+	var other *regular.Error
+	if errors.As(err, &other) {
+		return linux.Kernel{}, usage.Errorf("kernel %w", other)
+	}
+	if err != nil {
+		return linux.Kernel{}, fmt.Errorf("kernel %s: %w", image, err)
+	}
+	if vmlinux != "" {
+		dir, err := h.Cache.Path("debuginfo")
+		if err != nil {
+			return linux.Kernel{}, err
+		}
+		if err := im.CheckDebug(vmlinux, dir); err != nil {
+			return linux.Kernel{}, usage.Wrap(err)
+		}
+	}
+	return linux.In(h.Cache).Add(ctx, image, vmlinux, linux.Identity{Arch: im.Arch, Release: im.Release})
 }
 
 // FetchDebug makes a Fetcher that also fetches the kernel's vmlinux.

@@ -48,6 +48,15 @@ func LabIn(folder, name string) (labs.Lab, error) {
 	return Lab(folder)
 }
 
+// CheckPoint refuses a point that the lab does not have. called is how the person
+// named the lab.
+func CheckPoint(l labs.Lab, called, arch, point string) error {
+	if known := l.PointNames(arch); !slices.Contains(known, point) {
+		return usage.Unknown("point of "+called, point, known, "lab show "+called+" describes them")
+	}
+	return nil
+}
+
 // Labs finds labs by their names, each once. Without names it returns the course.
 func Labs(names []string) ([]labs.Lab, error) {
 	if len(names) == 0 {

@@ -48,8 +48,7 @@ func Unsound(version string) bool { return emulator.Major(version) < SoundQEMU }
 // Choice is the QEMU that a person chose. The zero value is the one that LAB_QEMU
 // names, or lab's own. It may be used by several goroutines.
 type Choice struct {
-	Value string // of --qemu
-	Given bool   // --qemu was given
+	Value string // of --qemu, "" when it is not given
 
 	mu       sync.Mutex
 	known    bool
@@ -61,10 +60,10 @@ type Choice struct {
 // does.
 func (c *Choice) Other() (e Emulator, other bool, err error) {
 	value, by := c.Value, "--qemu"
-	if !c.Given {
+	if value == "" {
 		value, by = os.Getenv(QEMUEnv), QEMUEnv
 	}
-	if value == "" && !c.Given {
+	if value == "" {
 		return Emulator{Why: fmt.Sprintf("neither --qemu nor %s names another", QEMUEnv)}, false, nil
 	}
 	q, err := emulator.Other(value)

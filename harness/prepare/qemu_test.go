@@ -65,11 +65,11 @@ func TestEmulator(t *testing.T) {
 	if err != nil || len(e.For(m)) != 1 || e.For(m)[0] != script {
 		t.Errorf("with %s: %v, %v", QEMUEnv, e, err)
 	}
-	h.QEMU = &Choice{Value: emulator.Host, Given: true}
+	h.QEMU = &Choice{Value: emulator.Host}
 	if e, err := h.Emulator(t.Context()); err != nil || e.For(m)[0] != m.QEMU.Binary {
 		t.Errorf("with --qemu host: %v, %v", e, err)
 	}
-	h.QEMU = &Choice{Value: filepath.Join(t.TempDir(), "none"), Given: true}
+	h.QEMU = &Choice{Value: filepath.Join(t.TempDir(), "none")}
 	if _, err := h.Emulator(t.Context()); !usage.Is(err) {
 		t.Errorf("with a --qemu that does not exist: %v, want a mistake of usage", err)
 	}

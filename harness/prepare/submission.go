@@ -3,7 +3,6 @@ package prepare
 import (
 	"context"
 	"errors"
-	"io/fs"
 
 	"kernellab/harness"
 	"kernellab/harness/submission"
@@ -19,10 +18,10 @@ func Submission(ctx context.Context, l labs.Lab, path string) (*submission.Submi
 	if !l.Takes() {
 		return nil, usage.Errorf("%s takes no submissions: its lab.yaml has no \"submission\"", l.Name)
 	}
-	s, err := submission.Read(ctx, path, l.Handed())
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, usage.Errorf("no submission at %s: lab init %s DIR begins one", path, l.Name)
+	if err := submission.CheckPath(path); err != nil {
+		return nil, err
 	}
+	s, err := submission.Read(ctx, path, l.Handed())
 	var other *regular.Error
 	if errors.As(err, &other) {
 		return nil, usage.Errorf("submission %w, or a folder", other)

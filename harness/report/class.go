@@ -2,6 +2,7 @@ package report
 
 import (
 	"cmp"
+	"fmt"
 	"io"
 	"math"
 	"slices"
@@ -92,6 +93,32 @@ func (g Graded) Findings() []string {
 		}
 	}
 	return out
+}
+
+// Ending says how the student was graded, in a line.
+func (g Graded) Ending() string {
+	took := fmt.Sprintf("in %.1f s", g.Took.Seconds())
+	score, of, graded := g.Score()
+	if !graded {
+		return fmt.Sprintf("not graded, %s, %s", g.Cause(), took)
+	}
+	text := fmt.Sprintf("%s %d/%d %s", g.Verdict(), score, of, took)
+	if g.Attempts > 1 {
+		text += ", at the second try"
+	}
+	if f := g.Findings(); g.Verdict() == verdict.Fail && len(f) > 0 {
+		text += ": " + shortened(f[0])
+	}
+	return text
+}
+
+// shortened keeps a line of a log a line; the whole is in the student's folder.
+func shortened(s string) string {
+	const most = 100
+	if r := []rune(s); len(r) > most {
+		return string(r[:most-1]) + "…"
+	}
+	return s
 }
 
 // FormatCSV is a format for a spreadsheet, which only a class has.

@@ -3,16 +3,33 @@ package report
 import (
 	"fmt"
 	"io"
+	"os"
 	"strings"
 
 	"github.com/charmbracelet/lipgloss"
 	"github.com/muesli/termenv"
+
+	"kernellab/internal/progress"
 )
 
 // Style is the style of text. The zero value is 80 columns without colour.
 type Style struct {
 	Color bool
 	Width int // columns; 0 is 80
+}
+
+// Terminal is the style of text that is written to w: with colour only on a terminal,
+// and not where NO_COLOR is set.
+func Terminal(w io.Writer) Style {
+	tty, width := progress.Terminal(w)
+	if !tty {
+		return Style{Width: 100}
+	}
+	color := os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+	if color {
+		lipgloss.SetColorProfile(termenv.NewOutput(w).ColorProfile())
+	}
+	return Style{Color: color, Width: min(width, 120)}
 }
 
 const (

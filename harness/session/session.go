@@ -64,14 +64,10 @@ type run struct {
 // a file, or that of ctx.
 func (s Session) Run(ctx context.Context, w io.Writer, targets []prepare.Target) (verdict.Document, error) {
 	compiler := sync.OnceValues(func() (*compile.Compiler, error) { return compile.New(ctx, s.Host.Cache) })
-	atOnce := s.AtOnce
-	if atOnce == 0 {
-		atOnce = harness.Room()
-	}
 	results := make([]verdict.Result, len(targets))
 	order := progress.NewOrdered(w, len(targets))
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(atOnce)
+	g.SetLimit(harness.AtOnce(s.AtOnce))
 	for i, t := range targets {
 		g.Go(func() error {
 			r := run{Session: s, target: t, several: len(targets) > 1, w: order.Writer(i), compiler: compiler}

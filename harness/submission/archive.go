@@ -9,11 +9,13 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"path"
 	"slices"
 	"strings"
 
 	"kernellab/internal/regular"
+	"kernellab/internal/usage"
 )
 
 // archives are the extensions of archives.
@@ -35,10 +37,28 @@ func unusable(hint, message string, args ...any) *Problem {
 	return &Problem{Part: PartAll, Message: fmt.Sprintf(message, args...), Hint: hint}
 }
 
+// CheckPath refuses what cannot be a submission, by its path alone, as a mistake of the
+// caller and not the student's. Read refuses pipes and devices.
+func CheckPath(path string) error {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return usage.Errorf("no submission at %s: lab init LAB DIR begins one", path)
+	case info.IsDir() || !info.Mode().IsRegular() || isArchive(path) >= 0:
+		return nil
+	}
+	return usage.Errorf("%s is no submission: name a folder, or a %s", path, strings.Join(archives, ", "))
+}
+
+// isArchive returns the index of the extension in archives, or -1.
+func isArchive(name string) int {
+	lower := strings.ToLower(name)
+	return slices.IndexFunc(archives, func(ext string) bool { return strings.HasSuffix(lower, ext) })
+}
+
 // fromArchive reads an archive. An error in its content is a *Problem.
 func fromArchive(ctx context.Context, name string, info fs.FileInfo) (*files, error) {
-	lower := strings.ToLower(info.Name())
-	i := slices.IndexFunc(archives, func(ext string) bool { return strings.HasSuffix(lower, ext) })
+	i := isArchive(info.Name())
 	if i < 0 {
 		return nil, unusable("hand in a folder, or a "+strings.Join(archives, ", "), "%s is not a supported kind of archive", clip(info.Name()))
 	}
