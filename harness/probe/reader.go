@@ -77,7 +77,7 @@ func (s *scope) eval(ctx context.Context, src string) (number uint64, text *stri
 }
 
 // Name is expr.Env's.
-func (s *scope) Name(_ context.Context, name string) (any, error) {
+func (s *scope) Name(ctx context.Context, name string) (any, error) {
 	if addr, ok := s.tasks[name]; ok {
 		if addr == 0 && !s.dry {
 			return nil, fmt.Errorf("%s is not known at this stop", name)
@@ -91,7 +91,7 @@ func (s *scope) Name(_ context.Context, name string) (any, error) {
 	case "arg", "reg":
 		return named{s, name}, nil
 	}
-	return expr.GuestNames{Roles: slices.Sorted(maps.Keys(s.tasks))}.Name(nil, name)
+	return expr.GuestNames{Roles: slices.Sorted(maps.Keys(s.tasks))}.Name(ctx, name)
 }
 
 // number is a number, unknown without a guest.

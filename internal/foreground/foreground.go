@@ -19,11 +19,16 @@ type Streams struct {
 	Out, Err io.Writer
 }
 
+// grace is how long a program may take to end after it was asked to, and how long
+// processes that it leaves may keep its output open.
+const grace = 5 * time.Second
+
 // command is a program on these streams.
 func (s Streams) command(ctx context.Context, args []string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = s.In, s.Out, s.Err
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = grace
 	return cmd
 }
 
@@ -37,9 +42,6 @@ func (s Streams) Run(ctx context.Context, args []string) error {
 	return err
 }
 
-// grace is what a program has to end by itself after it was asked to.
-const grace = 5 * time.Second
-
 // Interactive runs a program that uses Ctrl-C itself: until the program ends, SIGINT
 // has no effect on this process. The end of ctx ends the program.
 func (s Streams) Interactive(ctx context.Context, args []string) error {
@@ -48,7 +50,6 @@ func (s Streams) Interactive(ctx context.Context, args []string) error {
 	signal.Notify(theirs, syscall.SIGINT)
 	defer signal.Stop(theirs)
 	cmd := s.command(ctx, args)
-	cmd.WaitDelay = grace
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("%s: %w", args[0], err)

@@ -20,7 +20,7 @@ func TestRun(t *testing.T) {
 	// The end of the context ends the program, by SIGTERM.
 	ctx, cancel := context.WithCancel(t.Context())
 	began := writerFunc(func(p []byte) (int, error) { cancel(); return len(p), nil })
-	if err := (Streams{In: strings.NewReader(""), Out: began, Err: io.Discard}).Run(ctx, []string{"sh", "-c", "trap 'kill $!; exit 7' TERM; sleep 600 & echo; wait"}); err == nil || err.Error() != "sh: exit status 7" {
+	if err := (Streams{In: strings.NewReader(""), Out: began, Err: io.Discard}).Run(ctx, []string{"sh", "-c", "trap 'exit 7' TERM; echo; while :; do sleep 0.1; done"}); err == nil || err.Error() != "sh: exit status 7" {
 		t.Errorf("cancelled: %v", err)
 	}
 }
