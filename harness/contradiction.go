@@ -36,5 +36,9 @@ func ContradictionPlan(p probe.Plan) (*contradiction.Plan, error) {
 	for _, t := range p.Tasks {
 		conditional = append(conditional, t.Role)
 	}
-	return contradiction.NewPlan(points, conditional)
+	instead := map[string]string{}
+	for _, q := range p.Instead {
+		instead[q.Name] = q.Aside
+	}
+	return contradiction.NewPlan(points, conditional, instead)
 }

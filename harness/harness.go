@@ -410,6 +410,7 @@ func (j Job) Header(ctx context.Context) (trace.Header, error) {
 	if h.Points, err = probe.Header(s.Image, j.Plan); err != nil {
 		return h, err
 	}
+	h.Instead = probe.HeaderInstead(s.Image, j.Plan)
 	if h.Sizes["pt_regs"], err = s.Image.SizeOf("pt_regs"); err != nil {
 		return h, err
 	}

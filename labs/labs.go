@@ -39,15 +39,18 @@ type Lab struct {
 	Order                int
 	Handout              string // README.md
 
-	Output   []string // what the program prints, line by line
-	Patterns []string // regular expressions of lines it prints
-	Exit     int      // its exit status
-	Signal   string   // the signal that ends it instead
-	Args     []string // its arguments, without its name
+	Output   []string          // what the program prints, line by line
+	Before   map[string]string // line of Output → the line that has to come before it
+	Patterns []string          // regular expressions of lines it prints
+	Exit     int               // its exit status
+	Signal   string            // the signal that ends it instead
+	Args     []string          // its arguments, without its name
 	// Open are files below /proc or /sys that the program inherits, opened by
 	// root for reading and writing, as descriptors 3, 4 and so on.
 	Open []string
 
+	// Instead are other ways to do what the entry does, which the lab does not accept.
+	Instead        []Instead
 	Sequence, Hits grade.Scored
 	Checks         []Check
 
@@ -69,6 +72,9 @@ func (l Lab) Tasks(arch string) []plan.Task { return l.tasks[arch] }
 
 // Points returns the points of the lab, as an architecture has them.
 func (l Lab) Points(arch string) []plan.Point { return l.points[arch] }
+
+// Instead is a function of the kernel that does in another way what the lab's entry does.
+type Instead struct{ Place, Means string }
 
 // Named is an expression with a name; lists of them keep the file's order.
 type Named struct {

@@ -37,6 +37,7 @@ func parse(file string, data []byte, known bool) (Lab, error) {
 		{"program", true, func(p pair) { r.program(p, &lab) }},
 		{"tasks", true, func(p pair) { r.tasks(p, &lab) }},
 		{"points", true, r.at("points", r.list(func(i int, n ast.Node) { r.point(i, n, &lab) }))},
+		{"instead", false, r.at("instead", func(p pair) { r.instead(p, &lab) })},
 		{"sequence", false, r.scored("sequence", &lab.Sequence)},
 		{"hits", false, r.scored("hits", &lab.Hits)},
 		{"checks", false, r.at("checks", r.list(func(i int, n ast.Node) { r.check(i, n, &lab) }))},
@@ -99,10 +100,36 @@ func (r *reader) output(n ast.Node, lab *Lab) {
 		r.bad(yamlnode.Line(n), "output: want one line of text, or matches: PATTERN")
 		return
 	}
-	var pattern string
-	r.fields(n, "output", []field{{"matches", true, r.text(&pattern)}})
+	var pattern, line, after string
+	r.fields(n, "output", []field{
+		{"matches", false, r.text(&pattern)}, {"line", false, r.text(&line)}, {"after", false, r.text(&after)},
+	})
+	switch {
+	case pattern != "" && line+after != "", pattern == "" && (line == "" || after == ""):
+		r.bad(yamlnode.Line(n), "output: want matches: PATTERN, or line: TEXT and after: TEXT")
+		return
+	case line != "":
+		if lab.Before == nil {
+			lab.Before = map[string]string{}
+		}
+		lab.Output, lab.Before[line] = append(lab.Output, line), after
+		r.lines["program.output"] = yamlnode.Line(n)
+		return
+	}
 	r.lines[fmt.Sprintf("program.output.matches[%d]", len(lab.Patterns))] = yamlnode.Line(n)
 	lab.Patterns = append(lab.Patterns, pattern)
+}
+
+// instead reads the other ways to do what the entry does.
+func (r *reader) instead(p pair, lab *Lab) {
+	for _, way := range r.pairs(p.value, "instead") {
+		s, ok := yamlnode.Scalar(way.value)
+		if !ok || s == "" || !identifier.MatchString(way.key) {
+			r.bad(way.line, "instead: want a function of the kernel and what it is for a person")
+			continue
+		}
+		lab.Instead = append(lab.Instead, Instead{Place: way.key, Means: s})
+	}
 }
 
 // tasks reads the roles: a text, or a mapping with a condition.

@@ -2,9 +2,11 @@ package labs
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"kernellab/harness/grade"
+	"kernellab/harness/plan"
 	"kernellab/harness/probe"
 )
 
@@ -15,6 +17,9 @@ func (l Lab) Plan(arch string) probe.Plan {
 		if t.When != "" {
 			out.Tasks = append(out.Tasks, t)
 		}
+	}
+	for _, p := range l.Instead {
+		out.Instead = append(out.Instead, plan.Point{Name: p.Place, Place: p.Place, Aside: p.Means})
 	}
 	args := l.Rules(arch).Arguments()
 	for i, p := range out.Points {
@@ -31,9 +36,12 @@ func (l Lab) source(line int) string { return fmt.Sprintf("%s:%d", l.file, line)
 func (l Lab) Rules(arch string) grade.Rules {
 	r := grade.Rules{
 		Lab: l.Name, Title: l.Title, Summary: l.Summary, Arch: arch,
-		Output: slices.Clone(l.Output), Patterns: slices.Clone(l.Patterns), Exit: l.Exit, Signal: l.Signal,
+		Output: slices.Clone(l.Output), Before: maps.Clone(l.Before), Patterns: slices.Clone(l.Patterns), Exit: l.Exit, Signal: l.Signal,
 		Sequence: l.Sequence, Hits: l.Hits, ProgramVisibility: l.ProgramVisibility,
 		Points: l.points[arch],
+	}
+	for _, p := range l.Instead {
+		r.Instead = append(r.Instead, p.Place)
 	}
 	for _, q := range l.Questions {
 		r.Questions = append(r.Questions, q.rule(arch))

@@ -45,7 +45,7 @@ func (e *Error) Error() string {
 // than the header.
 func Check(t *trace.Trace, plan *Plan) error {
 	c := &checker{
-		header: t.Header, points: map[string]trace.Point{}, armable: map[string]bool{}, found: map[string]bool{},
+		header: t.Header, points: map[string]trace.Point{}, instead: map[string]trace.Point{}, armable: map[string]bool{}, found: map[string]bool{},
 		armed: map[string]bool{}, tasks: tasks{}.new(), functions: map[trace.Word]function{},
 	}
 	c.headerHolds()
@@ -66,6 +66,9 @@ func Check(t *trace.Trace, plan *Plan) error {
 	for _, p := range t.Header.Points {
 		c.armed[p.Point] = c.entry(p.Point)
 	}
+	for _, p := range t.Header.Instead {
+		c.armed[p.Point] = true
+	}
 	for i := range t.Events {
 		c.at(i, &t.Events[i])
 		if c.err != nil {
@@ -81,6 +84,8 @@ type checker struct {
 	arch   arch.Arch
 	plan   *Plan // nil for none
 	points map[string]trace.Point
+	// instead are the points at other ways to do what the entry does.
+	instead map[string]trace.Point
 	// armable are the points that some event arms, found the roles that some event
 	// finds.
 	armable, found map[string]bool
@@ -168,7 +173,7 @@ func (m moment) arg(name string) trace.Word {
 func (c *checker) noStop(e *trace.Event) {
 	has := map[string]bool{
 		"point": e.Point != "", "symbol": e.Symbol != "", "address": e.Address != 0, "parent": e.Parent != nil, "role": e.Role != "",
-		"round": e.Round != 0, "aside": e.Aside != "", "cpu": e.CPU != 0, "registers": len(e.Registers) > 0, "args": len(e.Args) > 0,
+		"round": e.Round != 0, "aside": e.Aside != "", "by_other": e.ByOther, "cpu": e.CPU != 0, "registers": len(e.Registers) > 0, "args": len(e.Args) > 0,
 		"reads": len(e.Reads) > 0, "texts": len(e.Texts) > 0, "finds": len(e.Finds) > 0, "arms": len(e.Arms) > 0,
 		"disarms": len(e.Disarms) > 0, "unread": len(e.Unread) > 0, "fields": len(e.Fields) > 0, "stack": len(e.Stack) > 0,
 		"stacks": len(e.Stacks) > 0,

@@ -3,6 +3,7 @@ package contradiction_test
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -34,7 +35,7 @@ func plan(t *testing.T) *contradiction.Plan {
 		}
 		points = append(points, p)
 	}
-	plan, err := contradiction.NewPlan(points, nil)
+	plan, err := contradiction.NewPlan(points, nil, map[string]string{"sys_vfork": "vfork"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,6 +58,40 @@ func repeat(t *trace.Trace, i int) {
 	again.Fields = nil // they are recorded once
 	t.Events = slices.Insert(t.Events, i+1, again)
 	tracetest.Renumber(t)
+}
+
+// otherWay puts a stop of the program's at another way to do what the entry does in front
+// of the event i.
+func otherWay(t *trace.Trace, i int) *trace.Event {
+	p := trace.Point{Point: "sys_vfork", Symbol: "__do_sys_vfork", Address: t.Header.Points[0].Address + 0x1000, Why: "its symbol"}
+	t.Header.Instead = []trace.Point{p}
+	e := *at(t, "sys_clone")
+	e.Point, e.Symbol, e.Address = p.Point, p.Symbol, p.Address
+	e.Registers = maps.Clone(e.Registers)
+	e.Registers[t.Header.Roles["pc"]] = p.Address
+	aside(&e, "vfork")
+	t.Events = slices.Insert(t.Events, i, e)
+	tracetest.Renumber(t)
+	return &t.Events[i]
+}
+
+// aside makes a stop an aside.
+func aside(e *trace.Event, why string) {
+	e.Aside, e.Role, e.Round, e.Parent = why, "", 0, nil
+	e.Args, e.Reads, e.Finds, e.Arms, e.Disarms, e.Fields, e.Stack, e.Stacks = nil, nil, nil, nil, nil, nil, nil, nil
+}
+
+// reapedByAThread makes another thread of the program release the child.
+func reapedByAThread(t *trace.Trace) *trace.Event {
+	e := at(t, "release_task")
+	args := e.Args
+	aside(e, "another task")
+	e.Args, e.ByOther = args, true
+	e.Task = &trace.Task{Address: e.Task.Address + 0x4000, PID: 99, TGID: e.Task.TGID, Comm: e.Task.Comm}
+	if _, ok := e.Registers["tp"]; ok {
+		e.Registers["tp"] = e.Task.Address
+	}
+	return e
 }
 
 // Each change is found at the event and field where it contradicts the rest.
@@ -118,6 +153,29 @@ func TestContradictions(t *testing.T) {
 		{"never armed", func(t *trace.Trace) { at(t, "sys_clone").Arms = at(t, "sys_clone").Arms[1:] }, "3 point"},
 		{"another program's name", func(t *trace.Trace) { t.Header.Program.Name = "fork" }, "1 task.comm"},
 		{"a point that moved", func(t *trace.Trace) { t.Header.Points[1].Address = t.Header.Points[0].Address }, "0 points[1].address"},
+		{"another way after the entry", func(t *trace.Trace) { otherWay(t, 2) }, "3 point"},
+		{"another way that the header lacks", func(t *trace.Trace) { otherWay(t, 1); t.Header.Instead = nil }, "2 point"},
+		{"another way of another process", func(t *trace.Trace) {
+			e := otherWay(t, 1)
+			task := *e.Task
+			task.PID, task.TGID = 90, 90
+			e.Task = &task
+		}, "2 task.tgid"},
+		{"another way at another address", func(t *trace.Trace) { otherWay(t, 1).Address += 8 }, "2 address"},
+		{"another way with other words", func(t *trace.Trace) { otherWay(t, 1).Aside = "another task" }, "2 aside"},
+		{"another way that is a step", func(t *trace.Trace) { e := otherWay(t, 1); e.Aside, e.Role, e.Round = "", "parent", 1 }, "2 round"},
+		{"another way by another task", func(t *trace.Trace) { otherWay(t, 1).ByOther = true }, "2 by_other"},
+		{"another way with a point's name", func(t *trace.Trace) { otherWay(t, 1); t.Header.Instead[0].Point = "sys_clone" }, "0 instead[0].point"},
+		{"another way out of the kernel", func(t *trace.Trace) { otherWay(t, 1); t.Header.Instead[0].Address = 8 }, "0 instead[0].address"},
+		{"a step by another task", func(t *trace.Trace) { at(t, "release_task").ByOther = true }, "9 by_other"},
+		{"only the task differs, unsaid", func(t *trace.Trace) { reapedByAThread(t).ByOther = false }, "9 by_other"},
+		{"not only the task differs", func(t *trace.Trace) { reapedByAThread(t); pass(t, "release_task") }, "9 by_other"},
+		{"only the task of an entry differs", func(t *trace.Trace) {
+			e := at(t, "sys_clone")
+			args := e.Args
+			aside(e, "another task")
+			e.Args, e.ByOther = args, true
+		}, "2 by_other"},
 		{"another architecture", func(t *trace.Trace) { t.Header.Arch = "arm64" }, "0 arch"},
 		{"other roles", func(t *trace.Trace) { t.Header.Roles = map[string]string{"pc": "pc"} }, "0 roles"},
 		{"another release", func(t *trace.Trace) { t.Header.Kernel.Release = "7.0" }, "0 kernel.banner"},
@@ -155,7 +213,9 @@ func TestPossible(t *testing.T) {
 			task.Comm = "init"
 			at(t, "copy_process").Task = &task
 		},
-		"the child is never released": func(t *trace.Trace) { tracetest.Drop(t, "release_task") },
+		"it makes a process in another way": func(t *trace.Trace) { otherWay(t, 1) },
+		"another thread releases the child": func(t *trace.Trace) { reapedByAThread(t) },
+		"the child is never released":       func(t *trace.Trace) { tracetest.Drop(t, "release_task") },
 		"it forks again, and the address is used again": func(t *trace.Trace) {
 			round := t.Events[1:9]
 			for _, e := range slices.Clone(round) {

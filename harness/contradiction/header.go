@@ -61,6 +61,10 @@ func (c *checker) headerHolds() {
 		c.point("points["+strconv.Itoa(i)+"]", p, h.Points[:i])
 		c.points[p.Point] = p
 	}
+	for i, p := range h.Instead {
+		c.otherPoint("instead["+strconv.Itoa(i)+"]", p, slices.Concat(h.Points, h.Instead[:i]))
+		c.instead[p.Point] = p
+	}
 }
 
 // machineArgs compares QEMU's arguments with what the header says of the machine.
@@ -121,6 +125,31 @@ func (c *checker) point(field string, p trace.Point, before []trace.Point) {
 	}
 }
 
+// otherPoint checks a point at another way to do what the entry does. The header has no
+// such point that the kernel lacks.
+func (c *checker) otherPoint(field string, p trace.Point, before []trace.Point) {
+	switch {
+	case p.Point == "":
+		c.wrong(field+".point", "a point without a name")
+	case p.Symbol == "":
+		c.wrong(field+".symbol", "%s has none", p.Point)
+	case p.Why == "":
+		c.wrong(field+".why", "%s has none", p.Point)
+	case p.Missing != "":
+		c.wrong(field+".missing", "%s is in the header and missing", p.Point)
+	case !kernelHalf(p.Address):
+		c.wrong(field+".address", "%s is not in the kernel", p.Address)
+	}
+	for _, q := range before {
+		switch {
+		case q.Point == p.Point:
+			c.wrong(field+".point", "%s is listed twice", p.Point)
+		case q.Symbol == p.Symbol && q.Address != 0 && q.Inlined == "" && q.Address != p.Address:
+			c.wrong(field+".address", "%s (%s) is at %s, and %s is at %s", p.Point, p.Symbol, p.Address, q.Point, q.Address)
+		}
+	}
+}
+
 // place is the logical place of a point in the kernel.
 func place(p trace.Point) string {
 	if p.Place != "" {
@@ -129,7 +158,9 @@ func place(p trace.Point) string {
 	return p.Point
 }
 
-// fits reports whether a header's points are the plan's.
+// fits reports whether a header's points are the plan's. Of the other ways to do what the
+// entry does, a header has those that the kernel has.
 func (p *Plan) fits(h trace.Header) bool {
-	return p != nil && slices.EqualFunc(p.points, h.Points, func(a *planned, b trace.Point) bool { return a.Name == b.Point })
+	unknown := func(q trace.Point) bool { return p.instead[q.Point] == "" }
+	return p != nil && !slices.ContainsFunc(h.Instead, unknown) && slices.EqualFunc(p.points, h.Points, func(a *planned, b trace.Point) bool { return a.Name == b.Point })
 }

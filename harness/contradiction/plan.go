@@ -29,6 +29,7 @@ type Point struct {
 type Plan struct {
 	points       []*planned
 	conditionals []string
+	instead      map[string]string
 }
 
 // planned is a point whose expressions are parsed.
@@ -36,12 +37,15 @@ type planned struct {
 	Point
 	finds, reads map[string]*expr.Expr
 	when         *expr.Expr // nil for none
+	// whenReads is true where the condition depends on the point's own reads.
+	whenReads bool
 }
 
 // NewPlan parses the expressions of a plan. conditionals are the roles that are known by
-// a condition.
-func NewPlan(points []Point, conditionals []string) (*Plan, error) {
-	plan := &Plan{conditionals: conditionals}
+// a condition, and instead are what stops are at other ways to do what the entry does, by
+// the point's name.
+func NewPlan(points []Point, conditionals []string, instead map[string]string) (*Plan, error) {
+	plan := &Plan{conditionals: conditionals, instead: instead}
 	parse := func(exprs map[string]string) (map[string]*expr.Expr, error) {
 		out := map[string]*expr.Expr{}
 		for name, src := range exprs {
@@ -66,6 +70,7 @@ func NewPlan(points []Point, conditionals []string) (*Plan, error) {
 			if made.when, err = expr.Parse(p.When); err != nil {
 				return nil, fmt.Errorf("%s: condition %q: %w", p.Name, p.When, err)
 			}
+			made.whenReads = slices.ContainsFunc(made.when.Paths(), func(path []string) bool { return path[0] == "read" })
 		}
 		plan.points = append(plan.points, made)
 	}
@@ -82,8 +87,44 @@ func (p *Plan) conditional(role string) bool {
 	return p != nil && slices.Contains(p.conditionals, role)
 }
 
+// otherWay checks a stop at another way to do what the entry does.
+func (c *checker) otherWay(e *trace.Event) {
+	program := c.past[0].Task
+	switch {
+	case c.plan != nil && e.Aside != c.plan.instead[e.Point]:
+		c.wrong("aside", "%q is not what the lab has %s as, %q", e.Aside, e.Point, c.plan.instead[e.Point])
+	case e.Task.TGID != program.TGID:
+		c.wrong("task.tgid", "%d is not the program, %d", e.Task.TGID, program.TGID)
+	case e.ByOther:
+		c.wrong("by_other", "%s is a point of no task", e.Point)
+	}
+}
+
+// byOther checks whether only its task keeps an aside from being a step of the lab.
+func (c *checker) byOther(e *trace.Event, p *planned) {
+	possible := e.Aside == "another task" && !p.Entry && p.when != nil && !p.whenReads && len(c.rounds) > 0
+	if !possible {
+		if e.ByOther {
+			c.wrong("by_other", "not only the task can differ here")
+		}
+		return
+	}
+	latest := *e
+	latest.Round = len(c.rounds)
+	switch holds := c.holds(&latest, p); {
+	case e.ByOther && holds == no:
+		c.wrong("by_other", "%s does not hold", p.When)
+	case !e.ByOther && holds == yes:
+		c.wrong("by_other", "only the task differs: %s", p.When)
+	}
+}
+
 // planHolds checks a stop against the plan's point.
 func (c *checker) planHolds(e *trace.Event, _ trace.Point) {
+	if _, ok := c.instead[e.Point]; ok {
+		c.otherWay(e)
+		return
+	}
 	if c.plan == nil {
 		return
 	}
@@ -100,6 +141,7 @@ func (c *checker) planHolds(e *trace.Event, _ trace.Point) {
 		if e.Aside != "another task" && !call && !slices.ContainsFunc(c.plan.points, known) {
 			c.wrong("aside", "%q is no reason of this lab", e.Aside)
 		}
+		c.byOther(e, p)
 		return
 	}
 	if e.Role != p.Role {

@@ -108,6 +108,11 @@ func (c *checker) arming(e *trace.Event, p trace.Point) {
 			c.armed[name] = field == "arms"
 		}
 	}
+	if e.Aside == "" && c.entry(e.Point) {
+		for name := range c.instead {
+			c.armed[name] = false
+		}
+	}
 }
 
 // returned checks the return of a call against the call.

@@ -12,6 +12,9 @@ import (
 // stop checks a stop: what it says by itself first, then what it says beside the rest.
 func (c *checker) stop(e *trace.Event) {
 	p, ok := c.points[e.Point]
+	if !ok {
+		p, ok = c.instead[e.Point]
+	}
 	switch {
 	case !ok:
 		c.wrong("point", "the header has no such point")
@@ -19,6 +22,8 @@ func (c *checker) stop(e *trace.Event) {
 		c.wrong("point", "this kernel does not have it: %s", p.Missing)
 	case e.Task == nil:
 		c.wrong("task", "no task ran")
+	case e.ByOther && e.Aside == "":
+		c.wrong("by_other", "the stop is a step of the lab")
 	case e.CPU < 0 || e.CPU >= c.header.Machine.CPUs:
 		c.wrong("cpu", "the machine has %d processors", c.header.Machine.CPUs)
 	}

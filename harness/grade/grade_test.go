@@ -42,6 +42,8 @@ func forkRules(arch string) grade.Rules {
 	r := grade.Rules{
 		Lab: "fork-new", Title: "A process is born", Arch: arch,
 		Output:   []string{"This is Child Process!", "This is Parent Process!", "Child Complete!"},
+		Before:   map[string]string{"Child Complete!": "This is Child Process!"},
+		Instead:  []string{"sys_vfork"},
 		Sequence: grade.Scored{Name: "the path"}, Hits: grade.Scored{Name: "once each"},
 	}
 	for _, p := range tracetest.Points() {
@@ -142,6 +144,30 @@ func wrongs() []wrong {
 			e.Aside, e.Role = "another kind of call by the program", ""
 			t.Events = append([]trace.Event{t.Events[0], e, e}, t.Events[1:]...)
 			tracetest.Renumber(t)
+		}},
+		{"only-vfork", func(t *trace.Trace) {
+			e := t.Events[tracetest.Index(t, "sys_clone")]
+			noFork(t)
+			e.Point, e.Aside, e.Role = "sys_vfork", "vfork, whose child uses its parent's memory", ""
+			t.Events = append([]trace.Event{t.Events[0], e}, t.Events[1:]...)
+			tracetest.Renumber(t)
+		}},
+		{"pass-beside-vfork", func(t *trace.Trace) {
+			e := t.Events[tracetest.Index(t, "sys_clone")]
+			e.Point, e.Aside, e.Role = "sys_vfork", "vfork, whose child uses its parent's memory", ""
+			t.Events = append([]trace.Event{t.Events[0], e}, t.Events[1:]...)
+			tracetest.Renumber(t)
+		}},
+		{"reaped-by-a-thread", func(t *trace.Trace) {
+			e := &t.Events[tracetest.Index(t, "release_task")]
+			e.Task = &trace.Task{Address: 0xffff888003800000, PID: 85, TGID: 83, Comm: "fork-new"}
+			e.Role, e.Round, e.Aside, e.ByOther = "", 0, "another task", true
+		}},
+		{"complete-early", func(t *trace.Trace) {
+			output(t, "This is Parent Process!\nChild Complete!\nThis is Child Process!\n")
+		}},
+		{"complete-early-and-late", func(t *trace.Trace) {
+			output(t, "Child Complete!\nThis is Child Process!\nThis is Parent Process!\nChild Complete!\n")
 		}},
 		{"does-not-wait", func(t *trace.Trace) {
 			tracetest.Drop(t, "release_task")

@@ -1,7 +1,6 @@
 package grade
 
 import (
-	"maps"
 	"reflect"
 	"slices"
 
@@ -60,9 +59,8 @@ func briefly(calls []verdict.CallPaths) []verdict.CallPaths {
 // neverCalled finds that the program did not do what the lab is about.
 func (g *grader) neverCalled() {
 	f := verdict.Fact{Case: verdict.CaseNeverCalled, Point: g.rules.entry().Name, Program: g.program(), End: g.ending(), Output: g.printed()}
-	for _, why := range slices.Sorted(maps.Keys(g.asides)) {
-		f.Asides = append(f.Asides, verdict.Aside{Why: why, Times: g.asides[why]})
-	}
+	const most = 6
+	f.Asides = g.asides[:min(most, len(g.asides))]
 	g.find(g.exit.Seq, verdict.FindNeverCalled, f)
 }
 

@@ -1,6 +1,7 @@
 package grade
 
 import (
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -97,18 +98,19 @@ func (g *grader) output() {
 		}
 	}
 	found := total - len(missing) - len(patterns)
-	c.Want = &verdict.Fact{Case: verdict.CaseLines, Output: &verdict.OutputFact{Wanted: total, Found: total}}
+	order, early := g.printedAfter(got)
+	c.Want = &verdict.Fact{Case: verdict.CaseLines, Output: &verdict.OutputFact{Wanted: total, Found: total, After: order}}
 	if total == 1 {
 		c.Want.Output.Lines, c.Want.Output.Pattern = want, patterns
 	}
 	c.Lines = mark(got, want, missing, patterns)
-	settle(c, found == total)
-	if found == total {
+	settle(c, found == total && len(early) == 0)
+	if c.Verdict == verdict.Pass {
 		c.Got = c.Want
 		return
 	}
-	c.Got = &verdict.Fact{Case: verdict.CaseLines, Output: &verdict.OutputFact{Wanted: total, Found: found, Silent: len(got) == 0}}
-	f := verdict.Fact{Case: verdict.CaseOutput, Program: g.program(), Output: &verdict.OutputFact{Wanted: total, Found: found, Pattern: patterns, Silent: len(got) == 0}}
+	c.Got = &verdict.Fact{Case: verdict.CaseLines, Output: &verdict.OutputFact{Wanted: total, Found: found, Early: early, Silent: len(got) == 0}}
+	f := verdict.Fact{Case: verdict.CaseOutput, Program: g.program(), Output: &verdict.OutputFact{Wanted: total, Found: found, Early: early, Pattern: patterns, Silent: len(got) == 0}}
 	for _, m := range missing {
 		f.Output.Lines = append(f.Output.Lines, clip(m, maxLineBytes))
 		if i := slices.IndexFunc(got, func(l string) bool { return almost(l, m) }); i >= 0 {
@@ -116,6 +118,20 @@ func (g *grader) output() {
 		}
 	}
 	g.find(g.exit.Seq, verdict.FindOutput, f)
+}
+
+// printedAfter returns which lines have to come after another, and those that came
+// before it.
+func (g *grader) printedAfter(got []string) (order, early []verdict.After) {
+	for _, line := range slices.Sorted(maps.Keys(g.rules.Before)) {
+		a := verdict.After{Line: clean(line), After: clean(g.rules.Before[line])}
+		order = append(order, a)
+		i, j := slices.Index(got, a.Line), slices.Index(got, a.After)
+		if i >= 0 && i < j {
+			early = append(early, a)
+		}
+	}
+	return order, early
 }
 
 // matching returns the first line that a pattern matches as a whole.

@@ -22,8 +22,12 @@ type Rules struct {
 	// Points are the places of the lab. Within a role those with Step come in
 	// this order.
 	Points []plan.Point
+	// Instead are the points of other ways to do what the entry does.
+	Instead []string
 
-	Output   []string // whole lines the program has to print, in any order
+	Output []string // whole lines the program has to print, in any order
+	// Before has, by a line of Output, the line of Output that has to come before it.
+	Before   map[string]string
 	Patterns []string // regular expressions of whole lines that it has to print
 	Exit     int      // its exit status
 	Signal   string   // the signal that has to end it instead, "SIGSEGV"
@@ -169,6 +173,16 @@ func (r Rules) Validate() error {
 			if err := r.checkExpr(e.src, c.At); err != nil {
 				bad(path+"."+e.key, "%w", err)
 			}
+		}
+	}
+	for _, name := range r.Instead {
+		if slices.ContainsFunc(r.Points, func(p plan.Point) bool { return p.Name == name || p.Place == name }) {
+			bad("instead", "%q is a point of the lab", name)
+		}
+	}
+	for _, line := range slices.Sorted(maps.Keys(r.Before)) {
+		if other := r.Before[line]; !slices.Contains(r.Output, line) || !slices.Contains(r.Output, other) || line == other {
+			bad("program.output", "%q is to come after %q: both have to be lines of the output", line, other)
 		}
 	}
 	for i, p := range r.Patterns {

@@ -126,6 +126,9 @@ func (g *grader) notSeen(r round, point string, checks []string) {
 	if g.count(point) > 0 {
 		f.Call = r.number
 	}
+	if e, ok := g.byOther[point]; ok {
+		f.Task = who(e)
+	}
 	g.find(g.exit.Seq, verdict.FindNotSeen, f)
 }
 

@@ -21,8 +21,24 @@ type view struct {
 	// restarted ones left out.
 	rounds []round
 	notes  []verdict.Fact
-	// asides counts the stops at the entry that were not the lab's call.
-	asides map[string]int
+	// asides are the stops that were not the lab's call: at the entry, and where a
+	// program does in another way what the entry does.
+	asides []verdict.Aside
+	// byOther are the first stops of another task that are else a point's.
+	byOther map[string]trace.Event
+}
+
+// aside counts a stop that is not the lab's call.
+func (v *view) aside(e trace.Event) {
+	a := verdict.Aside{Point: e.Point, Why: e.Aside, Task: who(e), Times: 1}
+	i := slices.IndexFunc(v.asides, func(b verdict.Aside) bool {
+		return a.Point == b.Point && a.Why == b.Why && *a.Task == *b.Task
+	})
+	if i < 0 {
+		v.asides = append(v.asides, a)
+		return
+	}
+	v.asides[i].Times++
 }
 
 // round is one call of the lab's entry and what followed from it.
@@ -46,7 +62,7 @@ func (r round) has(points []plan.Point) bool {
 // newView checks that t can be graded by r. With an error it still returns as
 // much of the view as there is.
 func newView(t *trace.Trace, r Rules) (*view, error) {
-	v := &view{trace: t, rules: r.here(t), asides: map[string]int{}}
+	v := &view{trace: t, rules: r.here(t), byOther: map[string]trace.Event{}}
 	if r.Lab != "" && t.Header.Lab != "" && t.Header.Lab != r.Lab {
 		return nil, fmt.Errorf("the trace is of lab %s, not %s", t.Header.Lab, r.Lab)
 	}
@@ -86,8 +102,11 @@ func (v *view) read() (started bool, err error) {
 			v.exit = &e
 		case trace.KindStop:
 			if e.Aside != "" {
-				if e.Point == entry {
-					v.asides[e.Aside]++
+				if e.Point == entry || slices.Contains(v.rules.Instead, e.Point) {
+					v.aside(e)
+				}
+				if _, ok := v.byOther[e.Point]; e.ByOther && !ok {
+					v.byOther[e.Point] = e
 				}
 				continue
 			}

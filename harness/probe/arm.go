@@ -28,7 +28,7 @@ func (d *driver) arm(ctx context.Context, p *point) error {
 	}
 	p.on = true
 	d.armed[p.Addr] = nil
-	for _, q := range d.points {
+	for _, q := range slices.Concat(d.points, d.instead) {
 		if q.on && q.Addr == p.Addr {
 			d.armed[p.Addr] = append(d.armed[p.Addr], q)
 		}

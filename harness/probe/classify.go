@@ -29,6 +29,9 @@ func (d *driver) classify(ctx context.Context, s *scope, event *trace.Event) (p 
 			if aside == "" || why != anotherTask && why != "" {
 				aside = why
 				event.Point, event.Symbol, event.Address = q.Name, q.Symbol, trace.Word(d.at)
+				if event.ByOther, err = d.byOther(ctx, q, s, *event, why); err != nil {
+					return nil, nil, "", fmt.Errorf("%s: %w", q.Name, err)
+				}
 			}
 			continue
 		}
@@ -47,6 +50,7 @@ func (d *driver) classify(ctx context.Context, s *scope, event *trace.Event) (p 
 	if p == nil {
 		return nil, nil, aside, nil
 	}
+	event.ByOther = false
 	if rd.number == 0 {
 		d.rounds = append(d.rounds, rd)
 		rd.number = len(d.rounds)
@@ -55,6 +59,15 @@ func (d *driver) classify(ctx context.Context, s *scope, event *trace.Event) (p 
 		rd.tasks[p.Role] = s.tasks["current"]
 	}
 	return p, rd, "", nil
+}
+
+// byOther reports whether only its task keeps an aside from being a stop of the latest
+// round: the point's condition holds.
+func (d *driver) byOther(ctx context.Context, p *point, s *scope, event trace.Event, aside string) (bool, error) {
+	if aside != anotherTask || p.Entry || p.when == nil || p.when.reads || len(d.rounds) == 0 {
+		return false, nil
+	}
+	return d.holds(ctx, p.when, p, s, d.rounds[len(d.rounds)-1], event)
 }
 
 const (
@@ -77,6 +90,12 @@ func (rd *round) within(p *point) bool {
 // match returns the round in which a stop is a point's, nil with the reason
 // when it is not.
 func (d *driver) match(ctx context.Context, p *point, s *scope, event trace.Event) (*round, string, error) {
+	if p.instead {
+		if event.Task.TGID != d.TGID {
+			return nil, "", nil
+		}
+		return nil, p.Aside, nil
+	}
 	rd, bound, err := d.roundOf(p, s, event)
 	if rd == nil || err != nil {
 		return nil, anotherTask, err

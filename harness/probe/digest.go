@@ -12,6 +12,7 @@ func (p Plan) MarshalJSON() ([]byte, error) {
 	type task struct{ Role, When string }
 	type find struct{ Role, Expr string }
 	type times struct{ Least, Most int }
+	type way struct{ Name, Place, Aside string }
 	type stop struct {
 		Name, Place, ReturnOf, Role string
 		Entry                       bool
@@ -32,6 +33,7 @@ func (p Plan) MarshalJSON() ([]byte, error) {
 	out := struct {
 		Tasks      []task
 		Points     []stop
+		Instead    []way `json:",omitempty"`
 		Parents    bool
 		Args, Open []string
 	}{Parents: p.Parents, Args: p.Args, Open: p.Open}
@@ -54,6 +56,9 @@ func (p Plan) MarshalJSON() ([]byte, error) {
 			s.Needs = append(s.Needs, members(v.Expr, "arg")...)
 		}
 		out.Points = append(out.Points, s)
+	}
+	for _, q := range p.Instead {
+		out.Instead = append(out.Instead, way{q.Name, q.Place, q.Aside})
 	}
 	return json.Marshal(out)
 }

@@ -177,6 +177,9 @@ func newLab(t *testing.T, all Plan, g machinetest.Guest, s script) *lab {
 // brief is what the driver decided about a stop, on a line.
 func brief(e trace.Event) string {
 	s := fmt.Sprintf("%s by %d", e.Point, e.Task.PID)
+	if e.ByOther {
+		s += ", of the lab but for its task"
+	}
 	if e.Aside != "" {
 		return s + ": " + e.Aside
 	}
@@ -298,11 +301,12 @@ func TestDrive(t *testing.T) {
 		"another call by the parent": {with(0, func(at func(string) uint64) machinetest.Event {
 			return call(at("__riscv_sys_clone"), parent, 0, 0, memory) // flags 0
 		}), note(forked(), 0, "sys_clone by 83: not the call the lab is about: arg.clone_flags == 17")},
-		"a step by another task":  {with(1, by("copy_process", other)), note(forked(), 1, "copy by 85: another task")},
-		"another child is woken":  {with(3, by("wake_up_new_task", parent, other)), note(forked(), 3, "wake by 83: not the call the lab is about: arg.p == child")},
-		"woken before it is made": {with(1, by("wake_up_new_task", parent, child)), note(forked(), 1, "wake by 83: not the call the lab is about: arg.p == child")},
-		"the wrong child":         {with(4, by("ret_from_fork", other)), note(forked(), 4, "first by 85: another task")},
-		"the parent as its child": {with(4, by("ret_from_fork", parent)), note(forked(), 4, "first by 83: another task")},
+		"a step, but by another task": {with(3, by("wake_up_new_task", thread, child)), note(forked(), 3, "wake by 86, of the lab but for its task: another task")},
+		"a step by another task":      {with(1, by("copy_process", other)), note(forked(), 1, "copy by 85: another task")},
+		"another child is woken":      {with(3, by("wake_up_new_task", parent, other)), note(forked(), 3, "wake by 83: not the call the lab is about: arg.p == child")},
+		"woken before it is made":     {with(1, by("wake_up_new_task", parent, child)), note(forked(), 1, "wake by 83: not the call the lab is about: arg.p == child")},
+		"the wrong child":             {with(4, by("ret_from_fork", other)), note(forked(), 4, "first by 85: another task")},
+		"the parent as its child":     {with(4, by("ret_from_fork", parent)), note(forked(), 4, "first by 83: another task")},
 		// Other tasks, and the same one in another call, pass where a call returns to.
 		"the return of another task's call": {with(2, func(at func(string) uint64) machinetest.Event {
 			return call(at("schedule")+8, other, stack+0x3e00, 0, other)
@@ -368,6 +372,40 @@ func TestDriveWithin(t *testing.T) {
 			}
 			if diff := cmp.Diff(c.want, briefs(l.trace)); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+}
+
+// Other ways to do what the entry does are asides until the entry comes.
+func TestDriveInstead(t *testing.T) {
+	all := forks()
+	all.Instead = []plan.Point{
+		{Name: "vfs_read", Place: "vfs_read", Aside: "another way"},
+		{Name: "none", Place: "no_function_of_this_kernel", Aside: "a way that this kernel lacks"},
+	}
+	for name, c := range map[string]struct {
+		does script
+		want []string
+	}{
+		"before the entry": {with(0, by("vfs_read", parent), by("vfs_read", thread), by("vfs_read", stranger)),
+			note(forked(), 0, "vfs_read by 83: another way", "vfs_read by 86: another way")},
+		"after the entry": {with(1, by("vfs_read", parent)), forked()},
+		"and nothing else": {func(at func(string) uint64) []machinetest.Event {
+			return []machinetest.Event{by("vfs_read", parent)(at), end}
+		}, []string{"vfs_read by 83: another way"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t, all, machinetest.Guest{}, c.does)
+			if err := Drive(t.Context(), l.config); err != nil {
+				t.Error(err)
+			}
+			if diff := cmp.Diff(c.want, briefs(l.trace)); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+			header := HeaderInstead(l.config.Image, all)
+			if len(header) != 1 || header[0].Point != "vfs_read" || header[0].Address == 0 {
+				t.Errorf("the header has %+v", header)
 			}
 		})
 	}

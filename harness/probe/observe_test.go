@@ -401,6 +401,24 @@ func TestPlanJSON(t *testing.T) {
 			t.Errorf("%s changes nothing", name)
 		}
 	}
+	instead := func(p plan.Point) string {
+		all := exits()
+		all.Instead = []plan.Point{p}
+		data, err := json.Marshal(all)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(data)
+	}
+	vfork := plan.Point{Name: "vfork", Place: "sys_vfork", Aside: "vfork"}
+	seen := map[string]bool{same: true}
+	for _, p := range []plan.Point{vfork, {Name: "other", Place: vfork.Place, Aside: vfork.Aside}, {Name: vfork.Name, Place: "other", Aside: vfork.Aside}, {Name: vfork.Name, Place: vfork.Place, Aside: "other"}} {
+		if written := instead(p); seen[written] {
+			t.Errorf("another way %+v changes nothing", p)
+		} else {
+			seen[written] = true
+		}
+	}
 }
 
 func TestNarrow(t *testing.T) {

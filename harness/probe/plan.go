@@ -20,6 +20,10 @@ type Plan struct {
 	// that enters; the others are told by a point's Finds.
 	Tasks  []plan.Task
 	Points []plan.Point
+	// Instead are other ways to do what the entry does. They are armed until the entry
+	// is hit, and a stop of the program there is an aside. Only Name, Place and Aside
+	// are used. A kernel may lack them.
+	Instead []plan.Point
 	// Parents: the parent of the running task is recorded at every stop.
 	Parents bool
 	// Args are the program's arguments, without its name.

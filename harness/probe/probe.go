@@ -77,12 +77,14 @@ type driver struct {
 	Config
 	reader *task.Reader
 	points []*point
-	armed  map[uint64][]*point // by address, in the plan's order
-	awaits []await             // calls whose return is a point
-	at     uint64              // where the guest stands
-	rounds []*round
-	last   map[string]uint64 // registers at the stop before
-	stray  int               // stops at End of other processes than the first
+	// instead are the other ways to do what the entry does, see Plan.
+	instead []*point
+	armed   map[uint64][]*point // by address, in the plan's order
+	awaits  []await             // calls whose return is a point
+	at      uint64              // where the guest stands
+	rounds  []*round
+	last    map[string]uint64 // registers at the stop before
+	stray   int               // stops at End of other processes than the first
 
 	cut   bool // an exception cut the step short that was to leave the last breakpoint
 	roles []string
@@ -129,8 +131,8 @@ func Drive(ctx context.Context, c Config) error {
 	if err := d.Guest.Insert(ctx, d.End); err != nil {
 		return fmt.Errorf("break at the program's end: %w", err)
 	}
-	for _, p := range d.points {
-		if p.Entry {
+	for _, p := range slices.Concat(d.points, d.instead) {
+		if p.Entry || p.instead && p.Missing == "" {
 			if err := d.arm(ctx, p); err != nil {
 				return err
 			}
@@ -190,6 +192,9 @@ func newDriver(c Config) (*driver, error) {
 			return nil, fmt.Errorf("%s: %w", p.Name, err)
 		}
 		d.points = append(d.points, made)
+	}
+	for i, r := range resolveInstead(c.Image, c.Plan) {
+		d.instead = append(d.instead, &point{Point: c.Plan.Instead[i], Resolved: r, instead: true})
 	}
 	return d, nil
 }
@@ -355,6 +360,9 @@ func (d *driver) record(ctx context.Context, p *point, rd *round, s *scope, even
 		if stop {
 			return errSeen
 		}
+	}
+	if p.Entry {
+		disarm = append(disarm, d.instead...)
 	}
 	for _, q := range disarm {
 		if err := d.disarm(ctx, q); err != nil {

@@ -22,9 +22,10 @@ type Resolved struct {
 type point struct {
 	plan.Point
 	Resolved
-	when *condition
-	on   bool // it is armed
-	due  int  // how often a point with Armed is still to be seen
+	when    *condition
+	instead bool // it is one of Plan.Instead
+	on      bool // it is armed
+	due     int  // how often a point with Armed is still to be seen
 }
 
 // hits returns how often the point comes in a round.
@@ -50,6 +51,21 @@ func Resolve(im *kernel.Image, all Plan) ([]Resolved, error) {
 		out, errs = append(out, r), append(errs, err)
 	}
 	return out, errors.Join(errs...)
+}
+
+// resolveInstead finds the other ways to do what the entry does. A kernel may lack any
+// of them.
+func resolveInstead(im *kernel.Image, all Plan) []Resolved {
+	var out []Resolved
+	for _, p := range all.Instead {
+		p.Optional = true
+		r, err := resolve(im, p, kernel.Needs{}, nil)
+		if err != nil {
+			r = Resolved{Missing: err.Error()}
+		}
+		out = append(out, r)
+	}
+	return out
 }
 
 // Bare returns the plan with nothing read at a point, so that the point is where
@@ -122,6 +138,18 @@ func missing(p plan.Point, before map[string]Resolved) string {
 		}
 	}
 	return why
+}
+
+// HeaderInstead returns the other ways to do what the entry does as a trace's header has
+// them: those that the kernel has.
+func HeaderInstead(im *kernel.Image, all Plan) []trace.Point {
+	var out []trace.Point
+	for i, r := range resolveInstead(im, all) {
+		if r.Missing == "" {
+			out = append(out, trace.Point{Point: all.Instead[i].Name, Symbol: r.Symbol, Address: trace.Word(r.Addr), Why: r.Why})
+		}
+	}
+	return out
 }
 
 // Header returns the points as a trace's header has them.

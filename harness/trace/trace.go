@@ -47,6 +47,9 @@ type Header struct {
 	// Plan is the SHA-256, in hex, of the lab's plan: its points and reads.
 	Plan   string  `json:"plan"`
 	Points []Point `json:"points"`
+	// Instead are points at other ways to do what the lab is about. Stops there are
+	// asides.
+	Instead []Point `json:"instead,omitempty"`
 	// Sizes are sizes of kernel types, in bytes, by type name. "stack_top" is the
 	// type at the top of a user task's kernel stack.
 	Sizes map[string]int `json:"sizes,omitempty"`
@@ -133,7 +136,10 @@ type Event struct {
 	Round int `json:"round,omitempty"`
 	// Aside says why the stop is not part of the lab: another task, or another
 	// kind of call by the same program. Such a stop has no reads.
-	Aside     string          `json:"aside,omitempty"`
+	Aside string `json:"aside,omitempty"`
+	// ByOther is true for an aside at which the point's condition holds: only the task is
+	// another.
+	ByOther   bool            `json:"by_other,omitempty"`
 	CPU       int             `json:"cpu"`
 	Registers map[string]Word `json:"registers,omitempty"` // by the stub's names
 	Args      []Arg           `json:"args,omitempty"`

@@ -66,7 +66,7 @@ const (
 	CaseCalls       = "calls"        // the entry Point came Times, Range
 	CaseValue       = "value"        // of Check, Expected and Observed
 	CaseUnmade      = "unmade"       // Check could not be made, Why
-	CaseBlocked     = "blocked"      // Checks need Point of Role, not hit in Call; Said is what it means
+	CaseBlocked     = "blocked"      // Checks need Point of Role, not hit in Call, but by Task; Said is what it means
 	CaseOutput      = "output"       // Program did not print Output
 	CaseEnding      = "ending"       // Program, End and Want
 	CaseWrong       = "wrong"        // answer Observed to Check, Expected if it is revealed
@@ -140,10 +140,12 @@ type Ending struct {
 	Stops    int           `json:"stops,omitempty"`    // it was stopped after so many stops
 }
 
-// Aside counts the calls of the entry that were not the lab's.
+// Aside counts the calls of a task that were not the lab's.
 type Aside struct {
-	Why   string `json:"why"`
-	Times int    `json:"times"`
+	Point string    `json:"point,omitempty"` // the entry, or what does the same in another way
+	Task  *TaskName `json:"task,omitempty"`  // that called it
+	Why   string    `json:"why"`
+	Times int       `json:"times"`
 }
 
 // OutputFact is what a program had to print, or printed.
@@ -153,8 +155,16 @@ type OutputFact struct {
 	Lines   []string `json:"lines,omitempty"`   // some of them, or of what was printed
 	Near    []string `json:"near,omitempty"`    // lines that were printed and almost are those
 	Pattern []string `json:"pattern,omitempty"` // regular expressions of lines that did not come
+	After   []After  `json:"after,omitempty"`   // the order that lines have to come in
+	Early   []After  `json:"early,omitempty"`   // and did not
 	More    int      `json:"more,omitempty"`    // lines that are not listed
 	Silent  bool     `json:"silent,omitempty"`  // nothing was printed
+}
+
+// After is a line of output and the one that it has to come after.
+type After struct {
+	Line  string `json:"line"`
+	After string `json:"after"`
 }
 
 // CallPaths are the points that the tasks of the lab came to in one call.
@@ -204,6 +214,12 @@ func (f *Fact) Names(visit func(in string, name *string)) {
 	if f.Task != nil {
 		visit("task", &f.Task.Comm)
 	}
+	for i := range f.Asides {
+		visit(fmt.Sprintf("asides.%d", i), &f.Asides[i].Point)
+		if f.Asides[i].Task != nil {
+			visit(fmt.Sprintf("asides.%d.task", i), &f.Asides[i].Task.Comm)
+		}
+	}
 	if f.End != nil {
 		visit("end", &f.End.Signal)
 	}
@@ -228,6 +244,9 @@ func (f *Fact) Texts(visit func(in string, text *string)) {
 	visit("said", &f.Said)
 	visit("expected", &f.Expected)
 	visit("observed", &f.Observed)
+	for i := range f.Asides {
+		visit(fmt.Sprintf("asides.%d.why", i), &f.Asides[i].Why)
+	}
 }
 
 // Clone is a copy that shares nothing that hiding changes.
@@ -237,6 +256,13 @@ func (f Fact) Clone() Fact {
 	if f.Task != nil {
 		task := *f.Task
 		f.Task = &task
+	}
+	f.Asides = slices.Clone(f.Asides)
+	for i, a := range f.Asides {
+		if a.Task != nil {
+			task := *a.Task
+			f.Asides[i].Task = &task
+		}
 	}
 	if f.End != nil {
 		end := *f.End

@@ -282,9 +282,9 @@ func neverCalled(f verdict.Fact) string {
 	if len(f.Asides) > 0 {
 		var asides []string
 		for _, a := range f.Asides {
-			asides = append(asides, fmt.Sprintf("%s: %s", times(a.Times), a.Why))
+			asides = append(asides, fmt.Sprintf("%s by %s %s (%s)", name(a.Point), task(a.Task), times(a.Times), a.Why))
 		}
-		seen = fmt.Sprintf("%s was hit by other calls only (%s); %s", name(f.Point), strings.Join(asides, ", "), seen)
+		seen = fmt.Sprintf("other calls only: %s; %s", strings.Join(asides, ", "), seen)
 	}
 	return fmt.Sprintf("the program never called %s: expected %s by %s, seen: %s", name(f.Point), name(f.Point), f.Program, seen)
 }
@@ -305,6 +305,9 @@ func blocked(f verdict.Fact) string {
 	if f.Call > 0 {
 		hit = fmt.Sprintf("%s was not hit by the %s for call %d", name(f.Point), f.Role, f.Call)
 	}
+	if f.Task != nil {
+		hit += ", but by " + task(f.Task)
+	}
 	means := ""
 	if f.Said != "" {
 		means = " " + f.Said
@@ -313,6 +316,18 @@ func blocked(f verdict.Fact) string {
 }
 
 func output(f verdict.Fact) string {
+	var wrong []string
+	if len(f.Output.Lines)+len(f.Output.Pattern) > 0 {
+		wrong = append(wrong, unprinted(f))
+	}
+	for _, e := range f.Output.Early {
+		wrong = append(wrong, fmt.Sprintf("%s printed %q before %q: it has to come after that line", f.Program, e.Line, e.After))
+	}
+	return strings.Join(wrong, "; ")
+}
+
+// unprinted writes which lines did not come.
+func unprinted(f verdict.Fact) string {
 	missing, seen := quoted(f.Output.Lines), ""
 	for _, p := range f.Output.Pattern {
 		missing = append(missing, fmt.Sprintf("%q", matches(p)))
@@ -331,6 +346,12 @@ func matches(pattern string) string { return "a line that matches " + pattern }
 // lines writes what was to be printed, or how much of it was.
 func lines(o *verdict.OutputFact) string {
 	switch {
+	case len(o.Early) > 0:
+		var early []string
+		for _, e := range o.Early {
+			early = append(early, fmt.Sprintf("%q before %q", e.Line, e.After))
+		}
+		return fmt.Sprintf("%d of %d, and %s", o.Found, o.Wanted, strings.Join(early, ", "))
 	case o.Found < o.Wanted && o.Silent:
 		return "no output"
 	case o.Found < o.Wanted:
@@ -341,6 +362,13 @@ func lines(o *verdict.OutputFact) string {
 		return fmt.Sprintf("the line %q", o.Lines[0])
 	case o.Wanted == 1 && len(o.Pattern) > 0:
 		return fmt.Sprintf("the line %q", matches(o.Pattern[0]))
+	}
+	if len(o.After) > 0 {
+		var order []string
+		for _, a := range o.After {
+			order = append(order, fmt.Sprintf("%q after %q", a.Line, a.After))
+		}
+		return fmt.Sprintf("%d lines, %s", o.Wanted, strings.Join(order, ", "))
 	}
 	return fmt.Sprintf("%d lines, in any order", o.Wanted)
 }
@@ -478,6 +506,14 @@ func after(f verdict.Fact) string {
 }
 
 func name(s string) string { return cmp.Or(s, verdict.Unnamed) }
+
+// task writes a task without its role.
+func task(t *verdict.TaskName) string {
+	if t == nil || t.PID == 0 && t.Comm == "" {
+		return "a task"
+	}
+	return fmt.Sprintf("%d[%s]", t.PID, t.Comm)
+}
 
 func who(t *verdict.TaskName) string {
 	if t == nil {

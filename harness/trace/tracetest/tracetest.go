@@ -168,6 +168,7 @@ func (m machine) stop(i int) trace.Event {
 	case "release_task":
 		e.Disarms = Points()[7:]
 		e.Args = []trace.Arg{{Name: "p", Type: "struct task_struct *", Value: word(m.child)}}
+		e.Reads = map[string]trace.Word{"exit_code": 0}
 	}
 	for j, r := range m.args {
 		if e.Registers[r] += 0; i > 0 && j < len(e.Args) { // a system call's are in memory

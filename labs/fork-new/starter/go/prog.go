@@ -1,11 +1,13 @@
 // This program has to make one child with Linux's plain fork, which is clone with
-// no flag but SIGCHLD, and wait for it. It has to print three lines:
+// no flag but SIGCHLD, and the thread that forks has to wait for it. It has to print
+// three lines:
 //
 //	This is Child Process!     by the child
 //	This is Parent Process!    by the parent
-//	Child Complete!            by the parent, when the child has ended
+//	Child Complete!            by the parent, after the line of the child
 //
-// Both have to end with exit status 0. Import only the standard library.
+// Both have to end with exit status 0. Threads, and processes that other calls make, do
+// not count. Import only the standard library.
 package main
 
 import (
