@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/goccy/go-yaml"
+
 	"kernellab/harness/arch"
 	"kernellab/harness/verdict"
 )
@@ -20,7 +22,8 @@ import (
 // differs are the programs that are run on every architecture: the calls that they
 // make, or what the kernel does with them, differ. The others run on the first.
 var differs = []string{
-	"alarms", "go-exec", "refused", "thread-between", "vfork-between",
+	"alarms", "go-exec", "refused", "thread-between", "vfork-between", // honest
+	"clone3", "other-reaps", "status-5", // not what is asked for
 }
 
 // programsOf returns the sources of a folder of labs/fork-new/testdata, by name.
@@ -38,8 +41,9 @@ func programsOf(t *testing.T, folder string) map[string]map[string]string {
 }
 
 // TestHonest grades a class of programs that do what fork-new asks for, each in its
-// own way and beside other things. All get full marks. What is wrong with one submission
-// is no other one's trouble.
+// own way and beside other things, and of programs that do not. The first get full
+// marks. The others lose marks, and their findings name the call and the task that made
+// it. What is wrong with one submission is no other one's trouble.
 func TestHonest(t *testing.T) {
 	for i, m := range arch.All() {
 		t.Run(m.Name, func(t *testing.T) {
@@ -51,12 +55,17 @@ func TestHonest(t *testing.T) {
 				all["answers.yaml"] = answers
 				writeFiles(t, filepath.Join(dir, student), all)
 			}
-			honest := programsOf(t, "honest")
-			maps.DeleteFunc(honest, func(name string, _ map[string]string) bool { return i > 0 && !slices.Contains(differs, name) })
+			honest, unasked := programsOf(t, "honest"), programsOf(t, "unasked")
+			others := func(name string, _ map[string]string) bool { return i > 0 && !slices.Contains(differs, name) }
+			maps.DeleteFunc(honest, others)
+			maps.DeleteFunc(unasked, others)
 			for name, files := range honest {
 				hand("honest "+name, answers, files)
 			}
-			want := exitPass
+			for name, files := range unasked {
+				hand("unasked "+name, answers, files)
+			}
+			want := exitFail
 			if i == 0 {
 				hand("unknown key", answers+"who-fees: nobody\n", honest["flush"])
 				hand("key twice", answers+"who-frees: init's\n", honest["flush"])
@@ -74,6 +83,7 @@ func TestHonest(t *testing.T) {
 					t.Errorf("%s does what the lab asks for: %s: %s %v", name, mark(r), r.Error, said(r))
 				}
 			}
+			wrongPrograms(t, out, unasked)
 			if i == 0 {
 				oneMistake(t, out, stderr.String())
 			}
@@ -100,6 +110,29 @@ func said(r verdict.Result) (all []string) {
 		all = append(all, f.Message)
 	}
 	return all
+}
+
+// wrongPrograms checks the findings about programs that do not do what is asked for.
+func wrongPrograms(t *testing.T, out string, programs map[string]map[string]string) {
+	t.Helper()
+	var words map[string][]string
+	if err := yaml.Unmarshal([]byte(readFile(t, "../../labs/fork-new/testdata/unasked/findings.yaml")), &words); err != nil {
+		t.Fatal(err)
+	}
+	for name := range programs {
+		r := resultOf(t, out, "unasked "+name)
+		if r.Verdict != verdict.Fail || len(words[name]) == 0 {
+			t.Errorf("%s: %s, want fail and words of its findings: %s", name, mark(r), r.Error)
+		}
+		for _, w := range words[name] {
+			if all := strings.Join(said(r), "; "); !strings.Contains(all, w) {
+				t.Errorf("%s: no finding says %q: %s", name, w, all)
+			}
+		}
+		if one := []string{"complete-early", "killed", "segfault", "status-5"}; slices.Contains(one, name) && r.Score != r.MaxScore-1 {
+			t.Errorf("%s: %s, want one point less than all", name, mark(r))
+		}
+	}
 }
 
 // oneMistake checks that a mistake in the answers costs one answer, and what is unclear

@@ -1,0 +1,26 @@
+// Forks twice, and waits for both.
+#define _GNU_SOURCE
+#include <errno.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static void say(const char *s) { if (write(1, s, strlen(s)) < 0) _exit(9); }
+
+int main(void)
+{
+	pid_t child = fork();
+
+	if (child == 0) {
+		say("This is Child Process!\n");
+		_exit(0);
+	}
+	say("This is Parent Process!\n");
+	pid_t second = fork();
+	if (second == 0)
+		_exit(0);
+	waitpid(second, 0, 0);
+	waitpid(child, 0, 0);
+	say("Child Complete!\n");
+	return 0;
+}
