@@ -166,6 +166,7 @@ func TestContradictions(t *testing.T) {
 		{"another way that is a step", func(t *trace.Trace) { e := otherWay(t, 1); e.Aside, e.Role, e.Round = "", "parent", 1 }, "2 round"},
 		{"another way by another task", func(t *trace.Trace) { otherWay(t, 1).ByOther = true }, "2 by_other"},
 		{"another way with a point's name", func(t *trace.Trace) { otherWay(t, 1); t.Header.Instead[0].Point = "sys_clone" }, "0 instead[0].point"},
+		{"another way with a point's symbol", func(t *trace.Trace) { otherWay(t, 1); t.Header.Instead[0].Symbol = t.Header.Points[0].Symbol }, "0 instead[0].address"},
 		{"another way out of the kernel", func(t *trace.Trace) { otherWay(t, 1); t.Header.Instead[0].Address = 8 }, "0 instead[0].address"},
 		{"a step by another task", func(t *trace.Trace) { at(t, "release_task").ByOther = true }, "9 by_other"},
 		{"only the task differs, unsaid", func(t *trace.Trace) { reapedByAThread(t).ByOther = false }, "9 by_other"},
