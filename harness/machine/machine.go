@@ -19,6 +19,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 	"time"
 
 	"kernellab/harness/arch"
@@ -44,6 +45,9 @@ type Machine struct {
 	// Patience is how long, by the host's clock, the machine may take for what it is
 	// asked to do, before it counts as hung: at first the guard of its Spec.
 	Patience time.Duration
+	// Idle is how long QEMU may get no processor time before that is reported: at first
+	// that of its Spec.
+	Idle time.Duration
 	// Due is when, by the guest's clock, the agent has answered whatever a program does,
 	// in ns as of [Machine.Clock]; 0 is not known. A guest that is overdue counts as hung.
 	Due int64
@@ -57,6 +61,7 @@ type Machine struct {
 	console *guest.Console
 	skips   map[uint64]map[string]uint64      // see Leave
 	discard []func(ctx context.Context) error // the snapshots it came from
+	stage   func(format string, args ...any)  // Spec.Stage
 
 	// Of a machine that can be moved, else zero:
 	spec Spec
@@ -352,6 +357,7 @@ const DefaultGuard = 5 * time.Minute
 func (m *Machine) Guard(ctx context.Context, what string, do func(context.Context) error) error {
 	timed, cancel := context.WithTimeout(ctx, m.Patience)
 	defer cancel()
+	defer m.reportIdle(what)()
 	used := m.VM.Used()
 	watched, stop := m.watchClock(timed, what)
 	defer stop()
@@ -369,6 +375,41 @@ func (m *Machine) Guard(ctx context.Context, what string, do func(context.Contex
 		return err
 	}
 	return hung
+}
+
+// DefaultIdle is long enough for a busy host to give QEMU some processor time.
+const DefaultIdle = 10 * time.Second
+
+// reportIdle reports once, until stop is called, that QEMU gets no processor time: it was
+// stopped, or the host is too busy. Both look like a guest that hangs, and a person can
+// end the wait.
+func (m *Machine) reportIdle(what string) (stop func()) {
+	done := make(chan struct{})
+	idle, used := m.Idle, m.VM.Used()
+	var reporting sync.WaitGroup
+	reporting.Go(func() {
+		tick := time.NewTicker(idle)
+		defer tick.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-m.VM.Exited():
+				return
+			case <-tick.C:
+			}
+			now := m.VM.Used()
+			if now == used {
+				m.stage("still waiting for %s: QEMU (process %d) has had no processor time for %s; if it was stopped, continue it with: kill -CONT %d (else lab gives up after %s)", what, m.VM.PID(), idle, m.VM.PID(), m.Patience)
+				return
+			}
+			used = now
+		}
+	})
+	return func() {
+		close(done)
+		reporting.Wait()
+	}
 }
 
 // looks is how often the guest's clock is looked at within a machine's patience. Few runs

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -178,6 +179,49 @@ func TestHang(t *testing.T) {
 	if err = m.Explain(ctx, "run", err); !errors.Is(err, why) || machine.Retryable(err) {
 		t.Errorf("given up: %v, want %v", err, why)
 	}
+}
+
+// A QEMU that gets no processor time is reported, with what to do, long before the guard
+// ends it. The caller gives up as soon as it is told.
+func TestIdle(t *testing.T) {
+	hang := []machinetest.Event{machinetest.Hang}
+	told := errors.New("told")
+	want := fmt.Sprintf("QEMU (process %[1]d) has had no processor time for 1ms; if it was stopped, continue it with: kill -CONT %[1]d (else lab gives up after 5m0s)", os.Getpid())
+	check := func(what string, do func(context.Context, machine.Spec) error, guest machinetest.Guest) {
+		t.Helper()
+		ctx, cancel := context.WithCancelCause(t.Context())
+		defer cancel(nil)
+		s := machinetest.Spec(t, guest)
+		s.Idle = time.Millisecond
+		var said []string
+		s.Stage = func(text string) {
+			if strings.Contains(text, "still waiting") {
+				said = append(said, text)
+				cancel(told)
+			}
+		}
+		if err := do(ctx, s); !errors.Is(err, told) {
+			t.Errorf("%s: %v", what, err)
+		}
+		if diff := cmp.Diff([]string{"still waiting for " + what + ": " + want}, said); diff != "" {
+			t.Errorf("%s: said -want +got\n%s", what, diff)
+		}
+	}
+	check("the boot", func(ctx context.Context, s machine.Spec) error {
+		_, err := s.Start(ctx, io.Discard)
+		return err
+	}, machinetest.Guest{Boot: hang})
+	check("an answer of its agent", func(ctx context.Context, s machine.Spec) error {
+		s.Idle = 0 // of the boot
+		m, err := s.Start(ctx, io.Discard)
+		if err != nil {
+			return err
+		}
+		defer m.Close()
+		m.Idle = time.Millisecond
+		_, err = m.Agent.ReadFile(ctx, "/x")
+		return m.Explain(ctx, "read", err)
+	}, machinetest.Guest{Serve: func(mailbox.Request) []machinetest.Event { return hang }})
 }
 
 // Where a machine cannot be made or saved, the run goes on without a snapshot.

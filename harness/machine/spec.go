@@ -36,6 +36,9 @@ type Spec struct {
 	Cold      bool
 	// Guard ends what hangs, by the host's clock; default DefaultGuard.
 	Guard time.Duration
+	// Idle is how long QEMU may get no processor time, while something is asked of the
+	// machine, before Stage says so; default DefaultIdle.
+	Idle time.Duration
 
 	Stage func(string) // takes what is being done now; may be nil
 
@@ -69,6 +72,13 @@ func (s Spec) guard() time.Duration {
 		return s.Guard
 	}
 	return DefaultGuard
+}
+
+func (s Spec) idle() time.Duration {
+	if s.Idle > 0 {
+		return s.Idle
+	}
+	return DefaultIdle
 }
 
 // command is what starts QEMU.

@@ -356,6 +356,7 @@ func (s Spec) launch(ctx context.Context, c qemu.Config, console io.Writer) (_ *
 	}
 	m := &Machine{
 		VM: vm, Mark: mark.Addr, arch: s.Arch, image: s.Image, Patience: s.guard(), skips: map[uint64]map[string]uint64{},
+		Idle: s.idle(), stage: s.stage,
 	}
 	if m.console, err = guest.ReadConsole(vm.Output(), console); err != nil {
 		vm.Close()
@@ -391,6 +392,7 @@ func (s Spec) boot(ctx context.Context, c qemu.Config, console io.Writer) (_ *Ma
 			m.Close()
 		}
 	}()
+	defer m.reportIdle("the boot")()
 	watched, cancel := m.Watch(ctx)
 	defer cancel()
 	timed, stop := context.WithTimeout(watched, m.Patience)
@@ -429,6 +431,7 @@ func (s Spec) restore(ctx context.Context, c qemu.Config, state []byte, agent ag
 	if err != nil {
 		return nil, err
 	}
+	defer m.reportIdle("the start from a snapshot")()
 	timed, cancel := context.WithTimeout(ctx, m.Patience)
 	defer cancel()
 	err = vm.Restore(timed, bytes.NewReader(state))
