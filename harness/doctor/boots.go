@@ -28,6 +28,9 @@ func BootAll(ctx context.Context, h prepare.Host, k prepare.Kernels, n int) erro
 // Boot boots a target n times, several at a time, and records in the cache how many
 // boots succeeded, for Examine to report.
 func Boot(ctx context.Context, h prepare.Host, t prepare.Target, n int) error {
+	if _, err := h.Command(ctx, t.Arch); err != nil {
+		return err
+	}
 	initrd, err := initramfs.Base(ctx, h.Cache, t.Arch.GOARCH, h.Progress.Report)
 	if err != nil {
 		return err

@@ -43,6 +43,7 @@ type Finding struct {
 	Needed   string `json:"needed_for,omitempty"`
 	Packages string `json:"packages,omitempty"` // Debian packages that install it
 	Mend     string `json:"mend,omitempty"`     // command that installs it
+	AsRoot   bool   `json:"as_root,omitempty"`  // only root can run Mend, and there is no sudo
 }
 
 // tool is a program of the host that lab uses.
@@ -84,7 +85,8 @@ func Examine(ctx context.Context, h prepare.Host) []Finding {
 	found = append(found, fileFinding("Debian's keys", keyring, "debian-archive-keyring", "checking fetched QEMU and kernels"))
 	for i := range found {
 		if f := &found[i]; f.State != OK && f.Packages != "" {
-			f.Mend = strings.Join(append(privileged(), "apt-get", "install", "--no-install-recommends", f.Packages), " ")
+			become, asRoot := privileges(os.Geteuid())
+			f.Mend, f.AsRoot = strings.Join(append(become, "apt-get", "install", "--no-install-recommends", f.Packages), " "), asRoot
 		}
 	}
 	return append(append(found, cacheFinding(h.Cache), hostFinding()), bootFindings(h.Cache)...)
@@ -205,12 +207,16 @@ func hostFinding() Finding {
 	}
 }
 
-// privileged returns the words before a command that has to run as root.
-func privileged() []string {
-	if os.Geteuid() == 0 {
-		return nil
+// privileges returns the words before a command that has to run as root. asRoot says
+// that there are none, as the user uid is not root and there is no sudo.
+func privileges(uid int) (become []string, asRoot bool) {
+	if uid == 0 {
+		return nil, false
 	}
-	return []string{"sudo"}
+	if _, err := exec.LookPath("sudo"); err != nil {
+		return nil, true
+	}
+	return []string{"sudo"}, false
 }
 
 // Packages returns the Debian packages that install missing things, sorted and without
@@ -232,14 +238,8 @@ func Mend(ctx context.Context, h prepare.Host, run func(ctx context.Context, arg
 	packages := Packages(Examine(ctx, h))
 	if len(packages) == 0 {
 		h.Progress.Say("no packages to install")
-	} else {
-		h.Progress.Say("installing %s", strings.Join(packages, " "))
-		for _, args := range Install(packages) {
-			h.Progress.Say("$ %s", strings.Join(args, " "))
-			if err := run(ctx, args); err != nil {
-				return fmt.Errorf("install %s: %w", strings.Join(packages, " "), err)
-			}
-		}
+	} else if err := install(ctx, h, packages, os.Geteuid(), run); err != nil {
+		return fmt.Errorf("install %s: %w", strings.Join(packages, " "), err)
 	}
 	if _, other, err := h.OtherQEMU(); err != nil || other {
 		return err
@@ -248,9 +248,29 @@ func Mend(ctx context.Context, h prepare.Host, run func(ctx context.Context, arg
 	return err
 }
 
-// Install returns the commands that install packages.
-func Install(packages []string) [][]string {
-	apt := append(privileged(), "env", "DEBIAN_FRONTEND=noninteractive", "apt-get")
+// install installs packages as the user uid, or returns as an error what root has to run.
+func install(ctx context.Context, h prepare.Host, packages []string, uid int, run func(ctx context.Context, args []string) error) error {
+	become, asRoot := privileges(uid)
+	if asRoot {
+		text := "you are not root and sudo is not installed; have root run:"
+		for _, args := range commands(become, packages) {
+			text += "\n  " + strings.Join(args, " ")
+		}
+		return errors.New(text + "\nand then run lab doctor --install again")
+	}
+	h.Progress.Say("installing %s", strings.Join(packages, " "))
+	for _, args := range commands(become, packages) {
+		h.Progress.Say("$ %s", strings.Join(args, " "))
+		if err := run(ctx, args); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// commands returns the commands that install packages, each after the words of become.
+func commands(become, packages []string) [][]string {
+	apt := append(slices.Clone(become), "env", "DEBIAN_FRONTEND=noninteractive", "apt-get")
 	return [][]string{
 		append(slices.Clone(apt), "update"),
 		append(append(slices.Clone(apt), "install", "--yes", "--no-install-recommends"), packages...),
@@ -264,7 +284,11 @@ func Write(to io.Writer, found []Finding) error {
 		mark := map[string]string{OK: "ok", Missing: "MISSING", Optional: "absent", Warning: "warning"}[f.State]
 		fmt.Fprintf(w, "%s\t%s\t%s\n", f.Name, mark, f.Detail)
 		if f.Mend != "" {
-			fmt.Fprintf(w, "\t\tneeded for %s: %s\n", f.Needed, f.Mend)
+			who := ""
+			if f.AsRoot {
+				who = "as root, "
+			}
+			fmt.Fprintf(w, "\t\tneeded for %s: %s%s\n", f.Needed, who, f.Mend)
 		}
 	}
 	return w.Flush()

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"slices"
@@ -27,17 +28,55 @@ func TestPackages(t *testing.T) {
 	if d := cmp.Diff([]string{"bubblewrap", "gcc", "golang-go", "libc6-dev"}, Packages(found)); d != "" {
 		t.Errorf("packages (-want +got)\n%s", d)
 	}
-	commands := Install([]string{"gcc", "gdb"})
-	if last := commands[len(commands)-1]; len(commands) != 2 || !slices.Equal(last[len(last)-2:], []string{"gcc", "gdb"}) || !slices.Contains(last, "--yes") {
-		t.Errorf("commands %q", commands)
+	all := commands([]string{"sudo"}, []string{"gcc", "gdb"})
+	if last := all[len(all)-1]; len(all) != 2 || last[0] != "sudo" || !slices.Equal(last[len(last)-2:], []string{"gcc", "gdb"}) || !slices.Contains(last, "--yes") {
+		t.Errorf("commands %q", all)
+	}
+}
+
+// quiet shows no progress.
+type quiet struct{}
+
+func (quiet) Report(string, int64, int64) {}
+func (quiet) Say(string, ...any)          {}
+func (quiet) Done()                       {}
+
+// root and a user with sudo run the commands; a user without it gets those that root has
+// to run, and runs none.
+func TestInstall(t *testing.T) {
+	const user = 1000
+	install := func(uid int) (first []string, err error) {
+		err = install(t.Context(), prepare.Host{Progress: quiet{}}, []string{"gcc", "gdb"}, uid, func(_ context.Context, args []string) error {
+			first = append(first, args[0])
+			return nil
+		})
+		return first, err
+	}
+	dir := t.TempDir()
+	t.Setenv("PATH", dir)
+	if first, err := install(0); err != nil || !slices.Equal(first, []string{"env", "env"}) {
+		t.Errorf("as root: %q, %v", first, err)
+	}
+	const want = `you are not root and sudo is not installed; have root run:
+  env DEBIAN_FRONTEND=noninteractive apt-get update
+  env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends gcc gdb
+and then run lab doctor --install again`
+	if first, err := install(user); first != nil || err == nil || err.Error() != want {
+		t.Errorf("without sudo: %q, %v", first, err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "sudo"), []byte("#!/bin/sh\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if first, err := install(user); err != nil || !slices.Equal(first, []string{"sudo", "sudo"}) {
+		t.Errorf("with sudo: %q, %v", first, err)
 	}
 }
 
 // What is missing is shown with the command that installs it.
 func TestWrite(t *testing.T) {
 	var b strings.Builder
-	err := Write(&b, []Finding{{Name: "Go", State: Missing, Detail: "not installed", Needed: "building", Mend: "apt-get install golang-go"}, {Name: "host", State: OK, Detail: "linux"}})
-	for _, want := range []string{"Go", "MISSING", "needed for building: apt-get install golang-go", "linux"} {
+	err := Write(&b, []Finding{{Name: "Go", State: Missing, Detail: "not installed", Needed: "building", Mend: "apt-get install golang-go"}, {Name: "gdb", Needed: "debugging", Mend: "apt-get install gdb", AsRoot: true}, {Name: "host", State: OK, Detail: "linux"}})
+	for _, want := range []string{"Go", "MISSING", "needed for building: apt-get install golang-go", "needed for debugging: as root, apt-get install gdb", "linux"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("no %q in %v:\n%s", want, err, b.String())
 		}

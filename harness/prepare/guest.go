@@ -91,6 +91,10 @@ func (h Host) GuestFor(ctx context.Context, l labs.Lab, m arch.Arch) (Guest, err
 // Shell is a machine that boots to a shell, for a person. The programs of every lab of
 // the course, and of more, are commands there.
 func (h Host) Shell(ctx context.Context, t Target, more ...labs.Lab) (qemu.Config, error) {
+	command, err := h.Command(ctx, t.Arch)
+	if err != nil {
+		return qemu.Config{}, err
+	}
 	g, err := h.BuildGuest(ctx, t.Arch, more...)
 	if err != nil {
 		return qemu.Config{}, err
@@ -100,9 +104,8 @@ func (h Host) Shell(ctx context.Context, t Target, more ...labs.Lab) (qemu.Confi
 	if err != nil {
 		return qemu.Config{}, fmt.Errorf("build the initramfs for %s: %w", t.Arch.Name, err)
 	}
-	emu, err := h.Emulator(ctx)
 	return qemu.Config{
-		Command: emu.For(t.Arch), Arch: t.Arch, Kernel: t.Path, Initrd: initrd, Append: guest.ShellMode,
+		Command: command, Arch: t.Arch, Kernel: t.Path, Initrd: initrd, Append: guest.ShellMode,
 		Seed: DefaultSeed, Interactive: true,
-	}, err
+	}, nil
 }

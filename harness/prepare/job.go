@@ -35,11 +35,10 @@ func (h Host) Spec(ctx context.Context, t Target, initrd string, m Machine) (mac
 			h.Cache.Warn(fmt.Sprintf("two runs with --cpus %d can differ here: %v", m.CPUs, err))
 		}
 	}
-	e, err := h.Emulator(ctx)
-	if err != nil {
+	var err error
+	if s.QEMU, err = h.Command(ctx, t.Arch); err != nil {
 		return s, err
 	}
-	s.QEMU = e.For(t.Arch)
 	s.Snapshots, err = h.Snapshots()
 	return s, err
 }
@@ -48,6 +47,9 @@ func (h Host) Spec(ctx context.Context, t Target, initrd string, m Machine) (mac
 func (h Host) Job(ctx context.Context, l labs.Lab, t Target, m Machine) (harness.Job, error) {
 	j := harness.Job{
 		Lab: l.Name, ProgramName: l.Name, Plan: l.Plan(t.Arch.Name), Rules: l.Rules(t.Arch.Name), Limit: m.Limit, Again: true,
+	}
+	if _, err := h.Command(ctx, t.Arch); err != nil {
+		return j, err
 	}
 	g, err := h.GuestFor(ctx, l, t.Arch)
 	if err != nil {

@@ -103,6 +103,21 @@ func (h Host) Emulator(ctx context.Context) (Emulator, error) {
 	return e, err
 }
 
+// Command returns the words that start the QEMU of an architecture. It is asked before
+// anything is made for a guest: the error of a program that is not there is a
+// *qemu.MissingError.
+func (h Host) Command(ctx context.Context, m arch.Arch) ([]string, error) {
+	e, err := h.Emulator(ctx)
+	if err != nil {
+		return nil, err
+	}
+	words := e.For(m)
+	if _, err := exec.LookPath(words[0]); err != nil {
+		return nil, &qemu.MissingError{Binary: words[0], Package: m.QEMU.Package, Err: err}
+	}
+	return words, nil
+}
+
 // WarnUnsound warns when submitted programs are not safe on the QEMU of one of the
 // targets. A QEMU whose version cannot be read is reported when it is started.
 func (h Host) WarnUnsound(ctx context.Context, e Emulator, targets []Target) {

@@ -1,12 +1,14 @@
 package prepare
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"kernellab/harness/arch"
+	"kernellab/harness/qemu"
 	"kernellab/images"
 	"kernellab/images/emulator"
 	"kernellab/internal/usage"
@@ -41,6 +43,32 @@ func TestWarnUnsound(t *testing.T) {
 				t.Errorf("warnings %q, want %d", warned, want)
 			}
 		})
+	}
+}
+
+// A QEMU that is not installed is found out before anything is built for its guest.
+func TestMissingQEMU(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	lab, err := Lab("fork-new")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, use := range map[string]func(Host, Target) error{
+		"job":   func(h Host, target Target) error { _, err := h.Job(t.Context(), lab, target, Machine{}); return err },
+		"shell": func(h Host, target Target) error { _, err := h.Shell(t.Context(), target); return err },
+		"spec":  func(h Host, target Target) error { _, err := h.Spec(t.Context(), target, "", Machine{}); return err },
+	} {
+		log := &log{}
+		h := log.host(t.TempDir())
+		h.QEMU = &Choice{Value: emulator.Host}
+		m := arch.All()[0]
+		var missing *qemu.MissingError
+		if err := use(h, Target{Arch: m}); !errors.As(err, &missing) || missing.Package != m.QEMU.Package || !strings.Contains(err.Error(), "run 'lab qemu fetch'") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if len(log.tasks) > 0 {
+			t.Errorf("%s: done before: %q", name, log.tasks)
+		}
 	}
 }
 

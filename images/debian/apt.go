@@ -21,6 +21,8 @@ import (
 const (
 	keyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
 	helper  = "/usr/lib/apt/apt-helper"
+
+	unpacker = "dpkg-deb"
 )
 
 // Suite is one of Debian's.
@@ -86,11 +88,7 @@ func (a Apt) suiteNames() string {
 // hooks included, but how the host reaches the network is carried over.
 func (a Apt) Prepare(ctx context.Context) error {
 	if _, err := exec.LookPath("apt-get"); err != nil {
-		hint := "; on a host without apt, fetch a kernel elsewhere and run: lab kernels add --image FILE"
-		if a.Resolves {
-			hint = ""
-		}
-		return fmt.Errorf("read Debian's repositories: %w%s", err, hint)
+		return fmt.Errorf("read Debian's repositories: %w%s", err, a.otherwise())
 	}
 	if _, err := os.Stat(keyring); err != nil && !a.Unsigned {
 		return fmt.Errorf("read Debian's repositories: %w; install the package debian-archive-keyring", err)
@@ -150,6 +148,14 @@ func (a Apt) Prepare(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// otherwise says how to do without packages: of QEMU's, its caller says it.
+func (a Apt) otherwise() string {
+	if a.Resolves {
+		return ""
+	}
+	return "; on a host without apt and dpkg, fetch a kernel elsewhere and run: lab kernels add --image FILE"
 }
 
 // networkSetting matches the settings that say how to reach a repository, and

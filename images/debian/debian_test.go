@@ -3,6 +3,7 @@ package debian
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -106,6 +107,35 @@ func TestRemedy(t *testing.T) {
 				t.Errorf("Remedy = %q, want %q in it", got, tt.want)
 			}
 		})
+	}
+}
+
+// Without dpkg-deb nothing is downloaded, and the error says what to install, or how to
+// do without.
+func TestNoUnpacker(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "apt.conf"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var said []string
+	p := func(what string, _, _ int64) { said = append(said, what) }
+	const install = "dpkg-deb is not installed, which unpacks packages: install the package dpkg"
+	kernels, emulators := Apt{Config: Config{Dir: dir}}, Apt{Config: Config{Dir: dir, Resolves: true}}
+	for name, c := range map[string]struct {
+		err  error
+		want string
+	}{
+		"a kernel": {kernels.Download(t.Context(), Package{Name: "linux"}, filepath.Join(dir, "deb"), p),
+			"download linux: " + install + "; on a host without apt and dpkg, fetch a kernel elsewhere and run: lab kernels add --image FILE"},
+		"QEMU": {emulators.DownloadAll(t.Context(), []Package{{Name: "qemu"}}, dir, "downloading QEMU", p), install},
+	} {
+		if c.err == nil || c.err.Error() != c.want {
+			t.Errorf("%s: %v, want %s", name, c.err, c.want)
+		}
+	}
+	if said != nil {
+		t.Errorf("downloaded all the same: %q", said)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -73,6 +74,9 @@ func (a Apt) Download(ctx context.Context, d Package, to string, p images.Progre
 			return err
 		}
 	}
+	if err := a.unpacks(); err != nil {
+		return fmt.Errorf("download %s: %w", d.Name, err)
+	}
 	what := "downloading " + d.Name
 	p.Report(what, 0, d.Size)
 	stop := watchSize(filepath.Dir(to), func(n int64) { p.Report(what, min(n, d.Size), d.Size) })
@@ -88,6 +92,9 @@ func (a Apt) Download(ctx context.Context, d Package, to string, p images.Progre
 // DownloadAll gets packages into a folder, under their names, and checks their
 // hashes. what is what Progress is told.
 func (a Apt) DownloadAll(ctx context.Context, debs []Package, dir, what string, p images.Progress) error {
+	if err := a.unpacks(); err != nil {
+		return err
+	}
 	args := []string{"download-file"}
 	var total int64
 	for _, d := range debs {
@@ -100,6 +107,14 @@ func (a Apt) DownloadAll(ctx context.Context, debs []Package, dir, what string, 
 	stop()
 	if err != nil {
 		return fmt.Errorf("download it: %w; check the network, or set LAB_DEBIAN_MIRROR to another mirror", err)
+	}
+	return nil
+}
+
+// unpacks returns an error where packages cannot be unpacked, so that none is downloaded.
+func (a Apt) unpacks() error {
+	if _, err := exec.LookPath(unpacker); err != nil {
+		return fmt.Errorf("%s is not installed, which unpacks packages: install the package dpkg%s", unpacker, a.otherwise())
 	}
 	return nil
 }
@@ -125,7 +140,7 @@ func Unpack(ctx context.Context, deb string, take func(*tar.Reader) error) error
 	rd, wr := io.Pipe()
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		_, err := command.Command{Path: "dpkg-deb", Args: []string{"--fsys-tarfile", deb}, Stdout: wr, Env: append(os.Environ(), "LC_ALL=C.UTF-8")}.Run(sub)
+		_, err := command.Command{Path: unpacker, Args: []string{"--fsys-tarfile", deb}, Stdout: wr, Env: append(os.Environ(), "LC_ALL=C.UTF-8")}.Run(sub)
 		wr.CloseWithError(firstError(err, io.EOF))
 	})
 	err := take(tar.NewReader(images.Reader(ctx, rd)))
