@@ -77,6 +77,35 @@ func (c *Cache) Root() (string, error) {
 	return filepath.Abs(dir)
 }
 
+// UnwritableError says that a part of the cache cannot be made.
+type UnwritableError struct{ Err error }
+
+func (e *UnwritableError) Error() string {
+	return fmt.Sprintf("open the cache: %v; set LAB_CACHE to a folder that can be written", e.Err)
+}
+
+func (e *UnwritableError) Unwrap() error { return e.Err }
+
+// Advise returns what a person can do about err, "" if it is not about a file of the
+// cache, or says that itself.
+func (c *Cache) Advise(err error) string {
+	var said *UnwritableError
+	var at *fs.PathError
+	root, rerr := c.Root()
+	if rerr != nil || errors.As(err, &said) || !errors.As(err, &at) || at.Path != root && !strings.HasPrefix(at.Path, root+"/") {
+		return ""
+	}
+	switch {
+	case errors.Is(at, syscall.ENOSPC), errors.Is(at, syscall.EDQUOT):
+		return fmt.Sprintf("the disk of the cache %s is full: make room with lab clean, or set LAB_CACHE to a folder on another disk", root)
+	case errors.Is(at, syscall.EROFS):
+		return fmt.Sprintf("the cache %s is on a file system that cannot be written: set LAB_CACHE to a folder on another", root)
+	case errors.Is(at, fs.ErrPermission):
+		return fmt.Sprintf("the cache %s is not yours to use: set LAB_CACHE to a folder of your own, or have its owner change the permissions", root)
+	}
+	return ""
+}
+
 // Path returns the path of a part of the cache, such as "snapshots", and makes
 // its folder.
 func (c *Cache) Path(part string, elem ...string) (string, error) {
@@ -86,7 +115,7 @@ func (c *Cache) Path(part string, elem ...string) (string, error) {
 	}
 	dir := filepath.Join(append([]string{root, part}, elem...)...)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", fmt.Errorf("open the cache: %w; set LAB_CACHE to a folder that can be written", err)
+		return "", &UnwritableError{err}
 	}
 	return dir, nil
 }

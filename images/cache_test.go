@@ -3,9 +3,12 @@ package images
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -59,6 +62,32 @@ func TestLocks(t *testing.T) {
 		t.Fatal(err)
 	}
 	again.Close()
+}
+
+// What can be done about a cache of another user, a read-only one and a full disk is said
+// once, and only of files of the cache.
+func TestAdvise(t *testing.T) {
+	c := &Cache{Dir: "/c"}
+	about := func(path string, err error) error {
+		return fmt.Errorf("list kernels: %w", &fs.PathError{Op: "open", Path: path, Err: err})
+	}
+	for name, tt := range map[string]struct {
+		err  error
+		want string // in it, "" for no advice
+	}{
+		"full":           {about("/c/programs/x", syscall.ENOSPC), "the disk of the cache /c is full: make room with lab clean, or set LAB_CACHE"},
+		"over the quota": {about("/c/programs/x", syscall.EDQUOT), "the disk of the cache /c is full"},
+		"read-only":      {about("/c/programs/x", syscall.EROFS), "cannot be written: set LAB_CACHE"},
+		"another user's": {about("/c", syscall.EACCES), "not yours to use: set LAB_CACHE to a folder of your own"},
+		"another file":   {about("/cache/x", syscall.ENOSPC), ""},
+		"another error":  {about("/c/x", syscall.EIO), ""},
+		"no file":        {syscall.ENOSPC, ""},
+		"said already":   {&UnwritableError{about("/c/x", syscall.EROFS)}, ""},
+	} {
+		if got := c.Advise(tt.err); !strings.Contains(got, tt.want) || tt.want == "" && got != "" {
+			t.Errorf("%s: %q, want %q", name, got, tt.want)
+		}
+	}
 }
 
 func TestClean(t *testing.T) {

@@ -78,13 +78,19 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "lab: %v\n", strings.TrimSpace(err.Error()))
 		return exitUsage
 	}
-	explain(stderr, err)
+	a.explain(stderr, err)
 	return exitError
 }
 
 // explain prints an error that is not the caller's, with the end of the guest's
-// console when it has one.
-func explain(w io.Writer, err error) { fmt.Fprint(w, "lab: "+machine.Describe(err, "  ")) }
+// console when it has one, and what to do about the cache when it is about that.
+func (a *app) explain(w io.Writer, err error) {
+	text := "lab: " + machine.Describe(err, "  ")
+	if advice := a.cache.Advise(err); advice != "" {
+		text += "  " + advice + "\n"
+	}
+	fmt.Fprint(w, text)
+}
 
 // interrupted says what an interrupted command has left on the disk.
 func interrupted(err error) string {

@@ -120,7 +120,7 @@ func (a *app) matrix(ctx context.Context, names []string, f matrixFlags) error {
 		if finished[i].Err == nil {
 			continue
 		}
-		explain(a.stderr, fmt.Errorf("could not be graded: %s: %w", r.Name(), finished[i].Err))
+		a.explain(a.stderr, fmt.Errorf("could not be graded: %s: %w", r.Name(), finished[i].Err))
 		if r.Kept != "" {
 			fmt.Fprintf(a.stderr, "  what the run left is in %s\n", r.Kept)
 		}

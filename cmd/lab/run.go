@@ -145,7 +145,7 @@ func (a *app) run(ctx context.Context, l labs.Lab, f runFlags) error {
 		Host: host, Lab: l, Machine: f.Machine, Out: f.out, AtOnce: f.jobs, Quiet: f.format != report.FormatText, Verbose: f.verbose,
 		Style: report.Terminal(a.stdout), Submission: f.submitted, Hidden: f.show.Hidden,
 		Explain: func(err error, files string) {
-			explain(p, err)
+			a.explain(p, err)
 			if files != "" {
 				fmt.Fprintf(p, "  what the run left is in %s\n", files)
 			}

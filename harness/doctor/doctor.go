@@ -136,7 +136,11 @@ func cacheFinding(cache *images.Cache) Finding {
 		f.State, f.Detail, f.Mend = Missing, err.Error(), "export LAB_CACHE=DIR"
 		return f
 	}
-	size, _ := cache.Size()
+	size, err := cache.Size()
+	if err != nil {
+		f.State, f.Detail, f.Mend = Missing, err.Error(), "export LAB_CACHE=DIR"
+		return f
+	}
 	var free string
 	var st unix.Statfs_t
 	if unix.Statfs(root, &st) == nil {

@@ -163,6 +163,15 @@ func TestCommand(t *testing.T) {
 	}
 }
 
+// A page of a sparse file that the disk has no room for is a bus error: the message says
+// what to do.
+func TestNoRoom(t *testing.T) {
+	full := &ExitError{Binary: "qemu", State: "signal: bus error", Signal: syscall.SIGBUS}
+	if got := full.Error(); !strings.Contains(got, "qemu ended by itself (signal: bus error)") || !strings.Contains(got, "make room on the cache's disk with lab clean, or set LAB_CACHE") {
+		t.Error(got)
+	}
+}
+
 func TestStartMissing(t *testing.T) {
 	_, err := Start(t.Context(), Config{Arch: lookup(t, "x86_64"), Command: []string{"qemu-system-none"}})
 	var missing *MissingError

@@ -56,6 +56,10 @@ type ExitError struct {
 }
 
 func (e *ExitError) Error() string {
+	if e.Signal == syscall.SIGBUS {
+		// The file of its memory is sparse, and what a page needs could not be had.
+		return fmt.Sprintf("%s ended by itself (%s): there was no room for the guest's memory; make room on the cache's disk with lab clean, or set LAB_CACHE to a folder on another disk", e.Binary, e.State)
+	}
 	if e.Stderr == "" {
 		return fmt.Sprintf("%s ended by itself (%s)", e.Binary, e.State)
 	}
