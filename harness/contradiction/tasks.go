@@ -149,8 +149,14 @@ func (c *checker) births(e *trace.Event, p trace.Point) {
 		if made.arg(making[at]) != child {
 			continue
 		}
-		seen := map[string]bool{at: true}
-		for _, q := range c.past[i+1:] {
+		seen := map[string]bool{at: true} // or no longer to be seen
+		disarmed := func(q *trace.Event) {
+			for _, name := range q.Disarms {
+				seen[place(c.points[name])] = true
+			}
+		}
+		for j, q := range c.past[i+1:] {
+			disarmed(c.past[i+j].Event)
 			at := place(c.points[q.Point])
 			arg := making[at]
 			if q.Kind != trace.KindStop || q.Task.Address != made.Task.Address || arg == "" || seen[at] || !made.armed[q.Point] {
