@@ -190,6 +190,9 @@ func (c *checker) cloneFlags(e *trace.Event, p *planned) {
 		return
 	}
 	for _, call := range slices.Backward(c.past) {
+		if slices.Contains(call.Disarms, e.Point) {
+			return // the call's own stop here may have been missed
+		}
 		if call.Kind != trace.KindStop || call.Task.Address != e.Task.Address {
 			continue
 		}
