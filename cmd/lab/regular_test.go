@@ -60,7 +60,6 @@ var openers = map[string]string{
 	"images/compile/std.go":         "what the go command has made",
 	"harness/prepare/folder.go":     "a folder that it has made, by os.CopyFS, which copies regular files only",
 	"images/sandbox/sleep.go":       "the kernel's files in /proc",
-	"internal/intact/intact.go":     "files of the cache, with O_NONBLOCK and a check",
 	"harness/class/merge.go":        "folders of results, by os.CopyFS, which copies regular files only",
 }
 

@@ -82,45 +82,24 @@ func (s Store) offeredDebug(ctx context.Context, k Kernel, p images.Progress) (d
 }
 
 func (s Store) downloadDebug(ctx context.Context, k Kernel, d debugPackage, check func(string) error, p images.Progress) (Kernel, error) {
-	debarch, err := debianArch(k.Arch)
-	if err != nil {
-		return Kernel{}, err
-	}
-	lock, err := s.Cache.Lock(ctx, k.Arch+"-"+k.Release)
-	if err != nil {
-		return Kernel{}, err
-	}
-	defer lock.Close()
-	if have, err := s.Find(k.Arch, k.Release); err == nil && have.Vmlinux != "" {
-		return have, nil // another process brought it meanwhile
-	}
-	work, release, err := s.Cache.TempDir(ctx, "debug")
-	if err != nil {
-		return Kernel{}, err
-	}
-	defer release()
-	deb := filepath.Join(work, "package.deb")
-	a, err := s.apt(k.Arch, debarch)
-	if err != nil {
-		return Kernel{}, err
-	}
-	if err := a.Download(ctx, debian.Package{Name: d.Package, URI: d.URI, Digest: d.Digest, Size: d.Size}, deb, p); err != nil {
-		return Kernel{}, err
-	}
-	file := filepath.Join(work, debugName)
-	what := "unpacking " + d.Package
-	p.Report(what, 0, 0)
-	err = debian.Unpack(ctx, deb, func(tr *tar.Reader) error {
-		return vmlinuxFrom(ctx, tr, k.Release, file, func(done, size int64) { p.Report(what, done, size) })
+	pkg := debian.Package{Name: d.Package, URI: d.URI, Digest: d.Digest, Size: d.Size}
+	has := func(have Kernel) bool { return have.Vmlinux != "" }
+	return s.take(ctx, k, pkg, p, has, func(work, deb string) (Kernel, error) {
+		file := filepath.Join(work, debugName)
+		what := "unpacking " + d.Package
+		p.Report(what, 0, 0)
+		err := debian.Unpack(ctx, deb, func(tr *tar.Reader) error {
+			return vmlinuxFrom(ctx, tr, k.Release, file, func(done, size int64) { p.Report(what, done, size) })
+		})
+		if err != nil {
+			return Kernel{}, fmt.Errorf("unpack %s: %w%s", d.Package, err, debian.Remedy(err))
+		}
+		os.Remove(deb)
+		if err := check(file); err != nil {
+			return Kernel{}, err
+		}
+		return s.placeDebug(k, file)
 	})
-	if err != nil {
-		return Kernel{}, fmt.Errorf("unpack %s: %w%s", d.Package, err, debian.Remedy(err))
-	}
-	os.Remove(deb)
-	if err := check(file); err != nil {
-		return Kernel{}, err
-	}
-	return s.placeDebug(k, file)
 }
 
 // placeDebug moves a vmlinux beside its kernel. The record is written last, so

@@ -217,6 +217,22 @@ func (s Store) fetchOffered(ctx context.Context, arch, spec string, have Kernel,
 
 // download gets a package, checks it, and takes the image out of it.
 func (s Store) download(ctx context.Context, k Kernel, p images.Progress) (Kernel, error) {
+	pkg := debian.Package{Name: k.Package, URI: k.uri, Digest: k.digest, Size: k.DownloadSize}
+	has := func(have Kernel) bool { return have.Release == k.Release }
+	return s.take(ctx, k, pkg, p, has, func(work, deb string) (Kernel, error) {
+		p.Report("unpacking "+k.Package, 0, 0)
+		stored, err := s.unpack(ctx, work, deb, k)
+		if err != nil {
+			return Kernel{}, fmt.Errorf("unpack %s: %w%s", k.Package, err, debian.Remedy(err))
+		}
+		return stored, nil
+	})
+}
+
+// take downloads a package of a kernel's into a new folder, and returns what unpack makes
+// of it. The kernel is locked meanwhile. If the cache's kernel has what is wanted by then,
+// another process has brought it, and that is returned.
+func (s Store) take(ctx context.Context, k Kernel, pkg debian.Package, p images.Progress, has func(Kernel) bool, unpack func(work, deb string) (Kernel, error)) (Kernel, error) {
 	debarch, err := debianArch(k.Arch)
 	if err != nil {
 		return Kernel{}, err
@@ -226,8 +242,8 @@ func (s Store) download(ctx context.Context, k Kernel, p images.Progress) (Kerne
 		return Kernel{}, err
 	}
 	defer lock.Close()
-	if have, err := s.Find(k.Arch, k.Release); err == nil && have.Release == k.Release {
-		return have, nil // another process made it meanwhile
+	if have, err := s.Find(k.Arch, k.Release); err == nil && has(have) {
+		return have, nil
 	}
 	work, release, err := s.Cache.TempDir(ctx, "kernel")
 	if err != nil {
@@ -239,15 +255,10 @@ func (s Store) download(ctx context.Context, k Kernel, p images.Progress) (Kerne
 	if err != nil {
 		return Kernel{}, err
 	}
-	if err := a.Download(ctx, debian.Package{Name: k.Package, URI: k.uri, Digest: k.digest, Size: k.DownloadSize}, deb, p); err != nil {
+	if err := a.Download(ctx, pkg, deb, p); err != nil {
 		return Kernel{}, err
 	}
-	p.Report("unpacking "+k.Package, 0, 0)
-	stored, err := s.unpack(ctx, work, deb, k)
-	if err != nil {
-		return Kernel{}, fmt.Errorf("unpack %s: %w%s", k.Package, err, debian.Remedy(err))
-	}
-	return stored, nil
+	return unpack(work, deb)
 }
 
 // imageEntry matches the image's name in a package, with its release.

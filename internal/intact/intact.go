@@ -21,12 +21,14 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"syscall"
 	"time"
 
 	"kernellab/internal/atomicfile"
+	"kernellab/internal/regular"
 )
 
 // Suffix ends the name of the file with the sum of a file.
@@ -178,7 +180,7 @@ func Read(path string) ([]byte, error) {
 	if err := Check(path); err != nil {
 		return nil, err
 	}
-	return os.ReadFile(path)
+	return regular.ReadFile(path, math.MaxInt64)
 }
 
 // Through is Check that reads the file whatever its stamp is.
@@ -321,18 +323,15 @@ func stampOf(info fs.FileInfo) stamp {
 
 // read returns the SHA-256 of a regular file, in hex.
 func read(path string) (string, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	f, err := regular.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW)
+	var kind *regular.Error
+	if errors.As(err, &kind) {
+		return "", &DamagedError{path, "it is " + regular.Kind(kind.Mode)}
+	}
 	if err != nil {
 		return "", err
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return "", err
-	}
-	if !info.Mode().IsRegular() {
-		return "", &DamagedError{path, "it is not a regular file"}
-	}
 	h := sha256.New()
 	if _, err := io.Copy(h, f); err != nil {
 		return "", err
@@ -342,12 +341,7 @@ func read(path string) (string, error) {
 
 func get(path string) (sums, error) {
 	var s sums
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return s, err
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxSums))
+	b, err := regular.ReadFile(path, maxSums)
 	if err != nil {
 		return s, err
 	}
