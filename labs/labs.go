@@ -53,6 +53,7 @@ type Lab struct {
 	Instead        []Instead
 	Sequence, Hits grade.Scored
 	Checks         []Check
+	Marks          grade.Marks
 
 	Submission Submission
 	Questions  []Question

@@ -40,6 +40,13 @@ func parse(file string, data []byte, known bool) (Lab, error) {
 		{"instead", false, r.at("instead", func(p pair) { r.instead(p, &lab) })},
 		{"sequence", false, r.scored("sequence", &lab.Sequence)},
 		{"hits", false, r.scored("hits", &lab.Hits)},
+		{"marks", false, r.at("marks", func(p pair) {
+			r.fields(p.value, "marks", []field{
+				{"call", true, r.at("marks.call", r.number(&lab.Marks.Call, 1, 100))},
+				{"output", true, r.number(&lab.Marks.Output, 1, 100)},
+				{"exit", true, r.number(&lab.Marks.Exit, 1, 100)},
+			})
+		})},
 		{"checks", false, r.at("checks", r.list(func(i int, n ast.Node) { r.check(i, n, &lab) }))},
 		{"submission", false, r.at("submission", func(p pair) { r.submission(p, &lab) })},
 		{"questions", false, r.at("questions", r.list(func(i int, n ast.Node) { r.question(i, n, &lab) }))},

@@ -37,7 +37,7 @@ func (l Lab) Rules(arch string) grade.Rules {
 	r := grade.Rules{
 		Lab: l.Name, Title: l.Title, Summary: l.Summary, Arch: arch,
 		Output: slices.Clone(l.Output), Before: maps.Clone(l.Before), Patterns: slices.Clone(l.Patterns), Exit: l.Exit, Signal: l.Signal,
-		Sequence: l.Sequence, Hits: l.Hits, ProgramVisibility: l.ProgramVisibility,
+		Sequence: l.Sequence, Hits: l.Hits, Marks: l.Marks, ProgramVisibility: l.ProgramVisibility,
 		Points: l.points[arch],
 	}
 	for _, p := range l.Instead {

@@ -27,6 +27,7 @@ type Question struct {
 	At                 string
 	Truth              ByArch
 	Tolerance          grade.Tolerance
+	Wrong              []grade.Misconception
 	Hint, Read         string
 	Reveal             bool
 	Score              int
@@ -52,7 +53,7 @@ func (l Lab) Handed() submission.Options {
 func (q Question) rule(arch string) grade.Question {
 	out := grade.Question{
 		Name: q.Name, Type: q.Type, Prompt: q.Prompt, Unit: q.Unit,
-		At: q.At, Truth: q.Truth.For(arch), Tolerance: q.Tolerance,
+		At: q.At, Truth: q.Truth.For(arch), Tolerance: q.Tolerance, Wrong: q.Wrong,
 		Hint: q.Hint, Read: q.Read, Reveal: q.Reveal, Score: q.Score, Visibility: q.Visibility,
 	}
 	for _, c := range q.Choices {
@@ -104,6 +105,7 @@ func (r *reader) question(i int, n ast.Node, lab *Lab) {
 		{"at", false, r.at(path+".at", r.text(&q.At))},
 		{"truth", false, r.at(path+".truth", r.byArch(&q.Truth))},
 		{"tolerance", false, r.at(path+".tolerance", r.tolerance(&q.Tolerance))},
+		{"wrong", false, r.at(path+".wrong", r.wrong(&q.Wrong, path+".wrong"))},
 		{"hint", false, r.text(&q.Hint)},
 		{"read", false, r.text(&q.Read)},
 		{"reveal", false, r.truth(&q.Reveal)},
@@ -129,6 +131,22 @@ func (r *reader) choices(to *[]Named, path string) func(pair) {
 			}
 			*to = append(*to, Named{Name: s})
 		})(p)
+	}
+}
+
+// wrong reads wrong answers, each with the misconception behind it.
+func (r *reader) wrong(to *[]grade.Misconception, path string) func(pair) {
+	return func(p pair) {
+		all := r.pairs(p.value, "wrong")
+		if len(all) == 0 {
+			r.bad(p.line, "wrong: say at least one wrong answer")
+		}
+		for i, w := range all {
+			r.lines[fmt.Sprintf("%s[%d]", path, i)] = w.line
+			m := grade.Misconception{Answer: w.key}
+			r.text(&m.Says)(w)
+			*to = append(*to, m)
+		}
 	}
 }
 

@@ -49,6 +49,12 @@ func TestQuestionsRefused(t *testing.T) {
 		"no visibility":        {"    reveal: true", "    visibility: [hidden]", `visibility: want a text`, true},
 		"reveal":               {"    reveal: true", "    reveal: perhaps", `reveal: want true or false`, true},
 		"choices are a word":   {"    choices: [copy_process, copy_thread, dup_task_struct, kernel_clone, sys_clone, wake_up_new_task]", "    choices: many", `choices: want names with values`, true},
+		"no misconception":     {"    reveal: true", "    wrong: {}", `wrong: say at least one`, true},
+		"wrong order":          {"    reveal: true", "    wrong: {sys_clone: It is first.}", `wrong[0]: "sys_clone": a wrong order is "A before B"`, false},
+		"wrong order of what":  {"    reveal: true", "    wrong: {sys_clone before copy_thred: No.}", `"copy_thred" is none of the choices: did you mean "copy_thread"?`, false},
+		"wrong choice":         {"    choices:\n      the child's own", "    wrong: {the kernel's: No.}\n    choices:\n      the child's own", `wrong[0]: "the kernel's" is none of the choices`, false},
+		"wrong expression":     {"    tolerance: 16", "    wrong: {read.stck: No.}", `read has no "stck"`, false},
+		"wrong without reason": {"    reveal: true", "    wrong: {sys_clone before copy_thread: \"\"}", `want a text`, true},
 		"one architecture":     {"    truth: wake_up_new_task.read.start", "    truth: {x86_64: wake_up_new_task.read.start}", `truth: nothing for riscv64`, true},
 	}
 	for name, tt := range tests {

@@ -100,7 +100,9 @@ func (g *grader) answer(c *verdict.Check, q Question, given any, reference *view
 	if c.Verdict == verdict.Pass {
 		return
 	}
+	c.Score = q.partly(given, truth)
 	c.Hint, c.Read = q.Hint, q.Read
+	c.Misconceptions = seen.behind(q, given, truth)
 	if q.Reveal {
 		c.Expected = q.show(truth)
 	}

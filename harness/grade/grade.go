@@ -66,6 +66,7 @@ func grade(t *trace.Trace, reference *view, r Rules, handed []verdict.Finding) (
 		g.values()
 	}
 	g.output()
+	g.group()
 	g.answers(reference)
 	s := g.finish()
 	return res, s
@@ -89,19 +90,27 @@ func newResult(r Rules) verdict.Result {
 		Steps: []verdict.Step{}, Checks: []verdict.Check{}, Findings: []verdict.Finding{},
 		Unseen: r.unseen(func(string) string { return "" }),
 	}
-	add := func(name string, score int, why string, v verdict.Visibility) {
-		res.Checks = append(res.Checks, verdict.Check{Name: name, Verdict: verdict.Skip, MaxScore: score, Why: why, Visibility: v})
-		res.MaxScore += score
+	add := func(c verdict.Check) {
+		c.Verdict = verdict.Skip
+		res.Checks = append(res.Checks, c)
+		res.MaxScore += c.MaxScore
+	}
+	of := func(own int, c verdict.Check) {
+		c.MaxScore, c.Group = r.mark(own)
+		add(c)
 	}
 	if !r.AnswersOnly {
+		if r.Marks.Call > 0 {
+			add(verdict.Check{Name: GroupName, Kind: verdict.KindGroup, MaxScore: r.Marks.Call, Visibility: r.visibility(GroupName, "", "")})
+		}
 		for _, s := range []Scored{r.sequence(), r.hits()} {
-			add(s.Name, s.Score, "", r.visibility(s.Name, s.Visibility, ""))
+			of(s.Score, verdict.Check{Name: s.Name, Visibility: r.visibility(s.Name, s.Visibility, "")})
 		}
 		for _, c := range r.Checks {
-			add(c.Name, c.score(), c.Why, r.visibility(c.Name, c.Visibility, c.At))
+			of(c.Score, verdict.Check{Name: c.Name, Why: c.Why, Visibility: r.visibility(c.Name, c.Visibility, c.At)})
 		}
-		for _, name := range []string{checkOutput, checkExit} {
-			add(name, 1, "", r.visibility(name, r.ProgramVisibility, ""))
+		for _, s := range []Scored{{Name: checkOutput, Score: r.Marks.Output}, {Name: checkExit, Score: r.Marks.Exit}} {
+			add(verdict.Check{Name: s.Name, MaxScore: max(s.Score, 1), Visibility: r.visibility(s.Name, r.ProgramVisibility, "")})
 		}
 	}
 	for _, c := range r.questionChecks() {
@@ -185,6 +194,33 @@ func (g *grader) find(seq int, kind string, about verdict.Fact) {
 		}
 	}
 	g.findings = append(g.findings, placed{seq, f, kind != verdict.FindEdge && g.follows(about.Point)})
+}
+
+// group settles the check that is a group, after those that count in it.
+func (g *grader) group() {
+	i := slices.IndexFunc(g.result.Checks, func(c verdict.Check) bool { return c.Kind == verdict.KindGroup })
+	if i < 0 {
+		return
+	}
+	c, failed := &g.result.Checks[i], false
+	want := verdict.Fact{Case: verdict.CaseMembers}
+	got := want
+	for _, m := range g.result.Checks {
+		if m.Group != c.Name {
+			continue
+		}
+		want.Times++
+		if m.Verdict != verdict.Pass {
+			got.Checks = append(got.Checks, m.Name)
+		}
+		failed = failed || m.Verdict == verdict.Fail
+	}
+	got.Times = want.Times
+	c.Want, c.Got = &want, &got
+	settle(c, want.Times > 0 && len(got.Checks) == 0)
+	if c.Verdict == verdict.Fail && !failed {
+		c.Verdict = verdict.Skip
+	}
 }
 
 // settle gives a check its verdict and score.

@@ -27,6 +27,9 @@ type Question struct {
 	Truth     string // an expression; "" where the choices or the run are the truth
 	Tolerance Tolerance
 
+	// Wrong are wrong answers and what may be behind each.
+	Wrong []Misconception
+
 	Hint   string // told when the answer is wrong
 	Read   string // what to read then
 	Reveal bool   // whether the truth is told then
@@ -42,6 +45,15 @@ type Alternative struct {
 	When string // a condition: the alternative belongs to the truth; "" where an expression says it
 }
 
+// Misconception is a wrong answer, and a sentence about what may be behind it. Answer is
+// of a choice the choice; of a set a choice that was taken or left out wrongly; of an
+// order "A before B"; of a symbol a function; and else, or where it is no name, an
+// expression over the run, evaluated as the truth is.
+type Misconception struct{ Answer, Says string }
+
+// before joins the two points of an order that a misconception is about.
+const before = " before "
+
 // Tolerance is how far a number may be from the truth; the larger one counts.
 type Tolerance struct {
 	Absolute float64 // in the number's unit
@@ -54,8 +66,8 @@ const (
 	TypeAddress = "address"
 	TypeSymbol  = "symbol" // of this kernel, or the point that it is
 	TypeChoice  = "choice"
-	TypeOrder   = "order" // of points, as the run first came to them
-	TypeSet     = "set"
+	TypeOrder   = verdict.TypeOrder
+	TypeSet     = verdict.TypeSet
 )
 
 // QuestionTypes returns the types.
@@ -135,7 +147,42 @@ func (r Rules) validateQuestions(bad func(path, format string, args ...any)) {
 			continue
 		}
 		r.validateTruth(path, q, bad)
+		r.validateWrong(path, q, bad)
 	}
+}
+
+// validateWrong checks that each misconception is about an answer that can be given.
+func (r Rules) validateWrong(path string, q Question, bad func(path, format string, args ...any)) {
+	for i, m := range q.Wrong {
+		at := fmt.Sprintf("%s.wrong[%d]", path, i)
+		unknown := func(name string) bool {
+			known := slices.ContainsFunc(q.Choices, func(c Alternative) bool { return sameWord(c.Name, name) })
+			if !known {
+				bad(at, "%q is none of the choices%s", name, nearest.Hint(name, q.Names()))
+			}
+			return !known
+		}
+		switch a, b, two := strings.Cut(m.Answer, before); {
+		case q.Type == TypeOrder && !two:
+			bad(at, "%q: a wrong order is \"A before B\"", m.Answer)
+		case q.Type == TypeOrder:
+			if !unknown(a) && !unknown(b) && sameWord(a, b) {
+				bad(at, "%q: want two points", m.Answer)
+			}
+		case q.Type == TypeChoice || q.Type == TypeSet:
+			unknown(m.Answer)
+		case q.Type == TypeSymbol && isName(m.Answer):
+		default:
+			if err := r.checkExpr(m.Answer, q.At); err != nil {
+				bad(at, "%w", err)
+			}
+		}
+	}
+}
+
+// isName reports whether an answer is the name of a function, and no expression.
+func isName(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, notOfWord)
 }
 
 // validateTruth checks that the truth of a question is there, in the one form

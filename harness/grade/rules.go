@@ -34,6 +34,7 @@ type Rules struct {
 
 	Sequence, Hits Scored
 	Checks         []CheckRule
+	Marks          Marks
 
 	// Questions are asked when there are Answers, be they none: a submission's.
 	Questions []Question
@@ -48,7 +49,27 @@ type Rules struct {
 	notes []verdict.Fact // what is left out of a trace's rules, and why
 }
 
-// Scored names a check that has no expression; a Score of 0 is 1.
+// Marks are the points of what a program does apart from the checks with a score of
+// their own.
+type Marks struct {
+	// Call is what the group GroupName scores, in which sequence, hits and the checks
+	// without a score count together; 0 is no group, and 1 point for each.
+	Call         int
+	Output, Exit int // of the program's output and end; 0 is 1
+}
+
+// GroupName is the name of the group of checks that follow from making the lab's call.
+const GroupName = "the call is made, and what follows from it holds"
+
+// mark returns what a check scores by itself, and the group in which it counts instead.
+func (r Rules) mark(own int) (score int, group string) {
+	if own == 0 && r.Marks.Call > 0 {
+		return 0, GroupName
+	}
+	return max(own, 1), ""
+}
+
+// Scored names a check that has no expression; see Marks for a Score of 0.
 type Scored struct {
 	Name       string
 	Score      int
@@ -64,11 +85,9 @@ type CheckRule struct {
 	That               string
 	Format             string // see expr.Formats
 	Why                string
-	Score              int // 0 is 1
+	Score              int // see Marks for 0
 	Visibility         verdict.Visibility
 }
-
-func (c CheckRule) score() int { return max(c.Score, 1) }
 
 func (r Rules) sequence() Scored { return r.Sequence.or("the points come in order") }
 func (r Rules) hits() Scored     { return r.Hits.or("each point is hit as often as it should") }
@@ -77,7 +96,6 @@ func (s Scored) or(name string) Scored {
 	if s.Name == "" {
 		s.Name = name
 	}
-	s.Score = max(s.Score, 1)
 	return s
 }
 
@@ -137,7 +155,10 @@ func (r Rules) Validate() error {
 		errs = multierror.Append(errs, &RuleError{path, fmt.Errorf(format, args...)})
 	}
 	r.validatePoints(bad)
-	names := map[string]bool{checkOutput: true, checkExit: true, r.sequence().Name: true, r.hits().Name: true}
+	names := map[string]bool{checkOutput: true, checkExit: true, GroupName: true, r.sequence().Name: true, r.hits().Name: true}
+	if m := r.Marks; m.Call > 0 && r.Sequence.Score > 0 && r.Hits.Score > 0 && !slices.ContainsFunc(r.Checks, func(c CheckRule) bool { return c.Score == 0 }) {
+		bad("marks.call", "no check counts in it: sequence, hits and every check have a score of their own")
+	}
 	if r.sequence().Name == r.hits().Name {
 		bad("hits.name", "the same name as sequence's")
 	}

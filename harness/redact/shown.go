@@ -220,6 +220,10 @@ func (v Veil) check(c verdict.Check) verdict.Check {
 		c.Name, c.Why = v.text("name", c.Name, c.Mentions), v.text("why", c.Why, c.Mentions)
 		c.Expected, c.Observed = v.text("expected", c.Expected, c.Mentions), v.text("observed", c.Observed, c.Mentions)
 	}
+	// Which choices of a set, or pairs of an order, are wrong is the answer.
+	if c.Expected == "" && (c.Type == verdict.TypeSet || c.Type == verdict.TypeOrder) {
+		c.Misconceptions = nil
+	}
 	c.Mentions = nil
 	c.Want, c.Expected = v.said(c.Want, c.Expected)
 	c.Got, c.Observed = v.said(c.Got, c.Observed)

@@ -75,7 +75,7 @@ func Record(t *trace.Trace, r verdict.Result) Entry {
 		Lab: r.Lab, Arch: r.Arch, Kernel: r.Kernel, Verdict: r.Verdict, Score: r.Score, MaxScore: r.MaxScore,
 	}
 	for _, c := range r.Checks {
-		if c.Verdict != verdict.Pass && r.Verdict != verdict.Error {
+		if c.Verdict != verdict.Pass && r.Verdict != verdict.Error && c.Kind != verdict.KindGroup {
 			e.Failed = append(e.Failed, c.Name)
 		}
 	}

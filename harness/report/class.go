@@ -172,8 +172,12 @@ func (c Class) ExitCode() int {
 	return worst
 }
 
-// column is a check on all kernels of an architecture.
-type column struct{ arch, name string }
+// column is a check on all kernels of an architecture. One that counts in a group has no
+// score of its own.
+type column struct {
+	arch, name string
+	group      bool
+}
 
 // columns returns the checks of the class in order, and whether there are several
 // architectures.
@@ -186,7 +190,7 @@ func (c Class) columns() (columns []column, several bool) {
 				archs[r.Arch] = true
 			}
 			for _, check := range r.Checks {
-				key := column{r.Arch, check.Name}
+				key := column{r.Arch, check.Name, check.Group != ""}
 				if !seen[key] {
 					seen[key] = true
 					columns = append(columns, key)
@@ -216,7 +220,7 @@ func (g Graded) tallies() map[column]tally {
 	out := map[column]tally{}
 	for _, r := range g.Document.Results {
 		for _, check := range r.Checks {
-			key := column{r.Arch, check.Name}
+			key := column{r.Arch, check.Name, check.Group != ""}
 			t, ok := out[key]
 			if !ok {
 				t = tally{graded: true, passed: true}

@@ -4,6 +4,7 @@ import (
 	"encoding/csv"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -16,6 +17,7 @@ import (
 // if the submission could not be graded (RFC 4180).
 func classCSV(w io.Writer, c Class) error {
 	columns, several := c.columns()
+	columns = slices.DeleteFunc(columns, func(col column) bool { return col.group })
 	head := []string{"student", "score", "max_score", "verdict", "attempts", "findings", "error"}
 	for _, col := range columns {
 		head = append(head, cell(col.title(several)))

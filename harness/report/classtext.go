@@ -89,7 +89,7 @@ func (p *page) hardest(s ClassSummary) {
 	}
 	p.list("Hardest", len(hard), func(i int) string {
 		r := hard[i]
-		name := column{r.Arch, r.Name}.title(len(archs) > 1)
+		name := column{arch: r.Arch, name: r.Name}.title(len(archs) > 1)
 		return fmt.Sprintf("%5.1f %% pass  %s", r.Percent, name)
 	})
 }

@@ -223,12 +223,17 @@ func answerLines(c verdict.Check, show func(string) string) []string {
 	switch {
 	case c.Verdict == verdict.Pass:
 		line += ", which is correct"
+	case c.Verdict == verdict.Fail && !said && c.Score > 0:
+		line += ", which is partly correct"
 	case c.Verdict == verdict.Fail && !said:
 		line += ", which is not correct"
 	}
 	lines := []string{line}
 	if c.Expected != "" && c.Verdict != verdict.Pass {
 		lines = append(lines, "correct: "+show(c.Expected))
+	}
+	for _, m := range c.Misconceptions {
+		lines = append(lines, "misconception: "+show(m))
 	}
 	if c.Hint != "" {
 		lines = append(lines, "hint: "+show(c.Hint))
@@ -254,7 +259,11 @@ func (f *feedback) checks(r verdict.Result) {
 			continue
 		}
 		mark := map[bool]string{true: "✅", false: "❌"}[c.Verdict == verdict.Pass]
-		f.item("%s %s (%d of %d)", mark, safe(c.Name), c.Score, c.MaxScore)
+		score := fmt.Sprintf(" (%d of %d)", c.Score, c.MaxScore)
+		if c.Group != "" {
+			score = ""
+		}
+		f.item("%s %s%s", mark, safe(c.Name), score)
 		if c.Verdict == verdict.Pass {
 			continue
 		}

@@ -93,6 +93,14 @@ func id(r verdict.Result) string {
 	return plain(strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), "."))
 }
 
+// scoreOf returns what a check scored, "" if it counts in a group only.
+func scoreOf(c verdict.Check) string {
+	if c.Group != "" {
+		return ""
+	}
+	return fmt.Sprintf("%d/%d", c.Score, c.MaxScore)
+}
+
 // detail returns lines that explain the result of a check.
 func detail(c verdict.Check) []string {
 	var out []string

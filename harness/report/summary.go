@@ -335,7 +335,7 @@ func (c Class) differing() []group {
 		passed := map[string]bool{}
 		for _, r := range g.Document.Results {
 			for _, check := range r.Checks {
-				if r.Verdict == verdict.Error || check.Kind == verdict.KindQuestion {
+				if r.Verdict == verdict.Error || check.Kind != "" {
 					continue
 				}
 				holds := check.Verdict == verdict.Pass

@@ -216,7 +216,7 @@ func (p *page) check(c verdict.Check, why bool) {
 	mark := map[verdict.Verdict]string{
 		verdict.Pass: p.good.Render("✓"), verdict.Fail: p.bad.Render("✗"), verdict.Skip: p.warn.Render("–"),
 	}[c.Verdict]
-	score := fmt.Sprintf("%d/%d", c.Score, c.MaxScore)
+	score := scoreOf(c)
 	name, value := wrap(plain(c.Name), p.width-12), ""
 	if len(name) == 0 {
 		name = []string{""}

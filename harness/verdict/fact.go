@@ -81,6 +81,7 @@ const (
 	CaseNoStop        = "no-stop"        // the lab's call was not made
 	CaseEnded         = "ended"          // End
 	CaseLines         = "lines"          // Output
+	CaseMembers       = "members"        // Times checks of a group, of which Checks do not hold
 	CaseHolds         = "holds"          // a condition
 	CaseHoldsNot      = "holds-not"      //
 	CaseNotGraded     = "not-graded"     // Why

@@ -125,8 +125,19 @@ type Value struct {
 	Why *Fact `json:"why,omitempty"`
 }
 
-// KindQuestion is the kind of the checks that are answers to questions.
-const KindQuestion = "question"
+// The kinds of check that are not made on the run itself.
+const (
+	KindQuestion = "question" // an answer to a question
+	// KindGroup is several checks that share one mark. It passes when all of them
+	// do; each of them names it as its Group and has a max_score of 0.
+	KindGroup = "group"
+)
+
+// The types of question in which an answer is a list, and part of it may be right.
+const (
+	TypeOrder = "order" // of points, as the run first came to them
+	TypeSet   = "set"
+)
 
 // Check is a named assertion with what was expected and observed.
 type Check struct {
@@ -139,14 +150,18 @@ type Check struct {
 	Why      string  `json:"why,omitempty"`
 	// Visibility is when students see it; "" is always.
 	Visibility Visibility `json:"visibility,omitempty"`
-	// Kind is "" of what is checked in the run, and KindQuestion of an answer,
-	// whose observed is what was answered. What is expected is then told only
-	// where the lab reveals it.
+	// Kind is "" of what is checked in the run, KindGroup of a group of such checks,
+	// and KindQuestion of an answer, whose observed is what was answered. What is
+	// expected is then told only where the lab reveals it.
 	Kind   string `json:"kind,omitempty"`
-	Type   string `json:"type,omitempty"`   // of the question
+	Group  string `json:"group,omitempty"`  // the group in which the check counts
+	Type   string `json:"type,omitempty"`   // of the question, such as TypeSet
 	Prompt string `json:"prompt,omitempty"` // the question
 	Hint   string `json:"hint,omitempty"`   // of an answer that is wrong
 	Read   string `json:"read,omitempty"`   // what to read about it
+	// Misconceptions are what the lab's author says may be behind an answer that is
+	// wrong, a sentence each.
+	Misconceptions []string `json:"misconceptions,omitempty"`
 	// Lines are the program's output around what was looked for in it.
 	Lines []OutputLine `json:"lines,omitempty"`
 	// Want and Got are what Expected and Observed say; nil where those are values, or

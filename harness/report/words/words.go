@@ -143,6 +143,11 @@ func Value(f verdict.Fact) string {
 		return ending(f.End)
 	case verdict.CaseLines:
 		return lines(f.Output)
+	case verdict.CaseMembers:
+		if len(f.Checks) == 0 {
+			return fmt.Sprintf("all of its %s hold", plural(f.Times, "check", "checks"))
+		}
+		return fmt.Sprintf("%d of its %s do not hold: %s", len(f.Checks), plural(f.Times, "check", "checks"), strings.Join(named(f.Checks), ", "))
 	case verdict.CaseHolds:
 		return "it holds"
 	case verdict.CaseHoldsNot:
