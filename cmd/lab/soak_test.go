@@ -111,15 +111,16 @@ type trouble struct {
 	before func(s *soak)
 	// during happens to lab's process or its QEMU at a random moment, may be nil.
 	during func(s *soak, lab int)
-	// kills says that lab itself is killed and says nothing, ends that it may give up.
-	kills, ends bool
+	// kills says that lab itself is killed and says nothing, ends that it may give up, asks
+	// that it gets a signal that kills it only before its main function runs.
+	kills, ends, asks bool
 }
 
 var troubles = []trouble{
 	{name: "none"},
 	{name: "lab is killed", during: func(_ *soak, lab int) { syscall.Kill(lab, syscall.SIGKILL) }, kills: true},
-	{name: "lab is interrupted", during: func(_ *soak, lab int) { syscall.Kill(lab, syscall.SIGINT) }, ends: true},
-	{name: "lab is told to end", during: func(_ *soak, lab int) { syscall.Kill(lab, syscall.SIGTERM) }, ends: true},
+	{name: "lab is interrupted", during: func(_ *soak, lab int) { syscall.Kill(lab, syscall.SIGINT) }, ends: true, asks: true},
+	{name: "lab is told to end", during: func(_ *soak, lab int) { syscall.Kill(lab, syscall.SIGTERM) }, ends: true, asks: true},
 	{name: "lab is stopped for a while", during: func(s *soak, lab int) { s.pause(lab) }},
 	{name: "QEMU is killed", during: func(_ *soak, lab int) { toMachines(lab, syscall.SIGKILL) }, ends: true},
 	{name: "QEMU is told to end", during: func(_ *soak, lab int) { toMachines(lab, syscall.SIGTERM) }, ends: true},
@@ -220,6 +221,8 @@ func (s *soak) once() {
 	case r.code == exitError && r.text == "" && r.reason != "" && what.ends:
 		end = "exit 3"
 	case what.kills && r.code == -1:
+		end = "killed"
+	case what.asks && r.code == -1 && r.reason == "": // lab had not begun to listen for signals
 		end = "killed"
 	default:
 		s.t.Errorf("%s, %s: exit code %d, %q, %s; left alone %d, %q", work, what.name, r.code, r.text, r.reason, want.code, want.text)

@@ -412,8 +412,9 @@ func (m *Machine) reportIdle(what string) (stop func()) {
 	}
 }
 
-// looks is how often the guest's clock is looked at within a machine's patience. Few runs
-// take long enough for a look.
+// looks is how often the guest's clock is looked at within a machine's patience, all of it
+// processor time of QEMU's. Few runs take that much for one look, however slow the host
+// is. With several vCPUs a look may change which of them runs next.
 const looks = 30
 
 // watchClock ends ctx with an *OverdueError when the guest's clock is past m.Due.
@@ -423,7 +424,8 @@ func (m *Machine) watchClock(ctx context.Context, what string) (context.Context,
 		return ctx, func() { cancel(nil) }
 	}
 	go func() {
-		tick := time.NewTicker(max(m.Patience/looks, 1))
+		every, looked := max(m.Patience/looks, 1), m.VM.Used()
+		tick := time.NewTicker(every)
 		defer tick.Stop()
 		for {
 			select {
@@ -431,6 +433,11 @@ func (m *Machine) watchClock(ctx context.Context, what string) (context.Context,
 				return
 			case <-tick.C:
 			}
+			used := m.VM.Used()
+			if used-looked < every {
+				continue // it has not run for long enough
+			}
+			looked = used
 			// An exchange with QEMU that was cut short would spoil those that follow.
 			whole, done := context.WithTimeout(context.WithoutCancel(ctx), m.Patience)
 			count, err := m.VM.Peek(whole, m.arch.QEMU.Clock.Addr)

@@ -397,24 +397,25 @@ func TestWhose(t *testing.T) {
 // as one whose host may be slow; and one that takes its host's time ran all the same.
 func TestOverdue(t *testing.T) {
 	const limit = time.Minute
-	hang := func(d time.Duration) machinetest.Guest {
+	hang := func(before machinetest.Event) machinetest.Guest {
 		return machinetest.Guest{Serve: func(mailbox.Request) []machinetest.Event {
-			return []machinetest.Event{machinetest.Run(d), machinetest.Hang}
+			return []machinetest.Event{before, machinetest.Hang}
 		}}
 	}
 	for name, c := range map[string]struct {
-		took     time.Duration // by the guest's clock, and of the processor
+		before   machinetest.Event
 		patience time.Duration
 		overdue  bool
 		ran      bool
 	}{
-		"past its time":     {2 * limit, time.Minute, true, true},
-		"busy, not yet due": {limit / 2, 5 * time.Second, false, true}, // enough for the made guest to be served
-		"without a host":    {0, 10 * time.Millisecond, false, false},
+		"past its time":     {machinetest.Run(2 * limit), time.Minute, true, true},
+		"busy, not yet due": {machinetest.Run(limit / 2), 5 * time.Second, false, true}, // enough for the made guest to be served
+		"without a host":    {machinetest.Run(0), 10 * time.Millisecond, false, false},
+		"not looked at":     {machinetest.Idle(2 * limit), 5 * time.Second, false, false}, // QEMU has hardly run
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			m := begin(t, machinetest.Spec(t, hang(c.took)))
+			m := begin(t, machinetest.Spec(t, hang(c.before)))
 			now, err := m.Clock(t.Context())
 			if err != nil {
 				t.Fatal(err)

@@ -21,9 +21,11 @@ import (
 // not allow that.
 var ErrNotSnapshot = errors.New("the machine's memory is not in a file, so it can neither be saved nor restored")
 
-// capabilities returns the commands that precede a migration. The capability events
-// makes QEMU report its end.
-func capabilities() []command {
+// settings returns the commands that precede a migration. The capability events makes
+// QEMU report its end. A restored machine would announce itself on its network five times
+// in its first second, by the host's clock: each time QEMU's main loop wakes, and with
+// several vCPUs that may change which of them runs next (see TurnsRepeat).
+func settings() []command {
 	type capability struct {
 		Name  string `json:"capability"`
 		State bool   `json:"state"`
@@ -32,6 +34,7 @@ func capabilities() []command {
 		{Execute: "migrate-set-capabilities", Arguments: map[string]any{"capabilities": []capability{
 			{"x-ignore-shared", true}, {"events", true},
 		}}},
+		{Execute: "migrate-set-parameters", Arguments: map[string]int{"announce-rounds": 0}},
 	}
 }
 
@@ -104,7 +107,7 @@ func (vm *VM) migrate(ctx context.Context, name string, copy func(net.Conn) erro
 	}
 	copied := make(chan error, 1)
 	go func() { copied <- copy(ours) }()
-	err = vm.monitor.run(ctx, append(capabilities(),
+	err = vm.monitor.run(ctx, append(settings(),
 		command{Execute: "getfd", Arguments: map[string]string{"fdname": "state"}},
 		command{Execute: name, Arguments: map[string]string{"uri": "fd:state"}}), theirs, true)
 	theirs.Close()

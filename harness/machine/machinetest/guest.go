@@ -130,15 +130,22 @@ func Exit(state string) Event {
 
 // Run is the guest's clock running on by d, and as much processor time.
 func Run(d time.Duration) Event {
-	return func(vm *VM) bool {
-		const clock = 0x101000
-		vm.mu.Lock()
-		defer vm.mu.Unlock()
-		vm.used += d
-		vm.now = int64(binary.LittleEndian.Uint64(vm.page(clock))) + int64(d)
-		binary.LittleEndian.PutUint64(vm.page(clock), uint64(vm.now))
-		return false
-	}
+	return func(vm *VM) bool { return vm.pass(d, d) }
+}
+
+// Idle lets the guest's clock pass, as Run does, and uses nothing of the host's processor.
+func Idle(d time.Duration) Event {
+	return func(vm *VM) bool { return vm.pass(d, 0) }
+}
+
+func (vm *VM) pass(clock, used time.Duration) bool {
+	const counter = 0x101000
+	vm.mu.Lock()
+	defer vm.mu.Unlock()
+	vm.used += used
+	vm.now = int64(binary.LittleEndian.Uint64(vm.page(counter))) + int64(clock)
+	binary.LittleEndian.PutUint64(vm.page(counter), uint64(vm.now))
+	return false
 }
 
 // Panic is a kernel's death under -no-reboot.
