@@ -210,7 +210,8 @@ func digest(f *os.File) (string, error) {
 	return digestOf(f, runs, info.Size())
 }
 
-// Copy makes to, an empty file of the same size, a copy of a guest's memory.
+// Copy makes to, an empty file of the same size, a copy of a guest's memory. Pages of
+// zeros, which are more than half of a booted guest's, stay holes.
 func Copy(to, from *os.File) error {
 	info, err := from.Stat()
 	if err != nil {
@@ -220,39 +221,89 @@ func Copy(to, from *os.File) error {
 	if err != nil {
 		return err
 	}
+	return pages(from, runs, info.Size(), func(at int64, data []byte, zero bool) error {
+		if zero {
+			return nil
+		}
+		_, err := to.WriteAt(data, at)
+		return err
+	})
+}
+
+// thin makes holes of the zeros in a file, where the file system can: less is written to
+// the disk, and read for each copy.
+func thin(f *os.File) error {
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	runs, err := dataRuns(f, info.Size())
+	if err != nil {
+		return err
+	}
+	const worthwhile = 16 * pageSize
+	err = pages(f, runs, info.Size(), func(at int64, data []byte, zero bool) error {
+		if !zero || len(data) < worthwhile {
+			return nil
+		}
+		return unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, at, int64(len(data)))
+	})
+	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
+		return nil
+	}
+	return err
+}
+
+const pageSize = 4096
+
+// pages calls do with the data of the runs of a file of that size, in stretches of pages
+// that are all zero or all not, of at most 256 pages.
+func pages(r io.ReaderAt, runs [][2]int64, size int64, do func(at int64, data []byte, zero bool) error) error {
+	var none [pageSize]byte
+	buf := make([]byte, 256*pageSize)
 	for _, run := range runs {
-		r := io.NewSectionReader(from, run[0], run[1]-run[0])
-		if _, err := io.Copy(io.NewOffsetWriter(to, run[0]), r); err != nil {
-			return err
+		for at := run[0] &^ (pageSize - 1); at < run[1]; {
+			n, err := r.ReadAt(buf[:min(int64(len(buf)), run[1]-at, size-at)], at)
+			if err != nil && !errors.Is(err, io.EOF) || n == 0 {
+				return fmt.Errorf("read at byte %d: %w", at, err)
+			}
+			from, zero := 0, false
+			for i := 0; i < n; i += pageSize {
+				page := buf[i:min(i+pageSize, n)]
+				is := bytes.Equal(page, none[:len(page)])
+				if i > from && is != zero {
+					if err := do(at+int64(from), buf[from:i], zero); err != nil {
+						return err
+					}
+					from = i
+				}
+				zero = is
+			}
+			if err := do(at+int64(from), buf[from:n], zero); err != nil {
+				return err
+			}
+			at += int64(n)
 		}
 	}
 	return nil
 }
 
-const pageSize = 4096
-
 func digestOf(r io.ReaderAt, runs [][2]int64, size int64) (string, error) {
 	h := sha256.New()
-	var zero [pageSize]byte
-	buf := make([]byte, 256*pageSize)
 	var place [8]byte
-	for _, run := range runs {
-		for at := run[0] &^ (pageSize - 1); at < run[1]; {
-			n, err := r.ReadAt(buf[:min(int64(len(buf)), size-at)], at)
-			if err != nil && !errors.Is(err, io.EOF) || n == 0 {
-				return "", fmt.Errorf("read at byte %d: %w", at, err)
-			}
-			for i := 0; i < n; i += pageSize {
-				page := buf[i:min(i+pageSize, n)]
-				if bytes.Equal(page, zero[:len(page)]) {
-					continue
-				}
-				binary.LittleEndian.PutUint64(place[:], uint64(at)+uint64(i))
-				h.Write(place[:])
-				h.Write(page)
-			}
-			at += int64(n)
+	err := pages(r, runs, size, func(at int64, data []byte, zero bool) error {
+		if zero {
+			return nil
 		}
+		for i := 0; i < len(data); i += pageSize {
+			binary.LittleEndian.PutUint64(place[:], uint64(at)+uint64(i))
+			h.Write(place[:])
+			h.Write(data[i:min(i+pageSize, len(data))])
+		}
+		return nil
+	})
+	if err != nil {
+		return "", err
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
@@ -272,9 +323,8 @@ func dataRuns(f *os.File, size int64) ([][2]int64, error) {
 		if err != nil {
 			return nil, fmt.Errorf("find the holes: %w", err)
 		}
-		// In pieces of 1 MiB whole, so that no page is in two runs.
-		const piece = 1 << 20
-		from, to = from&^(piece-1), min((to+piece-1)&^(piece-1), size)
+		// Whole pages, so that no page is in two runs.
+		from, to = from&^(pageSize-1), min((to+pageSize-1)&^(pageSize-1), size)
 		if n := len(runs); n > 0 && from <= runs[n-1][1] {
 			runs[n-1][1] = to
 		} else {

@@ -43,7 +43,7 @@ import (
 )
 
 // DefaultLimit is what all snapshots together may take on the disk. One takes
-// about 90 MB.
+// about 50 MB.
 const DefaultLimit = 4 << 30
 
 // schema changes when what is written here does.
@@ -232,6 +232,9 @@ func (s *Store) make(ctx context.Context, k Key, size int64, make func(context.C
 // seal writes the manifest of a draft.
 func (s *Store) seal(k Key, d *Draft, files map[string]*os.File, dir string) error {
 	m := manifest{Schema: schema, Key: k, BootNS: d.Boot, Files: map[string]entry{}}
+	if err := thin(d.RAM); err != nil {
+		return fmt.Errorf("make holes of the memory's zeros: %w", err)
+	}
 	for name, f := range files {
 		if err := f.Sync(); err != nil {
 			return err

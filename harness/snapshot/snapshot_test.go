@@ -1,7 +1,11 @@
 package snapshot
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -81,6 +85,57 @@ func TestMadeOnceAndReadBack(t *testing.T) {
 }
 
 // Each input of the key makes another snapshot.
+// Zeros that the guest wrote take no room, neither in the snapshot nor in a copy, and
+// both have the same content as before.
+func TestZerosAreHoles(t *testing.T) {
+	want := make([]byte, ramSize)
+	for at := 2 << 20; at < 3<<20; at += 16 * pageSize { // too close for holes between them
+		copy(want[at:], "page")
+	}
+	copy(want[5<<20-3:], "over the end of a page")
+	copy(want[ramSize-1:], "z")
+	s := &Store{Dir: filepath.Join(t.TempDir(), "snapshots")}
+	snap := obtain(t, s, key("a"), func(_ context.Context, d *Draft) error {
+		_, err := d.RAM.WriteAt(want, 0)
+		return err
+	})
+	to, err := os.Create(filepath.Join(t.TempDir(), "copy"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer to.Close()
+	if err := errors.Join(to.Truncate(ramSize), Copy(to, snap.RAM)); err != nil {
+		t.Fatal(err)
+	}
+	for what, f := range map[string]*os.File{"snapshot": snap.RAM, "copy": to} {
+		got := make([]byte, ramSize)
+		if _, err := f.ReadAt(got, 0); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("the %s has other content, %v", what, err)
+		}
+		var st syscall.Stat_t
+		if err := syscall.Fstat(int(f.Fd()), &st); err != nil || st.Blocks*512 > ramSize/4 {
+			t.Errorf("the %s takes %d bytes of %d, %v", what, st.Blocks*512, ramSize, err)
+		}
+	}
+	again := obtain(t, s, key("a"), never)
+	if sum, err := digest(again.RAM); err != nil || sum != plainDigest(want) {
+		t.Errorf("digest %s, %v, want %s", sum, err, plainDigest(want))
+	}
+}
+
+// plainDigest is the digest of a memory as the package's comment on it has it: of each
+// page that is not zero, with its place before it.
+func plainDigest(ram []byte) string {
+	h := sha256.New()
+	for at := 0; at < len(ram); at += pageSize {
+		if page := ram[at : at+pageSize]; !bytes.Equal(page, make([]byte, pageSize)) {
+			binary.Write(h, binary.LittleEndian, uint64(at))
+			h.Write(page)
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
 func TestKeyCoversEverything(t *testing.T) {
 	base := key("a")
 	seen := map[string]string{base.ID(): "the base"}
