@@ -2,7 +2,6 @@ package export
 
 import (
 	"archive/zip"
-	"compress/flate"
 	"io"
 	"io/fs"
 	"os"
@@ -10,6 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/klauspost/compress/flate"
 
 	"kernellab/internal/atomicfile"
 	"kernellab/internal/regular"
@@ -53,7 +54,7 @@ func (z *bundle) write(to string) (int64, error) {
 	err := atomicfile.Write(to, 0o644, func(file io.Writer) error {
 		w := zip.NewWriter(file)
 		w.RegisterCompressor(zip.Deflate, func(to io.Writer) (io.WriteCloser, error) {
-			return flate.NewWriter(to, flate.DefaultCompression)
+			return flate.NewWriter(to, 6)
 		})
 		for _, e := range z.entries {
 			if err := e.write(w); err != nil {
