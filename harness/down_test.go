@@ -12,6 +12,7 @@ import (
 	"kernellab/harness"
 	"kernellab/harness/arch"
 	"kernellab/harness/machine"
+	"kernellab/harness/machine/machinetest"
 	"kernellab/harness/submission"
 	"kernellab/harness/trace"
 	"kernellab/harness/verdict"
@@ -48,7 +49,7 @@ func TestBroughtDown(t *testing.T) {
 	}
 	eachArch(t, func(t *testing.T, a arch.Arch, k linux.Kernel) {
 		own := job(t, a, k, nil)
-		own.Machine.Snapshots = ownStore(t)
+		own.Machine.Snapshots = machinetest.Copied(t, own.Machine)
 		pass(t, own)
 		kept := snapshots(t, own)
 		for _, c := range cases {

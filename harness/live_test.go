@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/fstest"
@@ -24,6 +25,7 @@ import (
 	"kernellab/harness/grade"
 	"kernellab/harness/kernel"
 	"kernellab/harness/machine"
+	"kernellab/harness/machine/machinetest"
 	"kernellab/harness/report/words"
 	"kernellab/harness/snapshot"
 	"kernellab/harness/trace"
@@ -120,12 +122,28 @@ func lab(t *testing.T) labs.Lab {
 	return l
 }
 
+// opened are the kernels that these tests have opened: to unpack one, and to find its
+// symbols and types, takes as long as to run a lab on it.
+var opened struct {
+	sync.Mutex
+	images map[string]*kernel.Image
+}
+
 func openKernel(t *testing.T, k linux.Kernel) *kernel.Image {
 	t.Helper()
+	opened.Lock()
+	defer opened.Unlock()
+	if im := opened.images[k.Path]; im != nil {
+		return im
+	}
 	im, err := kernel.Open(k.Path)
 	if err != nil {
 		t.Fatal(err)
 	}
+	if opened.images == nil {
+		opened.images = map[string]*kernel.Image{}
+	}
+	opened.images[k.Path] = im
 	return im
 }
 
@@ -259,18 +277,19 @@ func TestFailuresAreNotTheStudents(t *testing.T) {
 	const guests, ours = true, false
 	tests := []struct {
 		name  string
+		stood bool // its machine starts from a snapshot
 		spoil func(t *testing.T, j *harness.Job)
 		fault bool
 		tries int
 		want  []string // in the error
 	}{
-		{"a kernel that panics", func(t *testing.T, j *harness.Job) {
+		{"a kernel that panics", false, func(t *testing.T, j *harness.Job) {
 			j.Machine.Initrd = filepath.Join(t.TempDir(), "junk")
 			if err := os.WriteFile(j.Machine.Initrd, bytes.Repeat([]byte("junk"), 4096), 0o600); err != nil {
 				t.Fatal(err)
 			}
 		}, guests, 1, []string{"panicked", "Kernel panic"}},
-		{"a truncated kernel", func(t *testing.T, j *harness.Job) {
+		{"a truncated kernel", false, func(t *testing.T, j *harness.Job) {
 			data, err := os.ReadFile(j.Machine.Kernel)
 			if err != nil {
 				t.Fatal(err)
@@ -281,28 +300,32 @@ func TestFailuresAreNotTheStudents(t *testing.T) {
 			}
 			j.Machine.Guard = hangs // it may just hang
 		}, guests, 1, []string{"the kernel"}},
-		{"a machine that hangs", func(t *testing.T, j *harness.Job) {
+		{"a machine that hangs", true, func(t *testing.T, j *harness.Job) {
 			j.Began = func(_ trace.Header, m *machine.Machine) {
 				signal(t, m, syscall.SIGSTOP)
 				m.Patience = hangs
 			}
 		}, guests, 2, []string{"hung", "the run took more than " + hangs.String(), "(tried twice)"}},
-		{"QEMU killed in mid-run", func(t *testing.T, j *harness.Job) {
+		{"QEMU killed in mid-run", true, func(t *testing.T, j *harness.Job) {
 			at(j, "copy_process", func(m *machine.Machine, _ int) { signal(t, m, syscall.SIGKILL) })
 		}, ours, 2, []string{"signal: killed", "(tried twice)"}},
-		{"QEMU missing", func(_ *testing.T, j *harness.Job) { j.Machine.QEMU = []string{"qemu-system-nowhere"} }, ours, 0, []string{"not installed"}},
-		{"QEMU that is none", func(_ *testing.T, j *harness.Job) { j.Machine.QEMU = []string{"false"} }, ours, 0, []string{"false"}},
-		{"a point that does not resolve", func(_ *testing.T, j *harness.Job) {
+		{"QEMU missing", false, func(_ *testing.T, j *harness.Job) { j.Machine.QEMU = []string{"qemu-system-nowhere"} }, ours, 0, []string{"not installed"}},
+		{"QEMU that is none", false, func(_ *testing.T, j *harness.Job) { j.Machine.QEMU = []string{"false"} }, ours, 0, []string{"false"}},
+		{"a point that does not resolve", false, func(_ *testing.T, j *harness.Job) {
 			j.Plan.Points = slices.Clone(j.Plan.Points)
 			j.Plan.Points[1].Place = "kernel_klone"
 		}, ours, 0, []string{"kernel_clone"}},
 	}
 	eachArch(t, func(t *testing.T, a arch.Arch, k linux.Kernel) {
-		own := ownStore(t)
 		for _, tt := range tests {
 			t.Run(tt.name, func(t *testing.T) {
 				j := job(t, a, k, nil)
-				j.Machine.Snapshots = own // what a machine that fails came from is thrown away
+				// What a machine that fails came from is thrown away.
+				if tt.stood {
+					j.Machine.Snapshots = machinetest.Copied(t, j.Machine)
+				} else {
+					j.Machine.Snapshots = ownStore(t)
+				}
 				tries := 1
 				j.Retry = func(error) { tries++ }
 				tt.spoil(t, &j)
@@ -330,7 +353,7 @@ func TestFailuresAreNotTheStudents(t *testing.T) {
 }
 
 // hangs is how long a machine may take that can not get anywhere.
-const hangs = 2 * time.Second
+const hangs = 500 * time.Millisecond
 
 // signal sends a signal to a machine's QEMU.
 func signal(t *testing.T, m *machine.Machine, sig syscall.Signal) {
@@ -418,7 +441,7 @@ func TestSecondTry(t *testing.T) {
 	eachArch(t, func(t *testing.T, a arch.Arch, k linux.Kernel) {
 		j := job(t, a, k, nil)
 		want := pass(t, j)
-		j.Machine.Snapshots = ownStore(t) // which loses what the machine came from
+		j.Machine.Snapshots = machinetest.Copied(t, j.Machine) // which loses what the machine came from
 		j.Again = true
 		tries := 0
 		at(&j, "copy_process", func(m *machine.Machine, try int) {

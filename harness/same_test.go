@@ -188,12 +188,14 @@ func alike(t *testing.T, ways []way) {
 	all.Wait()
 }
 
-// Every lab passes on every kernel with its own program, and a run's trace is the same from the snapshot of the program's first stop, from that
-// of the booted guest, from reset, from snapshots that were made elsewhere, and with
-// a host that is busy with other guests.
+// Every lab passes on every kernel with its own program, and a run's trace is the same
+// from the snapshot of the program's first stop, from that of the booted guest, from
+// reset, from snapshots that were made elsewhere, and with a host that is busy with other
+// guests.
 //
-// Snapshots of first stops take a hundred megabytes each. They are made of every lab
-// on the default kernels, and of one on the others.
+// Each lab has at least two traces on each kernel. Snapshots of first stops take much room
+// on the disk: they are made of every lab on the default kernels, where they are the
+// second way, and of one lab on the others. That lab is run in all ways everywhere.
 func TestSame(t *testing.T) {
 	eachKernel(t, func(t *testing.T, a arch.Arch, k linux.Kernel) {
 		var ways []way
@@ -206,12 +208,12 @@ func TestSame(t *testing.T) {
 				change(&changed)
 				ways = append(ways, way{name, changed, booted, check})
 			}
-			again := func(j *harness.Job) { j.Again = true }
-			with("from the booted guest once more", func(*harness.Job) {}, nil)
-			one := l.Name == lab(t).Name
-			if one || k.Series == linux.DefaultSpec(a.Name) {
-				with("from its first stop", again, nil)
-				with("from its first stop once more", again, nil)
+			one, standard := l.Name == lab(t).Name, k.Series == linux.DefaultSpec(a.Name)
+			if one || !standard {
+				with("from the booted guest once more", func(*harness.Job) {}, nil)
+			}
+			if one || standard {
+				with("from its first stop", func(j *harness.Job) { j.Again = true }, nil)
 			}
 			if one {
 				ways = append(ways, booting(t, j, booted)...)
@@ -266,11 +268,12 @@ func TestSameWrong(t *testing.T) {
 		j.Out = ""
 		again := j
 		again.Again = true
-		alike(t, []way{{"once more", j, first, nil}, {"from its first stop", again, first, nil}, {"from its first stop once more", again, first, nil}})
+		alike(t, []way{{"once more", j, first, nil}, {"from its first stop", again, first, nil}})
 	})
 }
 
-// Another seed is another machine, whose runs pass and are alike too.
+// Another seed is another machine, whose runs pass, and are alike too: TestSame repeats
+// those of the first seed, this test those of the second.
 func TestSeeds(t *testing.T) {
 	eachArch(t, func(t *testing.T, a arch.Arch, k linux.Kernel) {
 		var ways []way
@@ -285,7 +288,9 @@ func TestSeeds(t *testing.T) {
 					t.Errorf("%s: seeds %d and %d have one trace", l.Name, other, seed)
 				}
 				seen[sum] = seed
-				ways = append(ways, way{fmt.Sprintf("seed %d once more", seed), j, out, nil})
+				if seed == 2 {
+					ways = append(ways, way{"seed 2 once more", j, out, nil})
+				}
 			}
 		}
 		alike(t, ways)

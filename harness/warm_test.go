@@ -12,6 +12,7 @@ import (
 
 	"kernellab/harness"
 	"kernellab/harness/arch"
+	"kernellab/harness/machine/machinetest"
 	"kernellab/harness/snapshot"
 	"kernellab/harness/trace"
 	"kernellab/harness/verdict"
@@ -59,7 +60,7 @@ func TestLargeProgram(t *testing.T) {
 func TestWarmDamaged(t *testing.T) {
 	eachArch(t, func(t *testing.T, a arch.Arch, k linux.Kernel) {
 		j := job(t, a, k, nil)
-		j.Machine.Snapshots = ownStore(t)
+		j.Machine.Snapshots = machinetest.Copied(t, j.Machine)
 		var told []string
 		j.Machine.Snapshots.Warn = func(text string) { told = append(told, text) }
 		pass(t, j)
@@ -103,13 +104,13 @@ func TestWarmWithoutAPlace(t *testing.T) {
 // Many runs at once, of two programs, half of them from a snapshot of the program,
 // lose none and mix nothing up: all runs of a program have one trace.
 func TestManyWarmRuns(t *testing.T) {
-	const queued, atOnce = 24, 8
+	const queued, atOnce = 16, 8
 	eachArch(t, func(t *testing.T, a arch.Arch, k linux.Kernel) {
 		right := job(t, a, k, nil)
 		right.Out = "" // each has a trace of its own in its outcome
 		wrong := job(t, a, k, os.DirFS("../labs/fork-new/testdata/wrong/fork-twice"))
 		wrong.Out = ""
-		shared := ownStore(t)
+		shared := machinetest.Copied(t, right.Machine)
 		right.Machine.Snapshots, wrong.Machine.Snapshots = shared, shared
 		var wg sync.WaitGroup
 		var mu sync.Mutex
