@@ -79,7 +79,7 @@ func TestSameMark(t *testing.T) {
 			}
 			grade(1, nil, "--jobs", "1")
 			grade(1, nil, "--jobs", "1", "--cold")
-			grade(3, []string{"memory", "lines-only", "threads", "close-all", "kill-agent"}, "--jobs", "5")
+			grade(2, []string{"memory", "lines-only", "threads", "close-all", "kill-agent"}, "--jobs", "5")
 		})
 	}
 }

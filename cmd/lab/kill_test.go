@@ -18,6 +18,7 @@ import (
 	"kernellab/images"
 	"kernellab/images/linux"
 	"kernellab/images/qemutest"
+	"kernellab/internal/labtest"
 )
 
 // moment is when a run is killed.
@@ -111,26 +112,28 @@ func TestKilledRuns(t *testing.T) {
 	}
 }
 
-// borrowedCache has the real cache's kernel and guest, and snapshots of its own.
-func borrowedCache(t *testing.T, a arch.Arch) string {
+// realCache returns the folder of the cache, which has a kernel for an architecture and
+// QEMU. It skips or fails the test where they are lacking.
+func realCache(t *testing.T, a arch.Arch) string {
 	t.Helper()
-	lacking := t.Skipf
-	if slices.Contains(strings.Split(os.Getenv("LAB_REQUIRE"), ","), a.Name) {
-		lacking = t.Fatalf
-	}
-	real := &images.Cache{}
-	all, err := linux.In(real).Kernels(a.Name)
-	if err != nil || len(all) == 0 {
-		lacking("the cache holds no kernel for %s (%v): lab kernels fetch brings one", a.Name, err)
+	cache := &images.Cache{}
+	if all, err := linux.In(cache).Kernels(a.Name); err != nil || len(all) == 0 {
+		labtest.Lacking(t, a.Name, fmt.Sprintf("the cache holds no kernel for %s (%v): lab kernels fetch brings one", a.Name, err))
 	}
 	qemutest.Command(t, a.Name, a.QEMU.Binary)
-	root, err := real.Root()
+	root, err := cache.Root()
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
-	for _, part := range []string{"kernels", "qemu", "initramfs", "programs", "std"} {
-		from, err := real.Path(part)
+	return root
+}
+
+// borrowedCache has the real cache's kernel and guest, and snapshots of its own.
+func borrowedCache(t *testing.T, a arch.Arch) string {
+	t.Helper()
+	root, dir := realCache(t, a), t.TempDir()
+	for _, part := range []string{"kernels", "unpacked", "qemu", "initramfs", "programs", "std"} {
+		from, err := (&images.Cache{}).Path(part)
 		if err == nil {
 			err = os.Symlink(from, filepath.Join(dir, part))
 		}

@@ -21,7 +21,7 @@ func TestRewind(t *testing.T) {
 	}
 	for _, a := range arch.All() {
 		t.Run(a.Name, func(t *testing.T) {
-			cache := borrowedCache(t, a)
+			cache := realCache(t, a)
 			for flag, want := range map[string][]string{
 				"--rewind=1":         {"Back at stop 8 of 8, release_task"},
 				"--rewind=5":         {"Back at stop 4 of 8, dup_task_struct", "copy_process+"},

@@ -64,7 +64,7 @@ func TestSubmission(t *testing.T) {
 	}
 	for _, a := range arch.All() {
 		t.Run(a.Name, func(t *testing.T) {
-			cache, address := borrowedCache(t, a), ""
+			cache, address := realCache(t, a), ""
 			for name, tt := range map[string]struct {
 				files    map[string]string
 				score    int
