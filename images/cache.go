@@ -147,10 +147,23 @@ func (e *InUseError) Error() string {
 	return fmt.Sprintf("another lab is using the cache %s, so nothing was removed: run lab clean again when it has ended", e.Dir)
 }
 
-// Hold keeps Clean from removing anything until release is called. It waits for a
-// Clean of another process. A cache that this user may not write, and so not clean, is
-// held by doing nothing.
+// Hold keeps Clean from removing anything until release is called, and sweeps the cache.
+// It waits for a Clean of another process. A cache that this user may not write, and so
+// not clean, is held by doing nothing. An error of the sweep is a warning, as nobody needs
+// what it removes to be gone.
 func (c *Cache) Hold(ctx context.Context) (release func(), err error) {
+	release, err = c.share(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.Sweep(); err != nil {
+		c.Warning(fmt.Sprintf("%v: check its permissions and the disk; lab continues without", err))
+	}
+	return release, nil
+}
+
+// share takes the lock that Clean needs for itself.
+func (c *Cache) share(ctx context.Context) (release func(), err error) {
 	dir, err := c.Path("locks")
 	var lock *os.File
 	if err == nil {

@@ -155,3 +155,32 @@ func TestHold(t *testing.T) {
 		t.Errorf("hold while the cache is cleaned: %v", err)
 	}
 }
+
+// A cache that cannot be swept is held all the same, with a warning that says why.
+func TestHoldSweeps(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		prepare func(tmp string) error
+		want    string // how the warning begins, "" is none
+	}{
+		{"nothing to sweep", func(string) error { return nil }, ""},
+		{"no folder", func(tmp string) error { return os.WriteFile(tmp, nil, 0o600) }, "sweep the cache: "},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			if err := tt.prepare(filepath.Join(dir, "tmp")); err != nil {
+				t.Fatal(err)
+			}
+			warned := ""
+			c := &Cache{Dir: dir, Warn: func(text string) { warned += text }}
+			release, err := c.Hold(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer release()
+			if !strings.HasPrefix(warned, tt.want) || (warned == "") != (tt.want == "") {
+				t.Errorf("warned of %q, want it to start with %q", warned, tt.want)
+			}
+		})
+	}
+}

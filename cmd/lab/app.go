@@ -16,7 +16,6 @@ import (
 
 	"kernellab/harness/arch"
 	"kernellab/harness/class"
-	"kernellab/harness/machine"
 	"kernellab/harness/prepare"
 	"kernellab/harness/report"
 	"kernellab/images"
@@ -44,17 +43,35 @@ type app struct {
 	entered        bool            // a command began: errors before that are the caller's usage
 	qemu           *prepare.Choice // --qemu, and the QEMU it comes to
 	release        func()          // lets go of the cache; nil while it is not held
+	progress       *progress.Log
+}
+
+func newApp(stdin io.Reader, stdout, stderr io.Writer) *app {
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, cache: &images.Cache{}, qemu: &prepare.Choice{}, progress: progress.New(stderr)}
+	a.cache.Warn = func(text string) { a.progress.Say("warning: %s", text) }
+	return a
 }
 
 // host is where the command's runs are prepared.
-func (a *app) host(p *progress.Log) prepare.Host {
-	return prepare.Host{Cache: a.cache, QEMU: a.qemu, Progress: p}
+func (a *app) host() prepare.Host {
+	return prepare.Host{Cache: a.cache, QEMU: a.qemu, Progress: a.progress}
+}
+
+// hold keeps the cache from lab clean until the command ends.
+func (a *app) hold(ctx context.Context) (prepare.Host, error) {
+	if a.release == nil {
+		release, err := a.cache.Hold(ctx)
+		if err != nil {
+			return prepare.Host{}, err
+		}
+		a.release = release
+	}
+	return a.host(), nil
 }
 
 // run is the whole program: it returns the exit code.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, cache: &images.Cache{}}
-	a.cache.Warn = func(text string) { fmt.Fprintf(stderr, "lab: warning: %s\n", text) }
+	a := newApp(stdin, stdout, stderr)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	root := a.root()
@@ -64,6 +81,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	root.SetErr(stderr)
 	context.AfterFunc(ctx, stop) // a second signal ends a command that does not end by itself
 	err := root.ExecuteContext(ctx)
+	a.progress.Done()
 	if a.release != nil {
 		a.release()
 	}
@@ -78,18 +96,8 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "lab: %v\n", strings.TrimSpace(err.Error()))
 		return exitUsage
 	}
-	a.explain(stderr, err)
+	a.host().Explain(err, "")
 	return exitError
-}
-
-// explain prints an error that is not the caller's, with the end of the guest's
-// console when it has one, and what to do about the cache when it is about that.
-func (a *app) explain(w io.Writer, err error) {
-	text := "lab: " + machine.Describe(err, "  ")
-	if advice := a.cache.Advise(err); advice != "" {
-		text += "  " + advice + "\n"
-	}
-	fmt.Fprint(w, text)
 }
 
 // interrupted says what an interrupted command has left on the disk.

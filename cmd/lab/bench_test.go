@@ -23,10 +23,8 @@ import (
 	"kernellab/harness/prepare"
 	"kernellab/harness/trace"
 	"kernellab/harness/verdict"
-	"kernellab/images"
 	"kernellab/images/linux"
 	"kernellab/images/qemutest"
-	"kernellab/internal/progress"
 	"kernellab/labs"
 )
 
@@ -51,7 +49,7 @@ func eachBench(b *testing.B, run func(b *testing.B, s *bench)) {
 
 func benchOn(b *testing.B, m arch.Arch, run func(b *testing.B, s *bench)) {
 	b.Run(m.Name, func(b *testing.B) {
-		s := &bench{app: &app{stdin: strings.NewReader(""), stdout: io.Discard, stderr: io.Discard, cache: &images.Cache{}}}
+		s := &bench{app: newApp(strings.NewReader(""), io.Discard, io.Discard)}
 		k, err := linux.In(s.app.cache).Find(m.Name, linux.DefaultSpec(m.Name))
 		if err != nil {
 			b.Skip(err)
@@ -67,7 +65,7 @@ func benchOn(b *testing.B, m arch.Arch, run func(b *testing.B, s *bench)) {
 		must(err)
 		s.lab, err = prepare.Lab("fork-new")
 		must(err)
-		s.job, err = s.app.host(progress.New(io.Discard)).Job(b.Context(), s.lab, s.target, prepare.Machine{Seed: prepare.DefaultSeed, CPUs: 1})
+		s.job, err = s.app.host().Job(b.Context(), s.lab, s.target, prepare.Machine{Seed: prepare.DefaultSeed, CPUs: 1})
 		must(err)
 		s.binary = builtLab(b)
 		s.command(b) // makes the snapshots, and the cache warm
@@ -147,7 +145,7 @@ func BenchmarkRun(b *testing.B) {
 		if _, err := exec.LookPath(gdb.Debugger); err != nil {
 			b.Skip(err)
 		}
-		config, err := s.app.host(progress.New(io.Discard)).Shell(b.Context(), s.target)
+		config, err := s.app.host().Shell(b.Context(), s.target)
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -3,15 +3,12 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
-	"kernellab/harness/grade"
 	"kernellab/harness/recording"
 	"kernellab/harness/report"
 	"kernellab/harness/submission"
-	"kernellab/harness/verdict"
 	"kernellab/internal/flags"
 	"kernellab/internal/usage"
 )
@@ -54,32 +51,16 @@ type checkFlags struct {
 	format, lab, submission string
 }
 
-// check grades every trace; those that cannot be read are reported together.
-// When one is named wrongly, nothing is printed but that.
+// check grades every trace; those that cannot be read are reported together. When one is
+// named wrongly, it prints nothing but that.
 func (a *app) check(ctx context.Context, paths []string, f checkFlags) error {
-	doc := verdict.NewDocument()
-	var failed []error
 	grading := recording.Grading{Lab: f.lab, Submission: f.submission, Warn: func(err error) {
-		fmt.Fprintf(a.stderr, "lab: %v, and is left out\n", err)
+		a.progress.Say("%v, and is left out", err)
 	}}
-	for _, path := range paths {
-		result, err := grading.Grade(ctx, path)
-		if err != nil {
-			failed = append(failed, err)
-			if f.format == report.FormatText { // which is for the verdicts
-				continue
-			}
-			result = grade.Failure(grade.Rules{}, "", err)
-		}
-		doc.Results = append(doc.Results, result)
-	}
-	err := errors.Join(failed...)
+	doc, err := grading.All(ctx, paths, f.format != report.FormatText) // text is for verdicts
 	if usage.Is(err) || len(doc.Results) == 0 {
 		return err
 	}
 	a.code = doc.ExitCode()
-	if err := report.Write(a.stdout, f.format, doc, report.Terminal(a.stdout)); err != nil {
-		return err
-	}
-	return err
+	return errors.Join(report.Write(a.stdout, f.format, doc, report.Terminal(a.stdout)), err)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"os/exec"
@@ -346,7 +347,7 @@ func checkCall(t *testing.T, call string) {
 		call = call[:i]
 	}
 	call = strings.ReplaceAll(call, `"`, "")
-	cmd, rest, err := (&app{}).root().Find(strings.Fields(call))
+	cmd, rest, err := newApp(strings.NewReader(""), io.Discard, io.Discard).root().Find(strings.Fields(call))
 	if err != nil {
 		t.Errorf("lab %s: %v", call, err)
 		return

@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
-	"os/exec"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -12,7 +10,6 @@ import (
 	"kernellab/harness/gdb"
 	"kernellab/harness/prepare"
 	"kernellab/internal/foreground"
-	"kernellab/internal/progress"
 	"kernellab/labs"
 )
 
@@ -40,43 +37,30 @@ another terminal: debug prints the command for it.`,
 }
 
 func (a *app) debug(ctx context.Context, l labs.Lab, k prepare.Kernels, noGDB bool) error {
-	p := progress.New(a.stderr)
-	defer p.Done()
-	if _, err := exec.LookPath(gdb.Debugger); err != nil && !noGDB {
-		return fmt.Errorf("%s is not installed: lab doctor --install installs it, --no-gdb does without", gdb.Debugger)
+	if !noGDB {
+		if err := gdb.Installed(); err != nil {
+			return err
+		}
 	}
-	if err := a.hold(ctx); err != nil {
-		return err
-	}
-	targets, err := a.host(p).Open(ctx, k)
+	host, err := a.hold(ctx)
 	if err != nil {
 		return err
 	}
-	t := targets[0]
-	s, err := gdb.Start(ctx, a.host(p), l, t)
+	targets, err := host.Open(ctx, k)
+	if err != nil {
+		return err
+	}
+	s, err := gdb.Start(ctx, host, l, targets[0])
 	if err != nil {
 		return err
 	}
 	defer s.Close()
-	p.Done()
-	self, err := os.Executable()
-	if err != nil {
-		self = "lab"
-	}
-	fmt.Fprintf(a.stderr, `The guest (%s, %s) is halted before its first instruction.
-Its console, in another terminal:
-  %s shell --attach %s
-Then "continue" in gdb, and type %s at the guest's prompt.
-`, t.Image.Release, t.Arch.Name, self, s.Console, l.Name)
+	a.progress.Done()
+	fmt.Fprint(a.stderr, s.Guide())
 	if !noGDB {
 		return foreground.Streams{In: a.stdin, Out: a.stdout, Err: a.stderr}.Interactive(ctx, s.Command)
 	}
 	fmt.Fprintf(a.stdout, "%s\n", strings.Join(s.Command, " "))
 	fmt.Fprintln(a.stderr, "Ctrl-C ends the guest.")
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-s.Machine.Exited():
-		return s.Machine.Err()
-	}
+	return s.Wait(ctx)
 }

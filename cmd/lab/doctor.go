@@ -11,7 +11,6 @@ import (
 	"kernellab/harness/prepare"
 	"kernellab/internal/flags"
 	"kernellab/internal/foreground"
-	"kernellab/internal/progress"
 	"kernellab/internal/usage"
 )
 
@@ -34,14 +33,12 @@ with another seed, and counts those that came up.`,
 			if boots == 0 && len(k.Names) > 0 {
 				return usage.Errorf("--kernel says which kernels to boot: add --boots N")
 			}
-			p := progress.New(a.stderr)
-			defer p.Done()
+			host := a.host()
 			if install || boots > 0 {
-				if err := a.hold(cmd.Context()); err != nil {
+				if _, err := a.hold(cmd.Context()); err != nil {
 					return err
 				}
 			}
-			host := a.host(p)
 			if install {
 				terminal := foreground.Streams{In: a.stdin, Out: a.stderr, Err: a.stderr}
 				if err := doctor.Mend(cmd.Context(), host, terminal.Run); err != nil {
@@ -53,7 +50,7 @@ with another seed, and counts those that came up.`,
 					return err
 				}
 			}
-			p.Done()
+			a.progress.Done()
 			found := doctor.Examine(cmd.Context(), host)
 			if err := context.Cause(cmd.Context()); err != nil {
 				return err // what was asked when the signal came looks missing

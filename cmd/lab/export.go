@@ -13,7 +13,6 @@ import (
 	"kernellab/harness/report"
 	"kernellab/harness/verdict"
 	"kernellab/internal/flags"
-	"kernellab/internal/progress"
 	"kernellab/internal/usage"
 	"kernellab/labs"
 )
@@ -66,33 +65,24 @@ func gradescopeFlags(cmd *cobra.Command, show *report.Gradescope) {
 	cmd.Flags().Var(flags.Texts(&show.Hidden, math.MaxInt), "hide", "a check or question that counts and that students do not see, whatever lab.yaml says; may be repeated")
 }
 
-// checkShow rejects unknown check names and visibilities.
-func checkShow(l labs.Lab, show report.Gradescope) error {
-	if err := show.Check(l.Rules(arch.Names()[0]).CheckNames()); err != nil {
-		return usage.Wrap(err)
-	}
-	return nil
-}
-
 // exportGradescope writes the archive.
 func (a *app) exportGradescope(ctx context.Context, l labs.Lab, f exportFlags) error {
 	if !l.Takes() {
 		return usage.Errorf("%s takes no submissions: its lab.yaml does not say what to hand in", l.Name)
 	}
-	if err := checkShow(l, f.show); err != nil {
-		return err
+	if err := f.show.Check(l.Rules(f.arch).CheckNames()); err != nil {
+		return usage.Wrap(err)
 	}
 	machine, err := arch.Lookup(f.arch)
 	if err != nil {
 		return usage.Wrap(err)
 	}
-	p := progress.New(a.stderr)
-	defer p.Done()
-	if err := a.hold(ctx); err != nil {
+	host, err := a.hold(ctx)
+	if err != nil {
 		return err
 	}
 	g := export.Gradescope{Lab: l, Arch: machine, Kernel: f.kernel, Show: f.show}
-	made, err := g.Write(ctx, a.host(p), f.out)
+	made, err := g.Write(ctx, host, f.out)
 	if err != nil {
 		return err
 	}

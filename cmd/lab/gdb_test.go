@@ -19,19 +19,17 @@ import (
 	"kernellab/harness/gdb"
 	"kernellab/harness/prepare"
 	"kernellab/harness/qemu"
-	"kernellab/images"
 	"kernellab/images/linux"
 	"kernellab/images/qemutest"
 	"kernellab/internal/console"
 	"kernellab/internal/labtest"
-	"kernellab/internal/progress"
 	"kernellab/labs"
 )
 
 // openFile opens a kernel image.
 func openFile(t testing.TB, a *app, path, arch string) (prepare.Target, error) {
 	t.Helper()
-	found, err := a.host(progress.New(io.Discard)).Open(t.Context(), prepare.Kernels{Arch: arch, Names: []string{path}})
+	found, err := a.host().Open(t.Context(), prepare.Kernels{Arch: arch, Names: []string{path}})
 	if err != nil {
 		return prepare.Target{}, err
 	}
@@ -45,7 +43,7 @@ func onKernel(t *testing.T, binaries []string, test func(t *testing.T, a *app, t
 			labtest.Long(t)
 			labtest.Programs(t, m.Name, binaries...)
 			qemutest.Command(t, m.Name, m.QEMU.Binary)
-			a := &app{stdin: strings.NewReader(""), stdout: os.Stdout, stderr: os.Stderr, cache: &images.Cache{}}
+			a := newApp(strings.NewReader(""), os.Stdout, os.Stderr)
 			k, err := linux.In(a.cache).Find(m.Name, linux.DefaultSpec(m.Name))
 			if err != nil {
 				labtest.Lacking(t, m.Name, err.Error())
@@ -81,8 +79,7 @@ func agreesWithRun(t *testing.T, a *app, tg prepare.Target, name string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := progress.New(os.Stderr)
-	job, err := a.host(p).Job(t.Context(), l, tg, prepare.Machine{Seed: prepare.DefaultSeed, CPUs: 1})
+	job, err := a.host().Job(t.Context(), l, tg, prepare.Machine{Seed: prepare.DefaultSeed, CPUs: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +93,7 @@ func agreesWithRun(t *testing.T, a *app, tg prepare.Target, name string) {
 			want = append(want, e.Point+" "+e.Symbol)
 		}
 	}
-	config, err := a.host(p).Shell(t.Context(), tg)
+	config, err := a.host().Shell(t.Context(), tg)
 	if err != nil {
 		t.Fatal(err)
 	}

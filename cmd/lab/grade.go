@@ -2,11 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"os"
-	"path/filepath"
-	"sync/atomic"
 
 	"github.com/spf13/cobra"
 
@@ -15,7 +10,6 @@ import (
 	"kernellab/harness/prepare"
 	"kernellab/harness/report"
 	"kernellab/internal/flags"
-	"kernellab/internal/progress"
 	"kernellab/internal/usage"
 	"kernellab/labs"
 )
@@ -103,8 +97,8 @@ func (f gradeFlags) check(l labs.Lab) (class.Shard, error) {
 	case f.out == "":
 		return shard, usage.Errorf("lab grade needs a folder for the results: --out DIR")
 	}
-	if inside(f.out, f.submissions) {
-		return shard, usage.Errorf("--out %s is in the folder of the submissions, where its files would be submissions: name another folder", f.out)
+	if err := class.CheckOut(f.out, f.submissions); err != nil {
+		return shard, usage.Wrap(err)
 	}
 	if f.shard == "" {
 		return shard, nil
@@ -116,48 +110,26 @@ func (f gradeFlags) check(l labs.Lab) (class.Shard, error) {
 	return shard, nil
 }
 
-// inside reports whether path is the folder dir or in it. path need not exist.
-func inside(path, dir string) bool {
-	folder, err := os.Stat(dir)
-	if err != nil {
-		return false
-	}
-	at, err := filepath.Abs(path)
-	for ; err == nil; at = filepath.Dir(at) {
-		if real, err := filepath.EvalSymlinks(at); err == nil {
-			at = real
-		}
-		if info, err := os.Stat(at); err == nil && os.SameFile(info, folder) {
-			return true
-		}
-		if at == filepath.Dir(at) {
-			return false
-		}
-	}
-	return false
-}
-
 // grade grades a class.
 func (a *app) grade(ctx context.Context, l labs.Lab, f gradeFlags) error {
 	shard, err := f.check(l)
 	if err != nil {
 		return err
 	}
-	students, err := a.students(f.submissions)
+	students, err := marking.Students(f.submissions, a.progress.Say)
 	if err != nil {
 		return err
 	}
 	students = shard.Select(students)
-	p := progress.New(a.stderr)
-	defer p.Done()
-	if err := a.hold(ctx); err != nil {
-		return err
-	}
-	targets, err := a.host(p).Open(ctx, f.Kernels)
+	host, err := a.hold(ctx)
 	if err != nil {
 		return err
 	}
-	m, err := marking.New(ctx, a.host(p), l, targets, f.Machine, f.verify)
+	targets, err := host.Open(ctx, f.Kernels)
+	if err != nil {
+		return err
+	}
+	m, err := marking.New(ctx, host, l, targets, f.Machine, f.verify)
 	if err != nil {
 		return err
 	}
@@ -166,53 +138,11 @@ func (a *app) grade(ctx context.Context, l labs.Lab, f gradeFlags) error {
 			return err
 		}
 	}
-	p.Done()
-	graded, err := a.gradeClass(ctx, m, class.Run{Out: f.out, Students: students, Shard: shard, AtOnce: f.jobs, Regrade: f.again})
+	a.progress.Done()
+	graded, err := m.Class(ctx, a.stderr, class.Run{Out: f.out, Students: students, Shard: shard, AtOnce: f.jobs, Regrade: f.again})
 	if err != nil {
 		return err
 	}
 	a.code = graded.ExitCode()
 	return report.WriteClass(a.stdout, f.format, graded, report.Terminal(a.stdout))
-}
-
-// students lists the submissions in a folder.
-func (a *app) students(dir string) ([]class.Student, error) {
-	students, skipped, err := class.List(dir)
-	if errors.Is(err, os.ErrNotExist) || errors.Is(err, class.ErrNoSubmissions) {
-		return nil, usage.Wrap(err)
-	}
-	const told = 5
-	for i, name := range skipped {
-		if i == told {
-			fmt.Fprintf(a.stderr, "lab: … and %d more\n", len(skipped)-told)
-			break
-		}
-		fmt.Fprintf(a.stderr, "lab: left out: %s\n", progress.Visible(name))
-	}
-	return students, err
-}
-
-// gradeClass runs a class and shows its progress.
-func (a *app) gradeClass(ctx context.Context, m *marking.Marker, r class.Run) (report.Class, error) {
-	b := progress.NewBoard(a.stderr, len(r.Students))
-	defer b.Close()
-	b.Terse = true
-	m.Say = b.Say
-	var kept atomic.Int64
-	r = m.Class(r)
-	r.Stage = func(i int, what string) { b.Stage(i, r.Students[i].Name, what) }
-	r.Done = func(i int, g report.Graded) {
-		if g.Kept {
-			kept.Add(1)
-			b.Pass()
-			return
-		}
-		b.End(i, g.Student, g.Ending())
-	}
-	b.Say("%s: %d submissions on %s", r.Lab, len(r.Students), m.Kernels())
-	out, err := r.Class(ctx)
-	if n := kept.Load(); n > 0 {
-		b.Say("%d of them were graded before and are kept", n)
-	}
-	return out, err
 }

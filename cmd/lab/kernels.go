@@ -10,7 +10,6 @@ import (
 	"kernellab/harness/prepare"
 	"kernellab/images/linux"
 	"kernellab/internal/flags"
-	"kernellab/internal/progress"
 	"kernellab/internal/usage"
 )
 
@@ -41,13 +40,11 @@ func (a *app) kernelsListCommand() *cobra.Command {
 }
 
 func (a *app) listKernels(cmd *cobra.Command, machines, format string, offline bool) error {
-	p := progress.New(a.stderr)
-	defer p.Done()
-	kernels, failed := a.host(p).List(cmd.Context(), machines, offline)
+	kernels, failed := a.host().List(cmd.Context(), machines, offline)
 	if usage.Is(failed) {
 		return failed
 	}
-	p.Done()
+	a.progress.Done()
 	if format == "json" {
 		return errors.Join(a.json(map[string]any{"schema": "lab.kernels/1", "kernels": kernels}), failed)
 	}
@@ -69,9 +66,8 @@ lines, inlined functions, arguments and locals. It takes 300 MB to download and
 up to 600 MB of disk for x86_64, and 1 GB to download for riscv64.`,
 		Example: "  lab kernels fetch 6.1 6.12 7.2\n  lab kernels fetch --arch riscv64 --refresh 6.12\n  lab kernels fetch --arch x86_64 --debug 6.12",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			p := progress.New(a.stderr)
-			defer p.Done()
-			if err := a.hold(cmd.Context()); err != nil {
+			host, err := a.hold(cmd.Context())
+			if err != nil {
 				return err
 			}
 			var fetch prepare.Fetcher = linux.In(a.cache).Fetch
@@ -79,9 +75,9 @@ up to 600 MB of disk for x86_64, and 1 GB to download for riscv64.`,
 				fetch = linux.In(a.cache).FetchNewest
 			}
 			if debug {
-				fetch = a.host(p).FetchDebug(fetch)
+				fetch = host.FetchDebug(fetch)
 			}
-			found, err := a.host(p).Open(cmd.Context(), prepare.Kernels{Arch: machines, Names: args, Fetch: fetch})
+			found, err := host.Open(cmd.Context(), prepare.Kernels{Arch: machines, Names: args, Fetch: fetch})
 			for _, t := range found {
 				line := []string{t.Arch.Name, t.Image.Release, t.Path}
 				if debug && t.Image.DebugFile() != "" {
@@ -109,10 +105,11 @@ func (a *app) kernelsAddCommand() *cobra.Command {
 			if image == "" {
 				return usage.Errorf("kernels add needs --image FILE")
 			}
-			if err := a.hold(cmd.Context()); err != nil {
+			host, err := a.hold(cmd.Context())
+			if err != nil {
 				return err
 			}
-			k, err := a.host(nil).Add(cmd.Context(), image, vmlinux)
+			k, err := host.Add(cmd.Context(), image, vmlinux)
 			if err != nil {
 				return err
 			}

@@ -9,8 +9,6 @@ import (
 	"kernellab/harness/inspect"
 	"kernellab/harness/prepare"
 	"kernellab/harness/report"
-	"kernellab/internal/progress"
-	"kernellab/internal/usage"
 	"kernellab/labs"
 )
 
@@ -61,9 +59,6 @@ The guest is stopped where it is ready for a lab, or with --lab and --at at a
 point of a lab: then the running task is the lab's own.`
 	cmd.Example = fmt.Sprintf("  lab %s\n  lab %s --lab fork-new --at copy_thread --arch riscv64", name, name)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if f.at != "" && f.lab == "" {
-			return usage.Errorf("--at needs --lab: whose point is %s?", f.at)
-		}
 		var which inspect.Selection
 		if len(args) > 0 {
 			var err error
@@ -97,35 +92,21 @@ point of a lab: then the running task is the lab's own.`
 
 // look stops a guest and prints what the command reads there.
 func (a *app) look(ctx context.Context, f lookFlags, read look) error {
-	p := progress.New(a.stderr)
-	defer p.Done()
-	lab := f.lab
-	if lab == "" {
-		lab = labNames()[0] // any: the guest is the same
-	}
-	l, err := prepare.Lab(lab)
+	place, err := inspect.PlaceAt(f.lab, f.at, f.Arch)
 	if err != nil {
 		return err
 	}
-	if f.lab != "" && f.at == "" {
-		f.at = l.PointNames(f.Arch)[0]
-	}
-	if f.at != "" {
-		if err := prepare.CheckPoint(l, f.lab, f.Arch, f.at); err != nil {
-			return err
-		}
-	}
-	if err := a.hold(ctx); err != nil {
-		return err
-	}
-	targets, err := a.host(p).Open(ctx, f.Kernels)
+	host, err := a.hold(ctx)
 	if err != nil {
 		return err
 	}
-	t := targets[0]
-	defer t.Image.SaveQueries()
-	return inspect.Guest(ctx, a.host(p), t, f.Machine, inspect.Place{Lab: l, Point: f.at}, func(ctx context.Context, s *inspect.Stop) error {
-		p.Done()
+	targets, err := host.Open(ctx, f.Kernels)
+	if err != nil {
+		return err
+	}
+	defer targets[0].Image.SaveQueries()
+	return inspect.Guest(ctx, host, targets[0], f.Machine, place, func(ctx context.Context, s *inspect.Stop) error {
+		a.progress.Done()
 		doc, err := read(ctx, s)
 		if err != nil {
 			return err

@@ -2,30 +2,20 @@ package main
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
-	"kernellab/harness"
 	"kernellab/harness/matrix"
 	"kernellab/harness/prepare"
-	"kernellab/harness/regress"
 	"kernellab/harness/report"
 	"kernellab/internal/flags"
-	"kernellab/internal/progress"
-	"kernellab/internal/usage"
 )
 
 // matrixFlags are the flags of lab matrix.
 type matrixFlags struct {
-	prepare.Kernels
-	prepare.Machine
-	format   string
-	out      string
-	jobs     int
-	baseline string
-	update   bool
-	strict   bool
+	matrix.Matrix
+	kernels prepare.Kernels
+	format  string
 }
 
 func (a *app) matrixCommand() *cobra.Command {
@@ -57,84 +47,31 @@ with --strict every change does.`,
 			return labNames(), cobra.ShellCompDirectiveNoFileComp
 		},
 	}
-	a.kernelFlags(cmd, &f.Kernels, " (default: all in the cache)")
+	a.kernelFlags(cmd, &f.kernels, " (default: all in the cache)")
 	machineFlags(cmd, &f.Machine)
 	formatFlag(cmd, &f.format, report.MatrixFormats())
-	cmd.Flags().Var(flags.Text(&f.out, "", flags.OutFolder), "out", "folder for the traces, consoles, verdicts, QEMU command lines and times, a folder a run")
-	jobsFlag(cmd, &f.jobs, "runs")
-	cmd.Flags().Var(flags.Text(&f.baseline, "", flags.OutFile), "baseline", "file to compare with")
-	cmd.Flags().BoolVar(&f.update, "update-baseline", false, "record what each kernel showed in the file of --baseline")
-	cmd.Flags().BoolVar(&f.strict, "strict", false, "let no change from the baseline pass, renames included")
+	cmd.Flags().Var(flags.Text(&f.Out, "", flags.OutFolder), "out", "folder for the traces, consoles, verdicts, QEMU command lines and times, a folder a run")
+	jobsFlag(cmd, &f.AtOnce, "runs")
+	cmd.Flags().Var(flags.Text(&f.Baseline, "", flags.OutFile), "baseline", "file to compare with")
+	cmd.Flags().BoolVar(&f.Update, "update-baseline", false, "record what each kernel showed in the file of --baseline")
+	cmd.Flags().BoolVar(&f.Strict, "strict", false, "let no change from the baseline pass, renames included")
 	return cmd
 }
 
-// check refuses flags that do not go together.
-func (f matrixFlags) check() error {
-	switch {
-	case f.update && f.baseline == "":
-		return usage.Errorf("--update-baseline records into the file of --baseline: name one, such as --baseline labs/baseline.json")
-	case f.strict && f.baseline == "":
-		return usage.Errorf("--strict is about changes from a baseline: name it with --baseline FILE")
-	}
-	return nil
-}
-
-// matrix plans the runs, runs them, compares and reports.
+// matrix runs the labs that are named, or all, and reports.
 func (a *app) matrix(ctx context.Context, names []string, f matrixFlags) error {
-	if err := f.check(); err != nil {
+	if err := f.Check(); err != nil {
 		return err
 	}
 	chosen, err := prepare.Labs(names)
 	if err != nil {
 		return err
 	}
-	var base regress.Baseline
-	if f.baseline != "" {
-		if base, err = matrix.ReadBaseline(f.baseline, f.update); err != nil {
-			return err
-		}
-	}
-	p := progress.New(a.stderr)
-	defer p.Done()
-	if err := a.hold(ctx); err != nil {
+	if f.Host, err = a.hold(ctx); err != nil {
 		return err
 	}
-	var b *progress.Board
-	all := matrix.Matrix{
-		Host: a.host(p), Machine: f.Machine, Out: f.out, AtOnce: f.jobs,
-		Stage: func(i int, r *matrix.Run, what string) { b.Stage(i, r.Name(), what) },
-		Done:  func(i int, r *matrix.Run, done harness.Finished) { b.End(i, r.Name(), matrix.Ending(done)) },
-		Warn:  func(err error) { b.Say("%v", err) },
-	}
-	runs, err := all.Plan(ctx, chosen, f.Kernels)
+	m, err := f.Run(ctx, a.stderr, chosen, f.kernels)
 	if err != nil {
-		return err
-	}
-	b = progress.NewBoard(a.stderr, len(runs))
-	finished, _ := all.Run(ctx, runs) // the error has those of finished
-	b.Close()
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	for i, r := range runs {
-		if finished[i].Err == nil {
-			continue
-		}
-		a.explain(a.stderr, fmt.Errorf("could not be graded: %s: %w", r.Name(), finished[i].Err))
-		if r.Kept != "" {
-			fmt.Fprintf(a.stderr, "  what the run left is in %s\n", r.Kept)
-		}
-	}
-	m, entries := matrix.Compare(base, finished, f.strict, f.baseline != "" && (!f.update || len(base.Entries) > 0))
-	if f.update {
-		for _, e := range base.Update(entries...) {
-			fmt.Fprintf(a.stderr, "lab: not recorded: %s on %s %s, which could not be graded\n", e.Lab, e.Kernel, e.Arch)
-		}
-		if err := matrix.WriteBaseline(f.baseline, base); err != nil {
-			return err
-		}
-	}
-	if err := matrix.Write(f.out, m); err != nil {
 		return err
 	}
 	a.code = m.ExitCode()

@@ -9,14 +9,10 @@ import (
 	"kernellab/harness/prepare"
 	"kernellab/images/emulator"
 	"kernellab/internal/flags"
-	"kernellab/internal/progress"
 )
 
 // qemuFlag adds --qemu to every command.
 func (a *app) qemuFlag(root *cobra.Command) {
-	if a.qemu == nil {
-		a.qemu = &prepare.Choice{}
-	}
 	root.PersistentFlags().Var(flags.Text(&a.qemu.Value, ""), "qemu", "QEMU to use instead of lab's own: host for the one in PATH, an executable, or a folder of qemu-system-… programs (also "+prepare.QEMUEnv+")")
 	root.RegisterFlagCompletionFunc("qemu", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		return []string{emulator.Host}, cobra.ShellCompDirectiveDefault
@@ -58,20 +54,18 @@ the host's apt sources (or LAB_DEBIAN_MIRROR), without privileges. It downloads 
 and takes 85 MB of disk.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			p := progress.New(a.stderr)
-			defer p.Done()
-			if err := a.hold(cmd.Context()); err != nil {
+			if _, err := a.hold(cmd.Context()); err != nil {
 				return err
 			}
 			fetch := emulator.In(a.cache).QEMU
 			if refresh {
 				fetch = emulator.In(a.cache).Newest
 			}
-			q, err := fetch(cmd.Context(), p.Report)
+			q, err := fetch(cmd.Context(), a.progress.Report)
 			if err != nil {
 				return err
 			}
-			p.Done()
+			a.progress.Done()
 			fmt.Fprintf(a.stdout, "%s\t%s\n", q.Version, q.Dir)
 			return nil
 		},
@@ -87,7 +81,7 @@ func (a *app) qemuListCommand() *cobra.Command {
 		Short: "List the QEMUs there are, and say which is used",
 		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			list, why, err := a.host(nil).QEMUs(cmd.Context())
+			list, why, err := a.host().QEMUs(cmd.Context())
 			if err == nil {
 				err = context.Cause(cmd.Context()) // else half a list looks like a whole one
 			}

@@ -3,10 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io/fs"
-	"net"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -14,7 +10,6 @@ import (
 	"kernellab/harness/qemu"
 	"kernellab/internal/console"
 	"kernellab/internal/flags"
-	"kernellab/internal/progress"
 )
 
 func (a *app) shellCommand() *cobra.Command {
@@ -33,17 +28,15 @@ func (a *app) shellCommand() *cobra.Command {
 		},
 	}
 	a.kernelFlag(cmd, &k)
-	cmd.Flags().Var(flags.Text(&attach, "", isSocket), "attach", "the console of a guest that lab debug started, by its socket")
+	cmd.Flags().Var(flags.Text(&attach, "", console.CheckSocket), "attach", "the console of a guest that lab debug started, by its socket")
 	return cmd
 }
 
 func (a *app) shell(ctx context.Context, k prepare.Kernels) error {
-	p := progress.New(a.stderr)
-	defer p.Done()
-	if err := a.hold(ctx); err != nil {
+	host, err := a.hold(ctx)
+	if err != nil {
 		return err
 	}
-	host := a.host(p)
 	targets, err := host.Open(ctx, k)
 	if err != nil {
 		return err
@@ -58,7 +51,7 @@ func (a *app) shell(ctx context.Context, k prepare.Kernels) error {
 		return err
 	}
 	defer vm.Close()
-	p.Say("booting %s; Ctrl-A x leaves", t.Name())
+	a.progress.Say("booting %s; Ctrl-A x leaves", t.Name())
 	err = console.Relay(ctx, vm.Console(), a.stdin, a.stdout)
 	if err == nil {
 		err = vm.Err()
@@ -70,21 +63,12 @@ func (a *app) shell(ctx context.Context, k prepare.Kernels) error {
 	return err
 }
 
-// isSocket checks the path of a console.
-func isSocket(path string) error {
-	if info, err := os.Stat(path); err != nil || info.Mode().Type() != fs.ModeSocket {
-		return errors.New("no guest's console is there: lab debug prints the command to attach to its own, while it runs")
-	}
-	return nil
-}
-
 func (a *app) attach(ctx context.Context, path string) error {
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, "unix", path)
+	conn, err := console.Dial(ctx, path)
 	if err != nil {
-		return fmt.Errorf("attach to %s: %w; is lab debug still running?", path, err)
+		return err
 	}
 	defer conn.Close()
-	fmt.Fprintln(a.stderr, "lab: attached; Ctrl-A x leaves")
+	a.progress.Say("attached; Ctrl-A x leaves")
 	return console.Relay(ctx, conn, a.stdin, a.stdout)
 }

@@ -13,7 +13,6 @@ import (
 
 	"kernellab/harness/prepare"
 	"kernellab/images"
-	"kernellab/internal/progress"
 )
 
 // Whenever lab is told to end, or is killed, no QEMU and no temporary file is
@@ -41,7 +40,7 @@ func TestSignalsLeaveNothing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := a.host(progress.New(os.Stderr)).GuestFor(t.Context(), l, tg.Arch); err != nil {
+		if _, err := a.host().GuestFor(t.Context(), l, tg.Arch); err != nil {
 			t.Fatal(err)
 		}
 		cache := &images.Cache{Dir: borrowedCache(t, tg.Arch)}

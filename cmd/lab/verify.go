@@ -2,15 +2,13 @@ package main
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
 	"kernellab/harness/recording"
+	"kernellab/harness/report"
 	"kernellab/harness/submission"
-	"kernellab/harness/verdict"
 	"kernellab/internal/flags"
-	"kernellab/internal/progress"
 	"kernellab/internal/usage"
 )
 
@@ -59,53 +57,23 @@ executed here`,
 
 // verify executes every trace's run again.
 func (a *app) verify(ctx context.Context, paths []string, f verifyFlags) error {
-	p := progress.New(a.stderr)
-	defer p.Done()
-	if err := a.hold(ctx); err != nil {
+	host, err := a.hold(ctx)
+	if err != nil {
 		return err
 	}
-	x := recording.Execution{Host: a.host(p), Lab: f.lab, Kernel: f.kernel, Submission: f.submission}
-	var all []recording.Executed
-	var traces []string
-	for _, path := range paths { // all of them, before anything is executed
-		files, err := recording.Find(path)
-		if err != nil {
-			return usage.Wrap(err)
+	x := recording.Execution{Host: host, Lab: f.lab, Kernel: f.kernel, Submission: f.submission}
+	all, err := x.All(ctx, paths, func(e recording.Executed) error {
+		if f.format == report.FormatJSON {
+			return nil
 		}
-		traces = append(traces, files...)
+		return e.Write(a.stdout)
+	})
+	if err != nil {
+		return err
 	}
-	for _, file := range traces {
-		v := x.Execute(ctx, file)
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		all = append(all, v)
-		p.Done()
-		if f.format == "text" {
-			a.printVerified(v)
-		}
-	}
-	for _, v := range all {
-		switch v.Verdict {
-		case recording.Differs:
-			a.code = max(a.code, verdict.ExitFail)
-		case recording.Unable:
-			a.code = exitError
-		}
-	}
-	if f.format == "json" {
+	a.code = recording.ExitCode(all)
+	if f.format == report.FormatJSON {
 		return a.json(map[string]any{"schema": "lab.verify/1", "results": all})
 	}
 	return nil
-}
-
-// printVerified prints what became of one trace.
-func (a *app) printVerified(v recording.Executed) {
-	fmt.Fprintf(a.stdout, "%s: %s\n", progress.Visible(v.Trace), v.Verdict)
-	switch {
-	case v.Difference != nil:
-		fmt.Fprintf(a.stdout, "  %s\n", progress.Visible(v.Difference.Error()))
-	case v.Missing != "":
-		fmt.Fprintf(a.stdout, "  %s\n", progress.Visible(v.Missing))
-	}
 }

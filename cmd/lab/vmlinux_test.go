@@ -6,7 +6,6 @@ import (
 	"debug/elf"
 	"encoding/binary"
 	"fmt"
-	"io"
 	"maps"
 	"os"
 	"os/exec"
@@ -23,11 +22,9 @@ import (
 	"kernellab/harness/kernel"
 	"kernellab/harness/prepare"
 	"kernellab/harness/trace"
-	"kernellab/images"
 	"kernellab/images/linux"
 	"kernellab/images/qemutest"
 	"kernellab/internal/labtest"
-	"kernellab/internal/progress"
 	"kernellab/internal/usage"
 )
 
@@ -38,7 +35,7 @@ func withVmlinux(t *testing.T, test func(t *testing.T, a *app, k linux.Kernel, m
 	labtest.Long(t)
 	found := 0
 	for _, m := range arch.All() {
-		a := &app{stdin: strings.NewReader(""), stdout: os.Stdout, stderr: os.Stderr, cache: &images.Cache{}}
+		a := newApp(strings.NewReader(""), os.Stdout, os.Stderr)
 		ks, err := linux.In(a.cache).Kernels(m.Name)
 		if err != nil {
 			t.Fatal(err)
@@ -68,7 +65,7 @@ func TestVariablesAsGDB(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		host := a.host(progress.New(os.Stderr))
+		host := a.host()
 		found, err := host.Open(t.Context(), prepare.Kernels{Arch: m.Name, Names: []string{k.Release}})
 		if err != nil {
 			t.Fatal(err)
@@ -105,7 +102,7 @@ func TestVmlinuxRefused(t *testing.T) {
 		for file, want := range map[string]string{
 			self: tg.Image.BuildID, text: "it is not an ELF file", filepath.Join(t.TempDir(), "none"): "no such file",
 		} {
-			opened, err := a.host(progress.New(io.Discard)).Open(t.Context(), prepare.Kernels{Arch: tg.Arch.Name, Names: []string{tg.Path}, Vmlinux: file})
+			opened, err := a.host().Open(t.Context(), prepare.Kernels{Arch: tg.Arch.Name, Names: []string{tg.Path}, Vmlinux: file})
 			if !usage.Is(err) || !strings.Contains(err.Error(), want) {
 				t.Errorf("%s: %v, want a mistake of usage that says %q", file, err, want)
 			}

@@ -67,6 +67,28 @@ func List(dir string) (students []Student, skipped []string, err error) {
 	return students, skipped, nil
 }
 
+// CheckOut refuses a folder for the results that is in the folder of the submissions, where
+// its files would be submissions. It need not exist.
+func CheckOut(out, submissions string) error {
+	folder, err := os.Stat(submissions)
+	if err != nil {
+		return nil // List reports it
+	}
+	at, err := filepath.Abs(out)
+	for ; err == nil; at = filepath.Dir(at) {
+		if real, err := filepath.EvalSymlinks(at); err == nil {
+			at = real
+		}
+		if info, err := os.Stat(at); err == nil && os.SameFile(info, folder) {
+			return fmt.Errorf("--out %s is in the folder of the submissions, where its files would be submissions: name another folder", out)
+		}
+		if at == filepath.Dir(at) {
+			break
+		}
+	}
+	return nil
+}
+
 // studentOf returns the student of an entry, if it is a submission.
 func studentOf(e fs.DirEntry) (string, bool) {
 	name := e.Name()

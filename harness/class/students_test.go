@@ -104,3 +104,23 @@ func TestFolder(t *testing.T) {
 		t.Errorf("Folder of a long name has %d bytes, or is that of another", len(got))
 	}
 }
+
+// The results may not be among the submissions, whatever way leads there.
+func TestCheckOut(t *testing.T) {
+	dir := t.TempDir()
+	in, link := filepath.Join(dir, "in"), filepath.Join(dir, "link")
+	if err := errors.Join(os.MkdirAll(filepath.Join(in, "alice"), 0o755), os.Symlink(in, link)); err != nil {
+		t.Fatal(err)
+	}
+	for out, refused := range map[string]bool{
+		in: true, link: true, filepath.Join(in, "alice"): true, filepath.Join(in, "new/folder"): true, filepath.Join(link, "new"): true,
+		filepath.Join(in, "..", "in"): true, dir: false, filepath.Join(dir, "out"): false, in + "-2": false, filepath.Join(in, "../out"): false,
+	} {
+		if err := class.CheckOut(out, in); (err != nil) != refused {
+			t.Errorf("--out %s: %v, refused should be %v", out, err, refused)
+		}
+	}
+	if err := class.CheckOut(filepath.Join(dir, "none/out"), filepath.Join(dir, "none")); err != nil {
+		t.Errorf("no submissions: %v", err)
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 
 	"kernellab/gdbscripts"
@@ -25,7 +26,40 @@ type Session struct {
 	Machine *qemu.VM
 	Command []string // starts gdb
 	Console string   // socket of the guest's console
+	lab     labs.Lab
+	target  prepare.Target
 	release func()
+}
+
+// Installed returns an error that says what to do if the host has no gdb.
+func Installed() error {
+	if _, err := exec.LookPath(Debugger); err != nil {
+		return fmt.Errorf("%s is not installed: lab doctor --install installs it, --no-gdb does without", Debugger)
+	}
+	return nil
+}
+
+// Guide tells a person how to begin.
+func (s *Session) Guide() string {
+	self, err := os.Executable()
+	if err != nil {
+		self = "lab"
+	}
+	return fmt.Sprintf(`The guest (%s, %s) is halted before its first instruction.
+Its console, in another terminal:
+  %s shell --attach %s
+Then "continue" in gdb, and type %s at the guest's prompt.
+`, s.target.Image.Release, s.target.Arch.Name, self, s.Console, s.lab.Name)
+}
+
+// Wait waits for the end of the guest or of ctx.
+func (s *Session) Wait(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-s.Machine.Exited():
+		return s.Machine.Err()
+	}
 }
 
 // Close ends the guest and removes the session's files.
@@ -63,7 +97,7 @@ func Start(ctx context.Context, h prepare.Host, l labs.Lab, t prepare.Target) (_
 	if err != nil {
 		return nil, err
 	}
-	return &Session{Machine: vm, Command: []string{Debugger, "-q", "-x", commands}, Console: config.ConsoleSocket, release: release}, nil
+	return &Session{Machine: vm, Command: []string{Debugger, "-q", "-x", commands}, Console: config.ConsoleSocket, lab: l, target: t, release: release}, nil
 }
 
 // WriteSession writes into a folder the kernel's symbols and the commands of a session

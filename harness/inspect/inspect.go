@@ -32,6 +32,29 @@ type Place struct {
 	Exact bool
 }
 
+// PlaceAt is where the guest is stopped for a person who names a lab and one of its
+// points: "" are the place where it is ready for a lab, and the lab's first point.
+func PlaceAt(lab, point, arch string) (Place, error) {
+	if lab == "" {
+		if point != "" {
+			return Place{}, usage.Errorf("--at needs --lab: whose point is %s?", point)
+		}
+		all, err := labs.All()
+		if err != nil {
+			return Place{}, err
+		}
+		return Place{Lab: all[0]}, nil // any: the guest is the same
+	}
+	l, err := prepare.Lab(lab)
+	if err != nil {
+		return Place{}, err
+	}
+	if point == "" {
+		point = l.PointNames(arch)[0]
+	}
+	return Place{Lab: l, Point: point}, prepare.CheckPoint(l, lab, arch, point)
+}
+
 // Stop is a stopped guest.
 type Stop struct {
 	View      *task.View

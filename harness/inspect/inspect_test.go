@@ -1,6 +1,7 @@
 package inspect
 
 import (
+	"strings"
 	"testing"
 
 	"kernellab/harness/trace"
@@ -87,6 +88,33 @@ func TestSelect(t *testing.T) {
 	for _, word := range []string{"", "-1", "init", "1.5"} {
 		if _, err := Select(word); !usage.Is(err) {
 			t.Errorf("Select(%q): %v, want a mistake of usage", word, err)
+		}
+	}
+}
+
+// A person names a lab, a point, both or neither.
+func TestPlaceAt(t *testing.T) {
+	for _, c := range []struct {
+		lab, point string
+		want       string // the place's point, or what is wrong
+		mistake    bool
+	}{
+		{"", "", "", false},
+		{"fork-new", "", "sys_clone", false},
+		{"fork-new", "copy_thread", "copy_thread", false},
+		{"", "copy_thread", "--at needs --lab", true},
+		{"fork-new", "copy_thred", "did you mean copy_thread", true},
+		{"fork-old", "copy_thread", "fork-new", true},
+	} {
+		p, err := PlaceAt(c.lab, c.point, "x86_64")
+		if c.mistake {
+			if !usage.Is(err) || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%q at %q: %v, want %q", c.lab, c.point, err, c.want)
+			}
+			continue
+		}
+		if err != nil || p.Point != c.want || p.Lab.Name == "" || c.lab != "" && p.Lab.Name != c.lab || p.Step != 0 || p.Exact {
+			t.Errorf("%q at %q: %s at %q, %v, want %q", c.lab, c.point, p.Lab.Name, p.Point, err, c.want)
 		}
 	}
 }

@@ -87,22 +87,6 @@ func New(ctx context.Context, h prepare.Host, l labs.Lab, targets []prepare.Targ
 	return m, nil
 }
 
-// Class is a run of a class that m grades. AtOnce 0 is as many as there is room for.
-func (m *Marker) Class(r class.Run) class.Run {
-	r.Lab, r.AtOnce = m.lab.Name, harness.AtOnce(r.AtOnce)
-	r.Identify, r.Grade, r.Unable, r.Feedback = m.identify, m.grade, m.unable, m.feedback
-	return r
-}
-
-// Kernels names the kernels to a person.
-func (m *Marker) Kernels() string {
-	var names []string
-	for _, t := range m.targets {
-		names = append(names, t.Name())
-	}
-	return strings.Join(names, ", ")
-}
-
 // read reads a submission.
 func (m *Marker) read(ctx context.Context, s class.Student) (*submission.Submission, error) {
 	if s.Unclear != "" {

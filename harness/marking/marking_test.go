@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -18,6 +20,7 @@ import (
 	"kernellab/harness/qemu"
 	"kernellab/harness/trace"
 	"kernellab/harness/verdict"
+	"kernellab/internal/usage"
 	"kernellab/labs"
 )
 
@@ -135,5 +138,34 @@ func TestCheck(t *testing.T) {
 	cancel()
 	if err := m.Check(ended); !errors.Is(err, context.Canceled) {
 		t.Errorf("interrupted: %v", err)
+	}
+}
+
+// What is no submission is said, but not without end; a folder without any is a mistake
+// of usage.
+func TestStudents(t *testing.T) {
+	dir := t.TempDir()
+	var said []string
+	say := func(format string, args ...any) { said = append(said, fmt.Sprintf(format, args...)) }
+	if _, err := Students(dir, say); !usage.Is(err) {
+		t.Errorf("an empty folder: %v, want a mistake of usage", err)
+	}
+	if _, err := Students(filepath.Join(dir, "none"), say); !usage.Is(err) {
+		t.Errorf("no folder: %v, want a mistake of usage", err)
+	}
+	for _, name := range []string{"a.txt", "b\x1b.txt", "c.txt", "d.txt", "e.txt", "f.txt", "g.txt"} {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir(filepath.Join(dir, "alice"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	students, err := Students(dir, say)
+	if err != nil || len(students) != 1 || students[0].Name != "alice" {
+		t.Errorf("students %+v, %v", students, err)
+	}
+	if len(said) != 6 || said[1] != "left out: b .txt is neither a folder nor an archive" || said[5] != "… and 2 more" {
+		t.Errorf("said %q", said)
 	}
 }

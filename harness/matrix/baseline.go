@@ -11,9 +11,9 @@ import (
 	"kernellab/internal/usage"
 )
 
-// ReadBaseline reads the file to compare with. With fresh, a missing file is an
+// readBaseline reads the file to compare with. With fresh, a missing file is an
 // empty baseline.
-func ReadBaseline(path string, fresh bool) (regress.Baseline, error) {
+func readBaseline(path string, fresh bool) (regress.Baseline, error) {
 	file, err := regular.Open(path)
 	if errors.Is(err, os.ErrNotExist) {
 		if fresh {
@@ -32,8 +32,8 @@ func ReadBaseline(path string, fresh bool) (regress.Baseline, error) {
 	return b, nil
 }
 
-// WriteBaseline writes the file, completely or not at all.
-func WriteBaseline(path string, b regress.Baseline) error {
+// writeBaseline writes the file, completely or not at all.
+func writeBaseline(path string, b regress.Baseline) error {
 	if err := atomicfile.Write(path, 0o644, b.Encode); err != nil {
 		return fmt.Errorf("record the baseline: %w", err)
 	}

@@ -6,12 +6,17 @@ package matrix
 import (
 	"context"
 	"fmt"
+	"io"
 	"strings"
 
 	"kernellab/harness"
 	"kernellab/harness/kernel"
 	"kernellab/harness/prepare"
+	"kernellab/harness/regress"
+	"kernellab/harness/report"
 	"kernellab/harness/verdict"
+	"kernellab/internal/progress"
+	"kernellab/internal/usage"
 	"kernellab/labs"
 )
 
@@ -37,16 +42,62 @@ type Matrix struct {
 	Out     string // folder for a folder a run, "" for none
 	AtOnce  int    // runs at a time, 0 is as many as there is room for
 
-	// The observers take a run and its index. They are called by several goroutines,
-	// for one run by one at a time.
-	Stage func(i int, r *Run, what string)
-	Done  func(i int, r *Run, f harness.Finished)
-	Warn  func(error) // the files of a run could not be written
+	Baseline string // file to compare with, "" for none
+	Update   bool   // record in the baseline what each kernel showed
+	Strict   bool   // let no change from the baseline pass
 }
 
-// Plan finds the kernels and builds what the guests need. What is not available is
-// left to the runs that need it; Plan fails when nothing at all can be run.
-func (m Matrix) Plan(ctx context.Context, chosen []labs.Lab, k prepare.Kernels) ([]*Run, error) {
+// Check returns a mistake of usage if the fields do not go together.
+func (m Matrix) Check() error {
+	switch {
+	case m.Update && m.Baseline == "":
+		return usage.Errorf("--update-baseline records into the file of --baseline: name one, such as --baseline labs/baseline.json")
+	case m.Strict && m.Baseline == "":
+		return usage.Errorf("--strict is about changes from a baseline: name it with --baseline FILE")
+	}
+	return nil
+}
+
+// Run runs labs on kernels, compares the results with the baseline, and writes the files.
+// It shows the progress on w.
+func (m Matrix) Run(ctx context.Context, w io.Writer, chosen []labs.Lab, k prepare.Kernels) (report.Matrix, error) {
+	var base regress.Baseline
+	var err error
+	if m.Baseline != "" {
+		if base, err = readBaseline(m.Baseline, m.Update); err != nil {
+			return report.Matrix{}, err
+		}
+	}
+	runs, err := m.plan(ctx, chosen, k)
+	if err != nil {
+		return report.Matrix{}, err
+	}
+	b := progress.NewBoard(w, len(runs))
+	finished, _ := m.execute(ctx, runs, b) // the error has those of finished
+	b.Close()
+	if ctx.Err() != nil {
+		return report.Matrix{}, ctx.Err()
+	}
+	for i, r := range runs {
+		if finished[i].Err != nil {
+			m.Host.Explain(fmt.Errorf("could not be graded: %s: %w", r.Name(), finished[i].Err), r.Kept)
+		}
+	}
+	results, entries := m.compare(base, finished)
+	if m.Update {
+		for _, e := range base.Update(entries...) {
+			m.Host.Progress.Say("not recorded: %s on %s %s, which could not be graded", e.Lab, e.Kernel, e.Arch)
+		}
+		if err := writeBaseline(m.Baseline, base); err != nil {
+			return results, err
+		}
+	}
+	return results, write(m.Out, results)
+}
+
+// plan finds the kernels and builds what the guests need. What is not available is
+// left to the runs that need it; plan fails when nothing at all can be run.
+func (m Matrix) plan(ctx context.Context, chosen []labs.Lab, k prepare.Kernels) ([]*Run, error) {
 	targets, err := m.Host.Find(ctx, k)
 	if err != nil {
 		return nil, err
@@ -66,20 +117,20 @@ func (m Matrix) Plan(ctx context.Context, chosen []labs.Lab, k prepare.Kernels) 
 	return runs, nil
 }
 
-// Run executes the runs, as harness.Many does.
-func (m Matrix) Run(ctx context.Context, runs []*Run) ([]harness.Finished, error) {
+// execute executes the runs, as harness.Many does.
+func (m Matrix) execute(ctx context.Context, runs []*Run, b *progress.Board) ([]harness.Finished, error) {
 	var jobs []harness.Pending
 	for _, r := range runs {
 		jobs = append(jobs, m.pending(r))
 	}
 	return harness.Many{
 		AtOnce: m.AtOnce,
-		Stage:  func(i int, what string) { m.Stage(i, runs[i], what) },
+		Stage:  func(i int, what string) { b.Stage(i, runs[i].Name(), what) },
 		Done: func(i int, f harness.Finished) {
 			if err := m.end(runs[i], f); err != nil {
-				m.Warn(err)
+				b.Say("%v", err)
 			}
-			m.Done(i, runs[i], f)
+			b.End(i, runs[i].Name(), ending(f))
 		},
 	}.Run(ctx, jobs)
 }
@@ -133,8 +184,8 @@ func (m Matrix) end(r *Run, f harness.Finished) error {
 	return err
 }
 
-// Ending says how a run ended, in a line.
-func Ending(f harness.Finished) string {
+// ending says how a run ended, in a line.
+func ending(f harness.Finished) string {
 	r := f.Result
 	text := fmt.Sprintf("%s %d/%d", r.Verdict, r.Score, r.MaxScore)
 	if r.Verdict == verdict.Error {

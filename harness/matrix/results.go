@@ -13,23 +13,24 @@ import (
 	"kernellab/harness/verdict"
 )
 
-// Compare returns the results of runs, and what a baseline records of each. With
-// compare, the results have the changes from base.
-func Compare(base regress.Baseline, finished []harness.Finished, strict, compare bool) (report.Matrix, []regress.Entry) {
-	m := report.Matrix{Strict: strict}
+// compare returns the results of runs, and what a baseline records of each. The results
+// have the changes from base, unless there is no baseline or its file is new.
+func (m Matrix) compare(base regress.Baseline, finished []harness.Finished) (report.Matrix, []regress.Entry) {
+	results := report.Matrix{Strict: m.Strict}
 	var entries []regress.Entry
+	compare := m.Baseline != "" && (!m.Update || len(base.Entries) > 0)
 	for _, f := range finished {
 		e := regress.Record(f.Trace, f.Result)
-		m.Results, entries = append(m.Results, f.Result), append(entries, e)
+		results.Results, entries = append(results.Results, f.Result), append(entries, e)
 		if compare {
-			m.Comparisons = append(m.Comparisons, base.Compare(e, f.Result))
+			results.Comparisons = append(results.Comparisons, base.Compare(e, f.Result))
 		}
 	}
-	return m, entries
+	return results, entries
 }
 
-// Write writes the results into a folder; "" is none.
-func Write(dir string, m report.Matrix) error {
+// write writes the results into a folder; "" is none.
+func write(dir string, m report.Matrix) error {
 	if dir == "" {
 		return nil
 	}

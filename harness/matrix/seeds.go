@@ -3,6 +3,7 @@ package matrix
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -10,22 +11,51 @@ import (
 	"kernellab/harness"
 	"kernellab/harness/grade"
 	"kernellab/harness/prepare"
+	"kernellab/harness/report"
 	"kernellab/harness/seeds"
+	"kernellab/harness/verdict"
 	"kernellab/labs"
 )
 
-// Seeds is how a lab is run with the seeds 1 to N on one kernel.
+// MaxSeeds is the most seeds of a Seeds.
+const MaxSeeds = 1000
+
+// Seeds is how a lab is run with the seeds 1 to N.
 type Seeds struct {
 	Host    prepare.Host
 	Machine prepare.Machine
 	N       int
-	AtOnce  int             // runs at a time, 0 is as many as there is room for
-	Done    func(seeds.Run) // called after each run, by one goroutine at a time
+	AtOnce  int // runs at a time, 0 is as many as there is room for
 }
 
-// Run runs the lab, and returns the runs in the order of their seeds. A run that
-// could not be graded is one of them.
-func (s Seeds) Run(ctx context.Context, l labs.Lab, t prepare.Target) ([]seeds.Run, error) {
+// Run runs the lab on kernels, one after the other, and returns the runs of each in the
+// order of their seeds, and the results of all. A run that could not be graded is one of
+// them.
+func (s Seeds) Run(ctx context.Context, l labs.Lab, k prepare.Kernels) ([]report.Seeds, verdict.Document, error) {
+	doc := verdict.NewDocument()
+	targets, err := s.Host.Open(ctx, k)
+	if err != nil {
+		return nil, doc, err
+	}
+	var all []report.Seeds
+	for _, t := range targets {
+		s.Host.Progress.Say("%s on %s: %d seeds", l.Name, t.Name(), s.N)
+		runs, err := s.on(ctx, l, t)
+		if err != nil {
+			return nil, doc, err
+		}
+		t.Image.SaveQueries()
+		all = append(all, report.Seeds{Lab: l.Name, Arch: t.Arch.Name, Kernel: t.Image.Release, Runs: runs})
+		for _, r := range runs {
+			doc.Results = append(doc.Results, r.Result)
+		}
+	}
+	s.Host.Progress.Done()
+	return all, doc, nil
+}
+
+// on runs the lab on one kernel.
+func (s Seeds) on(ctx context.Context, l labs.Lab, t prepare.Target) ([]seeds.Run, error) {
 	runs := make([]seeds.Run, s.N)
 	job, err := s.Host.Job(ctx, l, t, s.Machine)
 	if err != nil {
@@ -34,6 +64,7 @@ func (s Seeds) Run(ctx context.Context, l labs.Lab, t prepare.Target) ([]seeds.R
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(harness.AtOnce(s.AtOnce))
 	var done sync.Mutex
+	ended := 0
 	for i := range runs {
 		g.Go(func() error {
 			one := job
@@ -53,7 +84,9 @@ func (s Seeds) Run(ctx context.Context, l labs.Lab, t prepare.Target) ([]seeds.R
 			done.Lock()
 			defer done.Unlock()
 			runs[i] = r
-			s.Done(r)
+			if ended++; ended%10 == 0 || r.Result.Verdict != verdict.Pass {
+				s.Host.Progress.Say("seed %d: %s (%d of %d)", r.Seed, strings.ToLower(string(r.Result.Verdict)), ended, s.N)
+			}
 			return nil
 		})
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"kernellab/harness/arch"
+	"kernellab/harness/machine"
 	"kernellab/harness/snapshot"
 	"kernellab/images"
 	"kernellab/internal/usage"
@@ -27,6 +28,20 @@ type Progress interface {
 	Say(format string, args ...any)
 	// Done ends the task that was reported last.
 	Done()
+}
+
+// Explain shows a person an error that is not theirs: with the end of the guest's console
+// when it has one, with what to do about the cache when it is about that, and with the
+// folder of the run's files unless that is "".
+func (h Host) Explain(err error, files string) {
+	text := machine.Describe(err, "  ")
+	if advice := h.Cache.Advise(err); advice != "" {
+		text += "  " + advice + "\n"
+	}
+	if files != "" {
+		text += "  what the run left is in " + files + "\n"
+	}
+	h.Progress.Say("%s", strings.TrimSuffix(text, "\n"))
 }
 
 // Archs returns the architectures that a word names: one of them, or "all".

@@ -13,11 +13,14 @@ import (
 	"kernellab/harness/prepare"
 	"kernellab/harness/submission"
 	"kernellab/harness/trace"
+	"kernellab/harness/verdict"
 	"kernellab/harness/verify"
 	"kernellab/images"
 	"kernellab/images/compile"
 	"kernellab/images/linux"
+	"kernellab/internal/progress"
 	"kernellab/internal/regular"
+	"kernellab/internal/usage"
 	"kernellab/labs"
 )
 
@@ -50,6 +53,60 @@ type Execution struct {
 	Lab        string // folder of the lab, "" for the course's lab that the trace names
 	Kernel     string // image file, "" for the kernel that the trace names
 	Submission string // path of a student's submission, "" for the lab's own program
+}
+
+// Write writes the result as text: a line, and indented below it what differs or is
+// missing.
+func (e Executed) Write(w io.Writer) error {
+	text := fmt.Sprintf("%s: %s\n", progress.Visible(e.Trace), e.Verdict)
+	switch {
+	case e.Difference != nil:
+		text += fmt.Sprintf("  %s\n", progress.Visible(e.Difference.Error()))
+	case e.Missing != "":
+		text += fmt.Sprintf("  %s\n", progress.Visible(e.Missing))
+	}
+	_, err := io.WriteString(w, text)
+	return err
+}
+
+// ExitCode returns the exit code for results: that of the worst of them.
+func ExitCode(all []Executed) int {
+	code := verdict.ExitPass
+	for _, e := range all {
+		switch e.Verdict {
+		case Differs:
+			code = max(code, verdict.ExitFail)
+		case Unable:
+			code = verdict.ExitError
+		}
+	}
+	return code
+}
+
+// All executes the runs of the traces at paths again, where a folder stands for all
+// traces in it. each is called after each run. It finds all traces before the first run.
+func (x Execution) All(ctx context.Context, paths []string, each func(Executed) error) ([]Executed, error) {
+	var traces []string
+	for _, path := range paths {
+		files, err := Find(path)
+		if err != nil {
+			return nil, usage.Wrap(err)
+		}
+		traces = append(traces, files...)
+	}
+	var all []Executed
+	for _, file := range traces {
+		e := x.Execute(ctx, file)
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		x.Host.Progress.Done()
+		all = append(all, e)
+		if err := each(e); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
 }
 
 // Execute executes the run of a trace again, and compares the traces.

@@ -28,6 +28,25 @@ type Grading struct {
 	Warn func(error)
 }
 
+// All grades every trace. One that cannot be graded is left out of the document, or with
+// failures has a result there that says why. The error joins the reasons.
+func (g Grading) All(ctx context.Context, paths []string, failures bool) (verdict.Document, error) {
+	doc := verdict.NewDocument()
+	var failed []error
+	for _, path := range paths {
+		result, err := g.Grade(ctx, path)
+		if err != nil {
+			failed = append(failed, err)
+			if !failures {
+				continue
+			}
+			result = grade.Failure(grade.Rules{}, "", err)
+		}
+		doc.Results = append(doc.Results, result)
+	}
+	return doc, errors.Join(failed...)
+}
+
 // Grade grades one trace, a file or the folder of a run.
 func (g Grading) Grade(ctx context.Context, path string) (verdict.Result, error) {
 	dir := filepath.Dir(path)

@@ -13,7 +13,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"kernellab/harness"
+	"kernellab/harness/prepare"
 	"kernellab/harness/trace"
+	"kernellab/harness/verdict"
+	"kernellab/harness/verify"
+	"kernellab/internal/progress"
 	"kernellab/internal/usage"
 )
 
@@ -136,5 +140,75 @@ func TestGradeContradiction(t *testing.T) {
 		if res, err := (Grading{}).Grade(t.Context(), path); err != nil || !res.Passed() {
 			t.Errorf("%s on %s: %v, %v, want a pass", r.lab, r.arch, res.Verdict, err)
 		}
+	}
+}
+
+// Several traces are graded, those that cannot be are left out or have a result that
+// says so, and the error has all reasons.
+func TestGradeAll(t *testing.T) {
+	dir := t.TempDir()
+	r := recordings(t)[0]
+	honest := write(t, filepath.Join(dir, "honest.jsonl"), string(bytes.Join(r.lines, []byte("\n")))+"\n")
+	broken := write(t, filepath.Join(dir, "broken.jsonl"), "{}\n")
+	for _, failures := range []bool{false, true} {
+		doc, err := Grading{}.All(t.Context(), []string{broken, honest, broken}, failures)
+		var verdicts []verdict.Verdict
+		for _, r := range doc.Results {
+			verdicts = append(verdicts, r.Verdict)
+		}
+		want := []verdict.Verdict{verdict.Pass}
+		if failures {
+			want = []verdict.Verdict{verdict.Error, verdict.Pass, verdict.Error}
+		}
+		if !cmp.Equal(verdicts, want) || err == nil || strings.Count(err.Error(), broken) != 2 {
+			t.Errorf("failures %v: %q, %v, want %q and an error that names the broken trace twice", failures, verdicts, err, want)
+		}
+	}
+}
+
+// The runs of all traces are found before the first is executed, and the worst result
+// makes the exit code.
+func TestExecuteAll(t *testing.T) {
+	dir := t.TempDir()
+	path := write(t, filepath.Join(dir, harness.TraceFile), "not JSON\n")
+	var log, out strings.Builder
+	x := Execution{Host: prepare.Host{Progress: progress.New(&log)}}
+	each := func(e Executed) error { return e.Write(&out) }
+	if all, err := x.All(t.Context(), []string{path, filepath.Join(dir, "none")}, each); !usage.Is(err) || all != nil || out.Len() > 0 {
+		t.Errorf("a path that does not exist: %+v, %v, printed %q", all, err, out.String())
+	}
+	all, err := x.All(t.Context(), []string{dir, path}, each)
+	if err != nil || len(all) != 2 || strings.Count(out.String(), path+": cannot be executed here\n  its first line is not") != 2 {
+		t.Errorf("%+v, %v, printed\n%s", all, err, out.String())
+	}
+	for want, verdicts := range map[int][]string{
+		verdict.ExitPass:  {Same, Same},
+		verdict.ExitFail:  {Same, Differs, Same},
+		verdict.ExitError: {Unable, Differs, Same},
+	} {
+		var all []Executed
+		for _, v := range verdicts {
+			all = append(all, Executed{Verdict: v})
+		}
+		if got := ExitCode(all); got != want {
+			t.Errorf("exit code %d for %q, want %d", got, verdicts, want)
+		}
+	}
+}
+
+// A result is written with the first difference, and control characters as spaces.
+func TestWriteExecuted(t *testing.T) {
+	var out strings.Builder
+	d := &verify.Difference{}
+	for _, e := range []Executed{
+		{Trace: "a\x1b/trace.jsonl", Verdict: Same},
+		{Trace: "b", Verdict: Differs, Difference: d},
+	} {
+		if err := e.Write(&out); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want := "a /trace.jsonl: same\nb: differs\n  " + progress.Visible(d.Error()) + "\n"; out.String() != want {
+		t.Errorf("written %q, want %q", out.String(), want)
 	}
 }

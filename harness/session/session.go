@@ -10,11 +10,14 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"kernellab/harness"
+	"kernellab/harness/arch"
 	"kernellab/harness/grade"
+	"kernellab/harness/inspect"
 	"kernellab/harness/machine"
 	"kernellab/harness/prepare"
 	"kernellab/harness/redact"
@@ -24,6 +27,7 @@ import (
 	"kernellab/harness/verdict"
 	"kernellab/images/compile"
 	"kernellab/internal/progress"
+	"kernellab/internal/usage"
 	"kernellab/labs"
 )
 
@@ -34,21 +38,53 @@ const FeedbackFile = "feedback.md"
 type Session struct {
 	Host    prepare.Host
 	Lab     labs.Lab
+	Kernels prepare.Kernels
 	Machine prepare.Machine
 	Out     string // folder of the files, "" for none
 	AtOnce  int    // runs at a time, 0 is as many as there is room for
-	Quiet   bool   // report nothing
+	Format  string // of the report, see report.Formats; text is written while the runs go
 	Verbose bool   // report asides and what the runs cost
 	Style   report.Style
+	// Show is how Gradescope shows the results. What it hides is hidden in all formats.
+	Show report.Gradescope
 
 	Submission *submission.Submission // runs in the place of the lab's own program, if not nil
-	Hidden     []string               // checks that the student does not see
 
-	// Explain takes why a run could not be graded, and where its files are, or "".
-	Explain func(err error, files string)
-	// After is called when a run of the lab's own program was reported; nil for nothing.
-	After func(ctx context.Context, w io.Writer, t prepare.Target, tr *trace.Trace)
+	// At and Rewind name a stop of the run to come back to when the run is over: the
+	// first at the point At, or the one that is Rewind from the end, where 1 is the last.
+	At     string
+	Rewind int
 }
+
+// Check returns a mistake of usage if the session cannot be run as it is.
+func (s Session) Check() error {
+	if err := s.Show.Check(s.Lab.Rules(arch.Names()[0]).CheckNames()); err != nil {
+		return usage.Wrap(err)
+	}
+	switch {
+	case !s.back():
+		return nil
+	case s.At != "" && s.Rewind > 0:
+		return usage.Errorf("--at and --rewind are two ways to name a stop: give one")
+	case s.quiet():
+		return usage.Errorf("--at and --rewind show a stop as text, not as %s", s.Format)
+	case s.Submission != nil:
+		return usage.Errorf("--at and --rewind go back in the lab's own program: leave out --submission")
+	case s.At != "":
+		machines, err := prepare.Archs(s.Kernels.Arch)
+		if err != nil {
+			return err
+		}
+		return prepare.CheckPoint(s.Lab, s.Lab.Name, machines[0].Name, s.At)
+	}
+	return nil
+}
+
+// back reports whether the runs go back to a stop.
+func (s Session) back() bool { return s.At != "" || s.Rewind > 0 }
+
+// quiet reports whether nothing is written before all runs are over.
+func (s Session) quiet() bool { return s.Format != report.FormatText }
 
 // run is a session's run on one kernel.
 type run struct {
@@ -57,21 +93,44 @@ type run struct {
 	several  bool // the session has other runs
 	w        io.Writer
 	compiler func() (*compile.Compiler, error)
+	notBack  *error // receives why the run did not go back to its stop
 }
 
-// Run runs the lab on all targets, and writes to w as if one run followed the other.
-// A run that could not be graded is a result. An error is that of writing a report or
-// a file, or that of ctx.
-func (s Session) Run(ctx context.Context, w io.Writer, targets []prepare.Target) (verdict.Document, error) {
+// Run runs the lab on the kernels and reports the runs to w. A run that could not be
+// graded is a result. An error says that the kernels could not be found, that a report or
+// a file could not be written, or that a run did not go back to its stop; or it is that
+// of ctx.
+func (s Session) Run(ctx context.Context, w io.Writer) (verdict.Document, error) {
+	targets, err := s.Host.Open(ctx, s.Kernels)
+	var emulator prepare.Emulator
+	if err == nil {
+		emulator, err = s.Host.Emulator(ctx)
+	}
+	if err != nil {
+		return verdict.Document{}, errors.Join(err, s.ungraded(w, err))
+	}
+	if s.Submission != nil {
+		s.Host.WarnUnsound(ctx, emulator, targets)
+	}
+	doc, err := s.runAll(ctx, w, targets)
+	if err != nil {
+		return doc, err
+	}
+	return doc, s.report(w, doc)
+}
+
+// runAll runs the lab on all targets, and writes to w as if one run followed the other.
+func (s Session) runAll(ctx context.Context, w io.Writer, targets []prepare.Target) (verdict.Document, error) {
 	compiler := sync.OnceValues(func() (*compile.Compiler, error) { return compile.New(ctx, s.Host.Cache) })
 	results := make([]verdict.Result, len(targets))
+	back := make([]error, len(targets))
 	order := progress.NewOrdered(w, len(targets))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(harness.AtOnce(s.AtOnce))
 	for i, t := range targets {
 		g.Go(func() error {
-			r := run{Session: s, target: t, several: len(targets) > 1, w: order.Writer(i), compiler: compiler}
-			if i > 0 && !s.Quiet {
+			r := run{Session: s, target: t, several: len(targets) > 1, w: order.Writer(i), compiler: compiler, notBack: &back[i]}
+			if i > 0 && !s.quiet() {
 				fmt.Fprintln(r.w)
 			}
 			var err error
@@ -84,7 +143,34 @@ func (s Session) Run(ctx context.Context, w io.Writer, targets []prepare.Target)
 	if err == nil && s.Out != "" && len(targets) > 1 {
 		err = s.write(s.Out, doc, targets[0])
 	}
-	return doc, err
+	if err != nil {
+		return doc, err
+	}
+	return doc, errors.Join(back...)
+}
+
+// report writes the results of all runs, unless they were written as text before.
+func (s Session) report(w io.Writer, doc verdict.Document) error {
+	switch {
+	case !s.quiet():
+		return nil
+	case s.Format == report.FormatGradescope:
+		return s.Show.Write(w, doc)
+	case s.Submission != nil && s.Format != report.FormatJSON:
+		doc = redact.Shown(doc, verdict.Visible)
+	}
+	return report.Write(w, s.Format, doc, s.Style)
+}
+
+// ungraded writes the document of a session whose runs could not begin, for a program
+// that reads one. A mistake of usage has none.
+func (s Session) ungraded(w io.Writer, err error) error {
+	if !s.quiet() || usage.Is(err) || errors.Is(err, context.Canceled) {
+		return nil
+	}
+	result := grade.Failure(s.Lab.Rules(arch.Names()[0]), "", err)
+	result.Arch = "" // not known: the checks are the same on each
+	return report.Write(w, s.Format, verdict.NewDocument(result), s.Style)
 }
 
 // write writes the files of a document into a folder.
@@ -124,7 +210,7 @@ func (r run) kept(ctx context.Context) (verdict.Result, error) {
 	}
 	files := folder.Close(err != nil)
 	if err != nil {
-		r.Explain(fmt.Errorf("%s on %s could not be graded: %w", r.Lab.Name, t.Name(), err), files)
+		r.Host.Explain(fmt.Errorf("%s on %s could not be graded: %w", r.Lab.Name, t.Name(), err), files)
 	}
 	return result, nil
 }
@@ -158,7 +244,7 @@ func (r run) graded(ctx context.Context, dir string) (verdict.Result, error) {
 	job.Machine.Stage = func(what string) { r.say("%s", what) }
 	job.Retry = func(err error) { r.say("%v; trying once more", err) }
 	if r.Submission != nil {
-		job.Rules.Hide = r.Hidden
+		job.Rules.Hide = r.Show.Hidden
 		return r.submitted(ctx, prepare.Submitted(r.Submission, job, r.compiler, r.Host.Progress.Report))
 	}
 	return r.own(ctx, job)
@@ -166,7 +252,7 @@ func (r run) graded(ctx context.Context, dir string) (verdict.Result, error) {
 
 // own runs the lab's own program.
 func (r run) own(ctx context.Context, job harness.Job) (verdict.Result, error) {
-	if r.Quiet {
+	if r.quiet() {
 		return result(harness.Run(ctx, job))
 	}
 	var written error // standard output may be gone: the run ends all the same
@@ -200,15 +286,33 @@ func (r run) own(ctx context.Context, job harness.Job) (verdict.Result, error) {
 	if r.Verbose {
 		r.say("%d exchanges with the gdbstub, %.2f s from the program's release to its end", out.Trips, out.Times.Drive.Seconds())
 	}
-	if r.After != nil {
-		r.After(ctx, r.w, r.target, out.Trace)
+	if r.back() {
+		*r.notBack = r.goBack(ctx, out.Trace)
 	}
 	return out.Result, nil
 }
 
+// goBack stops once more at a stop of a run that is over. The guest is restored from the
+// same snapshot, and runs forward on the same path.
+func (r run) goBack(ctx context.Context, tr *trace.Trace) error {
+	began := time.Now()
+	place, of, err := inspect.Back(tr, r.Lab, r.At, r.Rewind)
+	if err == nil {
+		err = inspect.Guest(ctx, r.Host, r.target, r.Machine, place, func(ctx context.Context, s *inspect.Stop) error {
+			r.Host.Progress.Done()
+			fmt.Fprintf(r.w, "\nBack at stop %d of %d, %s (%s), after %.2f s:\n\n", place.Step, of, s.Event.Point, s.Event.Symbol, time.Since(began).Seconds())
+			return s.Write(ctx, r.w, r.target.Arch)
+		})
+	}
+	if err != nil {
+		return fmt.Errorf("go back in %s on %s: %w", r.Lab.Name, r.target.Name(), err)
+	}
+	return nil
+}
+
 // submitted runs a submission.
 func (r run) submitted(ctx context.Context, s harness.Submitted) (verdict.Result, error) {
-	if r.Quiet {
+	if r.quiet() {
 		return result(s.Run(ctx))
 	}
 	live := report.NewLive(r.w, s.Rules(), r.Style)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"time"
@@ -48,6 +49,24 @@ func Relay(ctx context.Context, console net.Conn, keys io.Reader, screen io.Writ
 		return nil
 	}
 	return err
+}
+
+// Dial connects to the console of a guest by its socket.
+func Dial(ctx context.Context, path string) (net.Conn, error) {
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("attach to %s: %w; is lab debug still running?", path, err)
+	}
+	return conn, nil
+}
+
+// CheckSocket returns an error if there is no console at path.
+func CheckSocket(path string) error {
+	if info, err := os.Stat(path); err != nil || info.Mode().Type() != fs.ModeSocket {
+		return errors.New("no guest's console is there: lab debug prints the command to attach to its own, while it runs")
+	}
+	return nil
 }
 
 // typed copies keys to w until Ctrl-A x.

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"io"
 	"net"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -58,5 +59,33 @@ func TestRelayFromPipe(t *testing.T) {
 	}
 	if !strings.HasPrefix(screen.String(), "booting $ 5 of it\r\n/ # ps\n") {
 		t.Errorf("the screen shows %q", screen.String())
+	}
+}
+
+// Only a socket is a console, and only while somebody listens on it.
+func TestDial(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "console.sock")
+	for _, p := range []string{path, dir} {
+		if err := CheckSocket(p); err == nil {
+			t.Errorf("%s is a console", p)
+		}
+	}
+	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := CheckSocket(path); err != nil {
+		t.Error(err)
+	}
+	conn, err := Dial(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.Close()
+	listener.SetUnlinkOnClose(false)
+	listener.Close()
+	if _, err := Dial(t.Context(), path); err == nil || !strings.Contains(err.Error(), "is lab debug still running?") {
+		t.Errorf("after the guest's end: %v", err)
 	}
 }
