@@ -58,6 +58,13 @@ type Lab struct {
 	Submission Submission
 	Questions  []Question
 
+	// Variants are what differs between the tasks of students, Task the task in words
+	// and Chosen the values of this one, by the variant's name; nil for the lab's own
+	// task. With gives the lab another task.
+	Variants []Variant
+	Task     string
+	Chosen   map[string]string
+
 	// ProgramVisibility is of the checks of the program's output and end.
 	ProgramVisibility verdict.Visibility
 
@@ -65,6 +72,7 @@ type Lab struct {
 	points  map[string][]plan.Point // by architecture; the same names everywhere
 	program fs.FS
 	file    string // lab.yaml, as errors name it
+	text    []byte // its content
 	outside bool
 }
 
@@ -230,7 +238,7 @@ func load(fsys fs.FS, dir, shown string, known bool) (Lab, error) {
 	if err != nil {
 		return Lab{}, &Error{File: file, Err: err}
 	}
-	lab, err := parse(file, data, known)
+	lab, err := parse(file, data, known, nil)
 	if err != nil {
 		return Lab{}, err
 	}

@@ -313,6 +313,7 @@ func TestLoadTellsEveryMistake(t *testing.T) {
 
 func FuzzLoad(f *testing.F) {
 	f.Add([]byte(forkYAML(f)))
+	f.Add([]byte(variedYAML(f)))
 	f.Add([]byte("name: [\n"))
 	f.Add([]byte("a: &x {<<: *x}\n"))
 	f.Add([]byte("tasks: {parent: x}\npoints:\n  - {point: a, task: parent, entry: true, means: b, show: {x: 1 % 0}}\n"))

@@ -21,19 +21,25 @@ import (
 )
 
 // parse reads a lab.yaml, whose name in errors is file, and validates it unless it
-// is known to be good.
-func parse(file string, data []byte, known bool) (Lab, error) {
+// is known to be good. chosen are the values of its variants, nil for the lab's own task.
+func parse(file string, data []byte, known bool, chosen map[string]string) (Lab, error) {
 	r := &reader{file: file, known: known, lines: map[string]int{}, told: map[string]bool{}}
 	doc, err := r.document(data)
 	if err != nil {
 		return Lab{}, err
 	}
-	lab := Lab{file: file, tasks: map[string][]plan.Task{}, points: map[string][]plan.Point{}}
+	lab := Lab{file: file, text: data, tasks: map[string][]plan.Task{}, points: map[string][]plan.Point{}}
+	r.variants(doc, &lab, chosen)
+	if r.errs != nil {
+		return lab, r.err()
+	}
 	r.fields(doc, "the lab", []field{
 		{"name", true, r.at("name", r.text(&lab.Name))},
 		{"order", true, r.number(&lab.Order, 1, 999)},
 		{"title", true, r.text(&lab.Title)},
 		{"summary", true, r.text(&lab.Summary)},
+		{"variants", false, func(pair) {}}, // which are read
+		{"task", false, r.at("task", r.text(&lab.Task))},
 		{"program", true, func(p pair) { r.program(p, &lab) }},
 		{"tasks", true, func(p pair) { r.tasks(p, &lab) }},
 		{"points", true, r.at("points", r.list(func(i int, n ast.Node) { r.point(i, n, &lab) }))},
@@ -53,6 +59,11 @@ func parse(file string, data []byte, known bool) (Lab, error) {
 	})
 	if r.errs == nil && !known {
 		r.validate(lab)
+	}
+	if r.errs == nil && !known && chosen == nil {
+		if err := lab.validateTasks(); err != nil {
+			return lab, err
+		}
 	}
 	return lab, r.err()
 }

@@ -44,7 +44,7 @@ func (l Lab) Languages() []string {
 func (l Lab) starter(language string) (string, error) {
 	text, err := fs.ReadFile(l.program, "starter/"+language+"/prog."+language)
 	if err == nil {
-		return string(text), nil
+		return l.fill(string(text))
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return "", err
@@ -52,6 +52,11 @@ func (l Lab) starter(language string) (string, error) {
 	var b strings.Builder
 	comment := func(s string) { b.WriteString(strings.TrimRight("// "+s, " ") + "\n") }
 	comment(fmt.Sprintf("The program of %s: %s", l.Name, l.Title))
+	if l.Task != "" {
+		for _, line := range fold(l.Task, 76) {
+			comment(line)
+		}
+	}
 	for _, line := range l.Output {
 		comment("It has to print: " + line)
 	}
@@ -68,6 +73,9 @@ func (l Lab) starter(language string) (string, error) {
 func (l Lab) instructions(language string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# %s: %s\n\n%s\n\n`lab show %s` prints the handout.\n\n", l.Name, l.Title, l.Summary, l.Name)
+	if l.Task != "" {
+		fmt.Fprintf(&b, "## Your task\n\n%s\n\n## What to hand in\n\n", strings.Join(fold(l.Task, 88), "\n"))
+	}
 	b.WriteString("Hand in this folder or an archive of it:\n\n")
 	if l.Submission.Program != submission.None {
 		b.WriteString(fmt.Sprintf("- `prog.%s`%s: the program that runs in the guest instead of the lab's own. It is one file, in Go (`prog.go`, which may import only the standard library) or in C (`prog.c`)%s, but not both.\n", language, optional(l.Submission.Program), l.only()))
@@ -103,6 +111,10 @@ func (l Lab) form() string {
 		}
 	}
 	comment(fmt.Sprintf("Answers to the questions of %s: %s.", l.Name, l.Title))
+	if l.Task != "" {
+		b.WriteString("#\n")
+		comment("Your task: " + l.Task)
+	}
 	b.WriteString("#\n")
 	comment("Write each answer after its colon. Where architectures or kernels differ, give an answer for each:")
 	b.WriteString("#\n#     name: {x86_64: 24, riscv64: 32}\n#     name: {x86_64: 24, x86_64 6.12: 40, riscv64: 32}\n#\n")

@@ -30,6 +30,8 @@ type reader struct {
 	lines map[string]int
 	last  string // the last error, which is not told twice
 	told  map[string]bool
+	// values are those of the lab's variants, nil for a lab without.
+	values map[string]string
 }
 
 func (r *reader) bad(line int, format string, args ...any) {
@@ -175,7 +177,7 @@ func (r *reader) truth(to *bool) func(pair) {
 func (r *reader) byArch(to *ByArch) func(pair) {
 	return func(p pair) {
 		if s, ok := yamlnode.Scalar(p.value); ok && s != "" {
-			*to = ByArch{"": s}
+			*to = ByArch{"": r.expression(p.line, s)}
 			return
 		}
 		out, names := ByArch{}, arch.Names()
@@ -186,7 +188,7 @@ func (r *reader) byArch(to *ByArch) func(pair) {
 			}
 			var s string
 			r.text(&s)(a)
-			out[a.key] = s
+			out[a.key] = r.expression(a.line, s)
 		}
 		for _, a := range names {
 			if _, ok := out[a]; !ok {

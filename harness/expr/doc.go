@@ -50,6 +50,11 @@
 // The constants are the kernel's: CLONE_VM, SIGCHLD, TASK_NEW, EXIT_ZOMBIE, PF_KTHREAD
 // and the others of [trace.Constants].
 //
+// # Names of a lab's variants
+//
+//	variant.NAME                 the value in the student's task: it replaces the name
+//	                             when lab.yaml is read, in every environment
+//
 // # Names of recorded values
 //
 //	point symbol address cpu round    of this stop

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 
+	"kernellab/harness/variant"
 	"kernellab/internal/nearest"
 	"kernellab/internal/regular"
 )
@@ -20,27 +21,34 @@ import (
 const AnswersFile = "answers.yaml"
 
 // names are the files that are read.
-var names = []string{"prog.go", "prog.c", AnswersFile}
+var names = []string{"prog.go", "prog.c", AnswersFile, variant.File}
 
 // Limits in bytes and in numbers of files.
 const (
 	maxProgram = 1 << 20
 	maxAnswers = 64 << 10
+	maxRecord  = 8 << 10
 	maxArchive = 8 << 20
 	maxIgnored = 20  // names in Submission.Ignored
 	maxListed  = 500 // entries of a folder
 )
 
 func limit(name string) int64 {
-	if name == AnswersFile {
+	switch name {
+	case AnswersFile:
 		return maxAnswers
+	case variant.File:
+		return maxRecord
 	}
 	return maxProgram
 }
 
 func part(name string) Part {
-	if name == AnswersFile {
+	switch name {
+	case AnswersFile:
 		return PartAnswers
+	case variant.File:
+		return PartTask
 	}
 	return PartProgram
 }
@@ -53,7 +61,9 @@ type files struct {
 }
 
 func (f *files) bad(name, hint, message string, args ...any) {
-	f.problems = append(f.problems, &Problem{Part: part(name), File: name, Message: fmt.Sprintf(message, args...), Hint: hint})
+	p := &Problem{Part: part(name), File: name, Message: fmt.Sprintf(message, args...), Hint: hint}
+	p.Free = p.Part == PartTask // the task does not depend on it where marks do
+	f.problems = append(f.problems, p)
 }
 
 // ignore records the name of a file that is not read, unless it is hidden or

@@ -1,6 +1,7 @@
 // Package submission reads a student's submission: a folder, or an archive of
 // one, with a program (prog.go or prog.c) and answers to a lab's questions
-// (answers.yaml). It ignores other files.
+// (answers.yaml), and with a record of whose task it is (student.yaml). It ignores other
+// files.
 //
 // The student is not trusted. The package unpacks nothing to disk, follows no links and
 // reads only regular files of limited size. The answers may use only a small part of
@@ -24,6 +25,7 @@ import (
 	"strings"
 
 	"kernellab/harness/grade"
+	"kernellab/harness/variant"
 )
 
 // Need says whether a part has to be handed in.
@@ -58,6 +60,8 @@ type Submission struct {
 	// Answers are nil if the lab asks for none. If the file cannot be read they are
 	// all [grade.Invalid].
 	Answers grade.Answers
+	// Recorded is whose task it is by its own account, nil if it has none.
+	Recorded *variant.Record
 	// Hash is the SHA-256 of the graded files, hexadecimal. It is the same for a
 	// folder and an archive with the same files.
 	Hash string
@@ -85,6 +89,7 @@ const (
 	PartAll     Part = "submission"
 	PartProgram Part = "program"
 	PartAnswers Part = "answers"
+	PartTask    Part = "task" // the record of it, which costs no marks
 )
 
 // Problem is a student's mistake. It becomes a finding, and its part or question gets
@@ -139,6 +144,7 @@ func Read(ctx context.Context, path string, o Options) (*Submission, error) {
 	s.Problems, s.Ignored, s.Hash = found.problems, found.ignored, found.hash()
 	s.program(found, o)
 	s.answers(found, o)
+	s.recorded(found)
 	return s, nil
 }
 

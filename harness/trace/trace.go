@@ -47,6 +47,9 @@ type Header struct {
 	// Plan is the SHA-256, in hex, of the lab's plan: its points and reads.
 	Plan   string  `json:"plan"`
 	Points []Point `json:"points"`
+	// Variant has the values of the lab's variants in a student's task, by name; nil
+	// is the lab's own task.
+	Variant map[string]string `json:"variant,omitempty"`
 	// Instead are points at other ways to do what the lab is about. Stops there are
 	// asides.
 	Instead []Point `json:"instead,omitempty"`
