@@ -39,6 +39,10 @@ type HandedIn struct {
 	Lab    string `json:"lab"`
 	Arch   string `json:"arch"`
 	Kernel string `json:"kernel"` // uname -r, of the image
+	// Student is the student's ID, where it is known, and Variant has the values of the
+	// lab's variants in the task that was graded; nil is the lab's own task.
+	Student string            `json:"student,omitempty"`
+	Variant map[string]string `json:"variant,omitempty"`
 	// Trace is the SHA-256 of the trace of the student's program, hexadecimal; "" when
 	// none was run.
 	Trace string `json:"trace"`
@@ -48,17 +52,18 @@ type HandedIn struct {
 	Findings    []verdict.Finding `json:"findings"`          // about what was handed in
 	Remarks     []string          `json:"remarks,omitempty"` // about it too, which cost nothing
 	Notes       []string          `json:"notes"`             // of the run, not of its grading
+	Fits        []verdict.Finding `json:"fits,omitempty"`    // whose tasks it fits, for the instructor
 }
 
-// leaveHandedIn writes what was graded to a folder; "" is none.
-func leaveHandedIn(dir string, s grade.Submitted, remarks, notes []string) error {
+// leaveHandedIn writes what was graded to a folder; "" is none. It sets the fields of h
+// that s has.
+func leaveHandedIn(dir string, h HandedIn, s grade.Submitted) error {
 	if dir == "" {
 		return nil
 	}
-	h := HandedIn{
-		Schema: SubmissionSchema, Lab: s.Rules.Lab, Arch: s.Rules.Arch, Kernel: s.Kernel, Answers: s.Rules.Answers,
-		AnswersOnly: s.Rules.AnswersOnly, Findings: append([]verdict.Finding{}, s.Findings...), Remarks: remarks, Notes: append([]string{}, notes...),
-	}
+	h.Schema, h.Lab, h.Arch, h.Kernel = SubmissionSchema, s.Rules.Lab, s.Rules.Arch, s.Kernel
+	h.Answers, h.AnswersOnly = s.Rules.Answers, s.Rules.AnswersOnly
+	h.Findings, h.Notes = append([]verdict.Finding{}, s.Findings...), append([]string{}, h.Notes...)
 	var err error
 	if s.Trace != nil {
 		h.Trace, err = fileSum(filepath.Join(dir, TraceFile))
@@ -159,5 +164,6 @@ func (h *HandedIn) Grade(rules grade.Rules, t, reference *trace.Trace) verdict.R
 	for _, n := range slices.Concat(h.Notes, h.Remarks) {
 		res.AddNote(n)
 	}
+	res.Findings = append(res.Findings, h.Fits...)
 	return words.Result(res)
 }

@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -40,6 +41,11 @@ type Job struct {
 	ProgramName string
 	Plan        probe.Plan
 	Rules       grade.Rules
+	// Variant has the values of the lab's variants in a student's task; nil is the
+	// lab's own task. VariantArgs tell them to the lab's own program, after Plan.Args; a
+	// student's program is not told.
+	Variant     map[string]string
+	VariantArgs []string
 	// Limit is what the program may take of the guest's time, default ten seconds.
 	Limit time.Duration
 
@@ -203,7 +209,14 @@ func (j Job) begin(ctx context.Context, o *Opened) error {
 	return o.Process.Release(ctx, j.limit())
 }
 
-func (j Job) argv() []string { return j.Plan.Argv(j.ProgramName) }
+func (j Job) argv() []string { return j.plan().Argv(j.ProgramName) }
+
+// plan is the plan with all arguments of the program.
+func (j Job) plan() probe.Plan {
+	p := j.Plan
+	p.Args = slices.Concat(p.Args, j.VariantArgs)
+	return p
+}
 
 // due is when the agent of a program that was let go at base has answered, by the guest's
 // clock: the program's limit and the agent's patience have passed then.
@@ -343,7 +356,7 @@ func (j Job) planDigest() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	plan, err := json.Marshal([]any{j.Plan, points})
+	plan, err := json.Marshal([]any{j.plan(), points})
 	if err != nil {
 		return "", err
 	}
@@ -390,7 +403,8 @@ func (j Job) Header(ctx context.Context) (trace.Header, error) {
 		Schema: trace.Schema, Lab: j.Lab, Arch: s.Arch.Name,
 		Kernel:  trace.Kernel{Release: s.Image.Release, Banner: s.Image.Banner, SHA256: s.Image.SHA256},
 		Machine: trace.Machine{Seed: s.Seed, CPUs: max(s.CPUs, 1), Args: s.Config().Identity()},
-		Program: trace.Program{Name: j.ProgramName, Args: j.Plan.Args, Limit: j.limit()},
+		Program: trace.Program{Name: j.ProgramName, Args: j.plan().Args, Limit: j.limit()},
+		Variant: j.Variant,
 		Sizes:   map[string]int{}, SwitchFrame: s.Arch.Stack.SwitchFrame,
 		Roles: s.Arch.Registers.Roles(),
 	}

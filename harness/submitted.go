@@ -27,6 +27,11 @@ type Submitted struct {
 	// Reference returns a run of the lab's own program, nil for making one: many
 	// submissions may share it.
 	Reference func(context.Context) (*trace.Trace, error)
+	// Student is the student's ID, "" where it is not known.
+	Student string
+	// Fits returns findings for the instructor, about whose tasks the submission fits
+	// in what is wrong by its own; nil for none.
+	Fits func(grade.Submitted, verdict.Result) []verdict.Finding
 }
 
 // Rules returns what the submission is judged by: Own's rules with the answers.
@@ -85,18 +90,22 @@ func (s Submitted) Run(ctx context.Context) (*Outcome, error) {
 			return nil, fmt.Errorf("run the lab's own program, which the answers are compared with: %w", err)
 		}
 	}
-	notes := out.Result.Said()
-	if err := leaveHandedIn(s.Own.Out, graded, remarks, notes); err != nil {
-		return nil, err
+	h := HandedIn{Student: s.Student, Variant: s.Own.Variant, Remarks: remarks, Notes: out.Result.Said()}
+	// Else the run was graded by these rules, and by nothing else.
+	if graded.Trace == nil || graded.Reference != nil || len(graded.Findings)+len(remarks) > 0 {
+		out.Result = grade.GradeSubmission(graded)
+		for _, n := range slices.Concat(h.Notes, remarks) {
+			out.Result.AddNote(n)
+		}
 	}
-	if graded.Trace != nil && graded.Reference == nil && len(graded.Findings)+len(remarks) == 0 {
-		return out, nil // the run was graded by these rules, and by nothing else
-	}
-	out.Result = grade.GradeSubmission(graded)
-	for _, n := range slices.Concat(notes, remarks) {
-		out.Result.AddNote(n)
+	if s.Fits != nil {
+		h.Fits = s.Fits(graded, out.Result)
+		out.Result.Findings = append(out.Result.Findings, h.Fits...)
 	}
 	out.Result = words.Result(out.Result)
+	if err := leaveHandedIn(s.Own.Out, h, graded); err != nil {
+		return nil, err
+	}
 	return out, nil
 }
 
@@ -117,7 +126,7 @@ func (s Submitted) program(ctx context.Context, p submission.Program, rules grad
 		return attempt{fault: &verdict.Finding{Kind: verdict.FindCompile, Message: fmt.Sprintf("%s is a program of %d bytes, over the limit of %d", s.Own.ProgramName, info.Size(), guest.MaxProgram)}}, nil
 	}
 	job := s.Own
-	job.Program, job.Stranger, job.Again, job.Rules = path, true, false, rules
+	job.Program, job.VariantArgs, job.Stranger, job.Again, job.Rules = path, nil, true, false, rules
 	out, err := Run(ctx, job)
 	if isDown(err) && ctx.Err() == nil {
 		return s.blame(ctx, job, err)

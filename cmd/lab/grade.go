@@ -25,6 +25,8 @@ type gradeFlags struct {
 	format      string
 	again       bool
 	verify      int // per cent
+	taskFlags
+	students string // file of IDs
 }
 
 func (a *app) gradeCommand() *cobra.Command {
@@ -53,6 +55,14 @@ What fails for no fault of the student, such as a QEMU that the host ends, is
 tried once more and is then not graded: verdict error, and no score at all in
 grades.csv.
 
+Where the lab's tasks differ between students, each submission is graded by the task of
+its student, whose ID is the name of its folder or archive, or the one that --students
+gives for it: a file with a line "NAME,ID" for each. --secret names the secret that
+lab init had. Without it, a submission is graded by the task of its student's ID alone
+if it has a student.yaml, and by the lab's own task if it has none. What a student.yaml
+says otherwise is noted. When what is wrong fits the tasks of others, the instructor's
+results say whose.
+
 --shard I/N grades every N-th submission, so that N machines share a class;
 lab grade merge puts their results together.
 
@@ -75,6 +85,8 @@ graded.`,
 	cmd.Flags().Var(flags.Text(&f.submissions, "", flags.InFolder), "submissions", "folder of the submissions")
 	cmd.Flags().Var(flags.Text(&f.out, "", flags.OutFolder), "out", "folder for the results")
 	jobsFlag(cmd, &f.jobs, "submissions")
+	f.secretFlag(cmd)
+	cmd.Flags().Var(flags.Text(&f.students, "", flags.InFile), "students", "file with a line NAME,ID for each submission whose student's ID is not its name")
 	textFlag(cmd, &f.shard, "shard", "grade the I-th of N parts of the class: I/N")
 	cmd.Flags().Var(flags.Percent(&f.verify), "verify", "execute a share of the runs twice and compare them, such as 25%")
 	cmd.Flags().Lookup("verify").NoOptDefVal = "10%"
@@ -120,7 +132,12 @@ func (a *app) grade(ctx context.Context, l labs.Lab, f gradeFlags) error {
 	if err != nil {
 		return err
 	}
-	students = shard.Select(students)
+	tasks, err := f.tasks(students)
+	if err != nil {
+		return err
+	}
+	all := students
+	students = shard.Select(all)
 	host, err := a.hold(ctx)
 	if err != nil {
 		return err
@@ -131,6 +148,10 @@ func (a *app) grade(ctx context.Context, l labs.Lab, f gradeFlags) error {
 	}
 	m, err := marking.New(ctx, host, l, targets, f.Machine, f.verify)
 	if err != nil {
+		return err
+	}
+	m.Tasks = tasks
+	if err := m.CheckSecret(ctx, all); err != nil {
 		return err
 	}
 	if len(students) > 0 { // a shard may have none

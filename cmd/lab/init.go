@@ -8,6 +8,7 @@ import (
 
 	"kernellab/harness/prepare"
 	"kernellab/harness/submission"
+	"kernellab/harness/variant"
 	"kernellab/internal/scaffold"
 	"kernellab/internal/shell"
 	"kernellab/internal/usage"
@@ -16,19 +17,30 @@ import (
 
 func (a *app) initCommand() *cobra.Command {
 	var language string
+	var whose taskFlags
 	cmd := oneLab(&cobra.Command{
 		Use:   "init LAB DIR",
 		Short: "Begin a submission: a folder with the lab's questions and a program to start from",
 		Long: `init writes into DIR what a submission to the lab is made of: answers.yaml with
 the questions, prog.go (or prog.c, with --language c) to start from, and
-README.md. It makes the folder when there is none, and replaces no file.`,
-		Example: "  lab init fork-new my-fork\n  lab init fork-new my-fork --language c\n  lab run fork-new --submission my-fork",
+README.md. It makes the folder when there is none, and replaces no file.
+
+With --student the task is the student's own: values such as an exit status differ from
+those of others. The class's secret and the student's ID choose them; without a secret
+the ID alone does. student.yaml records the choice, and lab run --submission and lab
+grade go by it.`,
+		Example: "  lab init fork-new my-fork\n  lab init fork-new my-fork --language c\n  lab run fork-new --submission my-fork\n" +
+			"  lab init fork-new for/alice --student alice --secret class.secret",
 		RunE: func(_ *cobra.Command, args []string) error {
 			l, err := prepare.Lab(args[0])
 			if err != nil {
 				return err
 			}
-			return a.init(l, args[0], args[1], language)
+			asked, err := whose.asked()
+			if err != nil {
+				return err
+			}
+			return a.init(l, args[0], args[1], language, asked)
 		},
 	})
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
@@ -46,22 +58,32 @@ README.md. It makes the folder when there is none, and replaces no file.`,
 		}
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
+	whose.studentFlag(cmd, "ID of the student whose task it is")
+	whose.secretFlag(cmd)
 	choice(cmd, &language, "language", "language", submission.Go, []string{submission.Go, submission.C}, "language of the program")
 	return cmd
 }
 
 // init writes the files, or none of them when one is there; called is what the
 // lab was called on the command line.
-func (a *app) init(l labs.Lab, called, dir, language string) error {
+func (a *app) init(l labs.Lab, called, dir, language string, asked prepare.Asked) error {
 	if !l.Takes() {
 		return usage.Errorf("%s takes no submissions: its lab.yaml has no \"submission\"", l.Name)
 	}
 	if l.Submission.Program != submission.None && !slices.Contains(l.Languages(), language) {
 		return usage.Errorf("a program for %s is written in %s: use --language %s", l.Name, l.Languages()[0], l.Languages()[0])
 	}
+	l, err := asked.Task(l)
+	if err != nil {
+		return err
+	}
 	files, err := l.Template(language)
 	if err != nil {
 		return err
+	}
+	if asked.Student != "" {
+		record := variant.Record{Lab: l.Name, Student: asked.Student, Secret: asked.Secret.Mark(), Values: l.Chosen}
+		files[variant.File] = record.Text()
 	}
 	paths, err := scaffold.Write(dir, files)
 	if err != nil {
@@ -69,6 +91,13 @@ func (a *app) init(l labs.Lab, called, dir, language string) error {
 	}
 	for _, path := range paths {
 		fmt.Fprintln(a.stdout, path)
+	}
+	if asked.Student != "" {
+		from := "the class's secret and the ID"
+		if asked.Secret.None() {
+			from = "the ID alone, so that any student can compute it (lab secret makes a secret)"
+		}
+		fmt.Fprintf(a.stderr, "The task of %s has %s, chosen by %s.\n", asked.Student, variant.Words(l.Chosen), from)
 	}
 	fmt.Fprintf(a.stderr, "Write the answers and the program, then: lab run %s --submission %s\n", shell.Quote(called), shell.Quote(dir))
 	return nil

@@ -19,7 +19,8 @@ import (
 // runFlags are the flags of lab run.
 type runFlags struct {
 	session.Session
-	seeds      int    // run with so many seeds instead of one
+	seeds int // run with so many seeds instead of one
+	taskFlags
 	submission string // path of what a student handed in
 }
 
@@ -43,18 +44,25 @@ A kernel is a series (6.12: the newest packaged build), an exact version
 (6.12.107) or the path of an image file; what is not in the cache is fetched.
 
 With --submission the student's program takes the place of the lab's, and the
-answers are graded; lab init begins a submission.`,
+answers are graded; lab init begins a submission. Its task is the one that its
+student.yaml records, or that of --student.`,
 		Example: "  lab run fork-new\n  lab run fork-new --arch riscv64 --kernel 7.2\n  lab run fork-new --kernel ./bzImage --format json\n  lab run fork-new --arch x86_64 --rewind 2",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			lab, err := prepare.Lab(args[0])
 			if err != nil {
 				return err
 			}
-			f.Lab = lab
-			if f.submission != "" {
-				if f.Submission, err = prepare.Submission(cmd.Context(), lab, f.submission); err != nil {
-					return err
-				}
+			asked, err := f.asked()
+			if err != nil {
+				return err
+			}
+			if f.submission == "" {
+				f.Lab, err = asked.Task(lab)
+			} else {
+				f.Lab, f.Submission, err = prepare.SubmissionOf(cmd.Context(), lab, f.submission, asked)
+			}
+			if err != nil {
+				return err
 			}
 			if err := f.Check(); err != nil {
 				return err
@@ -71,6 +79,8 @@ answers are graded; lab init begins a submission.`,
 	vmlinuxFlag(cmd, &f.Kernels.Vmlinux)
 	formatFlag(cmd, &f.Format, report.Formats())
 	gradescopeFlags(cmd, &f.Show)
+	f.studentFlag(cmd, "run, or grade by, the task of the student with this ID (default: what the submission records)")
+	f.secretFlag(cmd)
 	fl.Var(flags.Text(&f.Out, "", flags.OutFolder), "out", "folder for the trace, console, verdict, QEMU command line and times of each run")
 	textFlag(cmd, &f.At, "at", "when the run is over, stop in it again at this point and show all there is")
 	fl.Var(flags.Text(&f.submission, "", submission.CheckPath), "submission", "grade what a student handed in: a folder or an archive with prog.go or prog.c and answers.yaml")

@@ -52,6 +52,8 @@ type Identity struct {
 	Kernels    []string `json:"kernels"`    // "x86_64 6.1.0-56-cloud-amd64 SHA256"
 	Machines   []string `json:"machines"`   // of each kernel: "QEMU 10.0.13, seed 1, 1 processor(s)"
 	Limits     string   `json:"limits"`     // the program's time limit, if one was given
+	// Variant has the values of the student's task, "exit_status 7"; "" is the lab's own.
+	Variant string `json:"variant,omitempty"`
 }
 
 func (id Identity) equal(other Identity) bool {

@@ -23,6 +23,7 @@ import (
 	"kernellab/harness/report"
 	"kernellab/harness/submission"
 	"kernellab/harness/trace"
+	"kernellab/harness/variant"
 	"kernellab/harness/verdict"
 	"kernellab/harness/verify"
 	"kernellab/images/compile"
@@ -33,6 +34,8 @@ import (
 type Marker struct {
 	// Say takes a message about the snapshots. It may be set until a class is run.
 	Say func(format string, args ...any)
+	// Tasks says which task each student has. It may be set until a class is run.
+	Tasks Tasks
 
 	lab      labs.Lab
 	limit    time.Duration // of the programs, by the guest's clock; 0 is the default
@@ -40,6 +43,11 @@ type Marker struct {
 	targets  []*target
 	compiler *compile.Compiler
 	tool     string // hash of this program, which the labs are part of
+
+	once   sync.Once
+	all    []classTask // see tasks
+	failed error
+	graded sync.Map // the task of each student that was graded, a labs.Lab by name
 }
 
 // target is a kernel with what its guests need.
@@ -48,8 +56,14 @@ type target struct {
 	digest string      // of the kernel
 	own    harness.Job // the lab's own program's
 
-	mu        sync.Mutex
-	reference *trace.Trace // a run of the lab's own program
+	mu         sync.Mutex
+	references map[string]*reference // by the task in words
+}
+
+// reference is a run of the lab's own program with one task.
+type reference struct {
+	sync.Mutex
+	trace *trace.Trace
 }
 
 // New returns the Marker of a lab on the targets, and prepares their guests. percent
@@ -87,15 +101,17 @@ func New(ctx context.Context, h prepare.Host, l labs.Lab, targets []prepare.Targ
 	return m, nil
 }
 
-// read reads a submission.
-func (m *Marker) read(ctx context.Context, s class.Student) (*submission.Submission, error) {
+// read reads a submission, and returns the lab with the task that it is graded by.
+func (m *Marker) read(ctx context.Context, s class.Student) (labs.Lab, *submission.Submission, error) {
 	if s.Unclear != "" {
-		return nil, fmt.Errorf("read the submission: %s", s.Unclear)
+		return m.lab, nil, fmt.Errorf("read the submission: %s", s.Unclear)
 	}
-	if s.Link {
-		return m.refused(s, "the submission is a symbolic link, which is not followed: hand in the folder itself"), nil
-	}
-	return submission.Read(ctx, s.Path, m.lab.Handed())
+	return m.Tasks.asked(s.Name).Read(m.lab, func(task labs.Lab) (*submission.Submission, error) {
+		if s.Link {
+			return m.refused(s, "the submission is a symbolic link, which is not followed: hand in the folder itself"), nil
+		}
+		return submission.Read(ctx, s.Path, task.Handed())
+	})
 }
 
 // refused is a submission that is not read.
@@ -105,11 +121,11 @@ func (m *Marker) refused(s class.Student, why string) *submission.Submission {
 
 // identify returns what the student's result depends on.
 func (m *Marker) identify(ctx context.Context, s class.Student) (class.Identity, error) {
-	read, err := m.read(ctx, s)
+	task, read, err := m.read(ctx, s)
 	if err != nil {
 		return class.Identity{}, err
 	}
-	id := class.Identity{Submission: read.Hash, Tool: m.tool}
+	id := class.Identity{Submission: read.Hash, Tool: m.tool, Variant: variant.Words(task.Chosen)}
 	if m.limit > 0 {
 		id.Limits = m.limit.String()
 	}
@@ -128,10 +144,11 @@ func (m *Marker) identify(ctx context.Context, s class.Student) (class.Identity,
 // grade grades a submission on every kernel.
 func (m *Marker) grade(ctx context.Context, s class.Student, dir string, stage func(string)) (verdict.Document, error) {
 	doc := verdict.NewDocument()
-	read, err := m.read(ctx, s)
+	task, read, err := m.read(ctx, s)
 	if err != nil {
 		return doc, err
 	}
+	m.graded.Store(s.Name, task)
 	for _, t := range m.targets {
 		out := dir
 		if len(m.targets) > 1 {
@@ -140,21 +157,25 @@ func (m *Marker) grade(ctx context.Context, s class.Student, dir string, stage f
 				return doc, err
 			}
 		}
-		res, err := m.submitted(t, read, out, stage).Run(ctx)
+		run := m.submitted(t, task, read, out, stage)
+		if len(m.lab.Variants) > 0 {
+			run.Student, run.Fits = m.Tasks.id(s.Name), m.fits(t, task)
+		}
+		res, err := run.Run(ctx)
 		if ctx.Err() != nil {
 			return doc, context.Cause(ctx)
 		}
 		if err != nil {
 			leave(out, err)
-			doc.Results = append(doc.Results, grade.Failure(m.rules(t, read), t.Image.Release, err))
+			doc.Results = append(doc.Results, grade.Failure(m.rules(t, task, read), t.Image.Release, err))
 			continue
 		}
-		if err := m.repeat(ctx, t, s, read, res.Trace, stage); err != nil {
+		if err := m.repeat(ctx, t, s, task, read, res.Trace, stage); err != nil {
 			if ctx.Err() != nil {
 				return doc, context.Cause(ctx)
 			}
 			leave(out, err)
-			doc.Results = append(doc.Results, grade.Failure(m.rules(t, read), t.Image.Release, err))
+			doc.Results = append(doc.Results, grade.Failure(m.rules(t, task, read), t.Image.Release, err))
 			continue
 		}
 		doc.Results = append(doc.Results, res.Result)
@@ -172,12 +193,12 @@ func (m *Marker) repeats(student string) bool {
 
 // repeat executes a submission's run again, if it repeats, and compares the traces:
 // a mark for a run that does not repeat would be chance.
-func (m *Marker) repeat(ctx context.Context, t *target, s class.Student, read *submission.Submission, first *trace.Trace, stage func(string)) error {
+func (m *Marker) repeat(ctx context.Context, t *target, s class.Student, task labs.Lab, read *submission.Submission, first *trace.Trace, stage func(string)) error {
 	if first == nil || !m.repeats(s.Name) {
 		return nil
 	}
 	stage("executing the run again, to compare it")
-	again, err := m.submitted(t, read, "", stage).Run(ctx)
+	again, err := m.submitted(t, task, read, "", stage).Run(ctx)
 	if err == nil && again.Trace == nil {
 		err = errors.New("the program brought its machine down this time")
 	}
@@ -197,28 +218,36 @@ func leave(dir string, err error) {
 }
 
 // submitted is the run of a submission on a kernel.
-func (m *Marker) submitted(t *target, s *submission.Submission, out string, stage func(string)) harness.Submitted {
+func (m *Marker) submitted(t *target, task labs.Lab, s *submission.Submission, out string, stage func(string)) harness.Submitted {
 	compiler := func() (*compile.Compiler, error) { return m.compiler, nil }
-	run := prepare.Submitted(s, m.job(t, out, stage), compiler, nil)
-	run.Reference = func(ctx context.Context) (*trace.Trace, error) { return m.reference(ctx, t) }
+	run := prepare.Submitted(s, m.job(t, task, out, stage), compiler, nil)
+	run.Reference = func(ctx context.Context) (*trace.Trace, error) { return m.reference(ctx, t, task) }
 	return run
 }
 
 // feedback is what the student is to read.
 func (m *Marker) feedback(s class.Student, doc verdict.Document) string {
-	return report.Feedback(doc, m.lab.Rules(m.targets[0].Arch.Name))
+	task := m.lab
+	if l, ok := m.graded.Load(s.Name); ok {
+		task = l.(labs.Lab)
+	}
+	return report.Feedback(doc, task.Rules(m.targets[0].Arch.Name))
 }
 
-// job is the run of the lab's own program on a kernel.
-func (m *Marker) job(t *target, out string, stage func(string)) harness.Job {
+// job is the run of the lab's own program with a task on a kernel.
+func (m *Marker) job(t *target, task labs.Lab, out string, stage func(string)) harness.Job {
 	j := t.own
+	if task.Chosen != nil {
+		j.Plan, j.Rules = task.Plan(t.Arch.Name), task.Rules(t.Arch.Name)
+		j.Variant, j.VariantArgs = task.Chosen, task.OwnArgs()
+	}
 	j.Again, j.Out, j.Machine.Stage = false, out, stage
 	return j
 }
 
 // rules are what a submission is judged by, for one that could not be.
-func (m *Marker) rules(t *target, s *submission.Submission) grade.Rules {
-	return harness.Submitted{Submission: s, Own: harness.Job{Rules: m.lab.Rules(t.Arch.Name)}}.Rules()
+func (m *Marker) rules(t *target, task labs.Lab, s *submission.Submission) grade.Rules {
+	return harness.Submitted{Submission: s, Own: harness.Job{Rules: task.Rules(t.Arch.Name)}}.Rules()
 }
 
 // OwnError says that the lab's own program does not pass on a kernel of the class.
@@ -247,7 +276,7 @@ func (m *Marker) Check(ctx context.Context) error {
 	for i, t := range m.targets {
 		g.Go(func() error {
 			m.Say("running the lab's own program on %s first", t.Name())
-			if _, err := m.reference(ctx, t); err != nil {
+			if _, err := m.reference(ctx, t, m.lab); err != nil {
 				errs[i] = &OwnError{Lab: m.lab.Name, Kernel: t.Name(), Image: t.named(), Arch: t.Arch.Name, Err: err}
 			}
 			return nil
@@ -268,23 +297,44 @@ func (t *target) named() string {
 	return t.Path
 }
 
-// reference returns the trace of the lab's own program, run once a kernel: what
-// the answers of those are compared with whose program does not show it.
-func (m *Marker) reference(ctx context.Context, t *target) (*trace.Trace, error) {
+// of returns the reference of a task.
+func (t *target) of(task labs.Lab) *reference {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.reference != nil {
-		return t.reference, nil
+	words := variant.Words(task.Chosen)
+	if t.references[words] == nil {
+		if t.references == nil {
+			t.references = map[string]*reference{}
+		}
+		t.references[words] = &reference{}
 	}
-	out, err := harness.Run(ctx, m.job(t, "", nil))
+	return t.references[words]
+}
+
+// reference returns the trace of the lab's own program, run once a kernel and task:
+// what the answers of those are compared with whose program does not show it.
+func (m *Marker) reference(ctx context.Context, t *target, task labs.Lab) (*trace.Trace, error) {
+	r := t.of(task)
+	r.Lock()
+	defer r.Unlock()
+	if r.trace != nil {
+		return r.trace, nil
+	}
+	out, err := harness.Run(ctx, m.job(t, task, "", nil))
 	if err != nil {
 		return nil, err
 	}
 	if out.Result.Verdict != verdict.Pass {
 		return nil, errors.New(failing(out.Result))
 	}
-	t.reference = out.Trace
-	return t.reference, nil
+	r.trace = out.Trace
+	return r.trace, nil
+}
+
+// tasks returns the tasks of the class, which it makes once.
+func (m *Marker) tasks() ([]classTask, error) {
+	m.once.Do(func() { m.all, m.failed = m.classTasks() })
+	return m.all, m.failed
 }
 
 // failing says why a result is not a pass, in one line.
@@ -303,7 +353,7 @@ func failing(r verdict.Result) string {
 func (m *Marker) unable(s class.Student, err error) verdict.Document {
 	doc := verdict.NewDocument()
 	for _, t := range m.targets {
-		doc.Results = append(doc.Results, grade.Failure(m.rules(t, m.refused(s, "")), t.Image.Release, err))
+		doc.Results = append(doc.Results, grade.Failure(m.rules(t, m.lab, m.refused(s, "")), t.Image.Release, err))
 	}
 	return doc
 }

@@ -66,7 +66,7 @@ func TestRepeats(t *testing.T) {
 
 // Which of two submissions a student means is for a person to say.
 func TestUnclear(t *testing.T) {
-	_, err := marker(t).read(t.Context(), class.Student{Name: "eve", Path: t.TempDir(), Unclear: "eve and eve.zip are both eve's"})
+	_, _, err := marker(t).read(t.Context(), class.Student{Name: "eve", Path: t.TempDir(), Unclear: "eve and eve.zip are both eve's"})
 	if err == nil || !strings.Contains(err.Error(), "eve and eve.zip are both eve's") {
 		t.Errorf("error %v", err)
 	}
@@ -74,7 +74,7 @@ func TestUnclear(t *testing.T) {
 
 // A symbolic link may lead to another student's work: it is refused, not followed.
 func TestLinkIsRefused(t *testing.T) {
-	s, err := marker(t).read(t.Context(), class.Student{Name: "eve", Path: t.TempDir(), Link: true})
+	_, s, err := marker(t).read(t.Context(), class.Student{Name: "eve", Path: t.TempDir(), Link: true})
 	if err != nil || s.Program != nil || len(s.Problems) != 1 {
 		t.Errorf("submission %+v, %v, want one without a program and one problem", s, err)
 	}
@@ -112,7 +112,7 @@ func TestCheck(t *testing.T) {
 	}
 	bad, good := m.targets[0], m.targets[1]
 	bad.Path, bad.own = "/boot/vmlinuz", harness.Job{Lab: "fork-new", Machine: broken, Program: broken.Initrd, ProgramName: "fork-new"}
-	good.reference = &trace.Trace{}
+	good.of(m.lab).trace = &trace.Trace{}
 	err := m.Check(t.Context())
 	var own *OwnError
 	if !errors.As(err, &own) || !machine.Died(err) || own.Kernel != bad.Name() {
@@ -130,7 +130,7 @@ func TestCheck(t *testing.T) {
 		t.Error("no machine was started")
 	}
 	before := starts.Load()
-	bad.reference = &trace.Trace{}
+	bad.of(m.lab).trace = &trace.Trace{}
 	if err := m.Check(t.Context()); err != nil || starts.Load() != before {
 		t.Errorf("with a run that passed on each: %v, %d more starts", err, starts.Load()-before)
 	}

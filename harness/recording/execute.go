@@ -175,7 +175,7 @@ func (x Execution) job(ctx context.Context, h trace.Header) (harness.Job, error)
 	if h.Schema != trace.Schema {
 		return none, fmt.Errorf("it has schema %q, but this lab writes %q: use the lab that recorded it", h.Schema, trace.Schema)
 	}
-	l, err := prepare.LabIn(x.Lab, h.Lab)
+	l, err := labOf(h.Lab, h.Variant, x.Lab)
 	if err != nil {
 		return none, err
 	}
@@ -223,7 +223,7 @@ func (x Execution) kernel(ctx context.Context, h trace.Header) (prepare.Target, 
 // that the inputs of the run are the recorded ones.
 func (x Execution) sameInputs(ctx context.Context, job *harness.Job, h trace.Header) error {
 	if x.Submission != "" {
-		l, err := prepare.LabIn(x.Lab, h.Lab)
+		l, err := labOf(h.Lab, h.Variant, x.Lab)
 		if err != nil {
 			return err
 		}
@@ -271,6 +271,6 @@ func (x Execution) submittedProgram(ctx context.Context, job *harness.Job, l lab
 	case fault != "":
 		return fmt.Errorf("the program of %s does not compile: %s", path, fault)
 	}
-	job.Program, job.Again = program, false
+	job.Program, job.VariantArgs, job.Again = program, nil, false
 	return nil
 }

@@ -72,7 +72,7 @@ func (g Grading) Grade(ctx context.Context, path string) (verdict.Result, error)
 			return verdict.Result{}, err
 		}
 	}
-	l, err := labOf(t, handed, g.Lab)
+	l, err := g.lab(t, handed)
 	if err != nil {
 		return verdict.Result{}, fmt.Errorf("%s: %w", path, err)
 	}
@@ -110,12 +110,24 @@ func holds(t *trace.Trace, l labs.Lab, path string) error {
 	return nil
 }
 
-// labOf returns the lab of a trace, or of a submission without a trace.
-func labOf(t *trace.Trace, handed *harness.HandedIn, folder string) (labs.Lab, error) {
+// lab returns the lab and task of a trace, or of a submission without a trace.
+func (g Grading) lab(t *trace.Trace, handed *harness.HandedIn) (labs.Lab, error) {
 	if t != nil {
-		return prepare.LabIn(folder, t.Header.Lab)
+		return labOf(t.Header.Lab, t.Header.Variant, g.Lab)
 	}
-	return prepare.LabIn(folder, handed.Lab)
+	return labOf(handed.Lab, handed.Variant, g.Lab)
+}
+
+// labOf returns the lab of that name, or in the folder, with the task of a run.
+func labOf(name string, variant map[string]string, folder string) (labs.Lab, error) {
+	l, err := prepare.LabIn(folder, name)
+	if err != nil {
+		return l, err
+	}
+	if l, err = l.With(variant); err != nil {
+		return l, fmt.Errorf("the task of the run: %w: another version of the lab recorded it", err)
+	}
+	return l, nil
 }
 
 // withAnswers returns the submission with the answers of s. It keeps the findings about

@@ -43,6 +43,8 @@ type Fact struct {
 	// Of and Name say which value of Point was not read or recorded: "task" and "pid".
 	Of   string `json:"of,omitempty"`
 	Name string `json:"name,omitempty"`
+	// Students are IDs; "" is the task of no student.
+	Students []string `json:"students,omitempty"`
 	// Said is what something outside the rules said: an error, the lab's author.
 	Said string `json:"said,omitempty"`
 	// Mentions are the names in the fact that answer a question.
@@ -71,6 +73,7 @@ const (
 	CaseEnding      = "ending"       // Program, End and Want
 	CaseWrong       = "wrong"        // answer Observed to Check, Expected if it is revealed
 	CaseUnanswered  = "unanswered"   // Checks
+	CaseFits        = "fits"         // Checks, which do not hold, hold in the task of Students, and Times more
 )
 
 // The cases of what a check expected and observed, where that is no value.

@@ -206,6 +206,7 @@ const (
 	FindSubmission  = "submission"   // something is wrong with what was handed in
 	FindCompile     = "compile"      // the program does not compile
 	FindMachine     = "machine"      // the program brought its machine down
+	FindFits        = "fits"         // what is wrong is right in another student's task; never shown to students
 )
 
 // Finding is one thing that does not hold.

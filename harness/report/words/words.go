@@ -124,6 +124,8 @@ func Finding(f verdict.Fact) string {
 		return fmt.Sprintf("question %s: %s is not right", f.Check, observed(f))
 	case verdict.CaseUnanswered:
 		return "not answered: " + strings.Join(f.Checks, ", ")
+	case verdict.CaseFits:
+		return fits(f)
 	}
 	return cause(f)
 }
