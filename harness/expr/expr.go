@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/expr-lang/expr/ast"
 	"github.com/expr-lang/expr/parser"
@@ -29,6 +30,10 @@ type Expr struct {
 	constants map[string]int // those that it names
 }
 
+// constants are those of package trace, for reading only. To make them takes longer than to
+// parse most expressions.
+var constants = sync.OnceValue(trace.Constants)
+
 // Parse parses an expression and refuses what the language does not have.
 func Parse(src string) (*Expr, error) {
 	if strings.TrimSpace(src) == "" {
@@ -43,13 +48,13 @@ func Parse(src string) (*Expr, error) {
 		return nil, errors.New(line)
 	}
 	e := &Expr{node: tree.Node, constants: map[string]int{}}
-	constants, nodes := trace.Constants(), 0
+	nodes := 0
 	walk(tree.Node, func(n ast.Node) bool {
 		if nodes++; err == nil {
 			err = allowed(n)
 		}
 		if name, ok := n.(*ast.IdentifierNode); ok {
-			if c, ok := constants[name.Value]; ok {
+			if c, ok := constants()[name.Value]; ok {
 				e.constants[name.Value] = c
 			}
 		}

@@ -7,7 +7,6 @@ import (
 	"maps"
 	"slices"
 
-	"kernellab/harness/trace"
 	"kernellab/internal/nearest"
 )
 
@@ -33,7 +32,7 @@ func OfEvent(name string) bool { _, ok := eventNames[name]; return ok }
 func Reserved(name string) bool {
 	_, run := runNames[name]
 	_, function := functions[name]
-	_, constant := trace.Constants()[name]
+	_, constant := constants()[name]
 	return run || function || constant || OfEvent(name)
 }
 
@@ -78,7 +77,7 @@ func (n *Names) Name(ctx context.Context, name string) (any, error) {
 // all returns every name, for errors.
 func (n *Names) all() []string {
 	all := slices.Concat(n.Roles, n.Points)
-	for name := range trace.Constants() {
+	for name := range constants() {
 		all = append(all, name)
 	}
 	for name := range eventNames {
