@@ -52,7 +52,10 @@ func TestBroughtDown(t *testing.T) {
 		own.Machine.Snapshots = machinetest.Copied(t, own.Machine)
 		pass(t, own)
 		kept := snapshots(t, own)
-		for _, c := range cases {
+		for i, c := range cases {
+			if i > 0 && a.Name != arch.Names()[0] {
+				continue // these are signals to QEMU: the guest has no part in them
+			}
 			t.Run(c.name, func(t *testing.T) {
 				s := harness.Submitted{Submission: &submission.Submission{Program: &submission.Program{File: "prog.go"}}, Own: own}
 				s.Compile = func(context.Context, submission.Program) (string, string, error) { return own.Program, "", nil }

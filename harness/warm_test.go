@@ -58,7 +58,8 @@ func TestLargeProgram(t *testing.T) {
 
 // A snapshot that was damaged is told of and made anew, and the run passes.
 func TestWarmDamaged(t *testing.T) {
-	eachArch(t, func(t *testing.T, a arch.Arch, k linux.Kernel) {
+	t.Parallel()
+	oneArch(t, func(t *testing.T, a arch.Arch, k linux.Kernel) {
 		j := job(t, a, k, nil)
 		j.Machine.Snapshots = machinetest.Copied(t, j.Machine)
 		var told []string
@@ -85,7 +86,8 @@ func TestWarmDamaged(t *testing.T) {
 
 // A folder that can not hold snapshots does not keep a lab from being run.
 func TestWarmWithoutAPlace(t *testing.T) {
-	eachArch(t, func(t *testing.T, a arch.Arch, k linux.Kernel) {
+	t.Parallel()
+	oneArch(t, func(t *testing.T, a arch.Arch, k linux.Kernel) {
 		file := filepath.Join(t.TempDir(), "file")
 		if err := os.WriteFile(file, nil, 0o600); err != nil {
 			t.Fatal(err)
@@ -104,8 +106,9 @@ func TestWarmWithoutAPlace(t *testing.T) {
 // Many runs at once, of two programs, half of them from a snapshot of the program,
 // lose none and mix nothing up: all runs of a program have one trace.
 func TestManyWarmRuns(t *testing.T) {
+	t.Parallel()
 	const queued, atOnce = 16, 8
-	eachArch(t, func(t *testing.T, a arch.Arch, k linux.Kernel) {
+	oneArch(t, func(t *testing.T, a arch.Arch, k linux.Kernel) {
 		right := job(t, a, k, nil)
 		right.Out = "" // each has a trace of its own in its outcome
 		wrong := job(t, a, k, os.DirFS("../labs/fork-new/testdata/wrong/fork-twice"))

@@ -60,7 +60,9 @@ func TestKilledRuns(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, a := range arch.All() {
+	// One architecture: a guest has no part in what is left of its QEMU. TestSignalsLeaveNothing
+	// has the other.
+	for _, a := range arch.All()[:1] {
 		t.Run(a.Name, func(t *testing.T) {
 			cache := borrowedCache(t, a)
 			run := func(format string) *exec.Cmd {
