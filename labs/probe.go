@@ -7,6 +7,7 @@ import (
 	"kernellab/harness/arch"
 	"kernellab/harness/plan"
 	"kernellab/harness/probe"
+	"kernellab/internal/nearest"
 )
 
 // roles reports what is wrong with the tasks: one that no point or condition
@@ -20,7 +21,7 @@ func (r *reader) roles(lab Lab) {
 	check := func(line int, key, role string, more ...string) {
 		all := append(slices.Clone(known), more...)
 		if !slices.Contains(all, role) {
-			r.bad(line, "%s: unknown task %q%s", key, role, didYouMean(role, all))
+			r.bad(line, "%s: unknown task %q%s", key, role, nearest.Hint(role, all))
 		}
 	}
 	found := map[string]bool{}

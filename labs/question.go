@@ -10,6 +10,7 @@ import (
 	"kernellab/harness/grade"
 	"kernellab/harness/submission"
 	"kernellab/harness/verdict"
+	"kernellab/internal/nearest"
 	"kernellab/internal/yamlnode"
 )
 
@@ -70,7 +71,7 @@ func (r *reader) submission(p pair, lab *Lab) {
 			languages := []string{submission.Go, submission.C}
 			word, _ := yamlnode.Scalar(n)
 			if word != submission.Go && word != submission.C {
-				r.bad(yamlnode.Line(n), "languages: unknown language %q%s", word, didYouMean(word, languages))
+				r.bad(yamlnode.Line(n), "languages: unknown language %q%s", word, nearest.Hint(word, languages))
 				return
 			}
 			s.Languages = append(s.Languages, word)

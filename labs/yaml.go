@@ -72,14 +72,6 @@ func (r *reader) document(data []byte) (node ast.Node, err error) {
 	return f.Docs[0].Body, nil
 }
 
-// didYouMean is the end of an error about an unknown word.
-func didYouMean(word string, known []string) string {
-	if near := nearest.Words(word, known); len(near) > 0 {
-		return fmt.Sprintf(": did you mean %q?", near[0])
-	}
-	return ""
-}
-
 // pair is one entry of a mapping.
 type pair struct {
 	key   string
@@ -119,7 +111,7 @@ func (r *reader) fields(n ast.Node, what string, known []field) {
 	for _, p := range r.pairs(n, what) {
 		i := slices.Index(names, p.key)
 		if i < 0 {
-			r.bad(p.line, "%s: unknown key %q%s", what, p.key, didYouMean(p.key, names))
+			r.bad(p.line, "%s: unknown key %q%s", what, p.key, nearest.Hint(p.key, names))
 			continue
 		}
 		seen[p.key] = true
@@ -183,7 +175,7 @@ func (r *reader) byArch(to *ByArch) func(pair) {
 		out, names := ByArch{}, arch.Names()
 		for _, a := range r.pairs(p.value, p.key) {
 			if !slices.Contains(names, a.key) {
-				r.bad(a.line, "%s: unknown architecture %q%s", p.key, a.key, didYouMean(a.key, names))
+				r.bad(a.line, "%s: unknown architecture %q%s", p.key, a.key, nearest.Hint(a.key, names))
 				continue
 			}
 			var s string
@@ -217,7 +209,7 @@ func (r *reader) word(to *string, known []string) func(pair) {
 		var s string
 		r.text(&s)(p)
 		if s != "" && !slices.Contains(known, s) {
-			r.bad(p.line, "%s: unknown word %q%s", p.key, s, didYouMean(s, known))
+			r.bad(p.line, "%s: unknown word %q%s", p.key, s, nearest.Hint(s, known))
 			return
 		}
 		*to = s
@@ -280,7 +272,7 @@ func (r *reader) absent(to *map[string]string) func(pair) {
 		out, names := map[string]string{}, arch.Names()
 		for _, a := range r.pairs(p.value, p.key) {
 			if !slices.Contains(names, a.key) {
-				r.bad(a.line, "%s: unknown architecture %q%s", p.key, a.key, didYouMean(a.key, names))
+				r.bad(a.line, "%s: unknown architecture %q%s", p.key, a.key, nearest.Hint(a.key, names))
 				continue
 			}
 			var s string

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"kernellab/harness/contradiction"
+	lab "kernellab/harness/plan"
 	"kernellab/harness/trace"
 	"kernellab/harness/trace/tracetest"
 )
@@ -16,18 +17,18 @@ import (
 // plan is the plan of tracetest's lab.
 func plan(t *testing.T) *contradiction.Plan {
 	t.Helper()
-	var points []contradiction.Point
+	var points []lab.Point
 	for _, name := range tracetest.Points() {
-		p := contradiction.Point{Name: name, Role: "parent", Entry: name == "sys_clone"}
+		p := lab.Point{Name: name, Role: "parent", Entry: name == "sys_clone"}
 		switch name {
 		case "sys_clone":
 			p.When, p.Aside = "bitand(arg.clone_flags, CLONE_VM + CLONE_THREAD) == 0", "a thread"
 		case "kernel_clone":
-			p.Reads = map[string]string{"flags": "arg.args.flags", "exit_signal": "arg.args.exit_signal"}
+			p.Reads = []lab.Named{{Name: "flags", Expr: "arg.args.flags"}, {Name: "exit_signal", Expr: "arg.args.exit_signal"}}
 		case "dup_task_struct":
-			p.Finds = map[string]string{"child": "arg.dst"}
+			p.Finds = []lab.Named{{Name: "child", Expr: "arg.dst"}}
 		case "wake_up_new_task":
-			p.Reads = map[string]string{"child_pid": "arg.p.pid"}
+			p.Reads = []lab.Named{{Name: "child_pid", Expr: "arg.p.pid"}}
 		case "ret_from_fork":
 			p.Role = "child"
 		case "release_task":
@@ -35,7 +36,7 @@ func plan(t *testing.T) *contradiction.Plan {
 		}
 		points = append(points, p)
 	}
-	plan, err := contradiction.NewPlan(points, nil, map[string]string{"sys_vfork": "vfork"})
+	plan, err := contradiction.NewPlan(points, nil, []lab.Point{{Name: "sys_vfork", Aside: "vfork"}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,56 +6,41 @@ import (
 	"strings"
 
 	"kernellab/harness/expr"
+	"kernellab/harness/plan"
 	"kernellab/harness/trace"
 )
-
-// Point is what a plan says of a point of the lab; the expressions are in the language of
-// harness/expr.
-type Point struct {
-	Name  string
-	Role  string
-	Entry bool   // it begins a round
-	When  string // which stops count, "" for all
-	Aside string // what a stop is that does not
-	// ReturnOf is the point of which this is the return, "" for none.
-	ReturnOf string
-	// Within is the point whose call this is a step of, "" for none.
-	Within string
-	Finds  map[string]string // role → expression of the task
-	Reads  map[string]string // name → expression
-}
 
 // Plan is what a trace was recorded by. It is safe for concurrent use.
 type Plan struct {
 	points       []*planned
-	conditionals []string
-	instead      map[string]string
+	conditionals []string          // roles that are known by a condition
+	instead      map[string]string // what a stop is at another way to do what the entry does, by point
 }
 
 // planned is a point whose expressions are parsed.
 type planned struct {
-	Point
-	finds, reads map[string]*expr.Expr
+	plan.Point
+	finds, reads map[string]parsed
 	when         *expr.Expr // nil for none
 	// whenReads is true where the condition depends on the point's own reads.
 	whenReads bool
 }
 
-// NewPlan parses the expressions of a plan. conditionals are the roles that are known by
-// a condition, and instead are what stops are at other ways to do what the entry does, by
-// the point's name.
-func NewPlan(points []Point, conditionals []string, instead map[string]string) (*Plan, error) {
-	plan := &Plan{conditionals: conditionals, instead: instead}
-	parse := func(exprs map[string]string) (map[string]*expr.Expr, error) {
-		out := map[string]*expr.Expr{}
-		for name, src := range exprs {
-			parsed, err := expr.Parse(src)
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", name, err)
-			}
-			out[name] = parsed
-		}
-		return out, nil
+// parsed is an expression with its text.
+type parsed struct {
+	*expr.Expr
+	text string
+}
+
+// NewPlan parses the expressions of a lab's points. tasks are those that are known by a
+// condition, and instead are other ways to do what the entry does, as in probe.Plan.
+func NewPlan(points []plan.Point, tasks []plan.Task, instead []plan.Point) (*Plan, error) {
+	out := &Plan{instead: map[string]string{}}
+	for _, t := range tasks {
+		out.conditionals = append(out.conditionals, t.Role)
+	}
+	for _, p := range instead {
+		out.instead[p.Name] = p.Aside
 	}
 	for _, p := range points {
 		made := &planned{Point: p}
@@ -72,9 +57,21 @@ func NewPlan(points []Point, conditionals []string, instead map[string]string) (
 			}
 			made.whenReads = slices.ContainsFunc(made.when.Paths(), func(path []string) bool { return path[0] == "read" })
 		}
-		plan.points = append(plan.points, made)
+		out.points = append(out.points, made)
 	}
-	return plan, nil
+	return out, nil
+}
+
+func parse(all []plan.Named) (map[string]parsed, error) {
+	out := map[string]parsed{}
+	for _, n := range all {
+		e, err := expr.Parse(n.Expr)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", n.Name, err)
+		}
+		out[n.Name] = parsed{e, n.Expr}
+	}
+	return out, nil
 }
 
 func (p *Plan) point(name string) *planned {
@@ -152,9 +149,9 @@ func (c *checker) planHolds(e *trace.Event, _ trace.Point) {
 	}
 	c.compareReads(e, p)
 	for _, role := range sorted(p.finds) {
-		want, ok := c.eval(e, p.finds[role])
+		want, ok := c.eval(e, p.finds[role].Expr)
 		if found, has := e.Finds[role]; !has || ok && want != any(found) {
-			c.wrong("finds."+role, "%s is not %s, %s", found, p.Finds[role], want)
+			c.wrong("finds."+role, "%s is not %s, %s", found, p.finds[role].text, want)
 		}
 	}
 	if len(e.Finds) != len(p.finds) {
@@ -171,12 +168,12 @@ func (c *checker) compareReads(e *trace.Event, p *planned) {
 		if _, unread := e.Unread[name]; unread {
 			continue
 		}
-		switch want, ok := c.eval(e, p.reads[name]); {
+		switch want, ok := c.eval(e, p.reads[name].Expr); {
 		case !ok || !isNumber && !isText:
 		case isText && text != want:
-			c.wrong("texts."+name, "%q is not %s, %v", text, p.Reads[name], want)
+			c.wrong("texts."+name, "%q is not %s, %v", text, p.reads[name].text, want)
 		case isNumber && number != want:
-			c.wrong("reads."+name, "%s is not %s, %v", number, p.Reads[name], want)
+			c.wrong("reads."+name, "%s is not %s, %v", number, p.reads[name].text, want)
 		}
 	}
 }
@@ -214,9 +211,9 @@ func (c *checker) cloneFlags(e *trace.Event, p *planned) {
 		}
 		stack, _ := call.Arg("newsp")
 		want := map[string]trace.Word{"arg.args.flags": flags, "arg.args.exit_signal": given & signal, "arg.args.stack": stack}
-		for _, name := range sorted(p.Reads) {
+		for _, name := range sorted(p.reads) {
 			v, read := e.Reads[name]
-			if w, ok := want[strings.ReplaceAll(p.Reads[name], " ", "")]; ok && read && v != w {
+			if w, ok := want[strings.ReplaceAll(p.reads[name].text, " ", "")]; ok && read && v != w {
 				c.wrong("reads."+name, "%s is not what the clone in event %d was given, %s", v, call.Seq, w)
 			}
 		}

@@ -169,9 +169,9 @@ func (c *checker) births(e *trace.Event, p trace.Point) {
 			if c.plan == nil {
 				continue
 			}
-			reads := c.plan.point(q.Point).Reads
+			reads := c.plan.point(q.Point).reads
 			for _, name := range sorted(reads) {
-				if pid, ok := q.Reads[name]; ok && reads[name] == "arg."+arg+".pid" && pid != trace.Word(e.Task.PID) {
+				if pid, ok := q.Reads[name]; ok && reads[name].text == "arg."+arg+".pid" && pid != trace.Word(e.Task.PID) {
 					c.wrong("task.pid", "%d is not the pid that the task had at %s, in event %d: %d", e.Task.PID, q.Point, q.Seq, pid)
 				}
 			}

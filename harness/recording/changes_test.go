@@ -18,7 +18,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"kernellab/harness"
 	"kernellab/harness/contradiction"
 	"kernellab/harness/grade"
 	"kernellab/harness/trace"
@@ -72,7 +71,8 @@ func recordings(t *testing.T) []*recorded {
 			}
 			r := &recorded{lab: l.Name, arch: arch, header: tr.Header, events: tr.Events, rules: l.Rules(arch)}
 			r.lines = bytes.Split(bytes.TrimSuffix(data, []byte("\n")), []byte("\n"))
-			if r.plan, err = harness.ContradictionPlan(l.Plan(arch)); err != nil {
+			p := l.Plan(arch)
+			if r.plan, err = contradiction.NewPlan(p.Points, p.Tasks, p.Instead); err != nil {
 				t.Fatal(err)
 			}
 			out = append(out, r)
