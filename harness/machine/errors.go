@@ -14,17 +14,17 @@ import (
 // tailLines is how many of the console's last lines an error shows.
 const tailLines = 12
 
-// GuestError says that the kernel, not the program that ran on it, is at fault:
-// it did not boot, it panicked, it hung. The run can not be graded.
+// GuestError means that the kernel is at fault, not the program that ran on it: it did
+// not boot, it panicked, or it hung. The run cannot be graded.
 type GuestError struct {
-	// What happened, in a sentence without its subject: "panicked".
+	// What happened, as a predicate: "panicked".
 	What    string
 	Kernel  string
 	Console []string // the last lines
 	// Oops is set when the kernel died.
 	Oops bool
-	// Hung is set when it did not answer any more, and Ran when it had what it needs of
-	// the host to do so.
+	// Hung is set if the kernel stopped answering, and Ran if it had everything it
+	// needs from the host to answer.
 	Hung, Ran bool
 	Err       error
 }
@@ -39,9 +39,9 @@ func (e *GuestError) Error() string {
 
 func (e *GuestError) Unwrap() error { return e.Err }
 
-// Error says that the harness could not do its work: QEMU is missing or was
-// killed, the debugger's connection broke, a point does not resolve. The run can
-// not be graded.
+// Error means that the harness could not do its work: QEMU is missing or was killed,
+// the debugger's connection broke, or a point does not resolve. The run cannot be
+// graded.
 type Error struct {
 	Op      string
 	Console []string
@@ -52,7 +52,7 @@ func (e *Error) Error() string { return e.Op + ": " + e.Err.Error() }
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// LimitError says which limit of the host's time was hit.
+// LimitError means that something took longer than a limit of the host's time.
 type LimitError struct {
 	What  string
 	Limit time.Duration
@@ -62,7 +62,7 @@ func (e *LimitError) Error() string {
 	return fmt.Sprintf("%s took more than %s", e.What, e.Limit)
 }
 
-// Console returns the last lines of the guest's console that err carries.
+// Console returns the last lines of the guest's console from err, nil if it has none.
 func Console(err error) []string {
 	var g *GuestError
 	if errors.As(err, &g) {
@@ -75,8 +75,8 @@ func Console(err error) []string {
 	return nil
 }
 
-// Describe is err's message and, when it carries the end of the guest's console, that,
-// a line each behind margin.
+// Describe returns err's message and, on lines that start with margin, the end of the
+// guest's console if err has it.
 func Describe(err error, margin string) string {
 	text := err.Error() + "\n"
 	for _, line := range Console(err) {
@@ -85,14 +85,14 @@ func Describe(err error, margin string) string {
 	return text
 }
 
-// Died reports whether err is that the kernel died.
+// Died reports whether err means that the kernel died.
 func Died(err error) bool {
 	var g *GuestError
 	return errors.As(err, &g) && g.Oops
 }
 
-// OverdueError says that the guest's time had passed by which its agent answers whatever
-// a program does.
+// OverdueError means that the agent did not answer by the time, on the guest's clock,
+// by which it answers whatever a program does.
 type OverdueError struct {
 	What string
 	Late time.Duration // by the guest's clock
@@ -102,10 +102,10 @@ func (e *OverdueError) Error() string {
 	return fmt.Sprintf("%s is overdue by %s of the guest's time", e.What, e.Late.Round(time.Millisecond))
 }
 
-// BroughtDown reports whether err can be the doing of a program that ran in the machine:
-// its kernel died, or did not let its agent answer; QEMU crashed, or ran on without
-// getting anywhere; the agent's messages were overwritten. What only somebody on the host
-// can do is not: QEMU was killed or stopped, or had no processor or no memory.
+// BroughtDown reports whether a program in the machine can have caused err: the kernel
+// died or kept its agent from answering, QEMU crashed or ran without progress, or the
+// agent's messages were overwritten. A cause that is only possible on the host is not
+// one: QEMU was killed or stopped, or had no processor time or memory.
 func BroughtDown(err error) bool {
 	var g *GuestError
 	if errors.As(err, &g) {
@@ -118,9 +118,9 @@ func BroughtDown(err error) bool {
 	return errors.Is(err, mailbox.ErrMessage)
 }
 
-// Retryable reports whether what failed may go well the next time, because
-// something from outside ended it: QEMU, its debugger, or the host's time. What a
-// guest does by itself it does again.
+// Retryable reports whether a second attempt may succeed, because the failure came from
+// outside the guest: from QEMU, the debugger, or the host's time. A guest that fails by
+// itself fails again.
 func Retryable(err error) bool {
 	var g *GuestError
 	if errors.As(err, &g) {
@@ -130,9 +130,9 @@ func Retryable(err error) bool {
 	return errors.As(err, &ended) || errors.Is(err, rsp.ErrClosed) || errors.Is(err, rsp.ErrBroken) || errors.Is(err, rsp.ErrTimeout)
 }
 
-// limited is the error of a step that ctx, which timed is made from, did not end. One
-// exchange with the stub may take as long as the step, so that either can be the first
-// to end it.
+// limited returns the error of a step. timed is the context of the step, made from ctx.
+// One exchange with the stub may take as long as the step, so either can hit its limit
+// first.
 func limited(ctx, timed context.Context, what string, limit time.Duration, err error) error {
 	if err != nil && ctx.Err() == nil && (errors.Is(timed.Err(), context.DeadlineExceeded) || errors.Is(err, rsp.ErrTimeout)) {
 		return &LimitError{What: what, Limit: limit}

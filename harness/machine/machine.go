@@ -1,15 +1,15 @@
-// Package machine gets a machine that is ready for a lab: a guest whose agent is
-// up, from a snapshot or by booting, and optionally one in which a program has come
-// to a certain place.
+// Package machine provides machines that are ready for a lab: a guest whose agent waits
+// for requests, started from a snapshot or by booting. Optionally, a program in the
+// guest has already run to a given place.
 //
-// A machine's time is its own. It passes with the guest's instructions, and nothing
-// reaches the guest while it runs: requests to its agent are put into its memory
-// while it stands still. So whatever is done with a machine is a function of its
-// [Spec] and of what it is asked to do, wherever and however often it is done: from
-// either kind of snapshot or from reset.
+// The machine's time passes with the guest's instructions, and the guest receives
+// nothing while it runs: requests to its agent are written to its memory while it is
+// stopped. So the behaviour of a machine depends only on its [Spec] and on the
+// requests. It does not depend on the host, and it is the same from a snapshot and from
+// reset.
 //
-// Whose fault a failure is shows in its type: a kernel that does not boot, dies or
-// hangs is a *GuestError, and whatever keeps the machine from being had an *Error.
+// The type of an error tells whose fault it is: a kernel that does not boot, dies or
+// hangs is a *GuestError, and any failure of the host or of this program is an *Error.
 package machine
 
 import (
@@ -31,45 +31,46 @@ import (
 	"kernellab/images/guest/mailbox"
 )
 
-// attribution is how long QEMU's end may take to be seen after its socket broke.
+// attribution limits the wait for QEMU's exit after its socket broke.
 const attribution = 20 * time.Second
 
-// Machine is a guest that stands still, with a debugger attached. One goroutine
-// uses it; Close may be called from any.
+// Machine is a stopped guest with a debugger attached. Only one goroutine may use it,
+// but any goroutine may call Close.
 type Machine struct {
 	VM    VM
 	Stub  *rsp.Client
 	Agent *guest.Agent
 	// Mark is the address at which the agent hands over its messages.
 	Mark uint64
-	// Patience is how long, by the host's clock, the machine may take for what it is
-	// asked to do, before it counts as hung: at first the guard of its Spec.
+	// Patience limits, by the host's clock, how long a request to the machine may take
+	// before the machine counts as hung. The initial value is Spec.Guard.
 	Patience time.Duration
-	// Idle is how long QEMU may get no processor time before that is reported: at first
-	// that of its Spec.
+	// Idle is how long QEMU may get no processor time before that is reported. The
+	// initial value is Spec.Idle.
 	Idle time.Duration
-	// Due is when, by the guest's clock, the agent has answered whatever a program does,
-	// in ns as of [Machine.Clock]; 0 is not known. A guest that is overdue counts as hung.
+	// Due is the time, in ns on the guest's clock (see [Machine.Clock]), by which the
+	// agent must have answered, whatever the program does. 0 means no limit. A guest
+	// that is overdue counts as hung.
 	Due int64
 
-	Boot     time.Duration // host time from QEMU's start to the agent's first mark, here or where it was saved
-	Restored time.Duration // host time that starting from a snapshot took, 0 for a machine that booted
+	Boot     time.Duration // host time from QEMU's start to the agent's first mark, of this machine or of the one that was saved
+	Restored time.Duration // host time to start from a snapshot, 0 if the machine booted
 
 	arch    arch.Arch
 	image   *kernel.Image
 	reader  *task.Reader
 	console *guest.Console
 	skips   map[uint64]map[string]uint64      // see Leave
-	discard []func(ctx context.Context) error // the snapshots it came from
+	discard []func(ctx context.Context) error // removes the snapshots it was started from
 	stage   func(format string, args ...any)  // Spec.Stage
 
-	// Of a machine that can be moved, else zero:
+	// Set only if the machine can be moved:
 	spec Spec
-	ram  *os.File // its memory, which no other machine has
+	ram  *os.File // its memory, not shared with other machines
 	log  io.Writer
 }
 
-// VM is the emulated machine: a *qemu.VM.
+// VM is the emulated machine, normally a *qemu.VM.
 type VM interface {
 	rsp.StopCounter
 	PID() int
@@ -93,11 +94,11 @@ func (m *Machine) Close() {
 	}
 }
 
-// Panicked is closed when the kernel has reported that it is broken.
+// Panicked returns a channel that is closed when the kernel reports that it is broken.
 func (m *Machine) Panicked() <-chan struct{} { return m.console.Panicked() }
 
-// Clock returns the guest's time in ns, on a clock of the guest's hardware that
-// starts when the guest boots or sets it.
+// Clock returns the guest's time in ns, read from a hardware clock that starts when the
+// guest boots or sets it.
 func (m *Machine) Clock(ctx context.Context) (int64, error) {
 	var b [8]byte
 	if err := m.Stub.ReadPhysical(ctx, []rsp.Range{{Addr: m.arch.QEMU.Clock.Addr, Buf: b[:]}}); err != nil {
@@ -106,10 +107,10 @@ func (m *Machine) Clock(ctx context.Context) (int64, error) {
 	return int64(binary.LittleEndian.Uint64(b[:])) * int64(m.arch.QEMU.Clock.Tick), nil
 }
 
-// Align makes the machine go on in the same way as a copy of it that is restored
-// here: it sets the guest's timer, starts the timer anew that bounds the steps of the
-// guest's clock, and empties the vCPUs' translation buffers. What is in those decides when a page walk
-// sets the accessed and dirty bits in a page table.
+// Align makes the machine continue exactly like a copy that is restored at this point.
+// It sets the guest's timer, restarts the timer that limits the steps of the guest's
+// clock, and empties the vCPUs' translation buffers, because their content decides when
+// a page walk sets the accessed and dirty bits in a page table.
 func (m *Machine) Align(ctx context.Context) error {
 	if err := m.setTimer(ctx); err != nil {
 		return err
@@ -120,8 +121,8 @@ func (m *Machine) Align(ctx context.Context) error {
 	return m.Stub.FlushTLB(ctx)
 }
 
-// setTimer sets the timer of each of the guest's processors, which the state of a
-// restored machine does not bring: see arch.QEMU.
+// setTimer sets the timer of each guest processor, which is not part of the saved
+// state: see arch.QEMU.
 func (m *Machine) setTimer(ctx context.Context) error {
 	csr := m.arch.QEMU.Timer
 	if csr == 0 {
@@ -135,8 +136,8 @@ func (m *Machine) setTimer(ctx context.Context) error {
 	})
 }
 
-// flags returns what a saved machine's state lacks, by vCPU, where it is not zero:
-// see arch.QEMU.
+// flags returns the processor flags that the saved state lacks, by vCPU, if they are
+// not zero: see arch.QEMU.
 func (m *Machine) flags(ctx context.Context) (map[string]uint64, error) {
 	csr := m.arch.QEMU.Flags
 	if csr == 0 {
@@ -156,7 +157,7 @@ func (m *Machine) flags(ctx context.Context) (map[string]uint64, error) {
 	return all, err
 }
 
-// setFlags sets them in a machine that was restored.
+// setFlags sets these flags in a restored machine.
 func (m *Machine) setFlags(ctx context.Context, flags map[string]uint64) error {
 	if len(flags) == 0 {
 		return nil
@@ -181,7 +182,8 @@ func (m *Machine) setFlags(ctx context.Context, flags map[string]uint64) error {
 	})
 }
 
-// each selects each vCPU for do, and at last the one that stopped.
+// each calls do for each vCPU, with that vCPU selected, and selects the stopped vCPU at
+// the end.
 func (m *Machine) each(ctx context.Context, do func(thread string) error) error {
 	stands, err := m.Stub.Stopped(ctx)
 	if err != nil {
@@ -205,9 +207,10 @@ func (m *Machine) each(ctx context.Context, do func(thread string) error) error 
 	return m.Stub.SelectThread(ctx, stands)
 }
 
-// Leave moves the guest on over the breakpoint that it stands at, if that does next
-// to nothing, and reports whether it did. It spares a step, at which QEMU throws away
-// all code that it has translated (gdb_vm_state_change in gdbstub/system.c).
+// Leave moves the guest past the breakpoint where it stopped, if the instruction there
+// has only simple effects (see arch.Arch.Skip), and reports whether it did so. That
+// avoids a single step, which makes QEMU discard all translated code
+// (gdb_vm_state_change in gdbstub/system.c).
 func (m *Machine) Leave(ctx context.Context, pc uint64, breaks func(addr uint64) bool) (bool, error) {
 	changed, known := m.skips[pc]
 	if !known {
@@ -229,13 +232,13 @@ func (m *Machine) Leave(ctx context.Context, pc uint64, breaks func(addr uint64)
 	return true, nil
 }
 
-// Debugger is a machine as a lab's driver uses it.
+// Debugger is a machine in the form that package probe drives.
 type Debugger struct {
 	*rsp.Client
 	m *Machine
 }
 
-// Debugger returns the machine as a lab's driver uses it.
+// Debugger returns the machine in the form that package probe drives.
 func (m *Machine) Debugger() Debugger { return Debugger{m.Stub, m} }
 
 // Leave is [Machine.Leave].
@@ -246,7 +249,7 @@ func (d Debugger) Leave(ctx context.Context, pc uint64, breaks func(addr uint64)
 // Clock is [Machine.Clock].
 func (d Debugger) Clock(ctx context.Context) (int64, error) { return d.m.Clock(ctx) }
 
-// toMark lets the guest run to the next mark of its agent.
+// toMark runs the guest to the agent's next mark.
 func (m *Machine) toMark(ctx context.Context) error {
 	if err := m.Stub.Insert(ctx, m.Mark); err != nil {
 		return fmt.Errorf("break at the agent's mark: %w", err)
@@ -269,15 +272,15 @@ func (m *Machine) toMark(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("wait for the agent: %w", err)
 		}
-		if stop.Exited { // whose fault that is, QEMU's end shows
+		if stop.Exited { // Explain finds the cause in QEMU's exit
 			return fmt.Errorf("wait for the agent: %w: the guest has exited", rsp.ErrClosed)
 		}
 		if at = stop.PC; at != m.Mark {
 			return fmt.Errorf("wait for the agent: the guest stopped at %#x, and nobody asked it to", at)
 		}
-		ours, err := m.agents(ctx)
+		ours, err := m.agentRuns(ctx)
 		if err != nil {
-			return fmt.Errorf("tell the agent's mark: %w", err)
+			return fmt.Errorf("identify the agent's mark: %w", err)
 		}
 		if ours {
 			return nil
@@ -285,11 +288,11 @@ func (m *Machine) toMark(ctx context.Context) error {
 	}
 }
 
-// agentPID is the agent's process: it is the first.
+// agentPID is the agent's process id: it is the first process.
 const agentPID = 1
 
-// agents reports whether the task that runs is the agent.
-func (m *Machine) agents(ctx context.Context) (bool, error) {
+// agentRuns reports whether the running task is the agent.
+func (m *Machine) agentRuns(ctx context.Context) (bool, error) {
 	regs, err := m.Stub.Registers(ctx)
 	if err != nil {
 		return false, err
@@ -302,8 +305,8 @@ func (m *Machine) agents(ctx context.Context) (bool, error) {
 	return t.TGID == agentPID, err
 }
 
-// greet makes the acquaintance of an agent that stands at its first mark.
-func (m *Machine) greet(ctx context.Context, mark kernel.Resolved) error {
+// meetAgent sets m.Agent from the message of an agent that is stopped at its first mark.
+func (m *Machine) meetAgent(ctx context.Context, mark kernel.Resolved) error {
 	regs, err := m.Stub.Registers(ctx)
 	if err != nil {
 		return err
@@ -320,8 +323,8 @@ func (m *Machine) greet(ctx context.Context, mark kernel.Resolved) error {
 	return err
 }
 
-// resume is the agent's [guest.Resume]. A guest that does not come back in time
-// hangs.
+// resume implements [guest.Resume]. A guest that does not answer in time counts as
+// hung.
 func (m *Machine) resume(ctx context.Context) error {
 	watched, cancel := m.Watch(ctx)
 	defer cancel()
@@ -347,13 +350,13 @@ func ranges(pieces []guest.Piece) []rsp.Range {
 	return all
 }
 
-// DefaultGuard is how long, by the host's clock, a machine may take to boot, to come
-// back from a snapshot, or to do what it was asked. A guest's own limits are of its
-// own clock and are hit long before; this one ends a QEMU that hangs, on a host
-// twenty times slower than usual too.
+// DefaultGuard limits, by the host's clock, how long a machine may take to boot, to
+// start from a snapshot, or to serve a request. The guest's own limits use its own
+// clock and are much shorter. This limit ends a QEMU that hangs, and leaves room for a
+// host twenty times slower than usual.
 const DefaultGuard = 5 * time.Minute
 
-// Guard ends do when it takes so long that the guest, or QEMU, must hang.
+// Guard runs do and ends it after m.Patience, when the guest or QEMU must have hung.
 func (m *Machine) Guard(ctx context.Context, what string, do func(context.Context) error) error {
 	timed, cancel := context.WithTimeout(ctx, m.Patience)
 	defer cancel()
@@ -369,7 +372,7 @@ func (m *Machine) Guard(ctx context.Context, what string, do func(context.Contex
 	case err != nil && ctx.Err() == nil && errors.As(context.Cause(watched), &overdue):
 		hung.Ran, hung.Err = true, overdue
 	case errors.As(err, &late):
-		// It may be that QEMU was stopped, or the host too busy.
+		// Perhaps QEMU was stopped, or the host is too busy.
 		hung.Ran, hung.Err = m.VM.Used()-used >= m.Patience/4, late
 	default:
 		return err
@@ -377,12 +380,12 @@ func (m *Machine) Guard(ctx context.Context, what string, do func(context.Contex
 	return hung
 }
 
-// DefaultIdle is long enough for a busy host to give QEMU some processor time.
+// DefaultIdle is long enough for even a busy host to give QEMU some processor time.
 const DefaultIdle = 10 * time.Second
 
-// reportIdle reports once, until stop is called, that QEMU gets no processor time: it was
-// stopped, or the host is too busy. Both look like a guest that hangs, and a person can
-// end the wait.
+// reportIdle reports once if QEMU gets no processor time before stop is called: QEMU
+// was stopped, or the host is too busy. Both look like a guest that hangs, and both can
+// be ended by a person.
 func (m *Machine) reportIdle(what string) (stop func()) {
 	done := make(chan struct{})
 	idle, used := m.Idle, m.VM.Used()
@@ -412,19 +415,19 @@ func (m *Machine) reportIdle(what string) (stop func()) {
 	}
 }
 
-// looks is how often the guest's clock is looked at within a machine's patience, all of it
-// processor time of QEMU's. Few runs take that much for one look, however slow the host
-// is. With several vCPUs a look may change which of them runs next.
-const looks = 30
+// clockReads is how often watchClock reads the guest's clock within m.Patience, measured in
+// QEMU's processor time. Few runs last until the first read, however slow the host is.
+// With several vCPUs, a read may change which of them runs next.
+const clockReads = 30
 
-// watchClock ends ctx with an *OverdueError when the guest's clock is past m.Due.
+// watchClock cancels ctx with an *OverdueError when the guest's clock passes m.Due.
 func (m *Machine) watchClock(ctx context.Context, what string) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	if m.Due == 0 {
 		return ctx, func() { cancel(nil) }
 	}
 	go func() {
-		every, looked := max(m.Patience/looks, 1), m.VM.Used()
+		every, looked := max(m.Patience/clockReads, 1), m.VM.Used()
 		tick := time.NewTicker(every)
 		defer tick.Stop()
 		for {
@@ -438,7 +441,7 @@ func (m *Machine) watchClock(ctx context.Context, what string) (context.Context,
 				continue // it has not run for long enough
 			}
 			looked = used
-			// An exchange with QEMU that was cut short would spoil those that follow.
+			// An interrupted exchange with QEMU would break the following ones.
 			whole, done := context.WithTimeout(context.WithoutCancel(ctx), m.Patience)
 			count, err := m.VM.Peek(whole, m.arch.QEMU.Clock.Addr)
 			done()
@@ -451,7 +454,7 @@ func (m *Machine) watchClock(ctx context.Context, what string) (context.Context,
 	return ctx, func() { cancel(nil) }
 }
 
-// Watch ends ctx with the cause when the machine dies.
+// Watch cancels ctx with the cause when the machine dies.
 func (m *Machine) Watch(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	go func() {
@@ -462,14 +465,15 @@ func (m *Machine) Watch(ctx context.Context) (context.Context, context.CancelFun
 				cancel(fmt.Errorf("the machine is gone: %w", err))
 			}
 		case <-m.console.Panicked():
-			<-m.console.Done() // it is still saying why
+			<-m.console.Done() // the console still receives the kernel's report
 			cancel(m.console.Panic())
 		}
 	}()
 	return ctx, func() { cancel(nil) }
 }
 
-// Explain finds whose fault err is, with what the console and QEMU say of it.
+// Explain returns err as the error of whoever caused it, with the relevant output of
+// the console and QEMU.
 func (m *Machine) Explain(ctx context.Context, op string, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -482,7 +486,7 @@ func (m *Machine) Explain(ctx context.Context, op string, err error) error {
 		return err
 	}
 	if errors.Is(err, rsp.ErrClosed) || errors.Is(err, rsp.ErrBroken) {
-		// A broken socket is often the first sign of QEMU's end.
+		// A broken socket is often the first sign that QEMU has ended.
 		timer := time.NewTimer(attribution)
 		defer timer.Stop()
 		select {
@@ -491,13 +495,14 @@ func (m *Machine) Explain(ctx context.Context, op string, err error) error {
 		}
 	}
 	if gone := m.VM.Err(); gone != nil {
-		<-m.console.Done() // which ended with QEMU
+		<-m.console.Done() // it ends with QEMU
 		var exit *qemu.ExitError
 		switch {
 		case m.console.Panic() != nil:
 			return m.oops()
 		case errors.As(gone, &exit) && exit.Clean():
-			// With -no-reboot a triple fault or any reset ends QEMU in order.
+			// With -no-reboot, QEMU exits with status 0 after a triple fault or any
+			// reset.
 			return &GuestError{What: "reset the machine", Kernel: m.image.Release, Console: m.console.Tail(tailLines), Oops: true}
 		}
 		err = gone
@@ -505,7 +510,7 @@ func (m *Machine) Explain(ctx context.Context, op string, err error) error {
 	return &Error{Op: op, Console: m.console.Tail(tailLines), Err: err}
 }
 
-// Broken returns the kernel's report on the console that it is broken, nil for none.
+// Broken returns an error if the kernel has reported on the console that it is broken.
 func (m *Machine) Broken() error {
 	m.console.CatchUp()
 	if m.console.Panic() != nil {
@@ -514,13 +519,13 @@ func (m *Machine) Broken() error {
 	return nil
 }
 
-// oops is the error of a kernel that has said that it is broken.
+// oops returns the error of a kernel that has reported that it is broken.
 func (m *Machine) oops() error {
 	return &GuestError{What: "panicked", Kernel: m.image.Release, Console: m.console.Tail(tailLines), Oops: true, Err: m.console.Panic()}
 }
 
-// Discard removes the snapshots that the machine came from, which may have come up
-// broken without a word.
+// Discard removes the snapshots that the machine was started from. They may be damaged
+// without any report.
 func (m *Machine) Discard(ctx context.Context) error {
 	var errs []error
 	for _, remove := range m.discard {
@@ -529,7 +534,7 @@ func (m *Machine) Discard(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// markPoint is where the agent hands over its messages in a kernel.
+// markPoint finds the place in a kernel where the agent hands over its messages.
 func markPoint(image *kernel.Image) (kernel.Resolved, error) {
 	mark, err := image.Resolve(mailbox.Mark)
 	if err != nil {

@@ -18,36 +18,36 @@ import (
 	"kernellab/harness/snapshot"
 )
 
-// Spec describes a machine. The zero value of what is not needed is the documented
-// default.
+// Spec describes a machine. Zero values of optional fields mean the documented
+// defaults.
 type Spec struct {
 	Arch   arch.Arch
 	Image  *kernel.Image
 	Kernel string // image file for QEMU
-	Initrd string // initramfs that holds the agent
+	Initrd string // initramfs with the agent
 
-	QEMU []string // what starts QEMU, see qemu.Config.Command
+	QEMU []string // command that starts QEMU, see qemu.Config.Command
 	Seed uint32   // of the machine's random numbers
 	CPUs int      // default 1
 
-	// Snapshots is where booted guests are kept; nil is to boot every time. Cold
-	// boots in any case, and counts it there.
+	// Snapshots stores booted guests; nil means to boot every time. With Cold the
+	// machine boots in any case, and the boot is recorded there.
 	Snapshots *snapshot.Store
 	Cold      bool
-	// Guard ends what hangs, by the host's clock; default DefaultGuard.
+	// Guard limits what may hang, by the host's clock; the default is DefaultGuard.
 	Guard time.Duration
-	// Idle is how long QEMU may get no processor time, while something is asked of the
-	// machine, before Stage says so; default DefaultIdle.
+	// Idle is how long QEMU may get no processor time during a request before Stage
+	// reports it; the default is DefaultIdle.
 	Idle time.Duration
 
-	Stage func(string) // takes what is being done now; may be nil
+	Stage func(string) // is called with the current step; may be nil
 
-	// Emulate starts a machine; default qemu.Start. Tests have another in package
+	// Emulate starts a machine; the default is qemu.Start. Tests use package
 	// machinetest.
 	Emulate func(context.Context, qemu.Config) (Emulator, error)
 }
 
-// Emulator is a machine that can be talked to, saved and restored: a *qemu.VM.
+// Emulator is a machine that can be driven, saved and restored, normally a *qemu.VM.
 type Emulator interface {
 	VM
 	GDB() net.Conn
@@ -56,7 +56,7 @@ type Emulator interface {
 	Restore(ctx context.Context, state io.Reader) error
 }
 
-// Config is the machine's as QEMU has to be told.
+// Config returns the configuration for QEMU.
 func (s Spec) Config() qemu.Config {
 	return qemu.Config{Arch: s.Arch, Kernel: s.Kernel, Initrd: s.Initrd, Command: s.QEMU, Seed: s.Seed, CPUs: s.CPUs}
 }
@@ -81,7 +81,7 @@ func (s Spec) idle() time.Duration {
 	return DefaultIdle
 }
 
-// command is what starts QEMU.
+// command returns the command that starts QEMU.
 func (s Spec) command() []string {
 	if len(s.QEMU) > 0 {
 		return s.QEMU
@@ -89,8 +89,7 @@ func (s Spec) command() []string {
 	return []string{s.Arch.QEMU.Binary}
 }
 
-// Version returns QEMU's version, asked once for each executable where there are
-// snapshots.
+// Version returns QEMU's version. With snapshots it asks each executable only once.
 func (s Spec) Version(ctx context.Context) (string, error) {
 	command := s.command()
 	path, err := exec.LookPath(command[0])
@@ -100,14 +99,14 @@ func (s Spec) Version(ctx context.Context) (string, error) {
 	if s.Snapshots == nil {
 		return qemu.Version(ctx, command)
 	}
-	if len(command) > 1 { // a loader: what it loads has the version
+	if len(command) > 1 { // a loader: the program that it loads has the version
 		path = executable(command)
 	}
 	return s.Snapshots.Fact(ctx, "version", path, func() (string, error) { return qemu.Version(ctx, command) })
 }
 
-// executable is QEMU's program in a command: the last that there is, after env(1)
-// and a dynamic loader.
+// executable returns QEMU's program in a command: the last program, after env(1) and a
+// dynamic loader.
 func executable(command []string) string {
 	for _, word := range slices.Backward(command[1:]) {
 		if path, err := exec.LookPath(word); err == nil {
@@ -117,7 +116,7 @@ func executable(command []string) string {
 	return command[0]
 }
 
-// environment is what a command sets of QEMU's environment: "NAME=VALUE".
+// environment returns the variables that a command sets for QEMU: "NAME=VALUE".
 func environment(command []string) []string {
 	if filepath.Base(command[0]) != "env" {
 		return nil
@@ -126,7 +125,8 @@ func environment(command []string) []string {
 	return command[1 : 1+max(n, 0)]
 }
 
-// key names the machine by everything that its snapshot depends on.
+// key returns the key of the machine's snapshot: everything that the snapshot depends
+// on.
 func (s Spec) key(ctx context.Context) (k snapshot.Key, err error) {
 	k.Machine, k.Kernel = s.Config().Identity(), s.Image.SHA256
 	if k.Initrd, err = s.Snapshots.Digest(ctx, s.Initrd); err != nil {

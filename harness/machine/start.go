@@ -20,9 +20,9 @@ import (
 	"kernellab/images/guest"
 )
 
-// Start returns a machine whose agent waits for its first request: from a snapshot,
-// which is made when there is none, or by booting. The boot's text and the console's
-// go to console.
+// Start returns a machine whose agent waits for its first request. It starts from a
+// snapshot, which it makes if there is none, or it boots. The writer console receives
+// the output of the boot and of the guest's console.
 func (s Spec) Start(ctx context.Context, console io.Writer) (*Machine, error) {
 	if s.Snapshots == nil || s.Cold {
 		s.stage("booting %s (%s)", s.Image.Release, s.Arch.Name)
@@ -33,13 +33,14 @@ func (s Spec) Start(ctx context.Context, console io.Writer) (*Machine, error) {
 	if err == nil || ctx.Err() != nil || errors.As(err, &guestErr) {
 		return m, err
 	}
-	// Whatever is wrong with the snapshots, the machine can be booted.
+	// The machine can be booted whatever is wrong with the snapshots.
 	s.stage("booting instead of starting from a snapshot: %v", err)
 	s.Cold = true
 	return s.Start(ctx, console)
 }
 
-// StartMovable is Start for a machine that Move can move, whose memory is its own.
+// StartMovable is like Start, but Move can move the machine, whose memory is not
+// shared.
 func (s Spec) StartMovable(ctx context.Context, console io.Writer) (*Machine, error) {
 	if s.Snapshots == nil || s.Cold {
 		s.stage("booting %s (%s)", s.Image.Release, s.Arch.Name)
@@ -54,7 +55,7 @@ func (s Spec) StartMovable(ctx context.Context, console io.Writer) (*Machine, er
 	return s.bootMovable(ctx, console)
 }
 
-// bootMovable boots the machine and moves it once, as those from a snapshot have been.
+// bootMovable boots the machine and moves it once, as machines from a snapshot were.
 func (s Spec) bootMovable(ctx context.Context, console io.Writer) (*Machine, error) {
 	c := s.Config()
 	var err error
@@ -70,7 +71,7 @@ func (s Spec) bootMovable(ctx context.Context, console io.Writer) (*Machine, err
 	return m.Move(ctx)
 }
 
-// warmMovable starts the machine from a copy of the booted guest's snapshot.
+// warmMovable starts the machine from a copy of the snapshot of the booted guest.
 func (s Spec) warmMovable(ctx context.Context, console io.Writer) (*Machine, error) {
 	key, snap, err := s.obtain(ctx)
 	if err != nil {
@@ -91,7 +92,7 @@ func (s Spec) warmMovable(ctx context.Context, console io.Writer) (*Machine, err
 		return nil, &Error{Op: "copy the guest's memory", Err: err}
 	}
 	c.Incoming, c.Shared = true, true
-	console.Write(snap.Console) // a log that fails is no reason to end a run
+	console.Write(snap.Console) // a run continues without its console.log
 	m, err := s.restore(ctx, c, snap.State, agent, console)
 	if err != nil {
 		c.RAM.Close()
@@ -103,7 +104,7 @@ func (s Spec) warmMovable(ctx context.Context, console io.Writer) (*Machine, err
 	return m, nil
 }
 
-// newRAM makes a file for a guest's memory that is in nobody's file system.
+// newRAM returns an unnamed file for a guest's memory.
 func newRAM(size int64) (*os.File, error) {
 	fd, err := unix.MemfdCreate("guest", unix.MFD_CLOEXEC)
 	if err != nil {
@@ -117,12 +118,12 @@ func newRAM(size int64) (*os.File, error) {
 	return f, nil
 }
 
-// Move ends the machine's QEMU and goes on with the guest in a new one, where it
-// stands, as copies of it go on that are made from a snapshot. What QEMU has cached of
-// the guest, such as the size and content of its translation buffers, is not in a
-// snapshot, and a guest can notice it: a write may go through an old translation of a
-// page that a fork is about to protect. Whoever is to go the same way as a copy has to
-// begin like one. m is closed.
+// Move stops the machine's QEMU and continues the guest in a new one, exactly as a
+// machine that is started from a snapshot of this guest continues. QEMU caches state of
+// the guest that is not in a snapshot, such as the size and content of its translation
+// buffers, and the guest can notice it: a write may use an old translation of a page
+// that a fork is about to protect. To behave like a copy, a machine has to start like
+// one. m is closed.
 func (m *Machine) Move(ctx context.Context) (*Machine, error) {
 	at, err := m.note(ctx)
 	var state bytes.Buffer
@@ -134,7 +135,7 @@ func (m *Machine) Move(ctx context.Context) (*Machine, error) {
 		return nil, err
 	}
 	ram := m.ram
-	m.ram = nil // the new one's
+	m.ram = nil // it belongs to the new machine
 	m.Close()
 	c := m.spec.Config()
 	c.RAM, c.Incoming, c.Shared = ram, true, true
@@ -148,19 +149,20 @@ func (m *Machine) Move(ctx context.Context) (*Machine, error) {
 	return moved, nil
 }
 
-// Place is a point on a program's way from which many runs of it start.
+// Place is a point in a program's execution from which many runs start.
 type Place struct {
-	// Key is everything that the way depends on beside the machine.
+	// Key is everything except the machine that the execution up to the place depends
+	// on.
 	Key []string
-	// Reach goes there, from a guest whose agent waits for its first request, and
-	// returns what has to be known to go on. The machine then is in the state that
-	// going on begins with.
+	// Reach runs the guest, whose agent waits for its first request, to the place. It
+	// returns the data that is needed to continue from there, and leaves the machine in
+	// the state in which continuing begins.
 	Reach func(ctx context.Context, m *Machine) (note []byte, err error)
 }
 
-// StartAt returns a machine at a place, from a snapshot, which is made when there is
-// none. ErrNoPlace says that nothing is kept, or that the machine cannot be saved
-// there: the way there has to be gone each time.
+// StartAt returns a machine at a place, started from a snapshot that it makes if there
+// is none. It returns ErrNoPlace if no snapshots are kept or the machine cannot be
+// saved there; then each run has to execute the program up to the place.
 func (s Spec) StartAt(ctx context.Context, p Place, console io.Writer) (m *Machine, note []byte, err error) {
 	if s.Snapshots == nil || s.Cold {
 		return nil, nil, ErrNoPlace
@@ -185,20 +187,20 @@ func (s Spec) StartAt(ctx context.Context, p Place, console io.Writer) (m *Machi
 	if m, err = s.restored(ctx, key, snap, kept.Agent, console); err != nil {
 		return nil, nil, err
 	}
-	// The snapshot that it was made from may be as bad.
+	// The snapshot of the booted guest may be damaged too.
 	m.discard = append(m.discard, func(ctx context.Context) error { return s.Snapshots.Discard(ctx, base) })
 	return m, kept.Note, nil
 }
 
-// ErrNoPlace says that a machine cannot be started at a place.
+// ErrNoPlace means that a machine cannot be started at a place.
 var ErrNoPlace = errors.New("there is no snapshot of that place")
 
-// agentNote is what of an agent and of where it stands its guest's copies have in
-// common: a snapshot's note.
+// agentNote is the note of a snapshot: the state of the agent and of the stop that all
+// copies of the guest share.
 type agentNote struct {
 	Mailbox, Landing []uint64
-	Thread           string            // the vCPU of the guest's last stop
-	Flags            map[string]uint64 // by vCPU, what is not zero of arch.QEMU.Flags
+	Thread           string            // vCPU of the guest's last stop
+	Flags            map[string]uint64 // by vCPU, the flags of arch.QEMU.Flags that are not zero
 }
 
 type placeNote struct {
@@ -206,7 +208,7 @@ type placeNote struct {
 	Note  []byte
 }
 
-// note returns that of a machine, which stands where it is about to be saved.
+// note returns the note of a machine that is stopped where it will be saved.
 func (m *Machine) note(ctx context.Context) (agentNote, error) {
 	n := agentNote{Mailbox: m.Agent.Mailbox, Landing: m.Agent.Landing}
 	var err error
@@ -231,7 +233,7 @@ func (s Spec) warm(ctx context.Context, console io.Writer) (*Machine, error) {
 	return s.restored(ctx, key, snap, agent, console)
 }
 
-// obtain opens the snapshot of the booted guest, which is made when there is none.
+// obtain opens the snapshot of the booted guest, and makes it if there is none.
 func (s Spec) obtain(ctx context.Context) (snapshot.Key, *snapshot.Snapshot, error) {
 	key, err := s.key(ctx)
 	if err != nil {
@@ -243,10 +245,10 @@ func (s Spec) obtain(ctx context.Context) (snapshot.Key, *snapshot.Snapshot, err
 	return key, snap, err
 }
 
-// restored starts a machine from an open snapshot, which is discarded when that
-// cannot be done.
+// restored starts a machine from an open snapshot, and discards the snapshot if that
+// fails.
 func (s Spec) restored(ctx context.Context, key snapshot.Key, snap *snapshot.Snapshot, agent agentNote, console io.Writer) (*Machine, error) {
-	console.Write(snap.Console) // a log that fails is no reason to end a run
+	console.Write(snap.Console) // a run continues without its console.log
 	c := s.Config()
 	c.RAM, c.Incoming = snap.RAM, true
 	began := time.Now()
@@ -262,7 +264,7 @@ func (s Spec) restored(ctx context.Context, key snapshot.Key, snap *snapshot.Sna
 	return m, nil
 }
 
-// saveBooted boots the machine and saves it where its agent waits.
+// saveBooted boots the machine and saves it when its agent waits for the first request.
 func (s Spec) saveBooted(ctx context.Context, d *snapshot.Draft) error {
 	s.stage("booting %s (%s) once, for a snapshot", s.Image.Release, s.Arch.Name)
 	c := s.Config()
@@ -283,7 +285,7 @@ func (s Spec) saveBooted(ctx context.Context, d *snapshot.Draft) error {
 	return m.save(ctx, d.State)
 }
 
-// savePlace goes to a place in a copy of the booted guest and saves the guest there.
+// savePlace runs a copy of the booted guest to a place and saves it there.
 func (s Spec) savePlace(ctx context.Context, p Place, d *snapshot.Draft) error {
 	_, base, err := s.obtain(ctx)
 	if err != nil {
@@ -323,7 +325,7 @@ func (s Spec) savePlace(ctx context.Context, p Place, d *snapshot.Draft) error {
 }
 
 // save writes the state of the machine's devices and leaves its memory in its file.
-// The machine can only be closed then.
+// After it, the machine can only be closed.
 func (m *Machine) save(ctx context.Context, state io.Writer) error {
 	vm, ok := m.VM.(Emulator)
 	if !ok {
@@ -341,7 +343,7 @@ func (m *Machine) save(ctx context.Context, state io.Writer) error {
 	return nil
 }
 
-// launch starts QEMU, with the machine halted, and attaches to it.
+// launch starts QEMU with the machine halted, and attaches the debugger.
 func (s Spec) launch(ctx context.Context, c qemu.Config, console io.Writer) (_ *Machine, vm Emulator, err error) {
 	mark, err := markPoint(s.Image)
 	if err != nil {
@@ -374,7 +376,7 @@ func (m *Machine) attach(ctx context.Context, conn net.Conn) (err error) {
 	return err
 }
 
-// boot boots a machine, to its agent's first mark.
+// boot boots a machine and runs it to its agent's first mark.
 func (s Spec) boot(ctx context.Context, c qemu.Config, console io.Writer) (_ *Machine, err error) {
 	mark, err := markPoint(s.Image)
 	if err != nil {
@@ -401,7 +403,7 @@ func (s Spec) boot(ctx context.Context, c qemu.Config, console io.Writer) (_ *Ma
 		err = m.toMark(timed)
 	}
 	if err == nil {
-		err = m.greet(timed, mark)
+		err = m.meetAgent(timed, mark)
 	}
 	if err == nil {
 		err = m.Align(timed)
@@ -411,7 +413,7 @@ func (s Spec) boot(ctx context.Context, c qemu.Config, console io.Writer) (_ *Ma
 	var late *LimitError
 	switch {
 	case err == nil && m.console.Panic() != nil:
-		// It came up all the same, but not clean.
+		// The kernel booted but reported an oops.
 		return nil, &GuestError{What: "did not come up clean", Kernel: s.Image.Release, Console: m.console.Tail(tailLines), Oops: true, Err: m.console.Panic()}
 	case err == nil:
 		m.Boot = time.Since(began)
@@ -424,8 +426,8 @@ func (s Spec) boot(ctx context.Context, c qemu.Config, console io.Writer) (_ *Ma
 	return nil, m.Explain(ctx, "boot", err)
 }
 
-// restore starts a machine from a snapshot's device state and the memory that is in
-// its configuration. It stands where it was saved.
+// restore starts a machine from a snapshot's device state and the memory in its
+// configuration. The machine is stopped where it was saved.
 func (s Spec) restore(ctx context.Context, c qemu.Config, state []byte, agent agentNote, console io.Writer) (*Machine, error) {
 	m, vm, err := s.launch(ctx, c, console)
 	if err != nil {
@@ -459,7 +461,7 @@ func (s Spec) restore(ctx context.Context, c qemu.Config, state []byte, agent ag
 	return m, nil
 }
 
-// count counts a boot and how it ended.
+// count records a boot and its result.
 func (s Spec) count(ctx context.Context, err error) {
 	if s.Snapshots == nil || ctx.Err() != nil || err != nil && !Died(err) {
 		return
@@ -473,12 +475,12 @@ func (s Spec) count(ctx context.Context, err error) {
 		verr = s.Snapshots.CountBoot(ctx, count)
 	}
 	if verr != nil {
-		s.stage("%v", verr) // a count is no reason to end a run
+		s.stage("%v", verr) // a run continues without the record
 	}
 }
 
-// TryBoot boots the machine, ends it and counts how the boot ended. It reports
-// whether the guest came up without an oops.
+// TryBoot boots the machine, ends it and records the result. It reports whether the
+// guest booted without an oops.
 func (s Spec) TryBoot(ctx context.Context) (clean bool, err error) {
 	m, err := s.boot(ctx, s.Config(), io.Discard)
 	if Died(err) {

@@ -11,7 +11,8 @@ import (
 // breaks reports whether the guest stops at an address.
 func (d *driver) breaks(addr uint64) bool { return addr == d.End || d.watches(addr) }
 
-// watches reports whether an address is a point's, or the return of a call.
+// watches reports whether an address belongs to a point or is the return address of a
+// call.
 func (d *driver) watches(addr uint64) bool {
 	return len(d.armed[addr]) > 0 || slices.ContainsFunc(d.awaits, func(w await) bool { return w.addr == addr })
 }
@@ -33,8 +34,8 @@ func (d *driver) arm(ctx context.Context, p *point) error {
 			d.armed[p.Addr] = append(d.armed[p.Addr], q)
 		}
 	}
-	// A call where a round begins may also be a later step of the round that is
-	// under way, and begins a new one only if it is not.
+	// A call at the entry may also be a later step of the current round. Only otherwise
+	// it begins a new round.
 	slices.SortStableFunc(d.armed[p.Addr], func(a, b *point) int {
 		switch {
 		case a.Entry == b.Entry:
@@ -47,7 +48,7 @@ func (d *driver) arm(ctx context.Context, p *point) error {
 	return nil
 }
 
-// disarm is arm's reverse.
+// disarm reverses arm.
 func (d *driver) disarm(ctx context.Context, p *point) error {
 	if !p.on {
 		return nil
@@ -57,7 +58,7 @@ func (d *driver) disarm(ctx context.Context, p *point) error {
 	return d.clear(ctx, p.Addr, p.Name)
 }
 
-// clear removes a breakpoint that nothing needs.
+// clear removes a breakpoint that is no longer needed.
 func (d *driver) clear(ctx context.Context, addr uint64, name string) error {
 	if d.breaks(addr) {
 		return nil
@@ -68,9 +69,9 @@ func (d *driver) clear(ctx context.Context, addr uint64, name string) error {
 	return nil
 }
 
-// decide returns the points that a stop at p arms and disarms. What is seen as
-// often as it is to be is disarmed: what else passes there, such as every task
-// that ends, would cost a stop each.
+// decide returns the points that a stop at p arms and disarms. A point that was seen as
+// often as expected is disarmed. Otherwise each later hit of it, such as every task
+// that ends, would stop the guest.
 func (d *driver) decide(p *point, rd *round) (arm, disarm []*point) {
 	off := func(q *point) {
 		q.due = 0
@@ -92,7 +93,7 @@ func (d *driver) decide(p *point, rd *round) (arm, disarm []*point) {
 			off(q)
 			continue
 		}
-		// A point that is not to come at all, or without limit, stays.
+		// A point that must not be hit, or that has no limit, stays armed.
 		limited := q.hits().Most > 0
 		if over && !q.Entry && len(q.Armed) == 0 && q.Until == "" && limited {
 			off(q)
@@ -112,7 +113,7 @@ func (d *driver) decide(p *point, rd *round) (arm, disarm []*point) {
 	return arm, disarm
 }
 
-// over reports whether every step of a round was passed.
+// over reports whether all steps of a round were seen.
 func (d *driver) over(rd *round) bool {
 	return !slices.ContainsFunc(d.points, func(p *point) bool {
 		return p.Step && p.Missing == "" && rd.count[p.Name] < p.hits().Least
@@ -127,24 +128,24 @@ func names(points []*point) []string {
 	return out
 }
 
-// await is a call that was stopped at and whose return is a point.
+// await is a call that stopped the guest and whose return is a point.
 type await struct {
 	point *point
 	round *round
 	task  uint64
-	addr  uint64 // where the call returns to
-	sp    uint64 // the stack pointer there
+	addr  uint64 // return address
+	sp    uint64 // stack pointer after the return
 	call  callStop
 }
 
-// callStop is what the return of a call has from the call itself: by then the
-// registers that carried the arguments carry something else.
+// callStop has the data of a call for the stop at its return. By then the argument
+// registers have been overwritten.
 type callStop struct {
 	event []trace.Arg
 	args  map[string]value
 }
 
-// await arms the return of the call that was stopped at.
+// await arms the return address of the call that stopped the guest.
 func (d *driver) await(ctx context.Context, p *point, rd *round, s *scope, event trace.Event) error {
 	for _, q := range d.points {
 		if q.ReturnOf != p.Name {
@@ -172,9 +173,10 @@ func (d *driver) await(ctx context.Context, p *point, rd *round, s *scope, event
 	return nil
 }
 
-// returned returns the call that has just returned in this task, nil for none:
-// other tasks pass here too. Of several, it is the last. The others never returned,
-// because their tasks died, and this task has the memory of one of them.
+// returned returns the call that has just returned in the current task, nil if none
+// did, as other tasks may also pass this address. If several calls match, the last one
+// returned. The others never did: their tasks died, and the current task reuses the
+// memory of one of them.
 func (d *driver) returned(s *scope, regs map[string]uint64) *await {
 	here := func(w await) bool {
 		return w.addr == d.at && w.task == s.tasks["current"] && w.sp == regs[d.Arch.Registers.SP]

@@ -11,10 +11,10 @@ import (
 	"kernellab/harness/kernel"
 )
 
-// maxText is the longest text that is read, in bytes: PATH_MAX.
+// maxText limits the length of a text, in bytes: PATH_MAX.
 const maxText = 4096
 
-// Call is expr.Env's.
+// Call implements expr.Env.
 func (s *scope) Call(ctx context.Context, function string, args []any) (any, error) {
 	var addr uint64
 	switch a := args[0].(type) {
@@ -67,7 +67,7 @@ func (s *scope) Call(ctx context.Context, function string, args []any) (any, err
 
 var errNoAddress = errors.New("an address is a number")
 
-// text reads the text at an address: of the kernel, or of the running process.
+// text reads a text from the memory of the kernel or of the running process.
 func (s *scope) text(ctx context.Context, addr uint64) (string, error) {
 	if addr == 0 {
 		return "", fmt.Errorf("the address is NULL")
@@ -82,7 +82,7 @@ func (s *scope) text(ctx context.Context, addr uint64) (string, error) {
 	}
 	var out []byte
 	for len(out) < maxText {
-		const piece = 64 // a page is a multiple, so that none crosses into the next
+		const piece = 64 // divides the page size, so that no read crosses a page boundary
 		buf := make([]byte, piece-int(addr%piece))
 		if err := read(ctx, addr, buf); err != nil {
 			return "", err
@@ -95,8 +95,8 @@ func (s *scope) text(ctx context.Context, addr uint64) (string, error) {
 	return string(out), nil
 }
 
-// Check reports what is wrong in a plan's read expressions by a kernel's types,
-// before anything runs.
+// Check returns the errors in a plan's read expressions for a kernel's types, before
+// anything runs.
 func Check(im *kernel.Image, a arch.Arch, plan Plan) []error {
 	resolved, err := Resolve(im, plan)
 	if err != nil {
@@ -136,11 +136,11 @@ func Check(im *kernel.Image, a arch.Arch, plan Plan) []error {
 	return errs
 }
 
-// members returns the members that an expression names of an object.
+// members returns the members that an expression uses of an object.
 func members(src string, of ...string) []string {
 	e, err := expr.Parse(src)
 	if err != nil {
-		return nil // compileWhen and CheckRead report it
+		return nil // compileWhen and CheckRead report the error
 	}
 	return e.Members(of...)
 }

@@ -11,12 +11,12 @@ import (
 	"kernellab/harness/trace"
 )
 
-// classify finds the point that a stop is, of those armed at its address, and
-// opens a round at the entry. A stop that is part of no round has no point;
-// aside says what it is, "" for one that is not worth a line.
+// classify returns the point of a stop, among the points that are armed at its address,
+// and begins a round at the entry. A stop that belongs to no round has no point; then
+// aside says what it is, or is "" if the stop is not worth recording.
 //
-// Of several points that it may be, it is the first that was not seen as often
-// as it is to come.
+// If several points match, classify returns the first one that was not seen as often as
+// expected.
 func (d *driver) classify(ctx context.Context, s *scope, event *trace.Event) (p *point, rd *round, aside string, err error) {
 	var full *point
 	var fullRound *round
@@ -61,8 +61,8 @@ func (d *driver) classify(ctx context.Context, s *scope, event *trace.Event) (p 
 	return p, rd, "", nil
 }
 
-// byOther reports whether only its task keeps an aside from being a stop of the latest
-// round: the point's condition holds.
+// byOther reports whether an aside would be a stop of the latest round if its task were
+// the right one: the point's condition is true.
 func (d *driver) byOther(ctx context.Context, p *point, s *scope, event trace.Event, aside string) (bool, error) {
 	if aside != anotherTask || p.Entry || p.when == nil || p.when.reads || len(d.rounds) == 0 {
 		return false, nil
@@ -87,8 +87,8 @@ func (rd *round) within(p *point) bool {
 	return !c.over
 }
 
-// match returns the round in which a stop is a point's, nil with the reason
-// when it is not.
+// match returns the round in which a stop belongs to a point, or nil and the reason why
+// it does not.
 func (d *driver) match(ctx context.Context, p *point, s *scope, event trace.Event) (*round, string, error) {
 	if p.instead {
 		if event.Task.TGID != d.TGID {
@@ -123,8 +123,8 @@ func (d *driver) match(ctx context.Context, p *point, s *scope, event trace.Even
 	return nil, "not the call the lab is about: " + p.When, nil
 }
 
-// roundOf returns the latest round in which the stopped task may be the point's,
-// a new one at the entry. bound is false when the role's condition is to decide.
+// roundOf returns the latest round in which the stopped task may have the point's role,
+// or a new round at the entry. bound is false if the role's condition has to decide.
 func (d *driver) roundOf(p *point, s *scope, event trace.Event) (rd *round, bound bool, err error) {
 	current := s.tasks["current"]
 	if p.Entry {
@@ -152,7 +152,7 @@ func (d *driver) roundOf(p *point, s *scope, event trace.Event) (rd *round, boun
 	return nil, false, nil
 }
 
-// condition returns how a role is known, nil for one that is told by a stop.
+// condition returns the condition of a role, nil for a role that a stop finds.
 func (d *driver) condition(role string) *condition {
 	for i, t := range d.Plan.Tasks {
 		if t.Role == role && t.When != "" {
@@ -166,11 +166,11 @@ func (d *driver) condition(role string) *condition {
 type condition struct {
 	src    string
 	expr   *expr.Expr
-	reads  bool     // it looks at the point's own reads
-	points []string // other points it looks at
+	reads  bool     // it uses the point's own reads
+	points []string // other points that it uses
 }
 
-// compileWhen parses a condition; nil is always true.
+// compileWhen parses a condition; nil means always true.
 func compileWhen(src string, all Plan) (*condition, error) {
 	if src == "" {
 		return nil, nil
@@ -193,8 +193,8 @@ func (all Plan) has(point string) bool {
 	return slices.ContainsFunc(all.Points, func(p plan.Point) bool { return p.Name == point })
 }
 
-// holds evaluates a condition. One that looks at a stop that has not come, or at
-// a value that is not there, does not hold.
+// holds evaluates a condition. A condition that uses a stop that has not happened, or a
+// value that is missing, is false.
 func (d *driver) holds(ctx context.Context, c *condition, p *point, s *scope, rd *round, event trace.Event) (bool, error) {
 	if c == nil {
 		return true, nil
@@ -228,7 +228,7 @@ func (d *driver) holds(ctx context.Context, c *condition, p *point, s *scope, rd
 	return ok, nil
 }
 
-// recording is the environment of conditions at a stop: the stops and tasks of its
+// recording returns the environment of conditions at a stop: the stops and tasks of the
 // round so far.
 func (d *driver) recording(rd *round, event *trace.Event) *expr.Recording {
 	return &expr.Recording{
@@ -246,8 +246,8 @@ func (d *driver) recording(rd *round, event *trace.Event) *expr.Recording {
 	}
 }
 
-// CheckWhen reports what is wrong with a condition of a point that can be known
-// without a guest.
+// CheckWhen returns the errors in a point's condition that can be found without a
+// guest.
 func CheckWhen(src, point string, all Plan) error {
 	e, err := expr.Parse(src)
 	if err != nil {

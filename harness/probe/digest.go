@@ -6,8 +6,9 @@ import (
 	"kernellab/harness/plan"
 )
 
-// MarshalJSON writes what a trace depends on, of which the trace's header has the
-// digest: no words for people, and no expectations that the driver does not act on.
+// MarshalJSON writes the parts of a plan that a trace depends on; the trace's header
+// has the digest of this. It leaves out texts for people and expectations that do not
+// affect the driver.
 func (p Plan) MarshalJSON() ([]byte, error) {
 	type task struct{ Role, When string }
 	type find struct{ Role, Expr string }

@@ -12,8 +12,8 @@ import (
 	"kernellab/harness/trace"
 )
 
-// observe reads what every stop is recorded with, whichever point it is: the
-// task and the registers. The scope it returns is what reads see.
+// observe reads the data that is recorded at every stop: the task and the registers. It
+// returns the scope in which reads are evaluated.
 func (d *driver) observe(ctx context.Context, regs map[string]uint64, stop rsp.Stop) (*scope, trace.Event, error) {
 	event := trace.Event{
 		Kind: trace.KindStop,
@@ -48,15 +48,15 @@ func (d *driver) observe(ctx context.Context, regs map[string]uint64, stop rsp.S
 	return s, event, nil
 }
 
-// setTasks says which tasks the roles are in a round.
+// setTasks sets the tasks of the roles in a round.
 func (s *scope) setTasks(roles []string, rd *round) {
 	for _, role := range roles {
 		s.tasks[role] = rd.tasks[role]
 	}
 }
 
-// cpu returns the vCPU of a thread as QEMU's stub names it: "p01.02", counted
-// from 1, is CPU 1.
+// cpu returns the CPU number of a thread of QEMU's stub. The stub counts from 1:
+// "p01.02" is CPU 1.
 func cpu(thread string) int {
 	if _, tid, ok := strings.Cut(thread, "."); ok {
 		thread = tid
@@ -68,8 +68,8 @@ func cpu(thread string) int {
 	return int(n) - 1
 }
 
-// arguments reads the arguments of the function at whose entry the guest
-// stopped, as many as are passed in registers.
+// arguments reads the arguments of the function at whose entry the guest stopped, if
+// they are passed in registers.
 func (d *driver) arguments(ctx context.Context, p *point, s *scope, event *trace.Event) error {
 	if p.Inlined {
 		return d.inlinedArguments(ctx, p, s, event)
@@ -100,8 +100,8 @@ func (d *driver) arguments(ctx context.Context, p *point, s *scope, event *trace
 	return nil
 }
 
-// inlinedArguments reads those of an inlined function by the debug information.
-// One that the compiler left without a place is left out.
+// inlinedArguments reads the arguments of an inlined function from the locations in the
+// debug information. It leaves out arguments without a location.
 func (d *driver) inlinedArguments(ctx context.Context, p *point, s *scope, event *trace.Event) error {
 	vars, err := d.Image.Arguments(p.Resolved.Resolved, s.regs, func(addr uint64) (uint64, error) {
 		return d.reader.Uint(ctx, addr, 8)
@@ -121,7 +121,7 @@ func (d *driver) inlinedArguments(ctx context.Context, p *point, s *scope, event
 	return nil
 }
 
-// argument is a parameter's value as reads see it.
+// argument returns a parameter's value for reads.
 func argument(v uint64, param kernel.Param) value {
 	arg := value{v: v}
 	if param.Pointer {
@@ -130,8 +130,8 @@ func argument(v uint64, param kernel.Param) value {
 	return arg
 }
 
-// narrow cuts a register to the width of the parameter in it: the bits above are
-// not defined by the calling convention.
+// narrow truncates a register to the width of the parameter in it: the calling
+// convention does not define the upper bits.
 func narrow(v uint64, p kernel.Param) uint64 {
 	if p.Size <= 0 || p.Size >= 8 {
 		return v
@@ -143,9 +143,8 @@ func narrow(v uint64, p kernel.Param) uint64 {
 	return v << shift >> shift
 }
 
-// read takes the point's reads. One that the guest's memory or this kernel's
-// types do not allow is recorded with its reason; one that the stub could not
-// answer at all ends the run.
+// read evaluates the point's reads. If the guest's memory or the kernel's types do not
+// allow a read, the reason is recorded. If the stub does not answer, the run ends.
 func (d *driver) read(ctx context.Context, p *point, s *scope, event *trace.Event) error {
 	event.Reads, event.Texts, event.Unread = map[string]trace.Word{}, nil, nil
 	note := func(name string, err error) error {

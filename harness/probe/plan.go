@@ -1,11 +1,10 @@
-// Package probe drives the points of a lab on a live guest and emits the trace.
+// Package probe drives a live guest through the points of a lab and emits the trace.
 //
-// It arms the lab's entry, and the rest only when the lab's own program enters
-// it, so that the other tasks of the machine cost nothing. Every stop is
-// identified by its address against the plan and by the task that was running; a
-// task of the lab is known by the address of its task_struct, which an earlier
-// stop told, or by a condition over what the kernel keeps of it. The package
-// records and judges nothing: see grade.
+// It arms only the lab's entry until the lab's own program enters it, so that other
+// tasks in the machine are not slowed down. Each stop is identified by its address and
+// by the running task. A task of the lab is recognized by the address of its
+// task_struct, which an earlier stop found, or by a condition on the kernel's data
+// about it. The package records and does not judge: see package grade.
 package probe
 
 import (
@@ -14,17 +13,17 @@ import (
 	"kernellab/harness/plan"
 )
 
-// Plan is what to stop at, for one architecture.
+// Plan lists the points to stop at, for one architecture.
 type Plan struct {
-	// Tasks are the roles that are known by a condition. The entry's is the task
-	// that enters; the others are told by a point's Finds.
+	// Tasks are the roles with a condition. The role of the entry belongs to the task
+	// that enters; a point's Finds determines the other tasks.
 	Tasks  []plan.Task
 	Points []plan.Point
-	// Instead are other ways to do what the entry does. They are armed until the entry
-	// is hit, and a stop of the program there is an aside. Only Name, Place and Aside
-	// are used. A kernel may lack them.
+	// Instead are alternatives to the entry. They are armed until the entry is hit, and
+	// a stop of the program there is an aside. Only Name, Place and Aside are used. A
+	// kernel may lack them.
 	Instead []plan.Point
-	// Parents: the parent of the running task is recorded at every stop.
+	// Parents says that the parent of the running task is recorded at every stop.
 	Parents bool
 	// Args are the program's arguments, without its name.
 	Args []string
@@ -33,7 +32,7 @@ type Plan struct {
 	Open []string
 }
 
-// Argv is the program's argument vector, nil for its name alone.
+// Argv returns the program's argument vector, nil for only its name.
 func (p Plan) Argv(name string) []string {
 	if len(p.Args) == 0 {
 		return nil

@@ -15,7 +15,7 @@ import (
 	"kernellab/harness/trace"
 )
 
-// StrayStopError says that the guest stopped at an address that is no armed point.
+// StrayStopError means that the guest stopped at an address that is no armed point.
 type StrayStopError struct {
 	PC     uint64
 	Signal int
@@ -26,50 +26,52 @@ func (e *StrayStopError) Error() string {
 	return fmt.Sprintf("the guest stopped at %#x (%s, signal %d), which is no point of the lab", e.PC, e.Where, e.Signal)
 }
 
-// Guest is the stopped guest that a program is driven in: a *machine.Machine.
+// Guest is the stopped guest to drive: a *machine.Machine.
 type Guest interface {
 	task.Machine
 	Registers(ctx context.Context) (rsp.Registers, error)
 	Insert(ctx context.Context, addr uint64) error
 	Remove(ctx context.Context, addr uint64) error
-	// Resume lets the guest run, Wait returns where it stops, Step runs one
+	// Resume runs the guest, Wait returns where it stops, and Step runs one
 	// instruction.
 	Resume(ctx context.Context) error
 	Wait(ctx context.Context) (rsp.Stop, error)
 	Step(ctx context.Context, thread string) (rsp.Stop, error)
 	// Stopped returns the vCPU of the last stop.
 	Stopped(ctx context.Context) (string, error)
-	// Leave moves the guest on over the breakpoint at pc if that does next to
-	// nothing, and not to another one, and reports whether it did.
+	// Leave moves the guest past the breakpoint at pc, and not to another one, if the
+	// instruction there has only simple effects. It reports whether it did so.
 	Leave(ctx context.Context, pc uint64, breaks func(addr uint64) bool) (bool, error)
 	// Clock returns the guest's time in ns.
 	Clock(ctx context.Context) (int64, error)
 }
 
-// Config is what Drive needs. All fields but Stands, Before and Look are needed.
+// Config has the arguments of Drive. All fields except Stands, Before and Look are
+// required.
 type Config struct {
-	Guest Guest // stopped, with no breakpoints but at the points and at End
-	// Stands says that the guest is stopped at the lab's first stop already, and
-	// Before has the events on the way there.
+	Guest Guest // stopped, with breakpoints only at the points and at End
+	// Stands means that the guest is already stopped at the lab's first stop. Then
+	// Before has the events up to there.
 	Stands bool
 	Before []trace.Event
 	Image  *kernel.Image
 	Arch   arch.Arch
 	Plan   Plan
-	// TGID is the process id of the lab's program, which begins when the guest goes
-	// on, or which has come to its first stop.
+	// TGID is the process id of the lab's program, which starts when the guest resumes,
+	// or which is at its first stop.
 	TGID int
-	// End is where the guest's first process stops when the program has ended.
+	// End is the address where the guest's first process stops when the program has
+	// ended.
 	End uint64
-	// Emit takes each event as it happens.
+	// Emit is called with each event, in order.
 	Emit func(trace.Event) error
-	// Look is called at each stop that is part of the lab, after Emit, with the
-	// guest stopped. nil drives to the program's end.
+	// Look is called after Emit at each stop that is part of the lab, with the guest
+	// stopped. With nil, Drive runs to the program's end.
 	Look Look
 }
 
-// Look looks at the guest at a stop that has just been recorded; stop ends the drive
-// there.
+// Look inspects the guest at a stop that was just recorded. If it returns true, the
+// drive ends there.
 type Look func(ctx context.Context, e trace.Event, v *task.View) (stop bool, err error)
 
 // driver is one run. It belongs to the goroutine of Drive.
@@ -77,37 +79,38 @@ type driver struct {
 	Config
 	reader *task.Reader
 	points []*point
-	// instead are the other ways to do what the entry does, see Plan.
+	// instead are the alternatives to the entry, see Plan.
 	instead []*point
 	armed   map[uint64][]*point // by address, in the plan's order
 	awaits  []await             // calls whose return is a point
-	at      uint64              // where the guest stands
+	at      uint64              // where the guest is stopped
 	rounds  []*round
-	last    map[string]uint64 // registers at the stop before
-	stray   int               // stops at End of other processes than the first
+	last    map[string]uint64 // registers at the previous stop
+	stray   int               // stops at End in processes other than the first
 
-	cut   bool // an exception cut the step short that was to leave the last breakpoint
-	roles []string
-	tasks []*condition // of the plan's, in its order
+	interrupted bool // an exception interrupted the single step over the last breakpoint
+	roles       []string
+	tasks       []*condition // the plan's tasks, in its order
 }
 
-// round is one call of the program that the lab is about.
+// round is one call by the program that the lab is about.
 type round struct {
 	number int
 	tasks  map[string]uint64      // addresses of task_struct by role
 	seen   map[string]*trace.Task // the tasks as they were at their latest stops, by role
-	stops  map[string]trace.Event // the latest at each point
+	stops  map[string]trace.Event // latest stop at each point
 	count  map[string]int         // stops by point
-	calls  map[string]*entered    // by the point that entered them; see Point.Within
+	calls  map[string]*entered    // by the point that entered the call; see Point.Within
 }
 
 // entered is the latest call that a point entered.
 type entered struct {
 	seen map[string]int // stops in it, by point
-	over bool           // the task has made another call since
+	over bool           // the task has made another call since then
 }
 
-// enter begins a call at a point, and counts a step of one.
+// enter begins a call at a point, and counts the stop as a step of the call that it is
+// in.
 func (rd *round) enter(p *point) {
 	rd.calls[p.Name] = &entered{seen: map[string]int{}}
 	if c := rd.calls[p.Within]; c != nil {
@@ -115,14 +118,15 @@ func (rd *round) enter(p *point) {
 	}
 }
 
-// ErrFlood says that a program stopped the guest too often, which is its own fault.
+// ErrFlood means that a program stopped the guest too often, which is the program's
+// fault.
 var ErrFlood = errors.New("the program stopped the guest too often")
 
-// maxStray is how often a program may come by at End. None has a reason to.
+// maxStray limits the stops of a program at End. Programs have no reason to stop there.
 const maxStray = 1000
 
-// Drive runs the program to its end, stopping at the plan's points. It returns with
-// the guest stopped: at End, or where Look or an error ended the drive.
+// Drive runs the program to its end and stops at the plan's points. On return the guest
+// is stopped: at End, or where Look or an error ended the drive.
 func Drive(ctx context.Context, c Config) error {
 	d, err := newDriver(c)
 	if err != nil {
@@ -163,7 +167,7 @@ func Drive(ctx context.Context, c Config) error {
 // errEnded ends a drive at the program's end.
 var errEnded = errors.New("the program has ended")
 
-// errSeen ends a drive at the stop that was looked for.
+// errSeen ends a drive after Look returned true.
 var errSeen = errors.New("the stop was reached")
 
 func newDriver(c Config) (*driver, error) {
@@ -199,10 +203,11 @@ func newDriver(c Config) (*driver, error) {
 	return d, nil
 }
 
-// next lets the guest run to its next stop. It leaves a breakpoint by a step that
-// is checked to lead away: QEMU may end a step that has run no instruction, as
-// when it polls the interrupt controller of x86 (cpu_handle_interrupt in
-// accel/tcg/cpu-exec.c), and the same call would be counted twice.
+// next runs the guest to its next stop. It first leaves the current breakpoint with a
+// single step, and checks that the step moved: QEMU may end a step without running an
+// instruction, for example when it polls the interrupt controller of x86
+// (cpu_handle_interrupt in accel/tcg/cpu-exec.c). Otherwise the same call would be
+// counted twice.
 func (d *driver) next(ctx context.Context) (rsp.Stop, error) {
 	if d.Stands {
 		d.Stands = false
@@ -216,13 +221,13 @@ func (d *driver) next(ctx context.Context) (rsp.Stop, error) {
 			return rsp.Stop{}, fmt.Errorf("move over the breakpoint at %s: %w", d.where(d.at), err)
 		}
 	}
-	d.cut = false
+	d.interrupted = false
 	if !moved {
 		stop, err := d.Guest.Step(ctx, "")
 		if err != nil {
 			return stop, fmt.Errorf("step off the breakpoint at %s: %w", d.where(d.at), err)
 		}
-		d.cut = stop.PC == d.at || !d.sameFunction(stop.PC, d.at)
+		d.interrupted = stop.PC == d.at || !d.sameFunction(stop.PC, d.at)
 		if d.breaks(stop.PC) {
 			return stop, nil
 		}
@@ -237,14 +242,15 @@ func (d *driver) next(ctx context.Context) (rsp.Stop, error) {
 	return stop, nil
 }
 
-// sameFunction reports whether two addresses are in one function of the kernel.
+// sameFunction reports whether two addresses are in the same function of the kernel.
 func (d *driver) sameFunction(a, b uint64) bool {
 	f, _, ok := d.Image.Symbols.At(a)
 	g, _, also := d.Image.Symbols.At(b)
 	return ok && also && f.Addr == g.Addr
 }
 
-// stopped handles one stop: says whose it is, records it, and arms what follows.
+// stopped handles one stop: it classifies and records the stop, and arms the points
+// that follow.
 func (d *driver) stopped(ctx context.Context, stop rsp.Stop) error {
 	regs, err := d.Guest.Registers(ctx)
 	if err != nil {
@@ -255,11 +261,11 @@ func (d *driver) stopped(ctx context.Context, stop rsp.Stop) error {
 	if !d.breaks(pc) {
 		return &StrayStopError{PC: pc, Signal: stop.Signal, Where: d.where(pc)}
 	}
-	// An exception taken in the step over the breakpoint comes back to it with
-	// every register as it was: this is the same stop. After a step that ran its
-	// instruction it is not: two calls of one task may well agree in every
-	// register, as system calls have their arguments in memory.
-	if d.cut && maps.Equal(regs, d.last) {
+	// An exception during the single step returns to the breakpoint with all registers
+	// unchanged: this is the same stop. After a step that ran its instruction it is
+	// another stop, even if all registers agree: system calls have their arguments in
+	// memory.
+	if d.interrupted && maps.Equal(regs, d.last) {
 		return nil
 	}
 	d.last = regs
@@ -303,7 +309,7 @@ func (d *driver) stopped(ctx context.Context, stop rsp.Stop) error {
 	return nil
 }
 
-// ended tells whether a stop at End is the program's end.
+// ended reports whether a stop at End is the program's end.
 func (d *driver) ended(ctx context.Context, regs map[string]uint64) error {
 	current, err := d.reader.Current(ctx, regs)
 	if err != nil {
@@ -323,8 +329,8 @@ func (d *driver) ended(ctx context.Context, regs map[string]uint64) error {
 	return nil
 }
 
-// record takes what the plan asks for at a stop that is part of the lab, emits
-// it, and arms what follows. call is the stop at the call whose return this is.
+// record reads the data that the plan asks for at a stop of the lab, emits the event,
+// and arms the points that follow. call is the stop at the call whose return this is.
 func (d *driver) record(ctx context.Context, p *point, rd *round, s *scope, event trace.Event, call *callStop) error {
 	fail := func(err error) error { return fmt.Errorf("at %s (%s): %w", p.Name, p.Symbol, err) }
 	event.Point, event.Symbol, event.Address = p.Name, p.Symbol, trace.Word(d.at)
@@ -334,7 +340,7 @@ func (d *driver) record(ctx context.Context, p *point, rd *round, s *scope, even
 		event.Args, s.args = call.event, call.args
 	}
 	s.setTasks(d.roles, rd)
-	if err := d.find(ctx, p, s, rd, &event); err != nil {
+	if err := d.recordFinds(ctx, p, s, rd, &event); err != nil {
 		return fail(err)
 	}
 	if err := d.read(ctx, p, s, &event); err != nil {
@@ -342,7 +348,7 @@ func (d *driver) record(ctx context.Context, p *point, rd *round, s *scope, even
 	}
 	event.Fields = d.reader.TakeFields()
 	event.Stack = s.view.Backtrace(ctx, s.tasks["current"], s.regs)
-	d.draw(ctx, p, s, &event)
+	d.recordStacks(ctx, p, s, &event)
 	rd.stops[p.Name] = event
 	rd.count[p.Name]++
 	rd.seen[p.Role] = event.Task
@@ -377,15 +383,15 @@ func (d *driver) record(ctx context.Context, p *point, rd *round, s *scope, even
 	return d.await(ctx, p, rd, s, event)
 }
 
-// told reports whether a role is one that a stop tells.
-func (d *driver) told(role string) bool {
+// finds reports whether a stop finds the task of a role.
+func (d *driver) finds(role string) bool {
 	return slices.ContainsFunc(d.points, func(p *point) bool {
 		return slices.ContainsFunc(p.Finds, func(f plan.Named) bool { return f.Name == role })
 	})
 }
 
-// draw records kernel stacks as they lie in memory.
-func (d *driver) draw(ctx context.Context, p *point, s *scope, event *trace.Event) {
+// recordStacks records the memory of kernel stacks.
+func (d *driver) recordStacks(ctx context.Context, p *point, s *scope, event *trace.Event) {
 	for _, role := range p.Stacks {
 		addr, regs := s.tasks[role], map[string]uint64(nil)
 		if addr == 0 {
@@ -400,9 +406,9 @@ func (d *driver) draw(ctx context.Context, p *point, s *scope, event *trace.Even
 	}
 }
 
-// find takes the tasks that a stop tells. A task_struct may have been another
-// task's before: the role that held it then holds none.
-func (d *driver) find(ctx context.Context, p *point, s *scope, rd *round, event *trace.Event) error {
+// recordFinds records the tasks that a stop finds. A task_struct may have belonged to another
+// task earlier; the role of that task then has no task.
+func (d *driver) recordFinds(ctx context.Context, p *point, s *scope, rd *round, event *trace.Event) error {
 	for _, f := range p.Finds {
 		addr, text, err := s.eval(ctx, f.Expr)
 		if err != nil {
@@ -413,7 +419,7 @@ func (d *driver) find(ctx context.Context, p *point, s *scope, rd *round, event 
 		}
 		for _, other := range d.rounds {
 			for role, at := range other.tasks {
-				if at == addr && d.told(role) && (role != f.Name || other != rd) {
+				if at == addr && d.finds(role) && (role != f.Name || other != rd) {
 					delete(other.tasks, role)
 					if other == rd {
 						s.tasks[role] = 0
@@ -430,7 +436,7 @@ func (d *driver) find(ctx context.Context, p *point, s *scope, rd *round, event 
 	return nil
 }
 
-// where names an address for a person.
+// where describes an address for a person.
 func (d *driver) where(pc uint64) string {
 	sym, off, ok := d.Image.Symbols.At(pc)
 	if !ok {

@@ -13,8 +13,8 @@ import (
 	"kernellab/internal/nearest"
 )
 
-// scope is the environment of the expressions that are evaluated on the stopped guest,
-// with the kernel's own types. Package expr has the names.
+// scope is the environment of expressions that are evaluated on the stopped guest, with
+// the kernel's own types. Package expr documents the names.
 type scope struct {
 	reader *task.Reader
 	view   *task.View // of this stop
@@ -26,23 +26,24 @@ type scope struct {
 	roles map[string]uint64
 	regs  map[string]uint64
 
-	// dry: nothing is read, every pointer is taken for good; only types count.
+	// dry means that nothing is read and every pointer counts as valid; only types are
+	// checked.
 	dry bool
 }
 
-// value is a number, or a structure that lies at v or is pointed to by it.
+// value is a number, or a structure at address v or that v points to.
 type value struct {
 	v      uint64
 	strct  string // structure of a pointer or an embedded structure
 	inside bool   // v is the address of an embedded structure or array, not a pointer value
-	// Of an embedded structure: the path to it from the outermost one, and its
-	// offset there.
+	// For an embedded structure: its path from the outermost structure, and its offset
+	// there.
 	path   string
 	offset int
 }
 
-// CheckRead reports whether src can be read from a stopped guest. Roles are the tasks
-// that it may name.
+// CheckRead returns an error if src cannot be read from a stopped guest. roles are the
+// tasks that it may name.
 func CheckRead(src string, roles []string) error {
 	e, err := expr.Parse(src)
 	if err != nil {
@@ -55,7 +56,7 @@ func CheckRead(src string, roles []string) error {
 	return err
 }
 
-// eval evaluates an expression on the stopped guest: a number has no text.
+// eval evaluates an expression on the stopped guest. The text is nil for a number.
 func (s *scope) eval(ctx context.Context, src string) (number uint64, text *string, err error) {
 	e, err := expr.Parse(src)
 	if err != nil {
@@ -76,7 +77,7 @@ func (s *scope) eval(ctx context.Context, src string) (number uint64, text *stri
 	return 0, nil, fmt.Errorf("%s gives %v: want a whole number or a text", src, v)
 }
 
-// Name is expr.Env's.
+// Name implements expr.Env.
 func (s *scope) Name(ctx context.Context, name string) (any, error) {
 	if addr, ok := s.tasks[name]; ok {
 		if addr == 0 && !s.dry {
@@ -94,7 +95,7 @@ func (s *scope) Name(ctx context.Context, name string) (any, error) {
 	return expr.GuestNames{Roles: slices.Sorted(maps.Keys(s.tasks))}.Name(ctx, name)
 }
 
-// number is a number, unknown without a guest.
+// number returns a number, which is unknown without a guest.
 func (s *scope) number(v uint64) any {
 	if s.dry {
 		return expr.Number
@@ -102,7 +103,7 @@ func (s *scope) number(v uint64) any {
 	return int(v)
 }
 
-// object is a value as expressions see it.
+// object returns a value in the form that expressions use.
 func (s *scope) object(v value) any {
 	if v.strct == "" && !v.inside {
 		return s.number(v.v)
@@ -110,7 +111,7 @@ func (s *scope) object(v value) any {
 	return object{s, v}
 }
 
-// named is an expr.Object: the arguments or the registers.
+// named implements expr.Object: the arguments or the registers.
 type named struct {
 	*scope
 	what string
@@ -129,7 +130,7 @@ func (n named) Member(_ context.Context, name string) (any, error) {
 	return nil, errors.New("no such register")
 }
 
-// object is an expr.Object: a structure, or an array.
+// object implements expr.Object: a structure or an array.
 type object struct {
 	*scope
 	value
@@ -227,5 +228,5 @@ func (s *scope) saw(path string, f kernel.Field) {
 	}
 }
 
-// userRegs is struct pt_regs reached as TASK.user, where roles are members too.
+// userRegs is struct pt_regs of TASK.user. Its members include the roles of registers.
 const userRegs = "pt_regs of the user"

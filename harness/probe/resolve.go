@@ -10,29 +10,29 @@ import (
 	"kernellab/harness/trace"
 )
 
-// Resolved is a point of a plan as a kernel has it.
+// Resolved is a point of a plan in a given kernel.
 type Resolved struct {
 	kernel.Resolved
-	// Missing says why this kernel has no such place, which only an optional
-	// point and what hangs on one may lack; "" for a point that is there.
+	// Missing says why this kernel has no such place; "" means that it has one. Only
+	// optional points, and points that depend on one, may be missing.
 	Missing string
 }
 
-// point is a Point as this kernel resolved it.
+// point is a Point that was resolved in this kernel.
 type point struct {
 	plan.Point
 	Resolved
 	when    *condition
 	instead bool // it is one of Plan.Instead
-	on      bool // it is armed
-	due     int  // how often a point with Armed is still to be seen
+	on      bool // armed
+	due     int  // how many more times a point with Armed has to be seen
 }
 
-// hits returns how often the point comes in a round.
+// hits returns how often the point is expected in a round.
 func (p *point) hits() trace.Range { return p.Times() }
 
-// Resolve finds a plan's points in a kernel, all that are missing named at once.
-// The return of a call has the place of the call and no address.
+// Resolve finds a plan's points in a kernel. The error names all that are missing. The
+// return of a call has the place of the call and no address.
 func Resolve(im *kernel.Image, all Plan) ([]Resolved, error) {
 	var out []Resolved
 	var errs []error
@@ -53,8 +53,7 @@ func Resolve(im *kernel.Image, all Plan) ([]Resolved, error) {
 	return out, errors.Join(errs...)
 }
 
-// resolveInstead finds the other ways to do what the entry does. A kernel may lack any
-// of them.
+// resolveInstead finds the alternatives to the entry. A kernel may lack them.
 func resolveInstead(im *kernel.Image, all Plan) []Resolved {
 	var out []Resolved
 	for _, p := range all.Instead {
@@ -68,9 +67,9 @@ func resolveInstead(im *kernel.Image, all Plan) []Resolved {
 	return out
 }
 
-// Bare returns the plan with nothing read at a point, so that the point is where
-// the kernel has it best: a function that is inlined, not what stands in for it
-// because of its arguments. It tells whether that is another place.
+// Bare returns the plan with no reads at a point, so that the kernel resolves the point
+// as well as it can: to an inlined function itself, and not to a function that stands
+// in for it because of its arguments. It reports whether that is another place.
 func Bare(im *kernel.Image, all Plan, name string) (Plan, bool) {
 	i := slices.IndexFunc(all.Points, func(p plan.Point) bool { return p.Name == name })
 	if i < 0 {
@@ -88,7 +87,7 @@ func Bare(im *kernel.Image, all Plan, name string) (Plan, bool) {
 	return bare, true
 }
 
-// needs is what a point's place has to have.
+// needs returns what a point's place must provide.
 func (all Plan) needs(p plan.Point) kernel.Needs {
 	var needs kernel.Needs
 	add := func(src string) { needs.Args = append(needs.Args, members(src, "arg")...) }
@@ -126,7 +125,7 @@ func resolve(im *kernel.Image, p plan.Point, needs kernel.Needs, before map[stri
 	return Resolved{Resolved: r}, err
 }
 
-// missing says why a point can not be observed whatever the kernel has.
+// missing says why a point cannot be observed in any kernel of this architecture.
 func missing(p plan.Point, before map[string]Resolved) string {
 	why := p.Absent
 	for i, name := range p.Armed {
@@ -140,8 +139,8 @@ func missing(p plan.Point, before map[string]Resolved) string {
 	return why
 }
 
-// HeaderInstead returns the other ways to do what the entry does as a trace's header has
-// them: those that the kernel has.
+// HeaderInstead returns the alternatives to the entry that the kernel has, for a
+// trace's header.
 func HeaderInstead(im *kernel.Image, all Plan) []trace.Point {
 	var out []trace.Point
 	for i, r := range resolveInstead(im, all) {
@@ -152,7 +151,7 @@ func HeaderInstead(im *kernel.Image, all Plan) []trace.Point {
 	return out
 }
 
-// Header returns the points as a trace's header has them.
+// Header returns the points for a trace's header.
 func Header(im *kernel.Image, all Plan) ([]trace.Point, error) {
 	resolved, err := Resolve(im, all)
 	if err != nil {

@@ -18,8 +18,8 @@ import (
 	"kernellab/internal/regular"
 )
 
-// A fact is something about a file that takes time to find out, valid while the
-// file is the same.
+// A fact is a property of a file that takes time to find out. It is valid until the
+// file changes.
 type fact struct {
 	Stamp stamp  `json:"stamp"`
 	Value string `json:"value"`
@@ -30,8 +30,8 @@ const (
 	maxFacts  = 1 << 20
 )
 
-// Fact returns what find says of the file at path, found out once for as long
-// as the file does not change. what names the question.
+// Fact returns what find returns for the file at path, and stores it until the file
+// changes. The name of the fact is what.
 func (s *Store) Fact(ctx context.Context, what, path string, find func() (string, error)) (string, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -66,12 +66,13 @@ func (s *Store) Fact(ctx context.Context, what, path string, find func() (string
 func (s *Store) readFacts() map[string]fact {
 	facts := map[string]fact{}
 	if b, err := readBounded(s.path(factsFile), maxFacts); err != nil || json.Unmarshal(b, &facts) != nil {
-		return map[string]fact{} // they are found out again
+		return map[string]fact{} // the facts are found out again
 	}
 	return facts
 }
 
-// learn adds a fact to those of other processes. Not being able to is no error.
+// learn adds a fact to the stored ones. It ignores errors, as a fact can be found out
+// again.
 func (s *Store) learn(ctx context.Context, name string, f fact) {
 	if os.MkdirAll(s.Dir, 0o700) != nil {
 		return
@@ -82,7 +83,7 @@ func (s *Store) learn(ctx context.Context, name string, f fact) {
 	}
 	defer lock.Close()
 	facts := s.readFacts()
-	for other := range facts { // of files that are gone
+	for other := range facts { // remove facts about files that no longer exist
 		if len(facts) > 256 {
 			delete(facts, other)
 		}
@@ -109,8 +110,8 @@ func (s *Store) Digest(ctx context.Context, path string) (string, error) {
 	})
 }
 
-// Identity tells an executable from another one of the same version: where it
-// is, its size and when it was installed.
+// Identity returns text that differs for different installations of an executable, even
+// with the same version: its path, size and time of installation.
 func Identity(binary string) (string, error) {
 	path, err := exec.LookPath(binary)
 	if err != nil {
@@ -126,19 +127,19 @@ func Identity(binary string) (string, error) {
 	return fmt.Sprintf("%s %d %s", path, info.Size(), info.ModTime().UTC().Format(time.RFC3339Nano)), nil
 }
 
-// Boots counts the boots of one kernel image with one QEMU.
+// Boots has the numbers of boots of one kernel image with one QEMU.
 type Boots struct {
 	Arch   string `json:"arch"`
 	Kernel string `json:"kernel"` // release
-	SHA256 string `json:"sha256"` // of the image: a damaged copy has the same release
+	SHA256 string `json:"sha256"` // of the image; a damaged copy has the same release
 	QEMU   string `json:"qemu"`   // version
 	Tries  int    `json:"tries"`
-	Oopses int    `json:"oopses"` // of them ended by an oops, a panic or a reset
+	Oopses int    `json:"oopses"` // boots that ended with an oops, a panic or a reset
 }
 
 const bootsFile = "boots.json"
 
-// CountBoot adds a boot to the counts.
+// CountBoot records a boot.
 func (s *Store) CountBoot(ctx context.Context, b Boots) error {
 	if err := os.MkdirAll(s.Dir, 0o700); err != nil {
 		return fmt.Errorf("count the boot: %w", err)
@@ -165,8 +166,8 @@ func (s *Store) CountBoot(ctx context.Context, b Boots) error {
 	return atomicfile.WriteBytes(s.path(bootsFile), 0o600, text)
 }
 
-// Boots returns the counts, in the order the kernels were first booted in. Older
-// versions of lab wrote counts without an image's digest; it leaves those out.
+// Boots returns the recorded numbers, in the order of the kernels' first boots. It
+// leaves out records of older versions of lab, which lack the image's digest.
 func (s *Store) Boots() []Boots {
 	var all []Boots
 	if b, err := readBounded(s.path(bootsFile), maxFacts); err != nil || json.Unmarshal(b, &all) != nil {

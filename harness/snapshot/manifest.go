@@ -22,7 +22,7 @@ import (
 	"kernellab/internal/regular"
 )
 
-// manifest describes a snapshot and is written last.
+// manifest describes a snapshot. It is written last.
 type manifest struct {
 	Schema string           `json:"schema"`
 	Key    Key              `json:"key"`
@@ -36,8 +36,8 @@ type entry struct {
 	Stamp  stamp  `json:"stamp"`
 }
 
-// stamp is what the file system says of a file: while it is the same, so is
-// the file.
+// stamp has the file system's metadata of a file. While it does not change, neither
+// does the file.
 type stamp struct {
 	Size    int64  `json:"size"`
 	Inode   uint64 `json:"inode"`
@@ -69,11 +69,11 @@ func (m manifest) write(dir string) error {
 	return atomicfile.WriteBytes(filepath.Join(dir, manifestFile), 0o600, append(b, '\n'))
 }
 
-// maxManifest bounds what is read of a manifest, which is under 4 KiB.
+// maxManifest limits the size of a manifest, which normally is under 4 KiB.
 const maxManifest = 64 << 10
 
-// open opens the snapshot of a key if it is there and whole. The error is
-// fs.ErrNotExist when it is not there, a *DamagedError when it is no good.
+// open opens the snapshot of a key. The error is fs.ErrNotExist if there is none, and a
+// *DamagedError if it is incomplete or damaged.
 func (s *Store) open(k Key) (_ *Snapshot, err error) {
 	id := k.ID()
 	dir := s.path(id)
@@ -114,7 +114,7 @@ func (s *Store) open(k Key) (_ *Snapshot, err error) {
 	return snap, nil
 }
 
-// private reports whether a file is ours and nobody else may touch it.
+// private reports whether a file belongs to this user and nobody else may access it.
 func private(info fs.FileInfo) bool {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	return ok && int(st.Uid) == os.Geteuid() && info.Mode().Perm()&0o077 == 0
@@ -135,7 +135,8 @@ func readManifest(dir string) (manifest, error) {
 	return m, nil
 }
 
-// maxSmall bounds the device state and the console, of some hundred KB.
+// maxSmall limits the sizes of the device state and the console output, which normally
+// have some hundred KB.
 const maxSmall = 64 << 20
 
 // readChecked reads a small file and compares it with its entry.
@@ -162,8 +163,8 @@ func readChecked(dir, name string, want entry) ([]byte, error) {
 	return b, nil
 }
 
-// checkRAM compares the memory with its entry: by its stamp, or when that is
-// another one by its contents, after which the new stamp counts.
+// checkRAM compares the memory file with its entry: by its stamp, or by its content if
+// the stamp differs. Then it stores the new stamp.
 func checkRAM(f *os.File, dir string, m manifest) error {
 	want := m.Files[ramFile]
 	info, err := f.Stat()
@@ -192,12 +193,12 @@ func checkRAM(f *os.File, dir string, m manifest) error {
 	}
 	want.Stamp = st
 	m.Files[ramFile] = want
-	m.write(dir) // else it is read through again the next time
+	m.write(dir) // otherwise the next open reads the whole file again
 	return nil
 }
 
-// digest returns the SHA-256 of a file's non-zero pages and their places, which
-// does not depend on where the file system has holes.
+// digest returns the SHA-256 of a file's non-zero pages and their offsets. It does not
+// depend on the file's holes.
 func digest(f *os.File) (string, error) {
 	info, err := f.Stat()
 	if err != nil {
@@ -210,8 +211,8 @@ func digest(f *os.File) (string, error) {
 	return digestOf(f, runs, info.Size())
 }
 
-// Copy makes to, an empty file of the same size, a copy of a guest's memory. Pages of
-// zeros, which are more than half of a booted guest's, stay holes.
+// Copy copies a guest's memory from a file to to, an empty file of the same size. Pages
+// of zeros, which are more than half of a booted guest's memory, become holes.
 func Copy(to, from *os.File) error {
 	info, err := from.Stat()
 	if err != nil {
@@ -308,7 +309,8 @@ func digestOf(r io.ReaderAt, runs [][2]int64, size int64) (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
-// dataRuns lists where a file is no hole, from and to, apart and in order.
+// dataRuns returns the ranges of a file that are not holes, as start and end, sorted
+// and disjoint.
 func dataRuns(f *os.File, size int64) ([][2]int64, error) {
 	var runs [][2]int64
 	for at := int64(0); at < size; {
@@ -323,7 +325,7 @@ func dataRuns(f *os.File, size int64) ([][2]int64, error) {
 		if err != nil {
 			return nil, fmt.Errorf("find the holes: %w", err)
 		}
-		// Whole pages, so that no page is in two runs.
+		// Round to whole pages, so that no page is in two ranges.
 		from, to = from&^(pageSize-1), min((to+pageSize-1)&^(pageSize-1), size)
 		if n := len(runs); n > 0 && from <= runs[n-1][1] {
 			runs[n-1][1] = to
@@ -335,7 +337,7 @@ func dataRuns(f *os.File, size int64) ([][2]int64, error) {
 	return runs, nil
 }
 
-// onDisk sums the blocks of the files in a folder.
+// onDisk returns how many bytes the files in a folder take on disk.
 func onDisk(dir string) int64 {
 	var sum int64
 	list, _ := os.ReadDir(dir)

@@ -1,26 +1,26 @@
-// Package snapshot keeps snapshots of booted guests in a folder, each under the
-// key of everything it depends on.
+// Package snapshot stores snapshots of booted guests in a folder, each under a key
+// that has everything the snapshot depends on.
 //
-// A snapshot is a file with the guest's memory, the state of its devices, and
-// what the boot said on the console. Package qemu makes the first two and
-// restores from them; this package starts no machine. It sees to it that a
-// snapshot is whole or not there, is made once by however many processes need
-// it, is the user's alone, and that all together stay within a limit. Whoever
-// has one open keeps it: the files may be removed under a running guest.
+// A snapshot has a file with the guest's memory, the state of its devices, and the
+// console output of the boot. Package qemu makes the first two and restores from them;
+// this package starts no machine. It ensures that a snapshot is complete or absent, is
+// made only once when several processes need it, is private to the user, and that all
+// snapshots together stay within a limit. An open snapshot stays usable: its files may
+// be removed while a guest runs from it.
 //
 //	<id>/ram            the guest's memory, sparse, mapped copy-on-write
-//	<id>/state          the devices, QEMU's migration stream
-//	<id>/console        the boot's text
-//	<id>/note           what its maker has to know of it
+//	<id>/state          the devices, as QEMU's migration stream
+//	<id>/console        the output of the boot
+//	<id>/note           data of the snapshot's maker
 //	<id>/manifest.json  the key, sizes and digests
 //	<id>.lock           held by the process that makes or removes <id>
 //	<id>.new, <id>.old  being made, being removed
-//	boots.json          how often each kernel was booted, and died of it
+//	boots.json          how many times each kernel was booted, and how many boots failed
 //	facts.json          digests and versions of files that have not changed
 //
-// The digest of the memory is not computed for every use, which would take
-// longer than the guest: a file whose inode, times and size are those noted
-// after it was made is taken to be whole, any other is read through.
+// The digest of the memory is not computed at every use, as that would take longer than
+// starting the guest. A file whose inode, times and size are those recorded after it was
+// made is assumed to be complete; any other file is read and compared.
 package snapshot
 
 import (
@@ -42,26 +42,26 @@ import (
 	"kernellab/internal/flock"
 )
 
-// DefaultLimit is what all snapshots together may take on the disk. One takes
+// DefaultLimit is how many bytes all snapshots together may take on disk. One takes
 // about 50 MB.
 const DefaultLimit = 4 << 30
 
-// schema changes when what is written here does.
+// schema changes with the format of the files.
 const schema = "lab.snapshot/4"
 
-// Key is everything that a snapshot depends on.
+// Key has everything that a snapshot depends on.
 type Key struct {
 	Kernel  string   `json:"kernel"`  // SHA-256 of the image
 	Initrd  string   `json:"initrd"`  // SHA-256
 	QEMU    string   `json:"qemu"`    // version
-	Binary  string   `json:"binary"`  // QEMU's executable, as Identity has it
+	Binary  string   `json:"binary"`  // QEMU's executable, from Identity
 	Machine []string `json:"machine"` // qemu.Config.Identity
-	// Place is what was done in the guest before it was saved, nil for a guest
-	// that waits for its first program.
+	// Place says what was done in the guest before it was saved; nil means that it
+	// waits for its first program.
 	Place []string `json:"place,omitempty"`
 }
 
-// ID returns the key's name in the file system.
+// ID returns the name of the key's snapshot in the file system.
 func (k Key) ID() string {
 	b, err := json.Marshal(struct {
 		Schema string
@@ -74,12 +74,12 @@ func (k Key) ID() string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// Store is a folder of snapshots. Any number of processes may use the same one,
-// and any number of goroutines a Store.
+// Store is a folder of snapshots. Several processes may use one folder, and several
+// goroutines a Store.
 type Store struct {
-	Dir   string       // made when it is needed
+	Dir   string       // created on first use
 	Limit int64        // bytes on disk, default DefaultLimit
-	Warn  func(string) // is told what was mended, may be nil
+	Warn  func(string) // is called with what was repaired; may be nil
 
 	mu    sync.Mutex
 	facts map[string]fact
@@ -91,23 +91,23 @@ type Snapshot struct {
 	State   []byte
 	Console []byte
 	Note    []byte
-	Boot    time.Duration // how long the guest took to boot when it was made
+	Boot    time.Duration // how long the guest took to boot
 	dir     string
 }
 
-// Close closes the memory's file, of which restored machines have their own.
+// Close closes the memory file. Restored machines have their own descriptors.
 func (s *Snapshot) Close() error { return s.RAM.Close() }
 
-// Draft is a snapshot in the making.
+// Draft is a snapshot that is being made.
 type Draft struct {
-	RAM     *os.File  // of the size asked for, all zero
+	RAM     *os.File  // of the requested size, all zero
 	State   io.Writer // the devices
-	Console io.Writer // what the boot says
-	Note    io.Writer // what Snapshot.Note is to be
+	Console io.Writer // output of the boot
+	Note    io.Writer // becomes Snapshot.Note
 	Boot    time.Duration
 }
 
-// DamagedError says why a snapshot is of no use.
+// DamagedError says why a snapshot cannot be used.
 type DamagedError struct {
 	ID, Reason string
 }
@@ -116,9 +116,9 @@ func (e *DamagedError) Error() string {
 	return fmt.Sprintf("snapshot %s is damaged: %s", e.ID, e.Reason)
 }
 
-// Obtain opens the snapshot of a key, or has it made: size bytes of memory, by
-// make. Of several processes and goroutines that need it at once one makes it.
-// An error of make is returned as it is.
+// Obtain opens the snapshot of a key. If there is none, make makes it with size bytes
+// of memory. If several processes and goroutines need it at once, only one makes it.
+// Obtain returns an error of make unchanged.
 func (s *Store) Obtain(ctx context.Context, k Key, size int64, make func(context.Context, *Draft) error) (*Snapshot, error) {
 	snap, err := s.open(k)
 	if err == nil {
@@ -133,7 +133,7 @@ func (s *Store) Obtain(ctx context.Context, k Key, size int64, make func(context
 		return nil, fmt.Errorf("open the snapshots: %w", err)
 	}
 	defer lock.Close()
-	// Looked at without the lock it may have been on its way in or out.
+	// Without the lock, it may have been incomplete.
 	snap, err = s.open(k)
 	var damaged *DamagedError
 	switch {
@@ -172,7 +172,7 @@ func (s *Store) warn(text string) {
 	}
 }
 
-// touch marks a snapshot as used now: the least recently used go first.
+// touch marks a snapshot as used now: trim removes the least recently used ones first.
 func (s *Store) touch(snap *Snapshot) {
 	now := time.Now()
 	os.Chtimes(snap.dir, now, now)
@@ -187,7 +187,7 @@ const (
 	manifestFile = "manifest.json"
 )
 
-// make is called with the key's lock held.
+// make must be called with the lock of the key held.
 func (s *Store) make(ctx context.Context, k Key, size int64, make func(context.Context, *Draft) error) (err error) {
 	id := k.ID()
 	dir := s.path(id + ".new")
@@ -252,8 +252,8 @@ func (s *Store) seal(k Key, d *Draft, files map[string]*os.File, dir string) err
 	return m.write(dir)
 }
 
-// remove is called with the lock of id held. The files go under another name
-// first, so that nobody finds half of them.
+// remove must be called with the lock of id held. It renames the files first, so that
+// nobody finds an incomplete snapshot.
 func (s *Store) remove(id string) error {
 	old := s.path(id + ".old")
 	if err := os.RemoveAll(old); err != nil {
@@ -265,10 +265,10 @@ func (s *Store) remove(id string) error {
 	return os.RemoveAll(old)
 }
 
-// staleAfter is when a small file that was being written has been given up.
+// staleAfter is the age at which a small temporary file is abandoned.
 const staleAfter = time.Minute
 
-// Sweep removes what processes that were killed have left behind.
+// Sweep removes the files that killed processes left.
 func (s *Store) Sweep() error {
 	list, err := os.ReadDir(s.Dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -291,7 +291,7 @@ func (s *Store) Sweep() error {
 		}
 		lock, err := flock.Try(s.path(id + ".lock"))
 		if err != nil {
-			continue // its process lives
+			continue // its process is alive
 		}
 		err = os.RemoveAll(s.path(e.Name()))
 		lock.Close()
@@ -302,8 +302,8 @@ func (s *Store) Sweep() error {
 	return nil
 }
 
-// trim removes the snapshots used longest ago until the rest is within the
-// limit. keep stays; so does what another process is at.
+// trim removes the least recently used snapshots until the rest is within the limit. It
+// does not remove keep, nor snapshots that other processes are making or removing.
 func (s *Store) trim(keep string) {
 	limit := s.Limit
 	if limit <= 0 {
