@@ -69,7 +69,8 @@ func TestEval(t *testing.T) {
 		"1 + \"a\"": "1 + \"a\": + takes two numbers, not a text", "\"a\" - 1": "- takes two numbers, not a text", "1 and true": "and takes two truth values, not a number",
 		"true + true": "+ takes two numbers, not a truth value", "1 contains \"a\"": "contains takes two texts", "not 1": "not 1: not of a number", "-\"a\"": "- of a text", "1 ? 2 : 3": "1 is a number: a condition is true or false",
 		"abs(symbol)": "symbol is no number", "pc.x": "pc.x: pc is a number, it has no members", "task + 1": "task is no value by itself", "clone": "clone is no value", "sizes": "sizes is no value",
-		"u64(1)": `u64(1): no function "u64" here`,
+		"u64(1)": `u64(1): no function "u64" here`, "u64(task)": `no function "u64" here`, // which takes objects too
+		"1 % 0 == 1 ? 1 : 2": "1 % 0: division by zero",
 	} {
 		e, err := expr.Parse(src)
 		if err != nil {
@@ -195,7 +196,7 @@ func TestParseRefuses(t *testing.T) {
 		"nil": "the language has no nil", "1..3": `no operator ".."`, "2 ** 64": `no operator "**"`, "all(1..9, # > 0)": `no function "all"`, "1 in [1]": `no operator "in"`,
 		"task[pc]": "a name follows a dot", "task?.pid": "the language has no chain", "symbol[0:1]": "the language has no slice", "symbol.x()": "only a function can be called",
 		"sum(1)": `no function "sum"`, "flag(1)": `no function "flag": did you mean "flags"?`, "len(symbol)": `no function "len"`,
-		"flags(1, 2)": "flags takes one argument, not 2", "bitand(1)": "bitand takes 2 arguments, not 1", "min()": "min takes one argument, not 0",
+		"flags(1, 2)": "flags takes one argument, not 2", "bitand(1)": "bitand takes 2 arguments, not 1", "min()": "min takes one argument, not 0", `hits("a", "b")`: "hits takes one argument, not 2",
 		`calls()`: "calls takes 1 or 2 arguments, not 0", `calls("a", "b", "c")`: "calls takes 1 or 2 arguments, not 3",
 		"hits(pc)": `hits takes the name of a point, as in hits("sys_clone")`, `calls(pc)`: `calls takes the name of a function, as in calls("get_signal")`,
 		`calls("a", pc)`: "calls takes the name of a point", "as(arg.x, pc)": `as takes the name of a structure`,

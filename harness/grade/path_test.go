@@ -1,0 +1,65 @@
+package grade_test
+
+import (
+	"errors"
+	"slices"
+	"testing"
+
+	"kernellab/harness/grade"
+	"kernellab/harness/trace"
+	"kernellab/harness/trace/tracetest"
+	"kernellab/harness/verdict"
+)
+
+// A run that could not be graded says why, also when nobody knows.
+func TestFailure(t *testing.T) {
+	for want, err := range map[string]error{"boot: no console output": errors.New("boot: no console output"), "unknown cause": nil} {
+		r := grade.Failure(forkRules("x86_64"), "6.1", err)
+		if r.Verdict != verdict.Error || r.Error != want || r.Kernel != "6.1" || r.Score != 0 || len(r.Checks) == 0 {
+			t.Errorf("%s %q on %q, %d points, %d checks, want the error %q", r.Verdict, r.Error, r.Kernel, r.Score, len(r.Checks), want)
+		}
+	}
+}
+
+// The first point of the header has a reason and a source like any other.
+func TestFirstPointsSource(t *testing.T) {
+	tr := taskTrace()
+	tr.Header.Points[0] = trace.Point{Point: "enter", Symbol: "enter.isra.0", Why: "a clone of it", Source: "kernel/enter.c:3"}
+	at(tr, "enter").Symbol = "enter.isra.0"
+	s := judge(tr, taskRules()).Steps[0]
+	if s.Point != "enter" || s.Why != "a clone of it" || s.Source != "kernel/enter.c:3" {
+		t.Errorf("the first step is %s, why %q, source %q", s.Point, s.Why, s.Source)
+	}
+}
+
+// What hangs on a point that a kernel lacks is left out, and the other questions are
+// asked.
+func TestOtherQuestionsAreAsked(t *testing.T) {
+	rules := taskRules()
+	asked := grade.Question{Name: "asked", Type: grade.TypeNumber, Truth: "1 + 1"}
+	rules.Questions = append(slices.Clone(rules.Questions), asked)
+	rules.Answers = grade.Answers{"asked": of(2)}
+	if c := question(t, judge(taskTrace(), rules), "asked"); c.Verdict != verdict.Pass {
+		t.Errorf("the question is %s", c.Verdict)
+	}
+}
+
+// A finding about the order is seen by whoever sees the check of the order.
+func TestOrderFindingsVisibility(t *testing.T) {
+	r := forkRules("x86_64")
+	r.Sequence.Visibility = verdict.Hidden
+	tr := tracetest.Fork("x86_64")
+	drop(tr, "copy_thread")
+	res := judge(tr, r)
+	n := 0
+	for _, f := range res.Findings {
+		if f.Kind == verdict.FindMissing {
+			if n++; f.Visibility != verdict.Hidden {
+				t.Errorf("a finding about the order is %q: %s", f.Visibility, f.Message)
+			}
+		}
+	}
+	if n == 0 {
+		t.Errorf("no finding about a missing point in %+v", res.Findings)
+	}
+}
