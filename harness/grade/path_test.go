@@ -63,3 +63,20 @@ func TestOrderFindingsVisibility(t *testing.T) {
 		t.Errorf("no finding about a missing point in %+v", res.Findings)
 	}
 }
+
+// How often points come is expected as the rules say it; most come once.
+func TestExpectedHits(t *testing.T) {
+	for _, c := range judge(taskTrace(), taskRules()).Checks {
+		if c.Want != nil && c.Want.Case == verdict.CaseRanges {
+			var names []string
+			for _, n := range c.Want.Counts {
+				names = append(names, n.Point)
+			}
+			if want := []string{"tick", "maybe", "forbidden"}; !slices.Equal(names, want) {
+				t.Errorf("the points that do not come once are %q, want %q", names, want)
+			}
+			return
+		}
+	}
+	t.Error("no check of how often points come")
+}
