@@ -33,6 +33,9 @@ is not compiled: the trace is what it did.`,
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := recording.CheckSteps(f.lab, f.steps); err != nil {
+				return err
+			}
 			if f.submission != "" && len(args) > 1 {
 				return usage.Errorf("--submission is what one student handed in: check its trace alone")
 			}
@@ -42,6 +45,8 @@ is not compiled: the trace is what it did.`,
 	formatFlag(cmd, &f.format, report.Formats())
 	cmd.Flags().Var(flags.Text(&f.lab, "", flags.InFolder), "lab", "folder of the lab that the traces are of, where it is none of the course")
 	cmd.Flags().Var(flags.Text(&f.submission, "", submission.CheckPath), "submission", "take the answers from what a student handed in: a folder or an archive")
+	cmd.Flags().BoolVarP(&f.verbose, "verbose", "v", false, "show every step in detail")
+	stepFlag(cmd, &f.steps)
 	cmd.MarkFlagDirname("lab")
 	return cmd
 }
@@ -49,6 +54,8 @@ is not compiled: the trace is what it did.`,
 // checkFlags are the flags of lab check.
 type checkFlags struct {
 	format, lab, submission string
+	verbose                 bool
+	steps                   []string // points that are shown in detail
 }
 
 // check grades every trace; those that cannot be read are reported together. When one is
@@ -62,5 +69,7 @@ func (a *app) check(ctx context.Context, paths []string, f checkFlags) error {
 		return err
 	}
 	a.code = doc.ExitCode()
-	return errors.Join(report.Write(a.stdout, f.format, doc, report.Terminal(a.stdout)), err)
+	style := report.Terminal(a.stdout)
+	style.Verbose, style.Steps = f.verbose, f.steps
+	return errors.Join(report.Write(a.stdout, f.format, doc, style), err)
 }

@@ -30,7 +30,12 @@ func (a *app) runCommand() *cobra.Command {
 		Use:   "run LAB",
 		Short: "Run a lab on real kernels and grade what was seen",
 		Long: `run starts a kernel in QEMU, runs the lab's program in it, stops at the lab's
-points, shows each step as it happens and grades the whole.
+points and grades what was seen. It prints the lab's question, the verdict, a line for
+each step and a line for each check.
+
+-v adds the values, the backtrace and the stacks of every step, and --step those of
+one. Without --arch the lab runs on every architecture, and the runs of all but the
+first have a line each.
 
 A kernel is booted once: later runs start from a snapshot of the booted guest,
 which the cache keeps. --cold boots it.
@@ -64,6 +69,7 @@ student.yaml records, or that of --student.`,
 			if err != nil {
 				return err
 			}
+			f.EveryArch = cmd.Flags().Changed("arch")
 			if err := f.Check(); err != nil {
 				return err
 			}
@@ -87,8 +93,14 @@ student.yaml records, or that of --student.`,
 	jobsFlag(cmd, &f.AtOnce, "runs, where several kernels are named,")
 	fl.Var(flags.Number(&f.seeds, 0, 1, matrix.MaxSeeds), "seeds", "run with the seeds 1 to `N` and show what varied")
 	fl.Var(flags.Number(&f.Rewind, 0, 1, math.MaxInt32), "rewind", "the same at the stop that is `N` from the end: 1 is the last")
-	fl.BoolVarP(&f.Verbose, "verbose", "v", false, "also print the stops that are no step, and what the run cost")
+	fl.BoolVarP(&f.Verbose, "verbose", "v", false, "show every step in detail, the stops that are no step, and what the run cost")
+	stepFlag(cmd, &f.Steps)
 	return cmd
+}
+
+// stepFlag adds --step.
+func stepFlag(cmd *cobra.Command, steps *[]string) {
+	cmd.Flags().StringArrayVar(steps, "step", nil, "show the steps at this `POINT` in detail: values, backtrace and stacks; may be repeated")
 }
 
 // run runs the lab on every kernel. A failure on one does not stop the others.

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"kernellab/harness/arch"
 	"kernellab/internal/usage"
 	"kernellab/labs"
 )
@@ -53,6 +54,28 @@ func LabIn(folder, name string) (labs.Lab, error) {
 func CheckPoint(l labs.Lab, called, arch, point string) error {
 	if known := l.PointNames(arch); !slices.Contains(known, point) {
 		return usage.Unknown("point of "+called, point, known, "lab show "+called+" describes them")
+	}
+	return nil
+}
+
+// CheckSteps reports a step that is no point of the labs on any architecture, as a
+// mistake of usage.
+func CheckSteps(steps []string, all ...labs.Lab) error {
+	if len(steps) == 0 {
+		return nil
+	}
+	var points []string
+	for _, l := range all {
+		for _, a := range arch.Names() {
+			points = append(points, l.PointNames(a)...)
+		}
+	}
+	slices.Sort(points)
+	points = slices.Compact(points)
+	for _, s := range steps {
+		if !slices.Contains(points, s) {
+			return usage.Unknown("step", s, points, "lab show LAB describes the points")
+		}
 	}
 	return nil
 }

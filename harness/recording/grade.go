@@ -20,6 +20,23 @@ import (
 	"kernellab/labs"
 )
 
+// CheckSteps reports a step that is no point of the lab in a folder, or, if that is "", of
+// a lab of the course, as a mistake of usage.
+func CheckSteps(folder string, steps []string) error {
+	if len(steps) == 0 {
+		return nil
+	}
+	var names []string
+	if folder != "" {
+		names = []string{folder}
+	}
+	all, err := prepare.Labs(names)
+	if err != nil {
+		return err
+	}
+	return prepare.CheckSteps(steps, all...)
+}
+
 // Grading grades recorded runs again.
 type Grading struct {
 	Lab        string // folder of the lab, "" for the course's lab that the trace names

@@ -10,7 +10,7 @@ import (
 	"kernellab/harness/verdict"
 )
 
-// answers writes the results of the questions.
+// answers writes the results of the questions. An answer that is right is a line.
 func (p *page) answers(r verdict.Result) {
 	asked := false
 	for _, c := range r.Checks {
@@ -21,18 +21,18 @@ func (p *page) answers(r verdict.Result) {
 			p.line("%s", p.title.Render("Answers"))
 		}
 		asked = true
-		mark := map[verdict.Verdict]string{
-			verdict.Pass: p.good.Render("✓"), verdict.Fail: p.bad.Render("✗"), verdict.Skip: p.warn.Render("–"),
-		}[c.Verdict]
-		score := fmt.Sprintf("%d/%d", c.Score, c.MaxScore)
-		p.line("  %s %s  %s", mark, pad(plain(c.Name), p.width-4-len(score)-2), score)
+		if c.Verdict == verdict.Pass && !p.verbose {
+			p.scored(c, plain(c.Observed), 2)
+			continue
+		}
+		p.scored(c, "", 2)
 		p.text("", 6, p.dim, plain(c.Prompt))
 		for _, l := range answerLines(c, plain) {
 			p.text("", 6, lipgloss.NewStyle(), l)
 		}
 	}
 	if asked {
-		p.line("")
+		p.gap()
 	}
 }
 

@@ -35,40 +35,50 @@ func stacks() []trace.StackImage {
 	}
 }
 
+// A picture shows the registers that differ and counts the others. The parent's are
+// those at the step that recorded them before.
 func TestStacks(t *testing.T) {
 	child := verdict.Step{
 		Point: "ret_from_fork", Symbol: "ret_from_fork", Address: 0xffffffff81003000, PID: 84, Comm: "fork-new", Role: "child",
 		Stack: []string{"ret_from_fork+0x0/0x30", "user 0x40816e"}, Stacks: stacks(),
 	}
-	doc := verdict.NewDocument(verdict.Result{Lab: "fork-new", Verdict: verdict.Pass, Steps: []verdict.Step{child}})
-	var b bytes.Buffer
-	if err := report.Text(&b, doc, report.Style{Width: 90}); err != nil {
-		t.Fatal(err)
+	child.Stacks[0].User[1].Value = 0x40fff0 // the parent has gone on
+	copied := verdict.Step{Point: "copy_thread", Stacks: stacks()[:1]}
+	show := func(steps ...verdict.Step) string {
+		var b bytes.Buffer
+		doc := verdict.NewDocument(verdict.Result{Lab: "fork-new", Arch: "x86_64", Verdict: verdict.Pass, Steps: steps})
+		if err := report.Text(&b, doc, report.Style{Width: 90, Steps: []string{"ret_from_fork"}}); err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(b.String()) {
+			if n := len([]rune(strings.TrimRight(line, "\n"))); n > 90 {
+				t.Errorf("a line of %d columns: %s", n, line)
+			}
+		}
+		return strings.Join(strings.Fields(b.String()), " ")
 	}
-	text := b.String()
-	joined := strings.Join(strings.Fields(text), " ")
+	text := show(copied, child)
 	for _, want := range []string{
 		"ret_from_fork+0x0/0x30 ← user 0x40816e",
 		"parent 83[fork-new] child 84[fork-new]",
 		"stack top 0xffffc90000204000 0xffffc90000214000",
-		"sp 0x7ffc0000 0x7ffc0000 ip 0x40816e 0x40816e ≠ ax 0xffffffffffffffda 0x0",
-		"stack used 1120 bytes nothing",
-		"≠ ret_addr 0xffffffff81a10e3d 0xffffffff81003000 ← where it resumes",
+		"the parent's at copy_thread", "≠ ax -ENOSYS 0 ← what fork returns = 2 equal",
+		"below them 1136 bytes nothing",
+		"≠ ret_addr 0xffffffff81a10e3d 0xffffffff81003000 ← where it resumes = 1 equal",
 		"thread.sp 0xffffc90000203b78 0xffffc90000213fd8",
-		"magic there 0x57ac6e9d 0x57ac6e9d",
-		"rose by 16 bytes to 0xffffc90000213fe8", "Only ax differs",
+		"word there STACK_END_MAGIC STACK_END_MAGIC",
+		"rose by 16 bytes to 0xffffc90000213fe8", "The 24 bytes from there", "nothing else. They are equal to the parent's at copy_thread but for ax. The 0 in ax is what fork returns",
 	} {
-		if !strings.Contains(joined, want) {
+		if !strings.Contains(text, want) {
 			t.Errorf("the picture lacks %q", want)
-		}
-	}
-	for line := range strings.Lines(text) {
-		if n := len([]rune(strings.TrimRight(line, "\n"))); n > 90 {
-			t.Errorf("a line of %d columns: %s", n, line)
 		}
 	}
 	if t.Failed() {
 		t.Log(text)
+	}
+	// Without the parent's registers at the copy, nothing is said of them.
+	if text := show(child); !strings.Contains(text, "≠ ip 0x40fff0 0x40816e") || strings.Contains(text, "equal to the parent's") {
+		t.Errorf("the parent's registers were not recorded: %s", text)
 	}
 }
 
@@ -85,7 +95,7 @@ func TestStacksDamaged(t *testing.T) {
 			s := verdict.Step{Point: "p", Stacks: stacks()}
 			damage(&s.Stacks[which])
 			var b bytes.Buffer
-			if err := report.Text(&b, verdict.NewDocument(verdict.Result{Steps: []verdict.Step{s}}), report.Style{}); err != nil {
+			if err := report.Text(&b, verdict.NewDocument(verdict.Result{Arch: "x86_64", Steps: []verdict.Step{s}}), report.Style{Verbose: true}); err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
 		}

@@ -16,6 +16,11 @@ import (
 type Style struct {
 	Color bool
 	Width int // columns; 0 is 80
+	// Verbose shows every step in detail, with values, backtraces and stacks, and the
+	// values of checks that pass.
+	Verbose bool
+	// Steps are the points whose steps are shown in detail.
+	Steps []string
 }
 
 // Terminal is the style of text that is written to w: with colour only on a terminal,
@@ -46,12 +51,13 @@ func (s Style) width() int {
 
 // page writes styled lines and remembers the first error.
 type page struct {
-	w       io.Writer
-	width   int
-	err     error
-	verbose bool // show the source positions of functions
-	// told has the points whose meaning has been written in this run.
-	told map[string]bool
+	w        io.Writer
+	width    int
+	err      error
+	verbose  bool
+	detailed []string // points whose steps are shown in detail
+	hint     bool     // say how the steps are shown in detail
+	apart    bool     // an empty line comes before the next one
 
 	title, point, dim, good, bad, warn, value lipgloss.Style
 }
@@ -65,8 +71,7 @@ func newPage(w io.Writer, s Style) *page {
 	r.SetColorProfile(profile)
 	color := func(c string) lipgloss.Style { return r.NewStyle().Foreground(lipgloss.Color(c)) }
 	return &page{
-		told: map[string]bool{},
-		w:    w, width: s.width(),
+		w: w, width: s.width(), verbose: s.Verbose, detailed: s.Steps,
 		title: r.NewStyle().Bold(true), point: color("6").Bold(true), dim: r.NewStyle().Faint(true),
 		good: color("2").Bold(true), bad: color("1").Bold(true), warn: color("3").Bold(true), value: color("6"),
 	}
@@ -77,9 +82,16 @@ func (p *page) line(format string, args ...any) {
 	if p.err != nil {
 		return
 	}
-	s := strings.TrimRight(fmt.Sprintf(format, args...), " ")
-	_, p.err = io.WriteString(p.w, s+"\n")
+	s := strings.TrimRight(fmt.Sprintf(format, args...), " ") + "\n"
+	if p.apart {
+		s = "\n" + s
+	}
+	p.apart = false
+	_, p.err = io.WriteString(p.w, s)
 }
+
+// gap has an empty line come before the next line, if there is one.
+func (p *page) gap() { p.apart = true }
 
 // text writes text in indented lines. The first line starts with lead.
 func (p *page) text(lead string, indent int, style lipgloss.Style, text string) {

@@ -82,20 +82,14 @@ func TestVisibility(t *testing.T) {
 	gradescope := readResults(t, report.Gradescope{}, doc)
 	outputs["gradescope's output"] = gradescope.Output
 	b.Reset()
-	live := report.NewLive(&b, r, report.Style{})
-	live.Student()
-	for _, err := range []error{live.Kernel(tr.Header), live.Event(tr.Events[0])} {
-		if err != nil {
-			t.Fatal(err)
-		}
+	page := report.NewRun(&b, r, report.Style{Verbose: true})
+	page.Student()
+	page.Kernel(tr.Header)
+	page.Event(tr.Events[0])
+	for _, e := range tracetest.Fork("x86_64").Events { // which comes to the hidden points
+		page.Event(e)
 	}
-	whole := tracetest.Fork("x86_64") // which comes to the hidden points
-	for _, e := range whole.Events {
-		if err := live.Event(e); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := live.Result(res); err != nil {
+	if err := page.Result(res); err != nil {
 		t.Fatal(err)
 	}
 	outputs["text"] = b.String()

@@ -1,5 +1,5 @@
-// Package session runs a lab on kernels while a person watches: it reports each run
-// as it happens, and leaves its files.
+// Package session runs a lab on kernels while a person waits: it reports each run when
+// it has ended, and leaves its files.
 package session
 
 import (
@@ -42,9 +42,15 @@ type Session struct {
 	Machine prepare.Machine
 	Out     string // folder of the files, "" for none
 	AtOnce  int    // runs at a time, 0 is as many as there is room for
-	Format  string // of the report, see report.Formats; text is written while the runs go
-	Verbose bool   // report asides and what the runs cost
-	Style   report.Style
+	Format  string // of the report, see report.Formats; text is written when each run ends
+	// Verbose reports every step in detail, asides, and what the runs cost. Steps are the
+	// points whose steps are reported in detail without it.
+	Verbose bool
+	Steps   []string
+	// EveryArch reports the runs of all architectures in full. Without it the runs of all
+	// but the first have a line each, and do not go back to a stop.
+	EveryArch bool
+	Style     report.Style
 	// Show is how Gradescope shows the results. What it hides is hidden in all formats.
 	Show report.Gradescope
 
@@ -60,6 +66,9 @@ type Session struct {
 func (s Session) Check() error {
 	if err := s.Show.Check(s.Lab.Rules(arch.Names()[0]).CheckNames()); err != nil {
 		return usage.Wrap(err)
+	}
+	if err := prepare.CheckSteps(s.Steps, s.Lab); err != nil {
+		return err
 	}
 	switch {
 	case !s.back():
@@ -91,6 +100,7 @@ type run struct {
 	Session
 	target   prepare.Target
 	several  bool // the session has other runs
+	short    bool // the report is a line
 	w        io.Writer
 	compiler func() (*compile.Compiler, error)
 	notBack  *error // receives why the run did not go back to its stop
@@ -129,7 +139,7 @@ func (s Session) runAll(ctx context.Context, w io.Writer, targets []prepare.Targ
 	g.SetLimit(harness.AtOnce(s.AtOnce))
 	for i, t := range targets {
 		g.Go(func() error {
-			r := run{Session: s, target: t, several: len(targets) > 1, w: order.Writer(i), compiler: compiler, notBack: &back[i]}
+			r := run{Session: s, target: t, several: len(targets) > 1, short: !s.EveryArch && t.Arch.Name != targets[0].Arch.Name, w: order.Writer(i), compiler: compiler, notBack: &back[i]}
 			if i > 0 && !s.quiet() {
 				fmt.Fprintln(r.w)
 			}
@@ -255,38 +265,32 @@ func (r run) own(ctx context.Context, job harness.Job) (verdict.Result, error) {
 	if r.quiet() {
 		return result(harness.Run(ctx, job))
 	}
-	var written error // standard output may be gone: the run ends all the same
-	show := func(err error) { written = errors.Join(written, err) }
-	live := report.NewLive(r.w, job.Rules, r.Style)
-	if r.Verbose {
-		live.Verbose()
-	}
+	page := r.page(job.Rules)
 	job.Began = func(h trace.Header, m *machine.Machine) {
 		if m.Restored > 0 {
 			r.say("started from a snapshot in %.2f s", m.Restored.Seconds())
 		} else {
 			r.say("booted in %.1f s", m.Boot.Seconds())
 		}
-		show(live.Kernel(h))
+		page.Kernel(h)
 	}
 	job.Event = func(e trace.Event) {
-		show(live.Event(e))
+		page.Event(e)
 		if r.Verbose && e.Aside != "" {
 			r.say("aside: %s by %d[%s]: %s", e.Point, e.Task.PID, e.Task.Comm, e.Aside)
 		}
 	}
 	out, err := harness.Run(ctx, job)
 	if err != nil {
-		return verdict.Result{}, err
+		return verdict.Result{}, errors.Join(err, written(page.Unfinished()))
 	}
-	show(live.Result(out.Result))
-	if written != nil {
-		return out.Result, fmt.Errorf("write the report: %w", written)
+	if err := page.Result(out.Result); err != nil {
+		return out.Result, written(err)
 	}
 	if r.Verbose {
 		r.say("%d exchanges with the gdbstub, %.2f s from the program's release to its end", out.Trips, out.Times.Drive.Seconds())
 	}
-	if r.back() {
+	if r.back() && !r.short {
 		*r.notBack = r.goBack(ctx, out.Trace)
 	}
 	return out.Result, nil
@@ -315,30 +319,35 @@ func (r run) submitted(ctx context.Context, s harness.Submitted) (verdict.Result
 	if r.quiet() {
 		return result(s.Run(ctx))
 	}
-	live := report.NewLive(r.w, s.Rules(), r.Style)
-	live.Student()
-	began := false
-	var written error
-	show := func(err error) { written = errors.Join(written, err) }
-	s.Own.Began = func(h trace.Header, _ *machine.Machine) {
-		began = true
-		show(live.Kernel(h))
-	}
-	s.Own.Event = func(e trace.Event) { show(live.Event(e)) }
+	page := r.page(s.Rules())
+	page.Student()
+	s.Own.Began = func(h trace.Header, _ *machine.Machine) { page.Kernel(h) }
+	s.Own.Event = page.Event
 	out, err := s.Run(ctx)
 	r.Host.Progress.Done()
 	if err != nil {
-		return verdict.Result{}, err
+		return verdict.Result{}, errors.Join(err, written(page.Unfinished()))
 	}
-	if began {
-		show(live.Result(out.Result))
-	} else {
-		show(report.Text(r.w, redact.Shown(verdict.NewDocument(out.Result), verdict.Visible), r.Style))
+	return out.Result, written(page.Result(out.Result))
+}
+
+// page returns the run's report.
+func (r run) page(rules grade.Rules) *report.Run {
+	style := r.Style
+	style.Verbose, style.Steps = r.Verbose, r.Steps
+	page := report.NewRun(r.w, rules, style)
+	if r.short {
+		page.Short()
 	}
-	if written != nil {
-		return out.Result, fmt.Errorf("write the report: %w", written)
+	return page
+}
+
+// written is the error of writing a report.
+func written(err error) error {
+	if err != nil {
+		return fmt.Errorf("write the report: %w", err)
 	}
-	return out.Result, nil
+	return nil
 }
 
 // result is the result of an outcome.

@@ -1,0 +1,213 @@
+package report_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"kernellab/harness/arch"
+	"kernellab/harness/grade"
+	"kernellab/harness/report"
+	"kernellab/harness/trace"
+	"kernellab/harness/verdict"
+	"kernellab/labs"
+)
+
+// recording is a run of a lab's own program that was recorded on a real kernel.
+type recording struct {
+	name   string // LAB.ARCH
+	trace  *trace.Trace
+	rules  grade.Rules
+	result verdict.Result
+}
+
+// recordings returns a run of some labs, or of each, on each architecture.
+func recordings(t testing.TB, names ...string) []recording {
+	t.Helper()
+	all, err := labs.All()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(names) > 0 {
+		all = slices.DeleteFunc(all, func(l labs.Lab) bool { return !slices.Contains(names, l.Name) })
+	}
+	var out []recording
+	for _, l := range all {
+		for _, machine := range arch.Names() {
+			name := l.Name + "." + machine
+			f, err := os.Open(filepath.Join("../recording/testdata", name+".jsonl.gz"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			z, err := gzip.NewReader(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			tr, err := trace.Read(z)
+			if err != nil {
+				t.Fatal(err)
+			}
+			res := grade.Grade(tr, l.Rules(machine))
+			if res.Verdict != verdict.Pass {
+				t.Fatalf("%s: %s %s", name, res.Verdict, res.Error)
+			}
+			out = append(out, recording{name, tr, l.Rules(machine), res})
+		}
+	}
+	return out
+}
+
+// page writes the page of a run.
+func page(t testing.TB, r recording, s report.Style, change func(*report.Run)) string {
+	t.Helper()
+	var b bytes.Buffer
+	p := report.NewRun(&b, r.rules, s)
+	if change != nil {
+		change(p)
+	}
+	p.Kernel(r.trace.Header)
+	for _, e := range r.trace.Events {
+		p.Event(e)
+	}
+	if b.Len() > 0 {
+		t.Errorf("%s: written before the end: %s", r.name, b.String())
+	}
+	if err := p.Result(r.result); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+// Every lab's page fits terminals of 60, 80 and 100 columns. It has the question, the
+// verdict, a line for each step and one for each check, and no detail that was not asked
+// for.
+func TestPage(t *testing.T) {
+	for _, r := range recordings(t) {
+		res := r.result
+		for _, width := range []int{60, 80, 100} {
+			full := page(t, r, report.Style{Width: width, Verbose: true}, nil)
+			text := page(t, r, report.Style{Width: width}, nil)
+			for _, line := range strings.Split(full+text, "\n") {
+				if n := utf8.RuneCountInString(line); n > width {
+					t.Errorf("%s: %d columns where %d are: %s", r.name, n, width, line)
+				}
+			}
+			if n := strings.Count(text, "\n"); r.rules.Lab == "fork-new" && width == 100 && n > 58 {
+				t.Errorf("%s: %d lines, and two for another architecture", r.name, n)
+			}
+			at := 0
+			for _, part := range []string{r.rules.Summary, "PASS", res.Steps[0].Point, "Graded"} {
+				i := strings.Index(strings.Join(strings.Fields(text), " ")[at:], part)
+				if i < 0 {
+					t.Errorf("%s: %q does not come in its place:\n%s", r.name, part, text)
+					break
+				}
+				at += i
+			}
+			for _, not := range []string{res.Steps[0].Means, "+0x0/", "stack top", "GOOD"} {
+				if strings.Contains(strings.Join(strings.Fields(text), " "), not) {
+					t.Errorf("%s: %q shows and was not asked for", r.name, not)
+				}
+				if width == 100 && not != "stack top" && not != "GOOD" && !strings.Contains(strings.Join(strings.Fields(full), " "), not) {
+					t.Errorf("%s: -v does not show %q", r.name, not)
+				}
+			}
+			if width == 100 {
+				checkLines(t, r, res, text)
+			}
+			if bare := regexp.MustCompile(`(^|\s)0x0+(\s|$)`).FindString(text + full); bare != "" {
+				t.Errorf("%s: 0 is written as %q", r.name, bare)
+			}
+		}
+	}
+}
+
+// checkLines checks that each step and each check of a page is a line.
+func checkLines(t *testing.T, r recording, res verdict.Result, text string) {
+	t.Helper()
+	lines := strings.Split(text, "\n")
+	for _, c := range res.Checks {
+		score := fmt.Sprintf(" %d/%d", c.Score, c.MaxScore)
+		is := slices.ContainsFunc(lines, func(l string) bool { return strings.HasPrefix(l, "  ✓ "+c.Name) && strings.HasSuffix(l, score) })
+		if is != (c.Group == "") {
+			t.Errorf("%s: the check %q of group %q is a line: %t", r.name, c.Name, c.Group, is)
+		}
+	}
+	column := map[string]int{} // of each role's points
+	for i, s := range res.Steps {
+		number := regexp.MustCompile(`^ *` + strconv.Itoa(i+1) + ` +` + regexp.QuoteMeta(s.Point) + `( |$)`)
+		j := slices.IndexFunc(lines, number.MatchString)
+		if j < 0 {
+			t.Errorf("%s: step %d, %s, is no line", r.name, i+1, s.Point)
+			continue
+		}
+		at := strings.Index(lines[j], s.Point)
+		if before, ok := column[s.Role]; ok && before != at {
+			t.Errorf("%s: step %d of the %s is at column %d, others are at %d", r.name, i+1, s.Role, at, before)
+		}
+		column[s.Role] = at
+	}
+	for role, at := range column {
+		for other, beside := range column {
+			if role != other && at == beside {
+				t.Errorf("%s: the steps of the %s and the %s are in one column", r.name, role, other)
+			}
+		}
+	}
+}
+
+// A step that is asked for is shown in detail, and the others are not.
+func TestPageStep(t *testing.T) {
+	for _, r := range recordings(t, "fork-new") {
+		text := page(t, r, report.Style{Width: 100, Steps: []string{"ret_from_fork"}}, nil)
+		for part, want := range map[string]bool{"stack top": true, "what fork returns": true, "ret_from_fork+0x0/": true, "copy_process+0x0/": false} {
+			if strings.Contains(text, part) != want {
+				t.Errorf("%s: %q shows: %t:\n%s", r.name, part, !want, text)
+			}
+		}
+	}
+}
+
+// A run of an architecture that was not asked for is a line, and what went wrong.
+func TestPageShort(t *testing.T) {
+	r := recordings(t, "fork-new")[0]
+	short := func(p *report.Run) { p.Short() }
+	if got := page(t, r, report.Style{Width: 100}, short); strings.Count(got, "\n") != 1 || !strings.HasPrefix(got, "PASS") || !strings.Contains(got, "--arch x86_64 shows it") {
+		t.Errorf("a run that passes: %s", got)
+	}
+	for i, e := range r.trace.Events {
+		if e.Kind == trace.KindExit {
+			r.trace.Events[i].Exit = &trace.Exit{Code: 3, Output: e.Exit.Output}
+		}
+	}
+	r.result = grade.Grade(r.trace, r.rules)
+	if got := page(t, r, report.Style{Width: 100}, short); !strings.HasPrefix(got, "FAIL") || !strings.Contains(got, "exit status 3") {
+		t.Errorf("a run that fails: %s", got)
+	}
+}
+
+// A run that could not be graded has the steps that were seen, and no verdict.
+func TestPageUnfinished(t *testing.T) {
+	r := recordings(t, "fork-new")[0]
+	var b bytes.Buffer
+	p := report.NewRun(&b, r.rules, report.Style{})
+	if err := p.Unfinished(); err != nil || b.Len() > 0 {
+		t.Errorf("nothing was seen: %v %s", err, b.String())
+	}
+	p.Kernel(r.trace.Header)
+	for _, e := range r.trace.Events[:r.result.Steps[1].Seq] {
+		p.Event(e)
+	}
+	if err := p.Unfinished(); err != nil || !strings.Contains(b.String(), r.result.Steps[1].Point) || strings.Contains(b.String(), r.result.Steps[2].Point) || strings.Contains(b.String(), "PASS") {
+		t.Errorf("%v:\n%s", err, b.String())
+	}
+}
