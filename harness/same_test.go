@@ -188,10 +188,10 @@ func alike(t *testing.T, ways []way) {
 	all.Wait()
 }
 
-// Every lab passes on every kernel with its own program, and a run's trace is the same
-// from the snapshot of the program's first stop, from that of the booted guest, from
-// reset, from snapshots that were made elsewhere, and with a host that is busy with other
-// guests.
+// Every lab passes on every kernel with its own program and with its program in C, and
+// what its page says is true. A run's trace is the same from the snapshot of the
+// program's first stop, from that of the booted guest, from reset, from snapshots that
+// were made elsewhere, and with a host that is busy with other guests.
 //
 // Each lab has at least two traces on each kernel. Snapshots of first stops take much room
 // on the disk: they are made of every lab on the default kernels, where they are the
@@ -205,6 +205,8 @@ func TestSame(t *testing.T) {
 			j := jobOf(t, a, k, l, nil)
 			j.Out = ""
 			booted := pass(t, j)
+			truthful(t, j, booted)
+			inC(t, a, l, j)
 			with := func(name string, change func(*harness.Job), check func(*testing.T, *harness.Outcome)) {
 				changed := j
 				change(&changed)

@@ -45,6 +45,7 @@
 //	abs(A) min(A, ...) max
 //	flags(A)                     text: the flags and the signal of clone
 //	signal(A) state(A) taskflags(A)    text: a signal, a task's state, task_struct.flags
+//	exitcode(A)                  text: an exit_code, such as "exit status 7" or "killed by SIGKILL"
 //	hex(A) text(A)               text: a number in hexadecimal, in decimal
 //
 // The constants are the kernel's: CLONE_VM, SIGCHLD, TASK_NEW, EXIT_ZOMBIE, PF_KTHREAD

@@ -54,6 +54,8 @@ func TestEval(t *testing.T) {
 		"bitshl(3, 4)": 48, "bitshl(1, 64)": 0, "bitshr(48, 4)": 3, "bitshr(-1, 60)": 15, "bitushr(-1, 60)": 15,
 		"abs(-3)": 3, "abs(3)": 3, "abs(-1.5)": 1.5, "min(3, 1, 2)": 1, "max(3, 1.5)": 3, "min(2, 1.5)": 1.5, "max(1, 1.5)": 1.5,
 		"hex(-1)": "0xffffffffffffffff", "text(12) + \"!\"": "12!", "state(0x800)": "TASK_NEW", "state(0)": "TASK_RUNNING", "taskflags(0x200000)": "PF_KTHREAD",
+		"taskflags(0x400008)": "PF_POSTCOREDUMP|PF_RANDOMIZE", "hex(0)": "0",
+		"exitcode(0)": "exit status 0", "exitcode(0x700)": "exit status 7", "exitcode(9)": "killed by SIGKILL", "exitcode(0x8b)": "killed by SIGSEGV with a core dump",
 		"state(0x1001)": "TASK_INTERRUPTIBLE|0x1000", "taskflags(0)": "0", "state(0x21)": "TASK_INTERRUPTIBLE|EXIT_ZOMBIE",
 		"CLONE_VM + SIGKILL": 0x109,
 
@@ -167,7 +169,7 @@ func TestFormat(t *testing.T) {
 		{0xffff, "", "65535"}, {-0xffff, "", "-65535"}, {0x10000, "", "0x10000 (clone)"}, {-0x10000, "", "0xffffffffffff0000"},
 		{16, expr.FormatAddress, "0x10"}, {1, expr.FormatBytes, "1 byte"}, {2, expr.FormatBytes, "2 bytes"}, {0x20000, expr.FormatBytes, "131072 bytes"},
 		{-16, expr.FormatBytes, "-16 bytes"}, {-0x20000, expr.FormatBytes, "0xfffffffffffe0000"}, {0, expr.FormatBytes, "0 bytes"},
-		{17, expr.FormatFlags, "SIGCHLD"}, {9, expr.FormatSignal, "SIGKILL"}, {0x20, expr.FormatState, "EXIT_ZOMBIE"},
+		{17, expr.FormatFlags, "SIGCHLD"}, {9, expr.FormatSignal, "SIGKILL"}, {0x20, expr.FormatState, "EXIT_ZOMBIE"}, {0x500, expr.FormatExit, "exit status 5"}, {0, expr.FormatAddress, "0"},
 		{"text", expr.FormatAddress, "text"}, {true, "", "true"}, {1.5, "", "1.5"},
 	} {
 		if got := expr.Format(tt.v, tt.format, symbol); got != tt.want {

@@ -12,16 +12,17 @@ import (
 
 // The formats of a value that is shown to a person.
 const (
-	FormatAddress = "address" // hexadecimal, and the symbol if there is one
-	FormatBytes   = "bytes"   // a size
-	FormatFlags   = "flags"   // flags of clone
-	FormatSignal  = "signal"  // a signal's name
-	FormatState   = "state"   // a task's state
+	FormatAddress = "address"  // hexadecimal, and the symbol if there is one
+	FormatBytes   = "bytes"    // a size
+	FormatFlags   = "flags"    // flags of clone
+	FormatSignal  = "signal"   // a signal's name
+	FormatState   = "state"    // a task's state
+	FormatExit    = "exitcode" // a task's exit_code: the exit status or the signal
 )
 
 // Formats returns the formats; "" is a plain number or text.
 func Formats() []string {
-	return []string{FormatAddress, FormatBytes, FormatFlags, FormatSignal, FormatState}
+	return []string{FormatAddress, FormatBytes, FormatExit, FormatFlags, FormatSignal, FormatState}
 }
 
 // UnknownFormat reports a word that is no format, with the nearest one.
@@ -51,18 +52,28 @@ func Format(val any, format string, symbol func(trace.Word) string) string {
 		return trace.Signal(n)
 	case format == FormatState:
 		return bits(n, trace.TaskStates())
+	case format == FormatExit:
+		return trace.ExitCode(n)
 	case format == FormatBytes && n == 1:
 		return "1 byte"
 	case format == FormatBytes && (small || n > 0):
 		return strconv.Itoa(n) + " bytes"
 	case format == FormatAddress || !small:
-		s := trace.Word(n).String()
+		s := hex(n)
 		if symbol := symbol(trace.Word(n)); symbol != "" {
 			s += " (" + symbol + ")"
 		}
 		return s
 	}
 	return strconv.Itoa(n)
+}
+
+// hex writes a number in hexadecimal; 0 is the same in every notation.
+func hex(n int) string {
+	if n == 0 {
+		return "0"
+	}
+	return trace.Word(n).String()
 }
 
 // flags names the bits of clone's flags, the exit signal in the low byte last:

@@ -55,7 +55,8 @@ var functions = map[string]function{
 	"signal":    named(trace.Signal),
 	"state":     named(func(n int) string { return bits(n, trace.TaskStates()) }),
 	"taskflags": named(func(n int) string { return bits(n, trace.TaskFlags()) }),
-	"hex":       named(func(n int) string { return trace.Word(n).String() }),
+	"exitcode":  named(trace.ExitCode),
+	"hex":       named(hex),
 	"text":      named(strconv.Itoa),
 
 	"bitand":  whole(2, func(a, b int) (int, error) { return a & b, nil }),

@@ -16,6 +16,7 @@ import (
 	"kernellab/harness/arch"
 	"kernellab/harness/grade"
 	"kernellab/harness/report"
+	"kernellab/harness/report/reporttest"
 	"kernellab/harness/trace"
 	"kernellab/harness/verdict"
 	"kernellab/labs"
@@ -42,28 +43,33 @@ func recordings(t testing.TB, names ...string) []recording {
 	var out []recording
 	for _, l := range all {
 		for _, machine := range arch.Names() {
-			name := l.Name + "." + machine
-			f, err := os.Open(filepath.Join("../recording/testdata", name+".jsonl.gz"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer f.Close()
-			z, err := gzip.NewReader(f)
-			if err != nil {
-				t.Fatal(err)
-			}
-			tr, err := trace.Read(z)
-			if err != nil {
-				t.Fatal(err)
-			}
-			res := grade.Grade(tr, l.Rules(machine))
-			if res.Verdict != verdict.Pass {
-				t.Fatalf("%s: %s %s", name, res.Verdict, res.Error)
-			}
-			out = append(out, recording{name, tr, l.Rules(machine), res})
+			out = append(out, read(t, "../recording/testdata", l.Name+"."+machine, l.Rules(machine)))
 		}
 	}
 	return out
+}
+
+// read reads the recording of a run that passes.
+func read(t testing.TB, dir, name string, rules grade.Rules) recording {
+	t.Helper()
+	f, err := os.Open(filepath.Join(dir, name+".jsonl.gz"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	z, err := gzip.NewReader(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr, err := trace.Read(z)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res := grade.Grade(tr, rules)
+	if res.Verdict != verdict.Pass {
+		t.Fatalf("%s: %s %s %+v", name, res.Verdict, res.Error, res.Findings)
+	}
+	return recording{name, tr, rules, res}
 }
 
 // page writes the page of a run.
@@ -210,4 +216,63 @@ func TestPageUnfinished(t *testing.T) {
 	if err := p.Unfinished(); err != nil || !strings.Contains(b.String(), r.result.Steps[1].Point) || strings.Contains(b.String(), r.result.Steps[2].Point) || strings.Contains(b.String(), "PASS") {
 		t.Errorf("%v:\n%s", err, b.String())
 	}
+}
+
+// Every sentence of a run's page that is made from data is true: the page of each lab, and
+// that of fork-new with a program in C, agrees with the trace.
+func TestTrue(t *testing.T) {
+	for _, r := range append(recordings(t), programsInC(t)...) {
+		text := page(t, r, report.Style{Width: 100, Verbose: true}, nil)
+		for _, wrong := range reporttest.False(text, r.trace) {
+			t.Errorf("%s: %s", r.name, wrong)
+		}
+		if t.Failed() {
+			t.Log(text)
+		}
+	}
+}
+
+// What is not true is found: each number, and each name, in the sentences about a child.
+func TestFalse(t *testing.T) {
+	for _, r := range recordings(t, "fork-new") {
+		text := page(t, r, report.Style{Width: 100, Verbose: true}, nil)
+		from := strings.Index(text, "     parent ")
+		from += strings.Index(text[from:], "stack top")
+		to := from + strings.Index(text[from:], "user mode.")
+		fact := regexp.MustCompile(`0x[0-9a-f]+|\b[0-9]+\b|\((ret_from_fork[a-z_]*)\)|(for|in) (ax|a0)|at copy_thread but`)
+		found := 0
+		for _, at := range fact.FindAllStringIndex(text[from:to], -1) {
+			part := text[from+at[0] : from+at[1]]
+			other := map[bool]string{true: strings.Map(func(r rune) rune {
+				if r == 'x' || r == '0' && strings.HasPrefix(part, "0x") {
+					return r
+				}
+				return '1' + (r-'0'+1)%9
+			}, part), false: "(kthread)"}[part[0] >= '0' && part[0] <= '9']
+			switch {
+			case strings.HasPrefix(part, "for "), strings.HasPrefix(part, "in "):
+				other = strings.Fields(part)[0] + " r10"
+			case strings.HasPrefix(part, "at "):
+				other = "at sys_clone but"
+			}
+			changed := text[:from+at[0]] + other + text[from+at[1]:]
+			if len(reporttest.False(changed, r.trace)) == 0 {
+				t.Errorf("%s: %q instead of %q is not found", r.name, other, part)
+			}
+			found++
+		}
+		if found < 20 {
+			t.Errorf("%s: %d facts were changed:\n%s", r.name, found, text[from:to])
+		}
+	}
+}
+
+// programsInC returns runs of labs/fork-new/testdata/honest/flush, a program in C with
+// glibc's fork, which lab run fork-new --submission recorded.
+func programsInC(t testing.TB) (out []recording) {
+	t.Helper()
+	for _, machine := range arch.Names() {
+		out = append(out, read(t, "testdata", "fork-new-c."+machine, rules(t, machine)))
+	}
+	return out
 }

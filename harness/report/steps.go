@@ -51,7 +51,7 @@ func (p *page) steps(steps []verdict.Step) {
 		p.row(mark, c, s)
 	}
 	if p.hint {
-		p.text("", stepIndent, p.dim, "--step POINT shows the values, callers and stacks of a step, -v those of all")
+		p.text("", stepIndent, p.dim, "--step POINT shows a step's values, callers and stacks; -v shows all")
 	}
 	p.gap()
 }

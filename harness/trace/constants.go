@@ -42,6 +42,20 @@ func Signal(n int) string {
 	return "signal " + strconv.Itoa(n)
 }
 
+// ExitCode describes task_struct's exit_code, which has the layout of a wait status: the
+// exit status in the second byte, or a signal in the first, where 0x80 says that there is
+// a core dump.
+func ExitCode(n int) string {
+	s := "killed by " + Signal(n&0x7f)
+	switch {
+	case n&0x7f == 0:
+		return "exit status " + strconv.Itoa(n>>8&0xff)
+	case n&0x80 != 0:
+		s += " with a core dump"
+	}
+	return s
+}
+
 // TaskStates returns the bits of task_struct's state and exit_state, and TASK_RUNNING,
 // which is 0.
 func TaskStates() []Flag {
@@ -52,11 +66,12 @@ func TaskStates() []Flag {
 	}
 }
 
-// TaskFlags returns bits of task_struct's flags.
+// TaskFlags returns bits of task_struct's flags. That of PF_POSTCOREDUMP, which exit_signals
+// sets, has no use before 5.17.
 func TaskFlags() []Flag {
 	return []Flag{
-		{"PF_IDLE", 0x2}, {"PF_EXITING", 0x4}, {"PF_WQ_WORKER", 0x20}, {"PF_FORKNOEXEC", 0x40},
-		{"PF_SUPERPRIV", 0x100}, {"PF_DUMPCORE", 0x200}, {"PF_SIGNALED", 0x400}, {"PF_KTHREAD", 0x200000},
+		{"PF_IDLE", 0x2}, {"PF_EXITING", 0x4}, {"PF_POSTCOREDUMP", 0x8}, {"PF_WQ_WORKER", 0x20}, {"PF_FORKNOEXEC", 0x40},
+		{"PF_SUPERPRIV", 0x100}, {"PF_DUMPCORE", 0x200}, {"PF_SIGNALED", 0x400}, {"PF_KTHREAD", 0x200000}, {"PF_RANDOMIZE", 0x400000},
 	}
 }
 
