@@ -1,5 +1,4 @@
-// Package report writes verdicts: as text for a terminal, during or after a run, and
-// as JSON, JUnit XML, KTAP, and the results that Gradescope and GitHub Classroom read.
+// Package report writes verdicts: as text for a terminal, and as JSON, JUnit XML, KTAP, and the results that Gradescope and GitHub Classroom read.
 // It reports runs, labs on many kernels, and classes.
 //
 // It decides nothing: every format has the content of the verdict document. Text from a

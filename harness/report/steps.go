@@ -21,10 +21,10 @@ const (
 
 // roleColumn is where the steps of a role begin.
 type roleColumn struct {
-	role, title string
-	one         bool // all its steps are of one task, which title names
-	at          int
-	name        int // width of the points' names
+	role, task string
+	one        bool // all its steps are of that task
+	at         int
+	name       int // width of the points' names
 }
 
 // steps writes a line for each step: its number, the point in the column of the role,
@@ -77,13 +77,8 @@ func (p *page) columns(steps []verdict.Step) []roleColumn {
 	for i := range out {
 		c := &out[i]
 		c.at = stepIndent + i*apart
-		switch {
-		case c.role == "", c.role == plan.Any:
-			c.title = "any task"
-		case c.one:
-			c.title = plain(c.role) + " " + task(first[c.role])
-		default:
-			c.title = plain(c.role)
+		if c.one {
+			c.task = task(first[c.role])
 		}
 	}
 	return out
@@ -92,18 +87,43 @@ func (p *page) columns(steps []verdict.Step) []roleColumn {
 // task returns a step's task: "87[fork-new]".
 func task(s verdict.Step) string { return fmt.Sprintf("%d[%s]", s.PID, plain(s.Comm)) }
 
-// titles writes the heads of the columns, in one line if there is room.
+// titles writes the heads of the columns, the role and its task: in one line if there
+// is room, or else in two, or in as many as it takes.
 func (p *page) titles(columns []roleColumn) {
-	line, used := "", 0
+	var heads, roles, tasks []string
 	for _, c := range columns {
-		if used > 0 && used+2 > c.at {
-			p.line("%s", line)
-			line, used = "", 0
+		role := plain(c.role)
+		if role == "" || role == plan.Any {
+			role = "any task"
 		}
-		line += strings.Repeat(" ", c.at-used) + p.title.Render(c.title)
-		used = c.at + utf8.RuneCountInString(c.title)
+		roles, tasks = append(roles, role), append(tasks, c.task)
+		heads = append(heads, strings.TrimSpace(role+" "+c.task))
 	}
-	p.line("%s", line)
+	fit := func(heads []string) bool {
+		for i, h := range heads[:len(heads)-1] {
+			if columns[i].at+utf8.RuneCountInString(h)+2 > columns[i+1].at {
+				return false
+			}
+		}
+		return true
+	}
+	lines := [][]string{heads}
+	if !fit(heads) && fit(roles) && fit(tasks) {
+		lines = [][]string{roles, tasks}
+	}
+	for _, heads := range lines {
+		line, used := "", 0
+		for i, h := range heads {
+			at := columns[i].at
+			if used > 0 && used+2 > at {
+				p.line("%s", line)
+				line, used = "", 0
+			}
+			line += strings.Repeat(" ", at-used) + p.title.Render(h)
+			used = at + utf8.RuneCountInString(h)
+		}
+		p.line("%s", line)
+	}
 }
 
 // row writes one step.

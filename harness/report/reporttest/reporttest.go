@@ -232,6 +232,44 @@ func (c *checker) lifetime() {
 	}
 }
 
+var (
+	by   = regexp.MustCompile(`\bby ([0-9]+)\b( bytes)?`)
+	path = regexp.MustCompile(`([a-z]+): ([a-z_0-9]+(?: → [a-z_0-9]+)*)`)
+	once = regexp.MustCompile(`expected and observed each of ([0-9]+) points once`)
+	ends = regexp.MustCompile(`the program ends as it should [0-9/]+ ?expected and observed exit status ([0-9]+)`)
+)
+
+// paths checks the points that each role came to, how many there are, and how the program
+// ended.
+func (c *checker) paths() {
+	_, text, _ := strings.Cut(c.text, " Graded ")
+	if m := once.FindStringSubmatch(text); m == nil {
+		c.errorf("nothing is said of how often points are hit")
+	} else if n := strings.Count(strings.Join(c.lines[:slices.Index(c.lines, "Graded")], "\n"), "\n  ·"); m[1] != strconv.Itoa(len(c.stops())-n) {
+		c.errorf("%s points are hit, and the trace has %d and %d that are evidence", m[1], len(c.stops())-n, n)
+	}
+	for _, e := range c.trace.Events {
+		if e.Kind != trace.KindExit {
+			continue
+		}
+		if m := ends.FindStringSubmatch(text); m == nil || m[1] != strconv.Itoa(e.Exit.Code) {
+			c.errorf("the program's end is %q, and the trace has exit status %d", m, e.Exit.Code)
+		}
+	}
+	text, _, _ = strings.Cut(text, "✓ each")
+	for _, m := range path.FindAllStringSubmatch(text, -1) {
+		stops := c.stops()
+		for _, p := range strings.Split(m[2], " → ") {
+			i := slices.IndexFunc(stops, func(e trace.Event) bool { return e.Point == p && e.Role == m[1] })
+			if i < 0 {
+				c.errorf("the %s comes to %s, and not so in the trace", m[1], p)
+				break
+			}
+			stops = stops[i+1:]
+		}
+	}
+}
+
 var named = regexp.MustCompile(`(0x[0-9a-f]{8,}) \(([A-Za-z_0-9.]+)\)`)
 
 // words checks names that stand beside addresses, wherever they do.
@@ -243,6 +281,13 @@ func (c *checker) words() {
 			c.errorf("%s is not %s", m[1], m[2])
 		}
 	}
+	for _, m := range by.FindAllStringSubmatch(c.text, -1) {
+		of := func(e trace.Event) bool { return e.Task != nil && strconv.Itoa(e.Task.PID) == m[1] }
+		if m[2] == "" && !slices.ContainsFunc(c.trace.Events, of) {
+			c.errorf("%q: the trace has no such task", m[0])
+		}
+	}
+	c.paths()
 	if !strings.Contains(c.text, c.trace.Header.Arch+" · Linux "+c.trace.Header.Kernel.Release+" · QEMU "+c.trace.Header.Machine.QEMU+" · ") {
 		c.errorf("the page does not name the machine")
 	}
