@@ -17,7 +17,7 @@ lab.point("ret_from_fork", "child",
 lab.point("sys_execve", "child",
     means="The second stage is the exec. The child asks the kernel to execute another program and names its file.")
 lab.point("begin_new_exec", "child",
-    means="The file exists, may be executed and has a known format. From here on exec cannot return an error to the old program, because the kernel is about to discard it.")
+    means="The file exists, may be executed and has a known format. Once this function has computed the new credentials, exec cannot return an error to the old program any more, because the kernel is about to discard it.")
 lab.point("proc_exec_connector", "child",
     means="The new program is mapped, and the system call will return to its first instruction.")
 lab.point("sys_exit_group", "child",
@@ -31,7 +31,7 @@ lab.point("do_task_dead", "child",
 lab.point("sys_wait4", "parent",
     means="The shell waits for its command. The scheduler decides whether it gets here before the child has started or after it has ended.")
 lab.point("release_task", "parent", when="arg.p == child",
-    means="The wait has found the zombie and releases it. After this the kernel keeps nothing about the process.")
+    means="The wait has found the zombie and releases it. After this its pid is free, and all that the kernel remembers are the times and counters that it has added to those of the parent's ended children.")
 lab.point("wait_returns", "parent", place="sys_wait4", returns="sys_wait4",
     means="The shell learns the pid and the status, and can show its prompt again.")
 lab.ready()

@@ -16,7 +16,7 @@ lab.point("quitter_group_exit", "quitter", place="do_group_exit", armed=["sys_ex
 lab.point("quitter_exit", "quitter", place="do_exit", armed=["sys_exit_group"],
     means="This task ends. The function never returns.")
 lab.point("exit_signals", "quitter", armed=["sys_exit_group"],
-    means="This function sets PF_EXITING. After that no signal is delivered to the task.")
+    means="This function sets PF_EXITING. From then on no signal chooses this task; one to its process goes to another thread.")
 lab.point("exit_mm", "quitter", armed=["sys_exit_group"],
     means="The task gives up its address space. From here on it can run only in the kernel.")
 lab.point("exit_sem", "quitter", armed=["sys_exit_group"],
@@ -26,11 +26,11 @@ lab.point("exit_files", "quitter", armed=["sys_exit_group"],
 lab.point("exit_fs", "quitter", armed=["sys_exit_group"],
     means="The task drops its root and working directories.")
 lab.point("quitter_tells", "quitter", place="do_notify_parent", armed=["sys_exit_group"],
-    means="The task is a zombie now, and the kernel sends SIGCHLD to its parent.")
+    means="The task is a zombie now, and it sends SIGCHLD to its parent.")
 lab.point("quitter_dead", "quitter", place="do_task_dead", armed=["sys_exit_group"],
     means="The task's last function sets TASK_DEAD and calls __schedule, which does not return. The task still uses its kernel stack, so it cannot free it.")
 lab.point("quitter_buried", "any", place="finish_task_switch", armed=["quitter_dead"], when="reg.rdi == quitter",
-    means="Another task runs, on its own stack. It finds that the previous task is dead, and frees the dead task's kernel stack.")
+    means="Another task runs, on its own stack. It finds that the previous task is dead, and frees the dead task's kernel stack. It may have the dead child's name, if it is the parent or a thread of Go's runtime.")
 lab.point("quitter_released", "parent", place="release_task", armed=["quitter_born"], when="arg.p == quitter",
     means="The parent's wait has found the zombie and removes it from all lists. This may happen before or after its stack is freed.")
 lab.point("second_call", "parent", place="sys_clone", armed=["quitter_born"], when="bitand(arg.clone_flags, CLONE_VM + CLONE_THREAD) == 0",
@@ -38,7 +38,7 @@ lab.point("second_call", "parent", place="sys_clone", armed=["quitter_born"], wh
 lab.point("victim_born", "parent", place="wake_up_new_task", armed=["second_call"], finds={"victim": "arg.p"},
     means="The second child is complete. It will sleep forever.")
 lab.point("sys_kill", "parent", armed=["victim_born"],
-    means="The parent sends SIGKILL. This marks the signal as pending and wakes the victim. The sender does nothing else to it.")
+    means="The parent sends SIGKILL. This marks the signal as pending, notes that the process is to end, and wakes the victim. The sender does nothing else to it.")
 lab.point("get_signal", "victim", armed=["sys_kill"],
     means="The victim is about to return to user space and checks for signals first. It finds one that it can neither catch nor ignore.")
 lab.point("victim_group_exit", "victim", place="do_group_exit", armed=["sys_kill"],

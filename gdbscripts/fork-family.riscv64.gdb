@@ -9,7 +9,7 @@ lab.task("thread")
 lab.task("cloned")
 # Left out: sys_fork: it uses the generic table of system calls, which omits fork; clone replaces it
 lab.point("fork_is_clone", "parent", place="sys_clone", entry=True, when="arg.clone_flags == SIGCHLD",
-    means="This architecture has no fork call. A clone that shares nothing and sends SIGCHLD when the child ends replaces it.")
+    means="This architecture has no fork call. A clone without flags, which sends SIGCHLD when the child ends, replaces it.")
 lab.point("fork", "parent", place="kernel_clone", armed=["sys_fork", "fork_is_clone"],
     means="All four calls reach this function. fork passes no flags, only the signal to send when the child ends.")
 lab.point("fork_wakes", "parent", place="wake_up_new_task", armed=["fork"], finds={"forked": "arg.p"},
@@ -26,13 +26,13 @@ lab.point("vfork_wakes", "parent", place="wake_up_new_task", armed=["vfork"], fi
 lab.point("vfork_starts", "vforked", place="ret_from_fork", armed=["vfork_wakes"],
     means="The child of vfork is at its first instruction, in its parent's memory.")
 lab.point("vforked_ends", "vforked", place="do_exit", armed=["vfork_starts"],
-    means="The child ends. Its parent continues only after the child has ended or called exec.")
+    means="The child ends. Its parent continues only after the child has given up the memory, by exec or here on its way to the end.")
 lab.point("vfork_returns", "parent", place="kernel_clone", returns="vfork",
     means="kernel_clone returns to the parent of vfork.")
 lab.point("clone_thread", "parent", place="sys_clone", armed=["vfork_returns"], when="bitand(arg.clone_flags, CLONE_THREAD) != 0",
     means="A thread library calls clone with flags that share most resources, and passes the thread's own stack.")
 lab.point("thread_made", "parent", place="kernel_clone", armed=["clone_thread"],
-    means="The low byte of clone's flags is the signal to send when the task ends. It is 0 for a thread, because no task waits for its end.")
+    means="The low byte of clone's flags is the signal to send when the task ends. A thread library passes 0. With CLONE_THREAD the kernel ignores it; a thread's parent gets no signal.")
 lab.point("thread_made_wakes", "parent", place="wake_up_new_task", armed=["thread_made"], finds={"thread": "arg.p"},
     means="The new task is complete. The values show which resources it shares with its parent.")
 lab.point("thread_made_starts", "thread", place="ret_from_fork", armed=["thread_made_wakes"],

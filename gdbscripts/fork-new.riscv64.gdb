@@ -5,11 +5,11 @@ lab = Lab("fork-new")
 lab.task("parent")
 lab.task("child")
 lab.point("sys_clone", "parent", entry=True, when="bitand(arg.clone_flags, CLONE_VM + CLONE_THREAD) == 0",
-    means="The system call's entry. fork() is clone() that shares nothing and sends the parent SIGCHLD when the child ends.")
+    means="The system call's entry. fork() is clone() without a flag that asks to share something; SIGCHLD is the signal that the parent gets when the child ends.")
 lab.point("kernel_clone", "parent",
     means="fork, vfork, clone, clone3 and kernel_thread all call this function; only the arguments differ.")
 lab.point("copy_process", "parent",
-    means="This function makes the new task. It duplicates the caller's task_struct, then copies or shares each resource.")
+    means="This function makes every new task of the kernel. It duplicates the caller's task_struct, then copies or shares each resource.")
 lab.point("dup_task_struct", "parent", finds={"child": "arg.dst"},
     means="The child's task_struct has been allocated, and the parent's is about to be copied into it. dup_task_struct allocates the child's kernel stack as well.")
 lab.point("copy_thread", "parent",

@@ -8,7 +8,7 @@ lab.task("newborn")
 lab.point("kthread_create_on_node", "asker", entry=True,
     means="The kernel, in the system call of the program that wrote to the file, requests a thread. It adds the request to a list, wakes kthreadd and waits.")
 lab.point("kernel_thread", "maker", when="read.threadfn == kthread_create_on_node.arg.threadfn", reads={"threadfn": "as(arg.arg, \"kthread_create_info\").threadfn"},
-    means="Another task, kthreadd, takes the request from the list and makes the thread. create_kthread, which calls this function, is inlined into kthreadd.")
+    means="Another task, kthreadd, takes the request from the list and makes the thread. create_kthread calls this function; stock kernels inline it into kthreadd.")
 lab.point("kernel_clone", "maker", armed=["kernel_thread"],
     means="Every fork of a user process calls this function too. The arguments differ.")
 lab.point("dup_task_struct", "maker", armed=["kernel_thread"], finds={"newborn": "arg.dst"},
@@ -18,7 +18,7 @@ lab.point("copy_thread", "maker", armed=["kernel_thread"],
 lab.point("wake_up_new_task", "maker", armed=["kernel_thread"],
     means="The thread is about to be put on a run queue.")
 lab.point("ret_from_fork_kernel", "newborn",
-    means="The thread's first instruction. A user process has no function in the register and returns to user space; a kernel thread calls the function.")
+    means="The thread's first instruction. The context switch has restored the function and its argument to two registers, and the code that starts here calls the function.")
 lab.point("kthread", "newborn",
     means="Every thread that kthreadd makes executes this function first. It signals the requester that the thread has started, and sleeps until the thread is woken for the first time.")
 lab.point("asker_gets", "asker", place="kthread_create_on_node", returns="kthread_create_on_node",

@@ -13,11 +13,11 @@ lab.point("first_born", "parent", place="wake_up_new_task", armed=["sys_clone"],
 lab.point("first_ends", "first", place="do_notify_parent",
     means="The first child is dying and notifies its parent. It has given back its memory and its files, and it is a zombie now.")
 lab.point("sys_wait4", "parent",
-    means="The parent asks how its child ended. The child has been dead for a while, and only its task_struct remains, which holds the answer.")
+    means="The parent asks how its child ended. The child has been dead for a while. Its task_struct remains, with what belongs to it, and holds the answer.")
 lab.point("first_released", "parent", place="release_task", when="arg.p == first",
     means="The wait has found the zombie and read its status, and releases it. The parent does this work, because the child cannot.")
 lab.point("wait_returns", "parent", place="sys_wait4", returns="sys_wait4",
-    means="The wait returns the child's pid to the program. No task has this pid any more.")
+    means="The wait returns the child's pid to the program. The child does not have it any more, and the kernel may give it to a new task.")
 lab.point("second_call", "parent", place="sys_clone", armed=["first_born"], when="bitand(arg.clone_flags, CLONE_VM + CLONE_THREAD) == 0",
     means="The program makes its second child in the same way.")
 lab.point("second_born", "parent", place="wake_up_new_task", armed=["second_call"], finds={"second": "arg.p"},

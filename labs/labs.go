@@ -27,7 +27,7 @@ import (
 	"kernellab/internal/nearest"
 )
 
-//go:embed */lab.yaml */README.md */*.go */*.s */starter
+//go:embed */lab.yaml */README.md */*.go */*.s */c */starter
 var course embed.FS
 
 // maxFile bounds a lab's file, in bytes.

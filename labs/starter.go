@@ -39,10 +39,13 @@ func (l Lab) Languages() []string {
 	return []string{submission.Go, submission.C}
 }
 
-// starter is a program to start from: the lab's own under starter/LANGUAGE, or
-// one that does nothing.
+// starter is a program to start from: the one under starter/LANGUAGE, or the lab's
+// own in C, or one that does nothing.
 func (l Lab) starter(language string) (string, error) {
 	text, err := fs.ReadFile(l.program, "starter/"+language+"/prog."+language)
+	if errors.Is(err, fs.ErrNotExist) && language == submission.C {
+		text, err = fs.ReadFile(l.program, "c/prog.c")
+	}
 	if err == nil {
 		return l.fill(string(text))
 	}

@@ -1,0 +1,47 @@
+package labs_test
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// handoutHead matches what comes before the first section of a handout: the title, the
+// question, at most a few paragraphs, and what one learns, has to know and how long it takes.
+var handoutHead = regexp.MustCompile(`^# .+\n\n\*\*[^*]+\*\*\n\n([^#-][^#]*\n\n)?- \*\*You learn\*\* [^#]+\.\n- \*\*You should know\*\* [^#]+\.\n- \*\*Time\*\*: about [1-9][0-9]* minutes[^#]*\.\n\n$`)
+
+// programInC matches the blocks of C in a handout.
+var programInC = regexp.MustCompile("(?s)\n```c\n(.*?)```\n")
+
+// TestHandouts checks the head of each handout, and that the C in it is in the lab's program.
+func TestHandouts(t *testing.T) {
+	handouts, err := filepath.Glob("*/README.md")
+	if err != nil || len(handouts) == 0 {
+		t.Fatalf("no handouts: %v", err)
+	}
+	for _, path := range handouts {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		head, _, _ := strings.Cut(string(text), "## ")
+		if !handoutHead.MatchString(head) {
+			t.Errorf("%s does not begin with the question, what one learns, what one should know, and the time", path)
+		}
+		program, err := os.ReadFile(filepath.Join(filepath.Dir(path), "c", "prog.c"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		blocks := programInC.FindAllStringSubmatch(string(text), -1)
+		if len(blocks) == 0 {
+			t.Errorf("%s shows nothing of c/prog.c", path)
+		}
+		for _, b := range blocks {
+			if !strings.Contains(string(program), b[1]) {
+				t.Errorf("%s: not in c/prog.c:\n%s", path, b[1])
+			}
+		}
+	}
+}
