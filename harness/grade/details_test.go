@@ -80,3 +80,35 @@ func TestExpectedHits(t *testing.T) {
 	}
 	t.Error("no check of how often points come")
 }
+
+// Lines and patterns that were not printed are counted, and a program with one line to
+// print is expected to print that line.
+func TestLinesFound(t *testing.T) {
+	for _, c := range []struct {
+		output, patterns []string
+		printed          string
+		found            int
+		lines, pattern   []string // that are expected by name
+	}{
+		{[]string{"done", "finished"}, []string{"pid [0-9]+", "[a-z]+!"}, "done\npid 5\n", 2, nil, nil},
+		{[]string{"done", "finished"}, []string{"pid [0-9]+"}, "pid x\n", 0, nil, nil},
+		{[]string{"done"}, nil, "nothing\n", 0, []string{"done"}, nil},
+		{nil, []string{"pid [0-9]+"}, "pid x\n", 0, nil, []string{"pid [0-9]+"}},
+	} {
+		r := taskRules()
+		r.Output, r.Patterns = c.output, c.patterns
+		tr := taskTrace()
+		exit(tr).Output = c.printed
+		res := judge(tr, r)
+		i := slices.IndexFunc(res.Checks, func(c verdict.Check) bool { return c.Got != nil && c.Got.Case == verdict.CaseLines })
+		if i < 0 {
+			t.Errorf("%q: no check of the output", c.printed)
+			continue
+		}
+		got, want := res.Checks[i].Got.Output, res.Checks[i].Want.Output
+		total := len(c.output) + len(c.patterns)
+		if got.Found != c.found || got.Wanted != total || want.Wanted != total || !slices.Equal(want.Lines, c.lines) || !slices.Equal(want.Pattern, c.pattern) {
+			t.Errorf("%q: %d of %d found, %d wanted, by name %q and %q; want %d found, %q and %q", c.printed, got.Found, got.Wanted, want.Wanted, want.Lines, want.Pattern, c.found, c.lines, c.pattern)
+		}
+	}
+}
