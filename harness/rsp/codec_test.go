@@ -21,6 +21,19 @@ func framed(body string) string {
 	return fmt.Sprintf("$%s#%02x", body, sum)
 }
 
+// A packet has its bytes as they are, but for the four that mean something to the
+// protocol, which are escaped.
+func TestAppendPacket(t *testing.T) {
+	for payload, want := range map[string]string{
+		"": "$#00", "g": "$g#67", "OK": "$OK#9a", "vCont;c:p1.-1": "$vCont;c:p1.-1#0f",
+		"$#}*": "$}\x04}\x03}]}\n#62", "{\x00~\xff": "${\x00~\xff#f8",
+	} {
+		if got := string(appendPacket(nil, payload)); got != want {
+			t.Errorf("%q is sent as %q, want %q", payload, got, want)
+		}
+	}
+}
+
 func TestDecoder(t *testing.T) {
 	type got struct {
 		Kind frameKind
