@@ -2,14 +2,11 @@ package main
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/spf13/cobra"
 
 	"kernellab/harness/prepare"
 	"kernellab/harness/submission"
-	"kernellab/harness/variant"
-	"kernellab/internal/scaffold"
 	"kernellab/internal/shell"
 	"kernellab/internal/usage"
 	"kernellab/labs"
@@ -64,40 +61,17 @@ grade go by it.`,
 	return cmd
 }
 
-// init writes the files, or none of them when one is there; called is what the
-// lab was called on the command line.
+// init begins a submission; called is what the lab was called on the command line.
 func (a *app) init(l labs.Lab, called, dir, language string, asked prepare.Asked) error {
-	if !l.Takes() {
-		return usage.Errorf("%s takes no submissions: its lab.yaml has no \"submission\"", l.Name)
-	}
-	if l.Submission.Program != submission.None && !slices.Contains(l.Languages(), language) {
-		return usage.Errorf("a program for %s is written in %s: use --language %s", l.Name, l.Languages()[0], l.Languages()[0])
-	}
-	l, err := asked.Task(l)
+	begun, err := prepare.Begin(l, dir, language, asked)
 	if err != nil {
 		return err
 	}
-	files, err := l.Template(language)
-	if err != nil {
-		return err
-	}
-	if asked.Student != "" {
-		record := variant.Record{Lab: l.Name, Student: asked.Student, Secret: asked.Secret.Mark(), Values: l.Chosen}
-		files[variant.File] = record.Text()
-	}
-	paths, err := scaffold.Write(dir, files)
-	if err != nil {
-		return err
-	}
-	for _, path := range paths {
+	for _, path := range begun.Paths {
 		fmt.Fprintln(a.stdout, path)
 	}
-	if asked.Student != "" {
-		from := "the class's secret and the ID"
-		if asked.Secret.None() {
-			from = "the ID alone, so that any student can compute it (lab secret makes a secret)"
-		}
-		fmt.Fprintf(a.stderr, "The task of %s has %s, chosen by %s.\n", asked.Student, variant.Words(l.Chosen), from)
+	if begun.About != "" {
+		fmt.Fprintln(a.stderr, begun.About)
 	}
 	fmt.Fprintf(a.stderr, "Write the answers and the program, then: lab run %s --submission %s\n", shell.Quote(called), shell.Quote(dir))
 	return nil
