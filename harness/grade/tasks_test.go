@@ -374,6 +374,7 @@ func TestOutputLines(t *testing.T) {
 		"right":                      {[]string{"done", "finished"}, "GG", nil},
 		"the ends of noise":          {[]string{"a", "b", "c", "d"}, "CCMM", nil},
 		"around a line":              {[]string{"a", "b", "c", "done", "e", "f", "g", "h", "i"}, "CCGCCCCM", nil},
+		"before the last line":       {[]string{"a", "b", "c", "done"}, "CCGM", nil},
 		"nearly, as the first":       {[]string{"Finished!", "done"}, "BGM", []string{"Finished!"}},
 		"one letter of eight":        {[]string{"done", "finisked"}, "GBM", []string{"finisked"}},
 		"two letters of eight":       {[]string{"done", "finizked"}, "GCM", nil},
