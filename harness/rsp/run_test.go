@@ -207,6 +207,7 @@ func TestStops(t *testing.T) {
 		text        string
 	}{
 		{"exit", "W07", false, rsp.Stop{Exited: true, ExitCode: 7}, "exited with code 7"},
+		{"exit with two digits", "W1f", false, rsp.Stop{Exited: true, ExitCode: 31}, "exited with code 31"},
 		{"exit of a process", "W00;process:1", false, rsp.Stop{Exited: true}, "exited with code 0"},
 		{"killed", "X09", false, rsp.Stop{Exited: true, Signal: 9}, "exited by signal 9"},
 		{"no thread", "S02", true, rsp.Stop{Signal: 2, Thread: "p01.01", PC: 0x2000}, "SIGINT in p01.01 at 0x2000"},
