@@ -70,3 +70,21 @@ func TestRightAnswersAreNoSecret(t *testing.T) {
 		t.Errorf("orders %q, steps %+v", shown.Ordered, shown.Steps)
 	}
 }
+
+// A value that a question asks for is withheld from a check that holds, also where only
+// the observed value has it, and from one that does not.
+func TestChecksWithholdAnswers(t *testing.T) {
+	r := asking(grade.Answers{})
+	r.Checks = append(r.Checks, grade.CheckRule{Name: "planted", At: "ret_from_fork", That: "pc == wake_up_new_task.read.start", Observed: "pc", Format: "address"})
+	check := func(res verdict.Result, name string) verdict.Check {
+		return res.Checks[slices.IndexFunc(res.Checks, func(c verdict.Check) bool { return c.Name == name && c.Kind == "" })]
+	}
+	tr := tracetest.Fork("x86_64")
+	if c := check(judge(tr, r), "planted"); c.Verdict != verdict.Pass || c.Observed != verdict.Withheld {
+		t.Errorf("a check that holds is %s: observed %q", c.Verdict, c.Observed)
+	}
+	tracetest.SetRead(tr, "wake_up_new_task", "start", 0x1234)
+	if c := check(judge(tr, r), "start"); c.Verdict != verdict.Fail || c.Expected != verdict.Withheld {
+		t.Errorf("a check that does not hold is %s: expected %q, observed %q", c.Verdict, c.Expected, c.Observed)
+	}
+}

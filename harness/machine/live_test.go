@@ -35,10 +35,10 @@ import (
 	"kernellab/internal/labtest"
 )
 
-// These tests run real kernels: those in the cache, which make test fetches. Where
-// LAB_REQUIRE names an architecture they fail without one.
+// These tests run the kernels in the cache, which make test fetches. They fail without
+// one if LAB_REQUIRE names the architecture.
 
-// kernels returns the cached kernels of an architecture, the default first.
+// kernels returns the cached kernels of an architecture, the default one first.
 func kernels(t *testing.T, a arch.Arch) []linux.Kernel {
 	t.Helper()
 	labtest.Long(t)
@@ -109,13 +109,13 @@ func spec(t *testing.T, a arch.Arch, k linux.Kernel) machine.Spec {
 	}
 }
 
-// store is a store of the test's own.
+// store returns a store of snapshots for one test.
 func store(t *testing.T) *snapshot.Store {
 	t.Helper()
 	return &snapshot.Store{Dir: filepath.Join(t.TempDir(), "snapshots"), Warn: func(text string) { t.Errorf("warned: %s", text) }}
 }
 
-// exercise is the guest program of testdata/exercise.
+// exercise is the path of the compiled program in testdata/exercise.
 func exercise(t *testing.T, a arch.Arch) []byte {
 	t.Helper()
 	path, err := compile.Program(t.Context(), &images.Cache{}, a.GOARCH, "exercise", os.DirFS("testdata/exercise"), nil)
@@ -129,7 +129,7 @@ func exercise(t *testing.T, a arch.Arch) []byte {
 	return b
 }
 
-// text is a console's, which may be read while it is written.
+// text collects a console's output and may be read while it is written.
 type text struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -147,7 +147,7 @@ func (t *text) String() string {
 	return t.b.String()
 }
 
-// start starts a machine that ends with the test.
+// start starts a machine and closes it at the end of the test.
 func start(t *testing.T, s machine.Spec) *machine.Machine {
 	t.Helper()
 	var console text
@@ -164,7 +164,7 @@ func start(t *testing.T, s machine.Spec) *machine.Machine {
 	return m
 }
 
-// run runs the exercise, which is brought to the guest when program is set.
+// run runs the exercise. It first brings the program to the guest if program is set.
 func run(t *testing.T, m *machine.Machine, program []byte, limit time.Duration, p guest.Program) (guest.Exit, int) {
 	t.Helper()
 	ctx := t.Context()
@@ -183,7 +183,7 @@ func run(t *testing.T, m *machine.Machine, program []byte, limit time.Duration, 
 	return e, proc.PID
 }
 
-// clock is the guest's.
+// clock returns the guest's time.
 func clock(t *testing.T, m *machine.Machine) time.Duration {
 	t.Helper()
 	now, err := m.Clock(t.Context())
@@ -193,8 +193,8 @@ func clock(t *testing.T, m *machine.Machine) time.Duration {
 	return time.Duration(now)
 }
 
-// programs are what a guest's program can meet. Programs run as an ordinary user,
-// confined, and how each ended is told exactly.
+// programs are situations that a program in the guest can meet. Programs run as an
+// ordinary user in a sandbox, and their ends are reported exactly.
 var programs = []struct {
 	name  string
 	args  []string      // exercise's
@@ -246,7 +246,7 @@ var programs = []struct {
 	{name: "a folder", with: guest.Program{Path: "/tmp"}, ok: noExec(syscall.EACCES)},
 	{name: "no executable", with: guest.Program{Path: "/proc/version"}, ok: noExec(syscall.EACCES)},
 	{name: "time limit", args: []string{"loop"}, limit: 500 * time.Millisecond, ok: func(e guest.Exit, _ int) bool {
-		// By the guest's clock. A kernel's threads may take their part of it.
+		// Measured by the guest's clock, which kernel threads use too.
 		return killed(e) && e.User > 50*time.Millisecond && e.User < 600*time.Millisecond
 	}},
 	{name: "sleeps over the limit", args: []string{"sleep"}, limit: 30 * time.Second, ok: killedExit},
@@ -287,7 +287,7 @@ func TestPrograms(t *testing.T) {
 				before := clock(t, m)
 				e, pid := run(t, m, program, c.limit, c.with)
 				program = nil // it is there now
-				// It takes a while to end a hundred processes that make others.
+				// Ending a hundred processes that fork takes some time.
 				if took := clock(t, m) - before; c.limit > 0 && (took < c.limit || took > c.limit+10*time.Second) {
 					t.Errorf("took %v of the guest's time, of a limit of %v", took, c.limit)
 				}
@@ -301,8 +301,8 @@ func TestPrograms(t *testing.T) {
 	})
 }
 
-// What the agent refuses is an error, and the guest goes on. A program larger than
-// the landing comes whole, in parts.
+// If the agent refuses a request, that is an error and the guest continues. A program
+// larger than the landing is transferred in parts.
 func TestRequests(t *testing.T) {
 	eachArch(t, func(t *testing.T, s machine.Spec) {
 		m, ctx := start(t, s), t.Context()
@@ -354,8 +354,8 @@ func TestRequests(t *testing.T) {
 	})
 }
 
-// life is what a machine says of itself, by the guest's clock at the agent's first
-// mark and after a program, and what that printed: all that the kernel makes up.
+// life is the observable state of a machine: the guest's clock at the agent's first
+// mark and after a program, and the program's output.
 type life struct {
 	Ready, After time.Duration
 	Exit         guest.Exit
@@ -381,9 +381,8 @@ func live(t *testing.T, s machine.Spec, program []byte) (l life, restored bool) 
 	return l, m.Restored > 0
 }
 
-// The contract: what a machine does is a function of its Spec and of what it is
-// asked, wherever it came from. That it holds on the other kernels too, harness.TestSame
-// shows with traces.
+// The behaviour of a machine depends only on its Spec and the requests, not on how it
+// was started. harness.TestSame shows this with traces on the other kernels too.
 func TestRepeats(t *testing.T) {
 	eachArch(t, func(t *testing.T, s machine.Spec) {
 		program := exercise(t, s.Arch)
@@ -408,7 +407,7 @@ func TestRepeats(t *testing.T) {
 	})
 }
 
-// Another seed is another machine.
+// Machines with different seeds differ.
 func TestSeeds(t *testing.T) {
 	eachArch(t, func(t *testing.T, s machine.Spec) {
 		program := exercise(t, s.Arch)
@@ -425,8 +424,8 @@ func TestSeeds(t *testing.T) {
 	})
 }
 
-// A program that stands where StartAt brings it goes on as the one that went there,
-// from either snapshot.
+// A program that StartAt restored at a place continues exactly like the program that
+// was run to the place, from either snapshot.
 func TestStartAt(t *testing.T) {
 	eachArch(t, func(t *testing.T, s machine.Spec) {
 		ctx, program := t.Context(), exercise(t, s.Arch)
@@ -466,10 +465,10 @@ func TestStartAt(t *testing.T) {
 	})
 }
 
-// garbage is what the agent finds in its mailbox.
+// garbage is written to the agent's mailbox.
 type garbage struct{ m *machine.Machine }
 
-// Whose fault a machine's end is, and whether it is worth another try.
+// Errors at a machine's end tell who is at fault and whether a retry makes sense.
 func TestEnds(t *testing.T) {
 	eachArch(t, func(t *testing.T, s machine.Spec) {
 		s.Snapshots = machinetest.Copied(t, s)
@@ -513,7 +512,7 @@ func TestEnds(t *testing.T) {
 				_, err = p.Run(ctx, time.Hour)
 				return err
 			}, retryable: true},
-			// Its agent ends, and with it the guest.
+			// The agent ends, and the guest with it.
 			"switches itself off": {end: func(t *testing.T, m *machine.Machine) error {
 				_, err := m.Agent.With(garbage{m}, func(ctx context.Context) error {
 					if err := m.Stub.Insert(ctx, m.Mark); err != nil {

@@ -23,7 +23,7 @@ import (
 	"kernellab/images/guest/mailbox"
 )
 
-// These tests run no QEMU: the machines are made up.
+// These tests use made machines, without QEMU.
 
 func begin(t *testing.T, s machine.Spec) *machine.Machine {
 	t.Helper()
@@ -35,7 +35,8 @@ func begin(t *testing.T, s machine.Spec) *machine.Machine {
 	return m
 }
 
-// A guest whose programs make the agent's call before and while it runs one.
+// A machine works even if the guest's programs make the agent's system call before and
+// while the agent runs one.
 func TestRun(t *testing.T) {
 	var console text
 	s := machinetest.Spec(t, machinetest.Guest{
@@ -75,7 +76,7 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// fault is whose fault an error is.
+// fault describes who caused an error.
 func fault(err error) string {
 	var g *machine.GuestError
 	var ours *machine.Error
@@ -95,8 +96,8 @@ func fault(err error) string {
 	return "nobody"
 }
 
-// Whose fault it is that a machine does not boot or does not go on, and whether
-// it is worth another try.
+// Errors of booting and of running tell who is at fault and whether a retry makes
+// sense.
 func TestFaults(t *testing.T) {
 	events := func(all ...machinetest.Event) []machinetest.Event { return all }
 	killed := machinetest.Exit("signal: killed")
@@ -145,8 +146,8 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// A guest that does not come back is hung; one whose caller gives up is not. The
-// limits are over at once, as the guest never comes back.
+// A guest that does not answer counts as hung, unless the caller gave up. The test's
+// limits expire at once, as this guest never answers.
 func TestHang(t *testing.T) {
 	hang := []machinetest.Event{machinetest.Hang}
 	s := machinetest.Spec(t, machinetest.Guest{Boot: hang})
@@ -155,8 +156,7 @@ func TestHang(t *testing.T) {
 	if _, err := s.Start(t.Context(), io.Discard); fault(err) != "the guest did not come up" || !errors.As(err, &limit) || machine.Retryable(err) {
 		t.Errorf("booting: %v", err)
 	}
-	// The stub's answer and the boot have the same limit: either may be the first to
-	// be over.
+	// The stub's answer and the boot have the same limit, so either can expire first.
 	for range 50 {
 		s = machinetest.Spec(t, machinetest.Guest{Mute: true})
 		s.Guard = time.Millisecond
@@ -181,8 +181,8 @@ func TestHang(t *testing.T) {
 	}
 }
 
-// A QEMU that gets no processor time is reported, with what to do, long before the guard
-// ends it. The caller gives up as soon as it is told.
+// A QEMU that gets no processor time is reported, with advice, long before the guard
+// ends it. The caller in this test gives up when it gets the report.
 func TestIdle(t *testing.T) {
 	hang := []machinetest.Event{machinetest.Hang}
 	told := errors.New("told")
@@ -224,7 +224,7 @@ func TestIdle(t *testing.T) {
 	}, machinetest.Guest{Serve: func(mailbox.Request) []machinetest.Event { return hang }})
 }
 
-// Where a machine cannot be made or saved, the run goes on without a snapshot.
+// If a snapshot cannot be made or saved, the machine boots without one.
 func TestFallsBack(t *testing.T) {
 	broken := errors.New("broken")
 	for _, c := range []struct {
@@ -282,7 +282,7 @@ func TestFallsBack(t *testing.T) {
 	}
 }
 
-// A snapshot of a guest that died is not kept, and neither is another tried.
+// A boot that ends with the death of the kernel is tried once, and no snapshot of it is kept.
 func TestBootDies(t *testing.T) {
 	s := machinetest.Spec(t, machinetest.Guest{Boot: []machinetest.Event{machinetest.Panic}})
 	s.Snapshots = store(t)
@@ -297,7 +297,7 @@ func TestBootDies(t *testing.T) {
 	}
 }
 
-// A kernel that oopsed on the way and came up all the same is not clean.
+// A kernel that reported an oops and still booted is not clean.
 func TestUncleanBoot(t *testing.T) {
 	s := machinetest.Spec(t, machinetest.Guest{Boot: []machinetest.Event{machinetest.Print("[    1.5] Oops [#1]\n---[ end Kernel panic\n")}})
 	if _, err := s.Start(t.Context(), io.Discard); !machine.Died(err) {
@@ -305,7 +305,8 @@ func TestUncleanBoot(t *testing.T) {
 	}
 }
 
-// Seeds are of different machines; what is not of the machine is not.
+// The key of a snapshot has everything that affects the machine, such as the seed, and
+// nothing else.
 func TestSnapshotKeys(t *testing.T) {
 	s := machinetest.Spec(t, machinetest.Guest{})
 	s.Snapshots = store(t)
@@ -319,7 +320,7 @@ func TestSnapshotKeys(t *testing.T) {
 	}
 }
 
-// A place is reached once; what was known there comes back with it.
+// A place is reached once, and the data from there is restored with it.
 func TestPlace(t *testing.T) {
 	s := machinetest.Spec(t, machinetest.Guest{})
 	s.Snapshots = store(t)
@@ -393,8 +394,8 @@ func TestWhose(t *testing.T) {
 	}
 }
 
-// A guest that is due to answer by its own clock, and runs on, is not waited for as long
-// as one whose host may be slow; and one that takes its host's time ran all the same.
+// A guest that is overdue by its own clock is not waited for as long as one on a slow
+// host, and counts as one that ran.
 func TestOverdue(t *testing.T) {
 	const limit = time.Minute
 	hang := func(before machinetest.Event) machinetest.Guest {

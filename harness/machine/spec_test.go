@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// What starts QEMU is taken apart for the snapshots' keys.
+// The parts of the command that starts QEMU are found for the snapshots' keys.
 func TestCommand(t *testing.T) {
 	dir := t.TempDir()
 	loader, program := filepath.Join(dir, "ld.so"), filepath.Join(dir, "qemu-system-x86_64")

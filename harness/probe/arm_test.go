@@ -12,8 +12,7 @@ import (
 	"kernellab/harness/trace"
 )
 
-// TestDecide passes through points in an order and checks what each stop arms and
-// disarms.
+// TestDecide visits points in a given order and checks what each stop arms and disarms.
 func TestDecide(t *testing.T) {
 	made := func(name string, change func(p *plan.Point)) plan.Point {
 		p := plan.Point{Name: name, Role: "parent", Step: true}
@@ -134,8 +133,8 @@ func TestCheckWhen(t *testing.T) {
 	}
 }
 
-// A call that never returned, because its task died, is not the one that returns in a
-// later task which has the dead one's memory.
+// A call that never returned, because its task died, is not mistaken for the call of a
+// later task that reuses the dead task's memory.
 func TestReturned(t *testing.T) {
 	x86, err := arch.Lookup("x86_64")
 	if err != nil {

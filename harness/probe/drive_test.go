@@ -24,13 +24,12 @@ import (
 	"kernellab/images/guest/mailbox"
 )
 
-// The tests of this file drive a made machine: its gdbstub is real enough for package
-// rsp, its kernel has the functions and types below, and its guest is a list of the
-// addresses that it comes by. It stops where the driver has set a breakpoint and
-// nowhere else, unless the test says so.
+// The tests of this file drive a made machine. Its gdbstub has all that package rsp
+// needs, its kernel has the functions and types below, and its guest is a list of
+// addresses that it executes. It stops only at the driver's breakpoints, unless the
+// test says otherwise.
 
-// The tasks of a made guest: the lab's program, the children that it makes, and a
-// process that has nothing to do with it.
+// The tasks of a made guest: the lab's program, its children, and an unrelated process.
 const (
 	parent   = 0xffffffd8_00010000
 	child    = 0xffffffd8_00011000
@@ -88,7 +87,7 @@ func words(all ...uint64) (b []byte) {
 	return b
 }
 
-// made is a task's bytes.
+// made has the bytes of a task_struct.
 func made(pid, tgid uint32, comm string, more ...uint64) []byte {
 	b := binary.LittleEndian.AppendUint32(nil, pid)
 	b = binary.LittleEndian.AppendUint32(b, tgid)
@@ -96,7 +95,7 @@ func made(pid, tgid uint32, comm string, more ...uint64) []byte {
 	return append(b, words(more...)...)
 }
 
-// tasks are the guest's memory before the program begins.
+// tasks returns the guest's memory before the program starts.
 func tasks() []machinetest.Event {
 	load := machinetest.Load
 	return []machinetest.Event{
@@ -110,11 +109,11 @@ func tasks() []machinetest.Event {
 	}
 }
 
-// script makes a guest's events; at returns a function's address.
+// script returns a guest's events; at returns the address of a function.
 type script func(at func(name string) uint64) []machinetest.Event
 
-// call is a task's coming to a function with its stack pointer, its return address
-// and its first arguments.
+// call is a task that enters a function, with its stack pointer, return address and
+// first arguments.
 func call(addr, task, sp, ra uint64, args ...uint64) machinetest.Event {
 	regs := map[string]uint64{"tp": task, "sp": sp, "ra": ra}
 	for i, v := range args {
@@ -126,14 +125,14 @@ func call(addr, task, sp, ra uint64, args ...uint64) machinetest.Event {
 // end is the program's end.
 var end = machinetest.Answer(mailbox.Reply{PID: pid, Exit: &mailbox.Exit{}}, "")
 
-// lab is a machine whose program has not begun, and how to drive it.
+// lab is a machine whose program has not started, and the arguments to drive it.
 type lab struct {
 	machine *machine.Machine
 	config  Config
 	trace   []trace.Event
 }
 
-// newLab makes a machine whose program does what s says.
+// newLab returns a machine whose program does the events of s.
 func newLab(t *testing.T, all Plan, g machinetest.Guest, s script) *lab {
 	t.Helper()
 	var image *kernel.Image
@@ -174,7 +173,7 @@ func newLab(t *testing.T, all Plan, g machinetest.Guest, s script) *lab {
 	return l
 }
 
-// brief is what the driver decided about a stop, on a line.
+// brief returns one line with the driver's decision about a stop.
 func brief(e trace.Event) string {
 	s := fmt.Sprintf("%s by %d", e.Point, e.Task.PID)
 	if e.ByOther {
@@ -208,8 +207,8 @@ func briefs(all []trace.Event) (lines []string) {
 	return lines
 }
 
-// forks is a lab about one clone: the call, the copy and its return that gives the
-// child, the child's waking, and its first instruction.
+// forks is a lab about one clone: the call, the copy and its return, which finds the
+// child, the waking of the child, and its first instruction.
 func forks() Plan {
 	return Plan{Points: []plan.Point{
 		{Name: "sys_clone", Role: "parent", Entry: true, Step: true, When: "arg.clone_flags == 17"},
@@ -220,7 +219,7 @@ func forks() Plan {
 	}}
 }
 
-// fork is what the parent of that lab does once.
+// fork returns the events of one fork by the parent of that lab.
 func fork(at func(string) uint64) []machinetest.Event {
 	back := at("schedule") + 8
 	return []machinetest.Event{
@@ -232,7 +231,7 @@ func fork(at func(string) uint64) []machinetest.Event {
 	}
 }
 
-// forked is the trace of it.
+// forked is the trace of such a fork.
 func forked() []string {
 	return []string{
 		"sys_clone by 83 as parent in 1 +copy +wake +first",
@@ -243,7 +242,8 @@ func forked() []string {
 	}
 }
 
-// again is the trace of a second fork. All of it is armed anew if the first was over.
+// again is the trace of a second fork. If the first fork was complete, everything is
+// armed again.
 func again(over bool) []string {
 	entry := "sys_clone by 83 as parent in 2"
 	if over {
@@ -258,7 +258,7 @@ func again(over bool) []string {
 	}
 }
 
-// with puts events into a fork, before its i-th.
+// with inserts events into a fork, before event i.
 func with(i int, more ...func(at func(string) uint64) machinetest.Event) script {
 	return func(at func(string) uint64) []machinetest.Event {
 		var events []machinetest.Event
@@ -269,14 +269,14 @@ func with(i int, more ...func(at func(string) uint64) machinetest.Event) script 
 	}
 }
 
-// by is a task's coming to a function.
+// by is a task that enters a function.
 func by(name string, task uint64, args ...uint64) func(func(string) uint64) machinetest.Event {
 	return func(at func(string) uint64) machinetest.Event {
 		return call(at(name), task, stack+0x100, 0, args...)
 	}
 }
 
-// note puts a line into the trace at a place.
+// note inserts a line into the trace.
 func note(trace []string, i int, lines ...string) []string { return slices.Insert(trace, i, lines...) }
 
 func TestDrive(t *testing.T) {
@@ -286,14 +286,15 @@ func TestDrive(t *testing.T) {
 	}{
 		"a fork":                {with(0), forked()},
 		"an end without a stop": {func(func(string) uint64) []machinetest.Event { return []machinetest.Event{end} }, nil},
-		// Points that are not armed cost no stop.
+		// Points that are not armed do not stop the guest.
 		"points before the entry": {with(0, by("copy_process", parent), by("wake_up_new_task", parent, child), by("ret_from_fork", child)), forked()},
 		"points after the last":   {with(5, by("copy_process", parent), by("wake_up_new_task", parent, child), by("ret_from_fork", child)), forked()},
 		"stops after the end": {func(at func(string) uint64) []machinetest.Event {
 			return append([]machinetest.Event{end}, fork(at)...)
 		}, nil},
 		"the entry by another process": {with(0, by("__riscv_sys_clone", stranger, callRegs)), note(forked(), 0, "sys_clone by 99: another task")},
-		// A thread of the program begins a round too, which its other calls are part of.
+		// A thread of the program also begins a round, and its other calls are part of
+		// it.
 		"the entry by a thread": {with(0, by("__riscv_sys_clone", thread, callRegs), by("copy_process", thread)), append([]string{
 			"sys_clone by 86 as parent in 1 +copy +wake +first",
 			"copy by 86 as parent in 1",
@@ -307,14 +308,15 @@ func TestDrive(t *testing.T) {
 		"woken before it is made":     {with(1, by("wake_up_new_task", parent, child)), note(forked(), 1, "wake by 83: not the call the lab is about: arg.p == child")},
 		"the wrong child":             {with(4, by("ret_from_fork", other)), note(forked(), 4, "first by 85: another task")},
 		"the parent as its child":     {with(4, by("ret_from_fork", parent)), note(forked(), 4, "first by 83: another task")},
-		// Other tasks, and the same one in another call, pass where a call returns to.
+		// Other tasks, and the same task in another call, also pass the return address
+		// of a call.
 		"the return of another task's call": {with(2, func(at func(string) uint64) machinetest.Event {
 			return call(at("schedule")+8, other, stack+0x3e00, 0, other)
 		}), forked()},
 		"the return of another call": {with(2, func(at func(string) uint64) machinetest.Event {
 			return call(at("schedule")+8, parent, stack+0x3d00, 0, other)
 		}), forked()},
-		// The inner call is a stop of its own, and each return is its own call's.
+		// The inner call is a separate stop, and each return belongs to its own call.
 		"a nested call": {with(2, func(at func(string) uint64) machinetest.Event {
 			return call(at("copy_process"), parent, stack+0x3d00, at("schedule")+8, 0, memory)
 		}, func(at func(string) uint64) machinetest.Event {
@@ -337,7 +339,7 @@ func TestDrive(t *testing.T) {
 	}
 }
 
-// Steps within a call do not count in the task's later calls.
+// Steps within a call do not count in later calls of the task.
 func TestDriveWithin(t *testing.T) {
 	plan := forks()
 	for _, i := range []int{1, 3} {
@@ -377,7 +379,7 @@ func TestDriveWithin(t *testing.T) {
 	}
 }
 
-// Other ways to do what the entry does are asides until the entry comes.
+// Alternatives to the entry are asides until the entry is hit.
 func TestDriveInstead(t *testing.T) {
 	all := forks()
 	all.Instead = []plan.Point{
@@ -411,7 +413,7 @@ func TestDriveInstead(t *testing.T) {
 	}
 }
 
-// A drive that cannot go on says why, and the trace ends there.
+// If a drive cannot continue, the error says why and the trace ends there.
 func TestDriveEndsEarly(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -498,8 +500,8 @@ func TestDriveEndsEarly(t *testing.T) {
 	}
 }
 
-// A clone that a signal interrupts is given up within copy_process, whose return is an
-// error then, and entered anew when the signal was handled. It is a second round.
+// If a signal interrupts a clone, copy_process returns an error, and the clone is
+// entered again after the signal was handled. That is a second round.
 func TestDriveRestart(t *testing.T) {
 	all := forks()
 	all.Points[2].Finds = nil

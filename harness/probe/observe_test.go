@@ -17,7 +17,7 @@ import (
 	"kernellab/harness/trace"
 )
 
-// Where the process's memory is: of its two pages one is missing.
+// Addresses of the process's memory: one of its two pages is missing.
 const (
 	physical = 0x8800_0000 // of the process's page tables and page
 	userText = 0x10ff0     // across the end of a page that is there
@@ -202,8 +202,8 @@ func TestEvent(t *testing.T) {
 	}
 }
 
-// A read that the stub cannot answer at all is the end, one that the guest's memory
-// refuses is not.
+// A read that the stub cannot answer ends the run; one that the guest's memory refuses
+// does not.
 func TestReadsFail(t *testing.T) {
 	all := Plan{Points: []plan.Point{{Name: "vfs_read", Role: "parent", Entry: true, Reads: []plan.Named{{Name: "v", Expr: "u64(arg.file)"}}}}}
 	refused := &rsp.OpError{Op: "read", Err: &rsp.Error{}}
@@ -343,7 +343,7 @@ func TestHeader(t *testing.T) {
 	if _, err := Header(im, all); err == nil {
 		t.Error("no error for a point that is not there")
 	}
-	// Nothing is inlined here, so no point has another place without its reads.
+	// Nothing is inlined here, so a point without its reads has the same place.
 	for _, name := range []string{"wake", "no point"} {
 		if _, elsewhere := Bare(im, forks(), name); elsewhere {
 			t.Errorf("%s is at another place without its reads", name)
@@ -368,8 +368,8 @@ func TestPlan(t *testing.T) {
 	}
 }
 
-// What the digest of a plan is made of has no words for people, and changes with all
-// that the driver does.
+// The digest of a plan does not depend on texts for people, and changes with everything
+// that affects the driver.
 func TestPlanJSON(t *testing.T) {
 	written := func(change func(p *plan.Point)) string {
 		p := exits()

@@ -18,7 +18,7 @@ import (
 	"kernellab/harness/trace"
 )
 
-// broken is a guest of which one operation fails, from its n-th time on.
+// broken is a guest with one operation that fails from its n-th use on.
 type broken struct {
 	Guest
 	op    string
@@ -105,7 +105,8 @@ func (b *broken) Clock(ctx context.Context) (int64, error) {
 	return b.Guest.Clock(ctx)
 }
 
-// Whatever the stub cannot do ends the drive with that error, and says at what.
+// If an operation of the stub fails, the drive ends with that error, which names the
+// operation.
 func TestDriveGuestFails(t *testing.T) {
 	lost := errors.New("the cable was pulled")
 	for _, c := range []struct {
@@ -147,8 +148,8 @@ func TestDriveGuestFails(t *testing.T) {
 	}
 }
 
-// A step off a breakpoint may end where it began, when an exception cuts it short, or
-// at another breakpoint.
+// A single step from a breakpoint may end where it started, after an exception, or at
+// another breakpoint.
 func TestDriveStep(t *testing.T) {
 	twice := func(at func(string) uint64) []machinetest.Event {
 		events := fork(at)
@@ -160,10 +161,11 @@ func TestDriveStep(t *testing.T) {
 		does script
 		want []string
 	}{
-		// The entry comes a second time with the same registers: it is the same stop.
+		// The entry stops a second time with the same registers: it is the same stop.
 		"nowhere": {func(*machinetest.VM, func(string) uint64) {}, twice, forked()},
 		"into another function, as an exception does": {off, twice, forked()},
-		// The same registers again are another call, as the step ran its instruction.
+		// The same registers again are another call, because the step ran its
+		// instruction.
 		"to the next instruction": {func(vm *machinetest.VM, at func(string) uint64) { vm.Set("pc", at("__riscv_sys_clone")+4) }, twice,
 			append(forked()[:1], again(false)...)},
 		"to another breakpoint": {func(vm *machinetest.VM, at func(string) uint64) {
@@ -190,7 +192,8 @@ func TestDriveStep(t *testing.T) {
 	}
 }
 
-// A nop under a breakpoint is passed without a step, unless that leads to another one.
+// A nop under a breakpoint is skipped without a single step, unless that leads to
+// another breakpoint.
 func TestDriveLeaves(t *testing.T) {
 	l := newLab(t, forks(), machinetest.Guest{Step: func(*machinetest.VM) { t.Error("a step over a nop") }}, func(at func(string) uint64) []machinetest.Event {
 		var events []machinetest.Event
@@ -207,7 +210,7 @@ func TestDriveLeaves(t *testing.T) {
 	}
 }
 
-// A guest that stands at its first stop, where the events before it are known.
+// The guest is already stopped at its first stop, and the events before it are known.
 func TestDriveStands(t *testing.T) {
 	l := newLab(t, forks(), machinetest.Guest{}, with(0))
 	seen := 0
@@ -237,7 +240,7 @@ func TestDriveStands(t *testing.T) {
 		}
 	}
 
-	// What fails there is an error.
+	// A failure there is an error.
 	lost := errors.New("the cable was pulled")
 	l.config.Guest = &broken{Guest: l.config.Guest, op: "stopped", n: 1, err: lost, calls: map[string]int{}}
 	if err := Drive(t.Context(), l.config); !errors.Is(err, lost) {
@@ -250,8 +253,8 @@ func TestDriveStands(t *testing.T) {
 	}
 }
 
-// exits is a lab with the roles that are known by a condition, points that any task may
-// come by, and such that are armed for a while.
+// exits is a lab with roles that have a condition, points at which any task may stop,
+// and points that are armed only for a while.
 func exits() Plan {
 	return Plan{
 		Tasks: []plan.Task{{Role: "made", When: "task.tgid != 83 and task.comm == \"fork\""}},
@@ -303,7 +306,7 @@ func TestDriveRoles(t *testing.T) {
 	}
 }
 
-// A call where a round begins is a later step of the round under way, if it may be one.
+// A call at the entry is a later step of the current round, if it can be one.
 func TestDriveSamePlace(t *testing.T) {
 	all := Plan{Points: []plan.Point{
 		{Name: "sys_clone", Role: "parent", Entry: true, Step: true},
@@ -331,7 +334,7 @@ func TestDriveSamePlace(t *testing.T) {
 	}
 }
 
-// A task_struct that is found to be another role's is not its former role's any more.
+// If a task_struct is found for another role, its former role has no task.
 func TestDriveReused(t *testing.T) {
 	l := newLab(t, Plan{Points: []plan.Point{
 		{Name: "sys_clone", Role: "parent", Entry: true, Step: true},
@@ -358,7 +361,7 @@ func TestDriveReused(t *testing.T) {
 	}
 }
 
-// Where the return address is on the stack, a return is found there.
+// On architectures with the return address on the stack, the return is found there.
 func TestDriveReturnOnStack(t *testing.T) {
 	l := newLab(t, forks(), machinetest.Guest{}, func(at func(string) uint64) []machinetest.Event {
 		events := fork(at)
@@ -377,7 +380,8 @@ func TestDriveReturnOnStack(t *testing.T) {
 	}
 }
 
-// A plan that a kernel or a condition cannot carry out is an error before the guest runs.
+// A plan that does not fit the kernel, or has an invalid condition, is an error before
+// the guest runs.
 func TestDrivePlanErrors(t *testing.T) {
 	for want, change := range map[string]func(*Plan){
 		`task made: condition "1 +"`:                                             func(p *Plan) { p.Tasks = []plan.Task{{Role: "made", When: "1 +"}} },

@@ -30,7 +30,7 @@ func key(name string) Key {
 
 const ramSize = 8 << 20
 
-// fill stands for a boot: it writes a few pages far apart.
+// fill takes the place of a boot: it writes a few pages that are far apart.
 func fill(text string) func(context.Context, *Draft) error {
 	return func(_ context.Context, d *Draft) error {
 		for _, at := range []int64{0, 3 << 20, ramSize - pageSize} {
@@ -156,7 +156,7 @@ func TestKeyCoversEverything(t *testing.T) {
 	}
 }
 
-// Whatever is wrong with a snapshot is told in one line, and it is made anew.
+// Any damage of a snapshot is reported in one line, and the snapshot is made again.
 func TestDamage(t *testing.T) {
 	tests := []struct {
 		name  string
@@ -209,7 +209,7 @@ func TestDamage(t *testing.T) {
 	}
 }
 
-// A copy of the cache has other inodes and times, and is found to be whole.
+// A copy of the cache has other inodes and times, but counts as complete.
 func TestCopiedCache(t *testing.T) {
 	s := &Store{Dir: filepath.Join(t.TempDir(), "snapshots"), Warn: func(text string) { t.Errorf("warned: %s", text) }}
 	obtain(t, s, key("a"), fill("a"))
@@ -229,7 +229,7 @@ func TestCopiedCache(t *testing.T) {
 	}
 }
 
-// An attempt that fails or is cancelled leaves nothing and is not remembered.
+// A failed or cancelled attempt leaves no files and no state.
 func TestFailedMake(t *testing.T) {
 	s := &Store{Dir: filepath.Join(t.TempDir(), "snapshots")}
 	broken := errors.New("the kernel panicked")
@@ -247,8 +247,8 @@ func TestFailedMake(t *testing.T) {
 	obtain(t, s, key("a"), fill("a"))
 }
 
-// What a killed process left is removed by Sweep and is in nobody's way; what a
-// living one is at stays.
+// Sweep removes the files of a killed process, which disturb nobody, and keeps the
+// files of a live one.
 func TestSweep(t *testing.T) {
 	s := &Store{Dir: filepath.Join(t.TempDir(), "snapshots")}
 	obtain(t, s, key("a"), fill("a"))
@@ -271,7 +271,7 @@ func TestSweep(t *testing.T) {
 	obtain(t, s, key("b"), fill("b"))
 }
 
-// Within the limit the snapshots used last are kept; one that is open works on.
+// The limit keeps the most recently used snapshots. An open snapshot stays usable.
 func TestLimit(t *testing.T) {
 	s := &Store{Dir: filepath.Join(t.TempDir(), "snapshots"), Limit: 2 << 20}
 	big := func(text string) func(context.Context, *Draft) error {
@@ -302,10 +302,10 @@ func TestLimit(t *testing.T) {
 	}
 }
 
-// helper makes this test binary one of several processes.
+// helper runs this test binary as one of several processes.
 const helper = "SNAPSHOT_TEST_HELPER"
 
-// Many processes and goroutines that need a snapshot at once make it once.
+// If many processes and goroutines need a snapshot at once, it is made once.
 func TestMadeOnceByMany(t *testing.T) {
 	if dir := os.Getenv(helper); dir != "" {
 		s := &Store{Dir: dir}
@@ -345,11 +345,11 @@ func TestMadeOnceByMany(t *testing.T) {
 	}
 }
 
-// contenders is how many want the snapshot of TestMadeOnceByMany: half of them are
-// processes, half are goroutines.
+// contenders is how many processes and goroutines, half of each, ask for the snapshot
+// of TestMadeOnceByMany.
 const contenders = 8
 
-// begin notes that another contender is about to ask for the snapshot.
+// begin records that another contender is about to ask for the snapshot.
 func begin(t *testing.T, dir string) {
 	f, err := os.CreateTemp(filepath.Dir(dir), "begun-")
 	if err == nil {
@@ -360,7 +360,7 @@ func begin(t *testing.T, dir string) {
 	}
 }
 
-// slow makes the snapshot when all contenders have begun.
+// slow makes the snapshot after all contenders have begun.
 func slow(dir string) func(context.Context, *Draft) error {
 	return func(ctx context.Context, d *Draft) error {
 		f, err := os.OpenFile(dir+".made", os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
@@ -431,7 +431,8 @@ func TestBoots(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 20 {
 		wg.Go(func() {
-			// Two images of one release: a damaged copy is no boot of the other.
+			// Two images with the same release: a boot of a damaged copy does not count
+			// for the other.
 			b := Boots{Arch: "x86_64", Kernel: "6.12", SHA256: "a", QEMU: "7.2", Tries: 1, Oopses: i % 2}
 			if i >= 10 {
 				b.SHA256 = "b"
@@ -473,8 +474,8 @@ func poke(t *testing.T, path string, at int64) {
 	check(t, err)
 }
 
-// A pipe or a link in the place of a snapshot's file is damage: it is not waited for, and
-// the snapshot is made anew.
+// A pipe or a link in place of a snapshot's file is damage: opening does not block, and
+// the snapshot is made again.
 func TestNotRegular(t *testing.T) {
 	for _, name := range []string{manifestFile, stateFile, consoleFile, noteFile, ramFile} {
 		for kind, put := range map[string]func(path string) error{
