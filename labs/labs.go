@@ -57,6 +57,7 @@ type Lab struct {
 
 	Submission Submission
 	Questions  []Question
+	WhatIfs    []WhatIf
 
 	// Variants are what differs between the tasks of students, Task the task in words
 	// and Chosen the values of this one, by the variant's name; nil for the lab's own

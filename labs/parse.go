@@ -56,6 +56,7 @@ func parse(file string, data []byte, known bool, chosen map[string]string) (Lab,
 		{"checks", false, r.at("checks", r.list(func(i int, n ast.Node) { r.check(i, n, &lab) }))},
 		{"submission", false, r.at("submission", func(p pair) { r.submission(p, &lab) })},
 		{"questions", false, r.at("questions", r.list(func(i int, n ast.Node) { r.question(i, n, &lab) }))},
+		{"what_if", false, func(p pair) { r.whatIf(p, &lab) }},
 	})
 	if r.errs == nil && !known {
 		r.validate(lab)

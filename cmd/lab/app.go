@@ -16,6 +16,7 @@ import (
 
 	"kernellab/harness/arch"
 	"kernellab/harness/class"
+	"kernellab/harness/predict"
 	"kernellab/harness/prepare"
 	"kernellab/harness/report"
 	"kernellab/images"
@@ -106,6 +107,10 @@ func interrupted(err error) string {
 	if errors.As(err, &stopped) {
 		return stopped.Error()
 	}
+	var kept *predict.StoppedError
+	if errors.As(err, &kept) {
+		return kept.Error()
+	}
 	return "nothing was left behind"
 }
 
@@ -134,7 +139,7 @@ Exit codes: 0 passed · 1 failed · 2 wrong usage · 3 could not grade`,
 	a.qemuFlag(root)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return flagError(cmd, err) })
 	root.AddCommand(
-		a.runCommand(), a.gradeCommand(), a.exportCommand(), a.initCommand(), a.secretCommand(), a.newCommand(), a.matrixCommand(), a.checkCommand(), a.verifyCommand(), a.listCommand(), a.showCommand(),
+		a.runCommand(), a.predictCommand(), a.gradeCommand(), a.exportCommand(), a.initCommand(), a.secretCommand(), a.newCommand(), a.matrixCommand(), a.checkCommand(), a.verifyCommand(), a.listCommand(), a.showCommand(),
 		a.debugCommand(), a.shellCommand(), a.kernelsCommand(), a.qemuCommand(), a.doctorCommand(), a.cleanCommand(),
 	)
 	root.AddCommand(a.lookCommands()...)

@@ -61,13 +61,13 @@ func (a *app) json(doc any) error {
 func (a *app) showCommand() *cobra.Command {
 	return oneLab(&cobra.Command{
 		Use:   "show LAB",
-		Short: "Print a lab's handout",
+		Short: "Print a lab's handout, its questions and its variations",
 		RunE: func(_ *cobra.Command, args []string) error {
 			l, err := prepare.Lab(args[0])
 			if err != nil {
 				return err
 			}
-			fmt.Fprint(a.stdout, l.Handout)
+			fmt.Fprint(a.stdout, l.Page())
 			return nil
 		},
 	})

@@ -19,7 +19,8 @@ import (
 // runFlags are the flags of lab run.
 type runFlags struct {
 	session.Session
-	seeds int // run with so many seeds instead of one
+	seeds  int    // run with so many seeds instead of one
+	whatIf string // a variation to compare with
 	taskFlags
 	submission string // path of what a student handed in
 }
@@ -50,7 +51,11 @@ A kernel is a series (6.12: the newest packaged build), an exact version
 
 With --submission the student's program takes the place of the lab's, and the
 answers are graded; lab init begins a submission. Its task is the one that its
-student.yaml records, or that of --student.`,
+student.yaml records, or that of --student.
+
+--what-if runs the lab as it is and in a variation that the lab declares, such as a
+program that ignores SIGCHLD, and shows what is different. It grades neither: the exit
+code is 0 when both runs were made.`,
 		Example: "  lab run fork-new\n  lab run fork-new --arch riscv64 --kernel 7.2\n  lab run fork-new --kernel ./bzImage --format json\n  lab run fork-new --arch x86_64 --rewind 2",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			lab, err := prepare.Lab(args[0])
@@ -73,6 +78,9 @@ student.yaml records, or that of --student.`,
 			if err := f.Check(); err != nil {
 				return err
 			}
+			if f.whatIf != "" {
+				return a.runWhatIf(cmd.Context(), f)
+			}
 			if f.seeds > 0 {
 				return a.runSeeds(cmd, f)
 			}
@@ -92,6 +100,7 @@ student.yaml records, or that of --student.`,
 	fl.Var(flags.Text(&f.submission, "", submission.CheckPath), "submission", "grade what a student handed in: a folder or an archive with prog.go or prog.c and answers.yaml")
 	jobsFlag(cmd, &f.AtOnce, "runs, where several kernels are named,")
 	fl.Var(flags.Number(&f.seeds, 0, 1, matrix.MaxSeeds), "seeds", "run with the seeds 1 to `N` and show what varied")
+	textFlag(cmd, &f.whatIf, "what-if", "also run this variation of the lab, and show what is different: lab show LAB lists them")
 	fl.Var(flags.Number(&f.Rewind, 0, 1, math.MaxInt32), "rewind", "the same at the stop that is `N` from the end: 1 is the last")
 	fl.BoolVarP(&f.Verbose, "verbose", "v", false, "show every step in detail, the stops that are no step, and what the run cost")
 	stepFlag(cmd, &f.Steps)

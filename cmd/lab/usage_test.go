@@ -83,6 +83,10 @@ var odd = map[string][]string{
 	"--at needs --lab": {"ps --at copy_thread"},
 	"--at and --rewind are two ways to name a stop":      {"run fork-new --at copy_thread --rewind 1"},
 	"leave out --submission":                             {"run fork-new --rewind 1 --submission class/alice", "run fork-new --seeds 2 --submission class/alice"},
+	"leave out --submission, --out, --seeds, --at":       {"run wait-zombie --what-if ignore-sigchld --seeds 2", "run wait-zombie --what-if ignore-sigchld --out new", "run wait-zombie --what-if ignore-sigchld --rewind 1"},
+	"unknown format of --what-if \"junit\"":              {"run wait-zombie --what-if ignore-sigchld --format junit"},
+	"unknown variation of wait-zombie \"ignore\"":        {"run wait-zombie --what-if ignore"},
+	"(it has ignore-sigchld":                             {"run wait-zombie --what-if x"},
 	"--seed and --seeds are two ways":                    {"run fork-new --seed 2 --seeds 2"},
 	"--kernel says which kernels to boot: add --boots N": {"doctor --kernel 6.1"},
 }
@@ -90,7 +94,7 @@ var odd = map[string][]string{
 // unset are flags, with a command that has each, and what else it is given. A value
 // that is empty is a variable that is not set: taken for none, the default would run.
 var unset = map[string][]string{
-	"run fork-new": {"kernel", "out", "at", "arch", "format", "submission", "vmlinux", "seed", "seeds", "rewind", "jobs", "cpus", "timeout", "visibility", "hide", "qemu"},
+	"run fork-new": {"kernel", "out", "at", "arch", "format", "submission", "vmlinux", "seed", "seeds", "rewind", "what-if", "jobs", "cpus", "timeout", "visibility", "hide", "qemu"},
 	"grade fork-new --submissions class --out new": {"kernel", "out", "submissions", "shard", "jobs", "verify", "format"},
 	"grade merge class":                            {"out", "format"},
 	"matrix":                                       {"kernel", "out", "baseline", "arch", "jobs"},
@@ -103,10 +107,11 @@ var unset = map[string][]string{
 	"doctor":                                       {"kernel", "boots"},
 	"kernels add":                                  {"image", "vmlinux"},
 	"init fork-new new":                            {"language"},
+	"predict fork-new":                             {"kernel", "arch"},
 }
 
 // arguments are commands that take names, one of which may be an empty variable too.
-var arguments = []string{"run", "check", "verify", "matrix", "grade merge", "kernels fetch", "task", "stack", "show", "debug", "new", "init fork-new"}
+var arguments = []string{"run", "predict", "check", "verify", "matrix", "grade merge", "kernels fetch", "task", "stack", "show", "debug", "new", "init fork-new"}
 
 // listFiles lists the files under the current folder with their sizes.
 func listFiles(t *testing.T) []string {

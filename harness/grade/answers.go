@@ -90,7 +90,7 @@ func (g *grader) answer(c *verdict.Check, q Question, given any, reference *view
 		g.keep(q, reference)
 		return
 	}
-	c.Observed, c.Got = q.show(given), nil
+	c.Observed, c.Got = q.Show(given), nil
 	seen, truth, err := g.keep(q, reference)
 	if err != nil {
 		g.unanswerable(c, q, err)
@@ -104,7 +104,7 @@ func (g *grader) answer(c *verdict.Check, q Question, given any, reference *view
 	c.Hint, c.Read = q.Hint, q.Read
 	c.Misconceptions = seen.behind(q, given, truth)
 	if q.Reveal {
-		c.Expected = q.show(truth)
+		c.Expected = q.Show(truth)
 	}
 	g.find(g.end(), verdict.FindAnswer, verdict.Fact{Case: verdict.CaseWrong, Check: q.Name})
 }
@@ -191,8 +191,8 @@ func (v *view) isPoint(name string, symbol any) bool {
 	})
 }
 
-// show writes an answer, or the truth, for a person.
-func (q Question) show(val any) string {
+// Show writes an answer to the question, or its truth, for a person.
+func (q Question) Show(val any) string {
 	switch val := val.(type) {
 	case []string:
 		sep := ", "

@@ -19,6 +19,7 @@ import (
 	"kernellab/harness/grade"
 	"kernellab/harness/inspect"
 	"kernellab/harness/machine"
+	"kernellab/harness/predict"
 	"kernellab/harness/prepare"
 	"kernellab/harness/redact"
 	"kernellab/harness/report"
@@ -55,6 +56,9 @@ type Session struct {
 	Show report.Gradescope
 
 	Submission *submission.Submission // runs in the place of the lab's own program, if not nil
+	// Predicted are answers that each run of the lab's own program is compared with when
+	// it is over; nil for none.
+	Predicted grade.Answers
 
 	// At and Rewind name a stop of the run to come back to when the run is over: the
 	// first at the point At, or the one that is Rewind from the end, where 1 is the last.
@@ -286,6 +290,12 @@ func (r run) own(ctx context.Context, job harness.Job) (verdict.Result, error) {
 	}
 	if err := page.Result(out.Result); err != nil {
 		return out.Result, written(err)
+	}
+	if r.Predicted != nil {
+		rows := predict.Compare(out.Trace, job.Rules, r.Predicted)
+		if err := report.Predictions(r.w, r.target.Arch.Name, r.target.Image.Release, rows, r.Style); err != nil {
+			return out.Result, written(err)
+		}
 	}
 	if r.Verbose {
 		r.say("%d exchanges with the gdbstub, %.2f s from the program's release to its end", out.Trips, out.Times.Drive.Seconds())

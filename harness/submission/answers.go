@@ -242,17 +242,21 @@ func value(q grade.Question, n ast.Node) (any, error) {
 	case q.Type == grade.TypeOrder && len(items.Values) == 0:
 		return nil, nil
 	}
-	return several(q, items.Values)
-}
-
-// several reads the items of an order or a set.
-func several(q grade.Question, items []ast.Node) (any, error) {
-	names, out := q.Names(), []string{}
-	for _, n := range items {
+	var words []string
+	for _, n := range items.Values {
 		text, ok := yamlnode.Scalar(n)
 		if !ok || text == "" {
 			return nil, fmt.Errorf("want a list of words: %s", wanted(q))
 		}
+		words = append(words, text)
+	}
+	return several(q, words)
+}
+
+// several parses the items of an order or a set.
+func several(q grade.Question, words []string) (any, error) {
+	names, out := q.Names(), []string{}
+	for _, text := range words {
 		name, err := choose(text, names)
 		switch {
 		case err != nil:

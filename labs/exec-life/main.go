@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"syscall"
 	"unsafe"
 )
@@ -17,8 +18,10 @@ func main() {
 	// The lab watches the task that forks: the same thread has to wait.
 	runtime.LockOSThread()
 	const command = "/tmp/hello"
-	if err := os.WriteFile(command, hello(), 0o755); err != nil {
-		fail("write", err)
+	if !slices.Contains(os.Args[1:], "no-file") { // lab run exec-life --what-if
+		if err := os.WriteFile(command, hello(), 0o755); err != nil {
+			fail("write", err)
+		}
 	}
 	file, _ := syscall.BytePtrFromString(command)
 	args := []*byte{file, nil}

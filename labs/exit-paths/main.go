@@ -9,7 +9,9 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"syscall"
+	"time"
 	"unsafe"
 )
 
@@ -33,13 +35,23 @@ func main() {
 	if err := syscall.Pipe2(pipe[:], syscall.O_CLOEXEC); err != nil {
 		fail("pipe", err)
 	}
-	killed, err := fork(sleepForever, uintptr(pipe[1]))
+	busy := slices.Contains(os.Args[1:], "busy") // lab run exit-paths --what-if
+	second := sleepForever
+	if busy {
+		second = computeForever
+	}
+	killed, err := fork(second, uintptr(pipe[1]))
 	if err != nil {
 		fail("fork", err)
 	}
 	syscall.Close(pipe[1])
 	if _, err := syscall.Read(pipe[0], make([]byte, 1)); err != nil {
 		fail("read", err)
+	}
+	if busy {
+		// Until now the child has made a system call, and may still be on its way
+		// back from it.
+		time.Sleep(20 * time.Millisecond)
 	}
 	if err := syscall.Kill(killed, syscall.SIGKILL); err != nil {
 		fail("kill", err)
@@ -74,6 +86,17 @@ func sleepForever(pipe uintptr) {
 	syscall.RawSyscall(syscall.SYS_CLOSE, pipe, 0, 0)
 	for {
 		syscall.RawSyscall6(syscall.SYS_PPOLL, 0, 0, 0, 0, 0, 0)
+	}
+}
+
+// computeForever is the second child in a variation: it never sleeps, and makes no
+// system call but the first.
+//
+//go:nosplit
+//go:norace
+func computeForever(pipe uintptr) {
+	syscall.RawSyscall(syscall.SYS_CLOSE, pipe, 0, 0)
+	for n := 0; ; n++ {
 	}
 }
 

@@ -8,6 +8,7 @@ package main
 import (
 	"os"
 	"runtime"
+	"slices"
 	"sync/atomic"
 	"syscall"
 	"unsafe"
@@ -79,7 +80,10 @@ func thread() {
 		fail("mmap", err)
 	}
 	tid := (*uint32)(unsafe.Pointer(&stack[0]))
-	const flags = cloneVM | cloneFS | cloneFiles | cloneSighand | cloneThread | cloneSysvsem | cloneParentSettid | cloneChildClear
+	flags := uintptr(cloneVM | cloneFS | cloneFiles | cloneSighand | cloneThread | cloneSysvsem | cloneParentSettid | cloneChildClear)
+	if slices.Contains(os.Args[1:], "own-files") { // lab run fork-family --what-if
+		flags &^= cloneFiles
+	}
 	at := uintptr(unsafe.Pointer(tid))
 	top := uintptr(unsafe.Pointer(&stack[size-16]))
 	a, b, c, d, e := cloneArgs(flags, top, at, at)

@@ -9,6 +9,7 @@ package main
 import (
 	"os"
 	"runtime"
+	"slices"
 	"syscall"
 	"unsafe"
 )
@@ -17,7 +18,11 @@ func main() {
 	// The lab watches the task that forks: the same thread has to wait.
 	runtime.LockOSThread()
 	child := []byte("This is Child Process!\n")
-	pid, errno := fork(child)
+	flags := uintptr(syscall.SIGCHLD)
+	if slices.Contains(os.Args[1:], "share-files") { // lab run fork-new --what-if
+		flags |= syscall.CLONE_FILES
+	}
+	pid, errno := fork(child, flags)
 	if errno != 0 {
 		os.Stderr.WriteString("fork: " + errno.Error() + "\n")
 		os.Exit(1)
@@ -43,13 +48,13 @@ func main() {
 //
 //go:noinline
 //go:norace
-func fork(message []byte) (pid int, errno syscall.Errno) {
+func fork(message []byte, flags uintptr) (pid int, errno syscall.Errno) {
 	text, size := uintptr(unsafe.Pointer(&message[0])), uintptr(len(message))
 	var old uint64
 	all := ^uint64(0)
 	const setMask, maskSize = 2, 8
 	syscall.RawSyscall6(syscall.SYS_RT_SIGPROCMASK, setMask, uintptr(unsafe.Pointer(&all)), uintptr(unsafe.Pointer(&old)), maskSize, 0, 0)
-	r, _, errno := syscall.RawSyscall6(syscall.SYS_CLONE, uintptr(syscall.SIGCHLD), 0, 0, 0, 0, 0)
+	r, _, errno := syscall.RawSyscall6(syscall.SYS_CLONE, flags, 0, 0, 0, 0, 0)
 	if errno == 0 && r == 0 {
 		syscall.RawSyscall(syscall.SYS_WRITE, 1, text, size)
 		for {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 )
@@ -38,6 +39,10 @@ func main() {
 	_, err := file.WriteString(trigger)
 	check(err)
 	fmt.Printf("%s while a trigger is set: %s\n", name, find(name))
+	if slices.Contains(os.Args[1:], "keep-open") { // lab run kthread --what-if
+		runtime.KeepAlive(file)
+		return
+	}
 	// The kernel forgets a trigger when its file is closed.
 	check(file.Close())
 	// The call returned when the thread's function had. The task takes a moment

@@ -10,8 +10,10 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
+	"time"
 	"unsafe"
 )
 
@@ -19,28 +21,47 @@ func main() {
 	// The lab watches the task that forks: the same thread has to wait.
 	runtime.LockOSThread()
 	ended := make(chan os.Signal, 2)
-	signal.Notify(ended, syscall.SIGCHLD)
+	ignored := slices.Contains(os.Args[1:], "ignore-sigchld") // lab run wait-zombie --what-if
+	if ignored {
+		signal.Ignore(syscall.SIGCHLD)
+	} else {
+		signal.Notify(ended, syscall.SIGCHLD)
+	}
 
 	first, err := fork(exitWith, 5)
 	if err != nil {
 		fail("fork", err)
 	}
-	<-ended
-	fmt.Println("SIGCHLD: the first child has ended.")
+	if ignored {
+		await(first)
+		fmt.Println("No SIGCHLD: the first child has ended.")
+	} else {
+		<-ended
+		fmt.Println("SIGCHLD: the first child has ended.")
+	}
 	fmt.Println("Its state before the wait:", state(first))
 	status, err := wait(first)
-	if err != nil {
+	switch {
+	case err == nil:
+		fmt.Println("The wait returned its exit status:", status.ExitStatus())
+	case ignored:
+		fmt.Println("The wait failed:", err)
+	default:
 		fail("wait", err)
 	}
-	fmt.Println("The wait returned its exit status:", status.ExitStatus())
 	fmt.Println("Its state after the wait:", state(first))
 
 	second, err := fork(exitWith, 6)
 	if err != nil {
 		fail("fork", err)
 	}
-	<-ended
-	fmt.Println("SIGCHLD: the second child has ended.")
+	if ignored {
+		await(second)
+		fmt.Println("No SIGCHLD: the second child has ended.")
+	} else {
+		<-ended
+		fmt.Println("SIGCHLD: the second child has ended.")
+	}
 	fmt.Println("Its state, with no wait:", state(second))
 }
 
@@ -59,6 +80,13 @@ func state(pid int) string {
 	_, after, _ := strings.Cut(string(stat), ") ")
 	letter, _, _ := strings.Cut(after, " ")
 	return letter
+}
+
+// await returns when a process has ended, without a signal that reports it.
+func await(pid int) {
+	for s := state(pid); s != "Z" && s != "none"; s = state(pid) {
+		time.Sleep(time.Millisecond)
+	}
 }
 
 // exitWith is a child.
