@@ -165,8 +165,10 @@ func (d *Dialogue) show(i int) {
 func (d *Dialogue) help(q grade.Question, answered bool) {
 	d.say(2, "Answer with "+form(q)+".")
 	switch q.Type {
-	case grade.TypeChoice, grade.TypeSet, grade.TypeOrder:
-		d.say(2, "The words themselves will do too, with commas between several.")
+	case grade.TypeChoice:
+		d.say(2, "The words of the choice will do too.")
+	case grade.TypeSet, grade.TypeOrder:
+		d.say(2, "The words themselves will do too, with commas between them.")
 	}
 	empty := "Enter skips the question, after you confirm; the next lab predict asks it again."
 	if answered {
