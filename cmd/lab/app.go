@@ -20,7 +20,6 @@ import (
 	"kernellab/harness/prepare"
 	"kernellab/harness/report"
 	"kernellab/images"
-	"kernellab/images/linux"
 	"kernellab/internal/flags"
 	"kernellab/internal/progress"
 	"kernellab/internal/usage"
@@ -258,13 +257,5 @@ func jobsFlag(cmd *cobra.Command, into *int, what string) {
 
 // kernelCompletion knows the cached kernels.
 func (a *app) kernelCompletion(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-	var specs []string
-	for _, m := range arch.All() {
-		kernels, _ := linux.In(a.cache).Kernels(m.Name)
-		for _, k := range kernels {
-			specs = append(specs, k.Series, k.Version)
-		}
-	}
-	slices.Sort(specs)
-	return slices.Compact(specs), cobra.ShellCompDirectiveDefault // or a file
+	return a.host().CachedNames(), cobra.ShellCompDirectiveDefault // or a file
 }

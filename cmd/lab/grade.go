@@ -132,7 +132,11 @@ func (a *app) grade(ctx context.Context, l labs.Lab, f gradeFlags) error {
 	if err != nil {
 		return err
 	}
-	tasks, err := f.tasks(students)
+	asked, err := f.asked()
+	if err != nil {
+		return err
+	}
+	tasks, err := marking.TasksOf(students, asked.Secret, f.students)
 	if err != nil {
 		return err
 	}

@@ -6,8 +6,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"kernellab/harness/class"
-	"kernellab/harness/marking"
 	"kernellab/harness/prepare"
 	"kernellab/harness/variant"
 	"kernellab/internal/flags"
@@ -70,22 +68,4 @@ same task. Keep the file for as long as the class is graded, and give it to no s
 			return nil
 		},
 	}
-}
-
-// tasks returns which task each student of a class has.
-func (f gradeFlags) tasks(students []class.Student) (marking.Tasks, error) {
-	asked, err := f.asked()
-	if err != nil {
-		return marking.Tasks{}, err
-	}
-	t := marking.Tasks{Secret: asked.Secret}
-	for _, s := range students {
-		t.Class = append(t.Class, s.Name)
-	}
-	if f.students != "" {
-		if t.IDs, err = marking.ReadIDs(f.students); err != nil {
-			return t, usage.Wrap(err)
-		}
-	}
-	return t, nil
 }

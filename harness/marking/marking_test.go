@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -19,6 +20,7 @@ import (
 	"kernellab/harness/prepare"
 	"kernellab/harness/qemu"
 	"kernellab/harness/trace"
+	"kernellab/harness/variant"
 	"kernellab/harness/verdict"
 	"kernellab/internal/usage"
 	"kernellab/labs"
@@ -167,5 +169,24 @@ func TestStudents(t *testing.T) {
 	}
 	if len(said) != 6 || said[1] != "left out: b .txt is neither a folder nor an archive" || said[5] != "… and 2 more" {
 		t.Errorf("said %q", said)
+	}
+}
+
+// The tasks are those of all students of a class, by the IDs of a file if there is one.
+func TestTasksOf(t *testing.T) {
+	students := []class.Student{{Name: "alice"}, {Name: "bob"}}
+	tasks, err := TasksOf(students, variant.Secret{}, "")
+	if err != nil || !slices.Equal(tasks.Class, []string{"alice", "bob"}) || tasks.id("bob") != "bob" {
+		t.Errorf("without a file: %+v, %v", tasks, err)
+	}
+	file := filepath.Join(t.TempDir(), "ids.csv")
+	if _, err := TasksOf(students, variant.Secret{}, file); !usage.Is(err) {
+		t.Errorf("no such file: %v, want a mistake of usage", err)
+	}
+	if err := os.WriteFile(file, []byte("bob,s-17\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if tasks, err = TasksOf(students, variant.Secret{}, file); err != nil || tasks.id("bob") != "s-17" || tasks.id("alice") != "alice" {
+		t.Errorf("with a file: %+v, %v", tasks, err)
 	}
 }

@@ -27,6 +27,23 @@ type Tasks struct {
 	IDs    map[string]string // of the students, by the submission's name, where they differ
 }
 
+// TasksOf returns the tasks of a class's students. ids is a file as for ReadIDs, "" for
+// none.
+func TasksOf(students []class.Student, secret variant.Secret, ids string) (Tasks, error) {
+	t := Tasks{Secret: secret}
+	for _, s := range students {
+		t.Class = append(t.Class, s.Name)
+	}
+	if ids == "" {
+		return t, nil
+	}
+	var err error
+	if t.IDs, err = ReadIDs(ids); err != nil {
+		return t, usage.Wrap(err)
+	}
+	return t, nil
+}
+
 func (t Tasks) id(name string) string {
 	if id, ok := t.IDs[name]; ok {
 		return id

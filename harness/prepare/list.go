@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"text/tabwriter"
 
 	"github.com/hashicorp/go-multierror"
 
+	"kernellab/harness/arch"
 	"kernellab/images/linux"
 )
 
@@ -43,6 +45,20 @@ func (h Host) List(ctx context.Context, archName string, offline bool) ([]Listed
 		}
 	}
 	return kernels, failed.ErrorOrNil()
+}
+
+// CachedNames returns the series and versions of the kernels in the cache, sorted. Kernels
+// that cannot be listed are left out.
+func (h Host) CachedNames() []string {
+	var names []string
+	for _, m := range arch.All() {
+		kernels, _ := linux.In(h.Cache).Kernels(m.Name)
+		for _, k := range kernels {
+			names = append(names, k.Series, k.Version)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // WriteList writes a list as a table.
