@@ -113,7 +113,10 @@ func TestWrongPrograms(t *testing.T) {
 			for _, leak := range givesAway(l, l.Rules(a.Name), own, own) {
 				t.Errorf("its own program, %s", leak)
 			}
-			for _, name := range slices.Sorted(maps.Keys(all)) {
+			for i, name := range slices.Sorted(maps.Keys(all)) {
+				if alternate(l) && arch.Names()[i%2] != a.Name {
+					continue
+				}
 				t.Run(l.Name+"/"+name, func(t *testing.T) {
 					dir := filepath.Join("../labs", l.Name, "testdata/wrong", name)
 					j := jobOf(t, a, k, l, over(t, l, dir))
@@ -140,6 +143,11 @@ func TestWrongPrograms(t *testing.T) {
 		}
 	})
 }
+
+// alternate reports whether a lab's wrong programs take turns on the two architectures. A
+// mistake is the same on both, but for the labs about the calls that make a task, of which
+// riscv64 has fewer. Each lab has a wrong program on each.
+func alternate(l labs.Lab) bool { return !slices.Contains([]string{"fork-new", "fork-family"}, l.Name) }
 
 // Every point and read of every lab fits every kernel's symbols and types, which
 // is told before a guest starts.

@@ -126,8 +126,8 @@ type goals struct {
 
 func goalsOf(arch string) goals {
 	return map[string]goals{
-		"x86_64":  {warm: 0.40, byHand: 10, cold: 1.15, perMinute: 250, memory: 50},
-		"riscv64": {warm: 0.45, byHand: 6, cold: 1.15, perMinute: 200, memory: 70},
+		"x86_64":  {warm: 0.16, byHand: 10, cold: 1.15, perMinute: 400, memory: 50},
+		"riscv64": {warm: 0.16, byHand: 6, cold: 1.15, perMinute: 400, memory: 70},
 	}[arch]
 }
 
