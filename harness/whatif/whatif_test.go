@@ -149,12 +149,17 @@ func TestChecks(t *testing.T) {
 			told[d.What] = d.Varied + ": " + d.Sentence
 		}
 	}
-	want := map[string]string{
-		"fork returns 0 in the child": "fail: “fork returns 0 in the child” does not hold: the check expects 0, and the run shows 7.",
-		"the parent reaps its child":  "skip: “the parent reaps its child” is not checked: not seen: no stop at release_task.",
+	if want := "fail: “fork returns 0 in the child” does not hold: the check expects 0, and the run shows 7."; told["fork returns 0 in the child"] != want {
+		t.Errorf("told %q, want %q", told["fork returns 0 in the child"], want)
 	}
-	if diff := cmp.Diff(want, told); diff != "" || c.Varied != verdict.Fail {
-		t.Errorf("%s, -want +got\n%s", c.Varied, diff)
+	delete(told, "fork returns 0 in the child")
+	for name, got := range told { // what can be seen at release_task only
+		if want := "skip: “" + name + "” is not checked: not seen: no stop at release_task."; got != want {
+			t.Errorf("told %q, want %q", got, want)
+		}
+	}
+	if len(told) == 0 || c.Varied != verdict.Fail {
+		t.Errorf("%s, and nothing is not checked", c.Varied)
 	}
 	back := whatif.Compare(run(t, func(tr *trace.Trace) { tracetest.SetRead(tr, "ret_from_fork", "user_ret", 7) }), run(t, nil))
 	if want := "“fork returns 0 in the child” holds; in the plain run it does not."; len(back.Differences) == 0 || back.Differences[0].Sentence != want {
