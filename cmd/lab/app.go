@@ -216,6 +216,8 @@ func choice(cmd *cobra.Command, into *string, name, kind, fallback string, words
 // formatFlag adds --format.
 func formatFlag(cmd *cobra.Command, into *string, formats []string) {
 	choice(cmd, into, "format", "format", "text", formats, "output")
+	f := cmd.Flags().Lookup("format")
+	f.Value = flags.Ended(f.Value, "classroom", report.ClassroomEnded)
 }
 
 // textOrJSON are the formats of commands that do not grade.

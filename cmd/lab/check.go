@@ -39,6 +39,10 @@ is not compiled: the trace is what it did.`,
 			if f.submission != "" && len(args) > 1 {
 				return usage.Errorf("--submission is what one student handed in: check its trace alone")
 			}
+			var err error
+			if f.identity, err = identity(f.format); err != nil {
+				return err
+			}
 			return a.check(cmd.Context(), args, f)
 		},
 	}
@@ -56,6 +60,7 @@ type checkFlags struct {
 	format, lab, submission string
 	verbose                 bool
 	steps                   []string // points that are shown in detail
+	identity                report.Classroom50
 }
 
 // check grades every trace; those that cannot be read are reported together. When one is
@@ -69,6 +74,9 @@ func (a *app) check(ctx context.Context, paths []string, f checkFlags) error {
 		return err
 	}
 	a.code = doc.ExitCode()
+	if f.format == report.FormatClassroom50 {
+		return errors.Join(report.IfGraded(f.identity.Write(a.stdout, doc)), err)
+	}
 	style := report.Terminal(a.stdout)
 	style.Verbose, style.Steps = f.verbose, f.steps
 	return errors.Join(report.Write(a.stdout, f.format, doc, style), err)

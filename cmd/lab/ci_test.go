@@ -252,13 +252,32 @@ func shellExample(t *testing.T, file string) {
 	checkScripts(t, ciScripts{strings.NewReplacer("$SLURM_ARRAY_TASK_ID", "1", "$SLURM_ARRAY_TASK_COUNT", "10", "$SLURM_CPUS_PER_TASK", "2").Replace(strings.Join(code, ""))})
 }
 
+// pythonExample checks the syntax of a Python script, and the calls of lab in it.
+func pythonExample(t *testing.T, file string) {
+	text := readFile(t, filepath.Join("../../docs/ci", file))
+	if python, err := exec.LookPath("python3"); err == nil {
+		cmd := exec.Command(python, "-c", "import ast, sys; ast.parse(sys.stdin.read())")
+		cmd.Stdin = strings.NewReader(text)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%v: %s", err, out)
+		}
+	}
+	lab := regexp.MustCompile(`(?m)^LAB = "(.*)"$`).FindStringSubmatch(text)
+	_, script, ok := strings.Cut(text, `script = f"""`)
+	script, _, _ = strings.Cut(script, `"""`)
+	if lab == nil || !ok {
+		t.Fatal("no lab or no script")
+	}
+	checkScripts(t, ciScripts{strings.ReplaceAll(script, "{LAB}", lab[1])})
+}
+
 // Every file in docs/ci is an example with a test of its format, and is in the list
 // there. The list has no other.
 func TestExamples(t *testing.T) {
 	tests := map[string]func(*testing.T, string){
 		"github-actions.yml":       githubExample,
 		"grade-github-actions.yml": githubExample,
-		"grade-classroom.yml":      githubExample,
+		"classroom50.py":           pythonExample,
 		"gitlab-ci.yml":            gitlabExample,
 		"grade-gitlab-ci.yml":      gitlabExample,
 		"grade-kubernetes.yml":     kubernetesExample,

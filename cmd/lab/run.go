@@ -78,6 +78,9 @@ code is 0 when both runs were made.`,
 			if err := f.Check(); err != nil {
 				return err
 			}
+			if f.Identity, err = identity(f.Format); err != nil {
+				return err
+			}
 			if f.whatIf != "" {
 				return a.runWhatIf(cmd.Context(), f)
 			}

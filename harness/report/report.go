@@ -1,15 +1,17 @@
-// Package report writes verdicts: as text for a terminal, and as JSON, JUnit XML, KTAP, and the results that Gradescope and GitHub Classroom read.
+// Package report writes verdicts: as text for a terminal, and as JSON, JUnit XML, KTAP,
+// and the results that Gradescope and Classroom 50 read.
 // It reports runs, labs on many kernels, and classes.
 //
 // It decides nothing: every format has the content of the verdict document. Text from a
 // guest is untrusted; its control characters are escaped.
 //
 // The formats follow the JUnit schema of the Jenkins xUnit plugin, the kernel's
-// Documentation/dev-tools/ktap.rst, Gradescope's autograder specification, and GitHub
-// Classroom's autograding reporter.
+// Documentation/dev-tools/ktap.rst, Gradescope's autograder specification, and Classroom
+// 50's result.json.
 package report
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -22,17 +24,17 @@ import (
 
 // The formats.
 const (
-	FormatText       = "text"
-	FormatJSON       = "json"
-	FormatJUnit      = "junit"
-	FormatKTAP       = "ktap"
-	FormatGradescope = "gradescope"
-	FormatClassroom  = "classroom"
+	FormatText        = "text"
+	FormatJSON        = "json"
+	FormatJUnit       = "junit"
+	FormatKTAP        = "ktap"
+	FormatGradescope  = "gradescope"
+	FormatClassroom50 = "classroom50"
 )
 
 // Formats returns the formats, text first.
 func Formats() []string {
-	return []string{FormatText, FormatJSON, FormatJUnit, FormatKTAP, FormatGradescope, FormatClassroom}
+	return []string{FormatText, FormatJSON, FormatJUnit, FormatKTAP, FormatGradescope, FormatClassroom50}
 }
 
 // FormatError is returned for an unknown format.
@@ -66,7 +68,8 @@ func checkFormat(format string, formats []string) error {
 	return err
 }
 
-// Write writes a document in a format. s affects only text.
+// Write writes a document in a format. s affects only text. Classroom 50's format needs
+// an identity: see Classroom50.
 func Write(w io.Writer, format string, doc verdict.Document, s Style) error {
 	doc = words.Document(doc)
 	switch format {
@@ -80,8 +83,8 @@ func Write(w io.Writer, format string, doc verdict.Document, s Style) error {
 		return ktap(w, doc)
 	case FormatGradescope:
 		return Gradescope{}.Write(w, doc)
-	case FormatClassroom:
-		return classroom(w, doc)
+	case FormatClassroom50:
+		return errors.New("Classroom 50's format needs the identity of a submission")
 	}
 	return CheckFormat(format)
 }

@@ -82,7 +82,11 @@ func TestGolden(t *testing.T) {
 		for _, format := range report.Formats() {
 			t.Run(name+"/"+format, func(t *testing.T) {
 				var b bytes.Buffer
-				if err := report.Write(&b, format, doc, report.Style{}); err != nil {
+				write := func() error { return report.Write(&b, format, doc, report.Style{}) }
+				if format == report.FormatClassroom50 {
+					write = func() error { return classroom50(t).Write(&b, doc) }
+				}
+				if err := write(); err != nil && !errors.Is(err, report.ErrNotGraded) {
 					t.Fatal(err)
 				}
 				golden(t, name+"."+format, b.String())

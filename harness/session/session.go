@@ -54,6 +54,8 @@ type Session struct {
 	Style     report.Style
 	// Show is how Gradescope shows the results. What it hides is hidden in all formats.
 	Show report.Gradescope
+	// Identity is whose results Classroom 50 reads.
+	Identity report.Classroom50
 
 	Submission *submission.Submission // runs in the place of the lab's own program, if not nil
 	// Predicted are answers that each run of the lab's own program is compared with when
@@ -170,6 +172,8 @@ func (s Session) report(w io.Writer, doc verdict.Document) error {
 		return nil
 	case s.Format == report.FormatGradescope:
 		return s.Show.Write(w, doc)
+	case s.Format == report.FormatClassroom50:
+		return report.IfGraded(s.Identity.Write(w, doc))
 	case s.Submission != nil && s.Format != report.FormatJSON:
 		doc = redact.Shown(doc, verdict.Visible)
 	}
@@ -179,7 +183,7 @@ func (s Session) report(w io.Writer, doc verdict.Document) error {
 // ungraded writes the document of a session whose runs could not begin, for a program
 // that reads one. A mistake of usage has none.
 func (s Session) ungraded(w io.Writer, err error) error {
-	if !s.quiet() || usage.Is(err) || errors.Is(err, context.Canceled) {
+	if !s.quiet() || s.Format == report.FormatClassroom50 || usage.Is(err) || errors.Is(err, context.Canceled) {
 		return nil
 	}
 	result := grade.Failure(s.Lab.Rules(arch.Names()[0]), "", err)

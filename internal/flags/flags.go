@@ -127,6 +127,22 @@ func Choice(into *string, fallback, kind string, words []string) pflag.Value {
 	})
 }
 
+// ended is a flag with a value that there was.
+type ended struct {
+	pflag.Value
+	word, text string
+}
+
+func (e ended) Set(text string) error {
+	if text == e.word {
+		return usage.Errorf("%s", e.text)
+	}
+	return e.Value.Set(text)
+}
+
+// Ended is a flag that has the error text for a word that v took once.
+func Ended(v pflag.Value, word, text string) pflag.Value { return ended{v, word, text} }
+
 // Number is a flag of a number from least to most.
 func Number[T int | uint32](into *T, fallback, least, most T) pflag.Value {
 	return newValue(into, fallback, fmt.Sprintf("%T", fallback), func(s string) (T, error) {
