@@ -23,6 +23,7 @@ type gradeFlags struct {
 	jobs        int
 	shard       string
 	format      string
+	roster      string
 	again       bool
 	verify      int // per cent
 	taskFlags
@@ -63,6 +64,11 @@ if it has a student.yaml, and by the lab's own task if it has none. What a stude
 says otherwise is noted. When what is wrong fits the tasks of others, the instructor's
 results say whose.
 
+--format canvas and --format moodle print the grades as CSV that these import. With
+--roster, a CSV that they export, submissions are matched by IDs, logins, e-mail
+addresses or names; whom lab does not find there, and who has handed in nothing, is
+named. Without it the submissions' names are the logins.
+
 --shard I/N grades every N-th submission, so that N machines share a class;
 lab grade merge puts their results together.
 
@@ -92,6 +98,7 @@ graded.`,
 	cmd.Flags().Lookup("verify").NoOptDefVal = "10%"
 	cmd.Flags().BoolVar(&f.again, "again", false, "grade also what was graded before")
 	formatFlag(cmd, &f.format, report.ClassFormats())
+	rosterFlag(cmd, &f.roster)
 	cmd.MarkFlagDirname("submissions")
 	cmd.MarkFlagDirname("out")
 	cmd.AddCommand(a.mergeCommand())
@@ -140,6 +147,10 @@ func (a *app) grade(ctx context.Context, l labs.Lab, f gradeFlags) error {
 	if err != nil {
 		return err
 	}
+	people, err := readRoster(f.roster)
+	if err != nil {
+		return err
+	}
 	all := students
 	students = shard.Select(all)
 	host, err := a.hold(ctx)
@@ -168,6 +179,6 @@ func (a *app) grade(ctx context.Context, l labs.Lab, f gradeFlags) error {
 	if err != nil {
 		return err
 	}
-	a.code = graded.ExitCode()
-	return report.WriteClass(a.stdout, f.format, graded, report.Terminal(a.stdout))
+	graded.Roster, graded.Part = people, shard.Of > 1
+	return a.writeClass(f.format, graded)
 }

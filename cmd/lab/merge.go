@@ -16,7 +16,7 @@ import (
 )
 
 func (a *app) mergeCommand() *cobra.Command {
-	var out, format string
+	var out, format, roster string
 	cmd := &cobra.Command{
 		Use:   "merge DIR… --out DIR",
 		Short: "Put the results of the shards of a class together",
@@ -26,7 +26,7 @@ prints the summary.
 
 A student whom a shard did not get to is not graded. When there is nothing of a
 whole shard, merge says so and exits with 3, as its students are not known.`,
-		Example: "  lab grade merge part-1 part-2 --out graded\n  lab grade merge parts/* --out graded --format markdown",
+		Example: "  lab grade merge part-1 part-2 --out graded\n  lab grade merge parts/* --out graded --format markdown\n  lab grade merge graded --format canvas --roster export.csv",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return usage.Errorf("%s takes the --out folders of lab grade: lab grade merge part-1 part-2 --out graded", cmd.CommandPath())
@@ -34,16 +34,21 @@ whole shard, merge says so and exits with 3, as its students are not known.`,
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.merge(cmd.Context(), args, out, format)
+			return a.merge(cmd.Context(), args, out, format, roster)
 		},
 	}
 	cmd.Flags().Var(flags.Text(&out, "", flags.OutFolder), "out", "folder for all results, which may be one of those merged")
 	formatFlag(cmd, &format, report.ClassFormats())
+	rosterFlag(cmd, &roster)
 	cmd.MarkFlagDirname("out")
 	return cmd
 }
 
-func (a *app) merge(ctx context.Context, dirs []string, out, format string) error {
+func (a *app) merge(ctx context.Context, dirs []string, out, format, roster string) error {
+	people, err := readRoster(roster)
+	if err != nil {
+		return err
+	}
 	c, missing, err := class.Merge(ctx, dirs, out)
 	if errors.Is(err, fs.ErrNotExist) {
 		return usage.Wrap(err)
@@ -51,8 +56,8 @@ func (a *app) merge(ctx context.Context, dirs []string, out, format string) erro
 	if err != nil {
 		return err
 	}
-	a.code = c.ExitCode()
-	if err := report.WriteClass(a.stdout, format, c, report.Terminal(a.stdout)); err != nil {
+	c.Roster, c.Part = people, len(missing) > 0
+	if err := a.writeClass(format, c); err != nil {
 		return err
 	}
 	if len(missing) > 0 {

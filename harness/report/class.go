@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"kernellab/harness/gradebook"
 	"kernellab/harness/report/words"
 	"kernellab/harness/verdict"
 )
@@ -17,6 +18,8 @@ import (
 type Class struct {
 	Lab      string
 	Students []Graded
+	Roster   *gradebook.Roster // people of the class, nil if not known
+	Part     bool              // the students are a part of the class
 }
 
 // Graded is one student's result: a verdict document with a result for each
@@ -121,12 +124,44 @@ func shortened(s string) string {
 	return s
 }
 
-// FormatCSV is a format for a spreadsheet, which only a class has.
-const FormatCSV = "csv"
+// Formats that only a class has: for a spreadsheet, and for the gradebooks of Canvas and
+// Moodle.
+const (
+	FormatCSV    = "csv"
+	FormatCanvas = gradebook.Canvas
+	FormatMoodle = gradebook.Moodle
+)
 
 // ClassFormats returns the formats of a class, text first.
 func ClassFormats() []string {
-	return []string{FormatText, FormatJSON, FormatCSV, FormatJUnit, FormatMarkdown}
+	return []string{FormatText, FormatJSON, FormatCSV, FormatJUnit, FormatMarkdown, FormatCanvas, FormatMoodle}
+}
+
+// Book returns the grades of the class for a gradebook.
+func (c Class) Book() gradebook.Book {
+	b := gradebook.Book{Lab: c.Lab, Roster: c.Roster, Part: c.Part}
+	for _, g := range c.Students {
+		grade := gradebook.Grade{Submission: g.Student}
+		grade.Score, grade.Of, grade.Graded = g.Score()
+		b.Grades = append(b.Grades, grade)
+		for _, r := range g.Document.Results {
+			b.Title = cmp.Or(b.Title, r.Title)
+		}
+	}
+	return b
+}
+
+// Unplaced returns a sentence for each submission whose grade is not in a gradebook of
+// the format, and for the people of the roster without one. Other formats than those of
+// gradebooks have every submission, and only a roster to compare with.
+func (c Class) Unplaced(format string) []string {
+	if format != FormatCanvas && format != FormatMoodle {
+		if c.Roster == nil {
+			return nil
+		}
+		format = FormatCanvas
+	}
+	return c.Book().Problems(format)
 }
 
 // CheckClassFormat is CheckFormat for the formats of a class.
@@ -146,6 +181,8 @@ func WriteClass(w io.Writer, format string, c Class, s Style) error {
 		return classJUnit(w, c)
 	case FormatMarkdown:
 		return classMarkdown(w, c.Summary())
+	case FormatCanvas, FormatMoodle:
+		return c.Book().Write(w, format)
 	}
 	return CheckClassFormat(format)
 }

@@ -1,6 +1,7 @@
 // Package report writes verdicts: as text for a terminal, and as JSON, JUnit XML, KTAP,
-// and the results that Gradescope and Classroom 50 read.
-// It reports runs, labs on many kernels, and classes.
+// and the results that Gradescope and Classroom 50 read. It reports runs, labs on many
+// kernels, and classes. Package gradebook writes the grades of a class for Canvas and
+// Moodle.
 //
 // It decides nothing: every format has the content of the verdict document. Text from a
 // guest is untrusted; its control characters are escaped.
