@@ -27,8 +27,11 @@ import (
 	"kernellab/internal/nearest"
 )
 
-//go:embed */lab.yaml */README.md */*.go */*.s */c */starter
+//go:embed */lab.yaml */README.md */*.go */*.s */c */starter */testdata/wrong
 var course embed.FS
+
+// WrongFolder is the folder of a lab with programs that do it wrong.
+const WrongFolder = "testdata/wrong"
 
 // maxFile bounds a lab's file, in bytes.
 const maxFile = 256 << 10
@@ -127,6 +130,11 @@ func (e *Error) Error() string {
 		return fmt.Sprintf("%s: %v", e.File, e.Err)
 	}
 	return fmt.Sprintf("%s:%d: %v", e.File, e.Line, e.Err)
+}
+
+// None reports whether there is no lab where one was named.
+func (e *Error) None() bool {
+	return e.Line == 0 && path.Base(e.File) == "lab.yaml" && errors.Is(e.Err, fs.ErrNotExist)
 }
 
 // Unwrap returns the cause.

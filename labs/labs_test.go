@@ -3,6 +3,7 @@ package labs_test
 import (
 	"errors"
 	"io/fs"
+	"path"
 	"slices"
 	"strings"
 	"testing"
@@ -45,8 +46,8 @@ func TestCourse(t *testing.T) {
 		if _, err := fs.ReadFile(l.Program(), "main.go"); err != nil {
 			t.Errorf("%s: %v", l.Name, err)
 		}
-		if _, err := fs.Stat(l.Program(), "testdata"); !errors.Is(err, fs.ErrNotExist) {
-			t.Errorf("%s: testdata is embedded", l.Name)
+		if data, err := fs.ReadDir(l.Program(), "testdata"); err != nil || len(data) != 1 || data[0].Name() != path.Base(labs.WrongFolder) {
+			t.Errorf("%s: more of testdata is embedded than its wrong programs: %v, %v", l.Name, data, err)
 		}
 		for _, a := range arch.Names() {
 			if err := l.Rules(a).Validate(); err != nil {

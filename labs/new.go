@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
 	"strings"
 
@@ -34,24 +33,24 @@ func New(name, schema string) (map[string]string, error) {
 		}
 		out[schema] = string(text)
 	}
-	files, err := fs.Glob(blank, "new/*.txt")
-	if err != nil {
-		return nil, err
-	}
 	fill := strings.NewReplacer("NAME", name, "SCHEMA", schema, "WHERE", "./"+name)
-	for _, file := range files {
-		text, err := blank.ReadFile(file)
-		if err != nil {
-			return nil, err
+	err := fs.WalkDir(blank, "new", func(file string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
 		}
-		out[strings.TrimSuffix(path.Base(file), ".txt")] = fill.Replace(string(text))
-	}
-	return out, nil
+		text, err := blank.ReadFile(file)
+		if err == nil {
+			out[strings.TrimSuffix(strings.TrimPrefix(file, "new/"), ".txt")] = fill.Replace(string(text))
+		}
+		return err
+	})
+	return out, err
 }
 
 // Create makes the folder of a new lab in the folder parent, and returns the folder and
-// the files in it. When the folder exists nothing is written.
-func Create(parent, name string) (dir string, paths []string, err error) {
+// the files in it. The lab begins as model, if that is not nil. When the folder exists
+// nothing is written.
+func Create(parent, name string, model *Lab) (dir string, paths []string, err error) {
 	if info, err := os.Stat(parent); err != nil || !info.IsDir() {
 		return "", nil, usage.Errorf("no folder %s to make %s in", parent, name)
 	}
@@ -60,6 +59,9 @@ func Create(parent, name string) (dir string, paths []string, err error) {
 		schema = "../lab.schema.json" // the folder of a course
 	}
 	files, err := New(name, schema)
+	if err == nil && model != nil {
+		files, err = model.as(name, schema, files["lab.schema.json"])
+	}
 	if err != nil {
 		return "", nil, usage.Wrap(err)
 	}

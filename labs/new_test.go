@@ -23,6 +23,9 @@ func TestNew(t *testing.T) {
 		if strings.Contains(text, "NAME") && name != "lab.schema.json" {
 			t.Errorf("%s has a name that was not filled in", name)
 		}
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755); err != nil {
+			t.Fatal(err)
+		}
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}

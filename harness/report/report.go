@@ -85,7 +85,7 @@ func Write(w io.Writer, format string, doc verdict.Document, s Style) error {
 	case FormatGradescope:
 		return Gradescope{}.Write(w, doc)
 	case FormatClassroom50:
-		return errors.New("Classroom 50's format needs the identity of a submission")
+		return errors.New("the format of Classroom 50 needs the identity of a submission")
 	}
 	return CheckFormat(format)
 }

@@ -14,10 +14,15 @@ import (
 )
 
 // Write writes files into a folder, which is created if it does not exist, and returns
-// their sorted paths. If one of the files exists, it writes none.
+// their sorted paths. Their names may have slashes. If one of the files exists, it writes
+// none.
 func Write(dir string, files map[string]string) ([]string, error) {
 	var paths []string
-	for _, name := range slices.Sorted(maps.Keys(files)) {
+	names := slices.Sorted(maps.Keys(files))
+	for _, name := range names {
+		if !filepath.IsLocal(name) {
+			return nil, fmt.Errorf("%q is no name of a file in the folder", name)
+		}
 		path := filepath.Join(dir, name)
 		_, err := os.Lstat(path)
 		switch {
@@ -31,8 +36,11 @@ func Write(dir string, files map[string]string) ([]string, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("make the folder: %w", err)
 	}
-	for _, path := range paths {
-		if err := write(path, files[filepath.Base(path)]); err != nil {
+	for i, path := range paths {
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return nil, fmt.Errorf("make the folder: %w", err)
+		}
+		if err := write(path, files[names[i]]); err != nil {
 			return nil, fmt.Errorf("write a new file: %w", err)
 		}
 	}

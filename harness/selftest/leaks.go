@@ -1,4 +1,4 @@
-package harness_test
+package selftest
 
 import (
 	"fmt"
@@ -61,15 +61,20 @@ func mistaken(q grade.Question, right string) any {
 	return never(q)
 }
 
-// givesAway returns what a student reads in the feedback on a program, with no
-// answer right, that answers a question which the lab does not reveal.
-func givesAway(l labs.Lab, r grade.Rules, own, run *trace.Trace) (leaks []string) {
+// Leaks returns what a student reads in the feedback on a program, with no answer right,
+// that answers a question which the lab does not reveal. own is the trace of the lab's
+// own program, and run that of the student's.
+func Leaks(l labs.Lab, r grade.Rules, own, run *trace.Trace) (leaks []string) {
 	right := truths(own, r)
 	wrong, open := grade.Answers{}, grade.Answers{}
 	for _, q := range r.Questions {
 		wrong[q.Name] = grade.Answer{"": mistaken(q, right[q.Name])}
 	}
-	for how, answers := range map[string]grade.Answers{"answered wrongly": wrong, "not answered": open} {
+	for _, answered := range []struct {
+		how     string
+		answers grade.Answers
+	}{{"answered wrongly", wrong}, {"not answered", open}} {
+		how, answers := answered.how, answered.answers
 		r.Answers = answers
 		res := grade.GradeSubmission(grade.Submitted{Rules: r, Trace: run, Reference: own})
 		text := report.Feedback(verdict.NewDocument(res), r)
@@ -80,7 +85,7 @@ func givesAway(l labs.Lab, r grade.Rules, own, run *trace.Trace) (leaks []string
 			// What the student's own run shows may be another truth than the right one.
 			for _, truth := range []string{right[q.Name], truths(run, r)[q.Name]} {
 				for _, line := range tells(l, q, truth, text) {
-					leaks = append(leaks, fmt.Sprintf("%s, %s: %s is %s: %s", l.Name, how, q.Name, truth, line))
+					leaks = append(leaks, fmt.Sprintf("the feedback tells the answer to %s, which is %s (%s): %s", q.Name, truth, how, strings.TrimSpace(line)))
 				}
 			}
 		}
