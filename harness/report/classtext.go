@@ -26,10 +26,14 @@ func classText(w io.Writer, s ClassSummary, style Style) error {
 			p.line("  %3d–%3d %%  %s %s", b.From, b.To, p.value.Render(strings.Repeat("█", n)), p.dim.Render(fmt.Sprint(b.Students)))
 		}
 	}
+	p.questions(s)
 	p.hardest(s)
 	p.list("First divergences, by number of students", len(s.Findings), func(i int) string {
 		f := s.Findings[i]
 		return fmt.Sprintf("%d× %s", len(f.Students), f.Message)
+	})
+	p.list("Not graded: these have no mark", len(s.Ungraded), func(i int) string {
+		return plain(s.Ungraded[i].Student) + ": " + s.Ungraded[i].Error
 	})
 	p.list("Check this before you publish marks", len(s.Suspects), func(i int) string {
 		f := s.Suspects[i]
@@ -75,11 +79,42 @@ func (p *page) list(heading string, n int, item func(i int) string) {
 	}
 }
 
+// taught returns the questions that some students do not answer rightly.
+func (s ClassSummary) taught() []QuestionRate {
+	return slices.DeleteFunc(slices.Clone(s.Questions), func(q QuestionRate) bool { return q.Graded > 0 && q.Right == q.Graded })
+}
+
+// questions lists the questions that some students do not answer rightly, with what they
+// answered.
+func (p *page) questions(s ClassSummary) {
+	hard := s.taught()
+	if len(hard) == 0 {
+		return
+	}
+	p.line("")
+	p.line("%s", p.title.Render("Questions, what most needs teaching first"))
+	for _, q := range hard[:min(len(hard), listed)] {
+		p.text("  -", 4, lipgloss.NewStyle(), q.headline())
+		p.text("   ", 4, p.dim, q.Prompt)
+		for _, line := range q.told() {
+			p.text("     ", 6, lipgloss.NewStyle(), line)
+		}
+	}
+	if more := len(hard) - listed; more > 0 {
+		p.line("  … and %d more in summary.json", more)
+	}
+}
+
+// isQuestion reports whether a name is that of a question.
+func (s ClassSummary) isQuestion(name string) bool {
+	return slices.ContainsFunc(s.Questions, func(q QuestionRate) bool { return q.Name == name })
+}
+
 // hardest lists the checks that some students fail.
 func (p *page) hardest(s ClassSummary) {
 	var hard []CheckRate
 	for _, r := range s.Checks {
-		if r.Graded > 0 && r.Passed < r.Graded {
+		if r.Graded > 0 && r.Passed < r.Graded && !s.isQuestion(r.Name) {
 			hard = append(hard, r)
 		}
 	}
@@ -104,9 +139,19 @@ func classMarkdown(w io.Writer, s ClassSummary) error {
 			fmt.Fprintf(&b, "| %d–%d %% | %d |\n", bucket.From, bucket.To, bucket.Students)
 		}
 	}
+	section(&b, "Questions, what most needs teaching first", func(item func(string)) {
+		hard := s.taught()
+		for _, q := range hard[:min(len(hard), listed)] {
+			text := "**" + markdown(q.headline()) + "**<br>" + markdown(q.Prompt)
+			for _, line := range q.told() {
+				text += "<br>" + markdown(line)
+			}
+			item(text)
+		}
+	})
 	section(&b, "Hardest", func(item func(string)) {
 		for _, r := range s.Checks[:min(listed, len(s.Checks))] {
-			if r.Graded > 0 && r.Passed < r.Graded {
+			if r.Graded > 0 && r.Passed < r.Graded && !s.isQuestion(r.Name) {
 				item(markdown(fmt.Sprintf("%.1f %% pass %s (%s)", r.Percent, r.Name, or(r.Arch))))
 			}
 		}
@@ -114,6 +159,11 @@ func classMarkdown(w io.Writer, s ClassSummary) error {
 	section(&b, "First divergences", func(item func(string)) {
 		for _, f := range s.Findings[:min(listed, len(s.Findings))] {
 			item(markdown(fmt.Sprintf("%d× %s", len(f.Students), f.Message)))
+		}
+	})
+	section(&b, "Not graded: these have no mark", func(item func(string)) {
+		for _, u := range s.Ungraded {
+			item(markdown(u.Student + ": " + u.Error))
 		}
 	})
 	section(&b, "Check this before you publish marks", func(item func(string)) {

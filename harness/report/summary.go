@@ -29,12 +29,14 @@ type ClassSummary struct {
 	MaxScore  int           `json:"max_score"`
 	Took      time.Duration `json:"took_ns"` // all submissions together
 	// Scores are those of graded submissions, nil if there are none.
-	Scores       *Scores       `json:"scores,omitempty"`
-	Distribution []Bucket      `json:"distribution"`
-	Checks       []CheckRate   `json:"checks"` // the hardest first
-	Findings     []Common      `json:"findings"`
-	Suspects     []Suspect     `json:"suspects"`
-	Ungraded     []NotGradable `json:"ungraded"`
+	Scores       *Scores  `json:"scores,omitempty"`
+	Distribution []Bucket `json:"distribution"`
+	// Questions are those that most need teaching first.
+	Questions []QuestionRate `json:"questions"`
+	Checks    []CheckRate    `json:"checks"` // the hardest first
+	Findings  []Common       `json:"findings"`
+	Suspects  []Suspect      `json:"suspects"`
+	Ungraded  []NotGradable  `json:"ungraded"`
 }
 
 // Scores describes the distribution of a class's scores.
@@ -115,7 +117,7 @@ func (c Class) Summary() ClassSummary {
 	c = c.written()
 	s := ClassSummary{
 		Schema: ClassSchema, Lab: c.Lab, Students: len(c.Students),
-		Distribution: []Bucket{}, Checks: []CheckRate{}, Findings: []Common{}, Suspects: []Suspect{}, Ungraded: []NotGradable{},
+		Distribution: []Bucket{}, Questions: []QuestionRate{}, Checks: []CheckRate{}, Findings: []Common{}, Suspects: []Suspect{}, Ungraded: []NotGradable{},
 	}
 	var scores []int
 	var parts []float64
@@ -138,6 +140,7 @@ func (c Class) Summary() ClassSummary {
 		}
 	}
 	s.Scores, s.Distribution = spread(scores), buckets(parts)
+	s.Questions = c.questions()
 	s.Checks = c.rates()
 	s.Findings = c.common()
 	s.Suspects = c.suspects(s)
