@@ -42,8 +42,8 @@ func TestPredict(t *testing.T) {
 		t.Fatalf("%v\n%s\n%s", err, &out, &said)
 	}
 	for _, want := range []string{
-		"What you predicted, and what x86_64 Linux ", "predicted  get_signal\n    seen       do_group_exit\n",
-		"predicted  7\n    seen       1792\n", "0 of 2 predictions were right.\n",
+		"What you predicted, and what x86_64 Linux ", "predicted  get_signal\n    right      do_group_exit\n",
+		"predicted  7\n    right      1792\n", "0 of 2 predictions were right.\n",
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("nothing says %q:\n%s", want, &out)

@@ -55,7 +55,7 @@ func (p *page) prediction(r predict.Row) {
 	}
 	field("predicted", p.value, r.Predicted)
 	if r.Seen != r.Predicted {
-		field("seen", p.value, r.Seen)
+		field("right", p.value, r.Seen)
 	}
 	field("", p.dim, r.Why)
 	for _, m := range r.Misconceptions {

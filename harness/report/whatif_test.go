@@ -120,7 +120,7 @@ What you predicted, and what x86_64 Linux 6.1.0 did
   ✗ How many bytes lie between the child's stack pointer and
     the top of its stack?
     predicted  0 bytes
-    seen       168 bytes
+    right      168 bytes
                A new stack is not empty: the saved user
                registers lie on it.
     read       struct pt_regs
