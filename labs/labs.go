@@ -102,6 +102,7 @@ type Check struct {
 	Observed, Expected ByArch
 	That               ByArch // instead of Expected: true is a pass
 	Format, Why        string
+	Asked              []string // questions that Why answers
 	Score              int
 	Visibility         verdict.Visibility
 }

@@ -305,6 +305,7 @@ func (r *reader) check(i int, n ast.Node, lab *Lab) {
 		{"that", false, r.at(path+".that", r.byArch(&c.That))},
 		{"format", false, r.at(path+".format", r.text(&c.Format))},
 		{"why", true, r.text(&c.Why)},
+		{"asked", false, r.at(path+".asked", r.texts(&c.Asked))},
 		{"score", false, r.number(&c.Score, 1, 100)},
 		{"visibility", false, r.visibility(&c.Visibility)},
 	})

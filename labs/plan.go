@@ -49,7 +49,7 @@ func (l Lab) Rules(arch string) grade.Rules {
 	for _, c := range l.Checks {
 		r.Checks = append(r.Checks, grade.CheckRule{
 			Name: c.Name, At: c.At, Observed: c.Observed.For(arch), Expected: c.Expected.For(arch), That: c.That.For(arch),
-			Format: c.Format, Why: c.Why, Score: c.Score, Visibility: c.Visibility,
+			Format: c.Format, Why: c.Why, Asked: c.Asked, Score: c.Score, Visibility: c.Visibility,
 		})
 	}
 	return r

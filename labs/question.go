@@ -1,12 +1,14 @@
 package labs
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
 
 	"github.com/goccy/go-yaml/ast"
 
+	"kernellab/harness/arch"
 	"kernellab/harness/grade"
 	"kernellab/harness/submission"
 	"kernellab/harness/verdict"
@@ -23,6 +25,7 @@ type Submission struct {
 // Question asks a student for something whose truth the run shows.
 type Question struct {
 	Name, Type, Prompt string
+	Kind               string // Seen or Thought
 	Unit               string
 	Choices            []Named // the expressions are conditions, nil for none
 	At                 string
@@ -33,6 +36,30 @@ type Question struct {
 	Reveal             bool
 	Score              int
 	Visibility         verdict.Visibility
+}
+
+// The kinds of question: what can be copied from what a run shows, and what has to be
+// thought about.
+const (
+	Seen    = "seen"
+	Thought = "thought"
+)
+
+// What a submission scores, of 100: its program and its answers, or all of it the
+// answers where the lab asks for no program.
+const (
+	ProgramMarks = 40
+	AnswerMarks  = 60
+)
+
+// MostMarks returns the most that the program and the answers score.
+func (l Lab) MostMarks() (program, answers int) {
+	r := l.Rules(arch.Names()[0])
+	program = r.ProgramScore()
+	for _, q := range r.Questions {
+		answers += max(q.Score, 1)
+	}
+	return program, answers
 }
 
 // Takes reports whether the lab takes submissions.
@@ -95,11 +122,12 @@ func (r *reader) need(to *submission.Need) func(pair) {
 
 func (r *reader) question(i int, n ast.Node, lab *Lab) {
 	path := fmt.Sprintf("questions[%d]", i)
-	var q Question
+	q := Question{Kind: Seen}
 	r.lines[path] = yamlnode.Line(n)
 	r.fields(n, "question", []field{
 		{"name", true, r.at(path+".name", r.text(&q.Name))},
 		{"type", true, r.at(path+".type", r.text(&q.Type))},
+		{"kind", false, r.word(&q.Kind, []string{Seen, Thought})},
 		{"prompt", true, r.text(&q.Prompt)},
 		{"unit", false, r.at(path+".unit", r.text(&q.Unit))},
 		{"choices", false, r.at(path+".choices", r.choices(&q.Choices, path+".choices"))},
@@ -184,5 +212,22 @@ func (r *reader) asked(lab Lab) {
 		r.bad(r.lines["submission"], "submission: answers are asked for, and there are no questions")
 	case len(lab.Submission.Languages) > 0 && lab.Submission.Program == submission.None:
 		r.bad(r.lines["submission"], "submission: languages of a program that is not asked for")
+	case asked:
+		r.marks(lab)
+	}
+}
+
+// marks reports scores that do not add up.
+func (r *reader) marks(lab Lab) {
+	program, answers := lab.MostMarks()
+	if line := cmp.Or(r.lines["marks"], r.lines["submission"]); program != ProgramMarks {
+		r.bad(line, "marks: the program scores %d in all, and has to score %d: \"marks\" and the checks with a score of their own add up to it", program, ProgramMarks)
+	}
+	want := AnswerMarks
+	if lab.Submission.Program == submission.None {
+		want += ProgramMarks
+	}
+	if answers != want {
+		r.bad(r.lines["questions"], "questions: the answers score %d in all, and have to score %d", answers, want)
 	}
 }

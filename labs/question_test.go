@@ -44,17 +44,22 @@ func TestQuestionsRefused(t *testing.T) {
 		"a name twice":         {"  - name: who-frees", "  - name: path", `name: "path" is the name of another question`, false},
 		"tolerance":            {"    tolerance: 16", "    tolerance: some", `tolerance: want a number such as 16 or a part such as 5%, not "some"`, true},
 		"negative tolerance":   {"    tolerance: 16", "    tolerance: -1", `tolerance: want a number`, true},
-		"score":                {"    score: 2\n\n  - name: child-own", "    score: 0\n\n  - name: child-own", `score: want a number from 1 to 100`, true},
+		"score":                {"    score: 6\n    prompt: Which function", "    score: 0\n    prompt: Which function", `score: want a number from 1 to 100`, true},
 		"visibility":           {"    reveal: true", "    visibility: hiden", `visibility: unknown word "hiden": did you mean "hidden"?`, true},
 		"no visibility":        {"    reveal: true", "    visibility: [hidden]", `visibility: want a text`, true},
 		"reveal":               {"    reveal: true", "    reveal: perhaps", `reveal: want true or false`, true},
 		"choices are a word":   {"    choices: [copy_process, copy_thread, dup_task_struct, kernel_clone, sys_clone, wake_up_new_task]", "    choices: many", `choices: want names with values`, true},
-		"no misconception":     {"    reveal: true", "    wrong: {}", `wrong: say at least one`, true},
-		"wrong order":          {"    reveal: true", "    wrong: {sys_clone: It is first.}", `wrong[0]: "sys_clone": a wrong order is "A before B"`, false},
-		"wrong order of what":  {"    reveal: true", "    wrong: {sys_clone before copy_thred: No.}", `"copy_thred" is none of the choices: did you mean "copy_thread"?`, false},
-		"wrong choice":         {"    choices:\n      the child's own", "    wrong: {the kernel's: No.}\n    choices:\n      the child's own", `wrong[0]: "the kernel's" is none of the choices`, false},
-		"wrong expression":     {"    tolerance: 16", "    wrong: {read.stck: No.}", `read has no "stck"`, false},
-		"wrong without reason": {"    reveal: true", "    wrong: {sys_clone before copy_thread: \"\"}", `want a text`, true},
+		"no misconception":     {"    wrong:\n      its kernel stacks are larger: The distance to the top does not depend on how much room is below.\n      its pages are larger: Both use pages of 4096 bytes for kernel stacks.\n      its system calls have more arguments: Both", "    wrong: {}\n    # Both", `wrong: say at least one`, true},
+		"wrong order":          {"kernel_clone before sys_clone: The", "sys_clone: The", `wrong[0]: "sys_clone": a wrong order is "A before B"`, false},
+		"wrong order of what":  {"copy_thread before dup_task_struct: copy", "copy_thred before dup_task_struct: copy", `"copy_thred" is none of the choices: did you mean "copy_thread"?`, false},
+		"wrong choice":         {"      the child's own: A", "      the kernel's: A", `wrong[0]: "the kernel's" is none of the choices`, false},
+		"wrong expression":     {"      \"0\": The stack", "      read.stck: The stack", `read has no "stck"`, false},
+		"wrong without reason": {"copy_process before kernel_clone: kernel", "copy_process before kernel_clone: \"\" # kernel", `want a text`, true},
+		"unknown kind":         {"    kind: seen", "    kind: see", `kind: unknown word "see": did you mean "seen"?`, true},
+		"a program of 41":      {"call: 18, output: 8", "call: 18, output: 9", `marks: the program scores 41 in all, and has to score 40`, false},
+		"no marks":             {"marks: {call: 18, output: 8, exit: 6}", "", `marks: the program scores 21 in all, and has to score 40`, false},
+		"answers of 61":        {"    score: 6\n    prompt: Which function", "    score: 7\n    prompt: Which function", `questions: the answers score 61 in all, and have to score 60`, false},
+		"unknown mark":         {"call: 18, output: 8", "calls: 18, output: 8", `marks: unknown key "calls": did you mean "call"?`, true},
 		"one architecture":     {"    truth: wake_up_new_task.read.start", "    truth: {x86_64: wake_up_new_task.read.start}", `truth: nothing for riscv64`, true},
 	}
 	for name, tt := range tests {
@@ -101,6 +106,9 @@ func TestForkNewAnswers(t *testing.T) {
 		"stack-distance": {"x86_64": 168, "riscv64": 288},
 		"child-own":      of([]string{"task_struct", "kernel stack", "pid"}),
 		"who-frees":      of("its parent's"),
+		"zero":           of("copy_thread stored it in the saved registers"),
+		"stack-size":     of("it has more user registers to save"),
+		"no-signal":      of("a plain wait4 would not find the child"),
 	}
 	wrong := grade.Answers{
 		"path":           of([]string{"kernel_clone", "sys_clone", "copy_process", "dup_task_struct", "copy_thread", "wake_up_new_task"}),
@@ -109,6 +117,9 @@ func TestForkNewAnswers(t *testing.T) {
 		"stack-distance": of(0x38),
 		"child-own":      of([]string{"task_struct", "kernel stack", "pid", "place in the program"}),
 		"who-frees":      of("init's"),
+		"zero":           of("the C library puts it there"),
+		"stack-size":     of("its pages are larger"),
+		"no-signal":      of("clone would fail"),
 	}
 	for _, a := range arch.Names() {
 		tr := tracetest.Fork(a)
@@ -116,7 +127,7 @@ func TestForkNewAnswers(t *testing.T) {
 		answers["first-address"] = of(int(tr.Events[tracetest.Index(tr, "ret_from_fork")].Address))
 		r := l.Rules(a)
 		r.Answers = answers
-		if res := grade.Grade(tr, r); !res.Passed() || res.Score != 21 {
+		if res := grade.Grade(tr, r); !res.Passed() || res.Score != 100 {
 			t.Errorf("%s: %s %d/%d %+v", a, res.Verdict, res.Score, res.MaxScore, res.Findings)
 		}
 		for name, v := range wrong {

@@ -284,6 +284,9 @@ first-address: %#x
 stack-distance: %d
 child-own: [task_struct, kernel stack, pid]
 who-frees: its parent's
+zero: copy_thread stored it in the saved registers
+stack-size: it has more user registers to save
+no-signal: a plain wait4 would not find the child
 `, first.Symbol, first.Addr, regs)
 }
 

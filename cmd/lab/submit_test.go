@@ -19,11 +19,14 @@ import (
 	"kernellab/labs"
 )
 
-const fiveAnswers = `path: [sys_clone, kernel_clone, copy_process, dup_task_struct, copy_thread, wake_up_new_task]
+const mostAnswers = `path: [sys_clone, kernel_clone, copy_process, dup_task_struct, copy_thread, wake_up_new_task]
 first-function: ret_from_fork
 stack-distance: {x86_64: 168, riscv64: 288}
 child-own: [task_struct, kernel stack, pid]
 who-frees: its parent's
+zero: copy_thread stored it in the saved registers
+stack-size: it has more user registers to save
+no-signal: a plain wait4 would not find the child
 `
 
 const inC = `#include <string.h>
@@ -71,11 +74,11 @@ func TestSubmission(t *testing.T) {
 				feedback string
 			}{
 				"as it begins":     {template, 0, "not answered"},
-				"own program":      {map[string]string{"prog.go": string(own), "answers.yaml": fiveAnswers}, 20, "**20 of 21 points.**"},
-				"in C":             {map[string]string{"prog.c": inC, "answers.yaml": fiveAnswers}, 20, "**20 of 21 points.**"},
-				"does not compile": {map[string]string{"prog.go": "package main\n\nfunc main() {\n\tfork()\n}\n", "answers.yaml": fiveAnswers}, 6, "prog.go:4:2: undefined: fork"},
-				"no program":       {map[string]string{"answers.yaml": fiveAnswers + "who: me\n"}, 6, `no question "who"`},
-				"answers broken":   {map[string]string{"prog.go": string(own), "answers.yaml": "a: &a [*a]\n"}, 14, "answers.yaml:1: "},
+				"own program":      {map[string]string{"prog.go": string(own), "answers.yaml": mostAnswers}, 96, "**96 of 100 points.**"},
+				"in C":             {map[string]string{"prog.c": inC, "answers.yaml": mostAnswers}, 96, "**96 of 100 points.**"},
+				"does not compile": {map[string]string{"prog.go": "package main\n\nfunc main() {\n\tfork()\n}\n", "answers.yaml": mostAnswers}, 56, "prog.go:4:2: undefined: fork"},
+				"no program":       {map[string]string{"answers.yaml": mostAnswers + "who: me\n"}, 56, `no question "who"`},
+				"answers broken":   {map[string]string{"prog.go": string(own), "answers.yaml": "a: &a [*a]\n"}, 40, "answers.yaml:1: "},
 			} {
 				if a.Name != arch.Names()[0] && name != "in C" {
 					continue // what differs between them is compiling and the truth
@@ -88,8 +91,8 @@ func TestSubmission(t *testing.T) {
 					if at != "" {
 						address = at
 					}
-					if res.Verdict != verdict.Fail || res.Score != tt.score || res.MaxScore != 21 {
-						t.Errorf("%s %d/%d, want fail %d/21: %s %+v", res.Verdict, res.Score, res.MaxScore, tt.score, res.Error, res.Findings)
+					if res.Verdict != verdict.Fail || res.Score != tt.score || res.MaxScore != 100 {
+						t.Errorf("%s %d/%d, want fail %d/100: %s %+v", res.Verdict, res.Score, res.MaxScore, tt.score, res.Error, res.Findings)
 					}
 					if !strings.Contains(feedback, tt.feedback) {
 						t.Errorf("the feedback does not say %q:\n%s", tt.feedback, feedback)
@@ -100,9 +103,9 @@ func TestSubmission(t *testing.T) {
 			if address == "" {
 				t.Fatal("no run came to the child's first instruction")
 			}
-			files := map[string]string{"prog.go": string(own), "answers.yaml": fiveAnswers + "first-address: " + address + "\n"}
+			files := map[string]string{"prog.go": string(own), "answers.yaml": mostAnswers + "first-address: " + address + "\n"}
 			again, feedback, _ := submit(t, cache, a.Name, files)
-			if !again.Passed() || !strings.Contains(feedback, "**Passed: 21 of 21 points.**") {
+			if !again.Passed() || !strings.Contains(feedback, "**Passed: 100 of 100 points.**") {
 				t.Errorf("%s %d/%d: %+v\n%s", again.Verdict, again.Score, again.MaxScore, again.Findings, feedback)
 			}
 		})

@@ -107,7 +107,7 @@ func newResult(r Rules) verdict.Result {
 			of(s.Score, verdict.Check{Name: s.Name, Visibility: r.visibility(s.Name, s.Visibility, "")})
 		}
 		for _, c := range r.Checks {
-			of(c.Score, verdict.Check{Name: c.Name, Why: c.Why, Visibility: r.visibility(c.Name, c.Visibility, c.At)})
+			of(c.Score, verdict.Check{Name: c.Name, Why: c.Why, Asked: r.askedBy(c), Visibility: r.visibility(c.Name, c.Visibility, c.At)})
 		}
 		for _, s := range []Scored{{Name: checkOutput, Score: r.Marks.Output}, {Name: checkExit, Score: r.Marks.Exit}} {
 			add(verdict.Check{Name: s.Name, MaxScore: max(s.Score, 1), Visibility: r.visibility(s.Name, r.ProgramVisibility, "")})

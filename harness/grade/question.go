@@ -128,6 +128,14 @@ func (r Rules) Question(name string) (Question, bool) {
 	return r.Questions[i], true
 }
 
+func (r Rules) questionNames() []string {
+	var out []string
+	for _, q := range r.Questions {
+		out = append(out, q.Name)
+	}
+	return out
+}
+
 func (r Rules) validateQuestions(bad func(path, format string, args ...any)) {
 	seen := map[string]bool{}
 	for i, q := range r.Questions {

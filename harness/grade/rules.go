@@ -69,6 +69,12 @@ func (r Rules) mark(own int) (score int, group string) {
 	return max(own, 1), ""
 }
 
+// ProgramScore returns the most that a program scores: all checks but the answers.
+func (r Rules) ProgramScore() int {
+	r.Answers, r.AnswersOnly = nil, false
+	return newResult(r).MaxScore
+}
+
 // Scored names a check that has no expression; see Marks for a Score of 0.
 type Scored struct {
 	Name       string
@@ -85,7 +91,8 @@ type CheckRule struct {
 	That               string
 	Format             string // see expr.Formats
 	Why                string
-	Score              int // see Marks for 0
+	Asked              []string // questions that Why answers, beside those about the same values
+	Score              int      // see Marks for 0
 	Visibility         verdict.Visibility
 }
 
@@ -171,6 +178,11 @@ func (r Rules) Validate() error {
 			bad(path+".name", "%q is the name of another check", c.Name)
 		}
 		names[c.Name] = true
+		for _, name := range c.Asked {
+			if _, ok := r.Question(name); !ok {
+				bad(path+".asked", "no question %q%s", name, nearest.Hint(name, r.questionNames()))
+			}
+		}
 		if c.At != "" {
 			if _, ok := r.point(c.At); !ok {
 				bad(path+".at", "no point %q%s", c.At, nearest.Hint(c.At, r.names()))

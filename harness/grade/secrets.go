@@ -102,6 +102,32 @@ func (r Rules) asksFor(c CheckRule) string {
 	return r.Questions[i].Name
 }
 
+// askedBy returns the questions, not revealed, that the reason for a check may answer:
+// those that the lab names, and those about a value that the check compares.
+func (r Rules) askedBy(c CheckRule) []string {
+	if r.Answers == nil {
+		return nil
+	}
+	of := r.paths(c.At, c.Observed, c.Expected, c.That)
+	var out []string
+	for _, q := range r.Questions {
+		about := slices.ContainsFunc(r.pathsOf(q), func(p string) bool { return strings.Contains(p, ".") && slices.Contains(of, p) })
+		if !q.Reveal && (about || slices.Contains(c.Asked, q.Name)) {
+			out = append(out, q.Name)
+		}
+	}
+	return out
+}
+
+// pathsOf is paths of what a question asks for.
+func (r Rules) pathsOf(q Question) []string {
+	exprs := []string{q.Truth}
+	for _, c := range q.Choices {
+		exprs = append(exprs, c.When)
+	}
+	return r.paths(q.At, exprs...)
+}
+
 // paths returns the names that expressions at a point use, each with its point, in
 // alphabetical order.
 func (r Rules) paths(at string, exprs ...string) []string {

@@ -219,6 +219,12 @@ func (v Veil) check(c verdict.Check) verdict.Check {
 	if c.Kind != verdict.KindQuestion {
 		c.Name, c.Why = v.text("name", c.Name, c.Mentions), v.text("why", c.Why, c.Mentions)
 		c.Expected, c.Observed = v.text("expected", c.Expected, c.Mentions), v.text("observed", c.Observed, c.Mentions)
+		if slices.ContainsFunc(c.Asked, func(name string) bool { return v.open[name] }) {
+			if c.Why = ""; c.Verdict == verdict.Pass && len(c.Lines) == 0 {
+				c.Expected, c.Observed, c.Want, c.Got = verdict.Withheld, verdict.Withheld, nil, nil
+			}
+		}
+		c.Asked = nil
 	}
 	// Which choices of a set, or pairs of an order, are wrong is the answer.
 	if c.Expected == "" && (c.Type == verdict.TypeSet || c.Type == verdict.TypeOrder) {

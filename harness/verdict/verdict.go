@@ -153,12 +153,15 @@ type Check struct {
 	// Kind is "" of what is checked in the run, KindGroup of a group of such checks,
 	// and KindQuestion of an answer, whose observed is what was answered. What is
 	// expected is then told only where the lab reveals it.
-	Kind   string `json:"kind,omitempty"`
-	Group  string `json:"group,omitempty"`  // the group in which the check counts
-	Type   string `json:"type,omitempty"`   // of the question, such as TypeSet
-	Prompt string `json:"prompt,omitempty"` // the question
-	Hint   string `json:"hint,omitempty"`   // of an answer that is wrong
-	Read   string `json:"read,omitempty"`   // what to read about it
+	Kind  string `json:"kind,omitempty"`
+	Group string `json:"group,omitempty"` // the group in which the check counts
+	// Asked are the questions that the check may answer. Students do not see Why, nor the
+	// values of a check that passes, until they are answered rightly.
+	Asked  []string `json:"asked,omitempty"`
+	Type   string   `json:"type,omitempty"`   // of the question, such as TypeSet
+	Prompt string   `json:"prompt,omitempty"` // the question
+	Hint   string   `json:"hint,omitempty"`   // of an answer that is wrong
+	Read   string   `json:"read,omitempty"`   // what to read about it
 	// Misconceptions are what the lab's author says may be behind an answer that is
 	// wrong, a sentence each.
 	Misconceptions []string `json:"misconceptions,omitempty"`
