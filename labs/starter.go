@@ -156,9 +156,9 @@ func (l Lab) form() string {
 		case grade.TypeChoice:
 			comment("Answer: one of these, as it is written here:")
 		case grade.TypeOrder:
-			comment("Answer: a list of all of these in the right order, [first, second, …]:")
+			comment("Answer: a list of all of these in the right order, [first, second, …]. It scores by its pairs, right ones minus wrong ones:")
 		case grade.TypeSet:
-			comment("Answer: a list of all right choices, [first, second]; [] if none is right:")
+			comment("Answer: a list of all right choices, [first, second]; [] if none is right. It scores by the right ones minus the wrong ones:")
 		}
 		for _, n := range names {
 			b.WriteString("#   " + n + "\n")

@@ -84,6 +84,7 @@ func (v *view) made(q Question, mistake string, given, truth any) bool {
 			return v.right(q, given, mistake) || v.isPoint(mistake, bareSymbol(said))
 		}
 	}
+	q.Tolerance = Tolerance{} // a value near that of a mistake is another mistake
 	value, err := v.valueOf(q, mistake)
 	return err == nil && v.right(q, given, value)
 }

@@ -47,6 +47,7 @@ func TestPartly(t *testing.T) {
 // of them students see.
 func TestMisconceptions(t *testing.T) {
 	wrong := map[string][]grade.Misconception{
+		"about":    {{Answer: "16384", Says: "the whole stack"}},
 		"distance": {{Answer: "read.stack_top - sp + 8", Says: "off by a word"}, {Answer: "16384", Says: "the whole stack"}},
 		"first":    {{Answer: "copy_process", Says: "the caller"}, {Answer: "sys_clone", Says: "the call"}},
 		"signal":   {{Answer: "SIGKILL", Says: "that kills"}, {Answer: "0", Says: "a thread's"}},
@@ -61,6 +62,7 @@ func TestMisconceptions(t *testing.T) {
 	}{
 		"an expression":           {"distance", 176, []string{"off by a word"}, []string{"off by a word"}},
 		"a value":                 {"distance", 16384, []string{"the whole stack"}, []string{"the whole stack"}},
+		"a value near it":         {"about", 16380, nil, nil},
 		"another value":           {"distance", 7, nil, nil},
 		"a right value":           {"distance", 168, nil, nil},
 		"a symbol":                {"first", "copy_process()", []string{"the caller"}, []string{"the caller"}},

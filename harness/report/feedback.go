@@ -224,7 +224,8 @@ func answerLines(c verdict.Check, show func(string) string) []string {
 	case c.Verdict == verdict.Pass:
 		line += ", which is correct"
 	case c.Verdict == verdict.Fail && !said && c.Score > 0:
-		line += ", which is partly correct"
+		counts := map[string]string{verdict.TypeOrder: "pairs of points", verdict.TypeSet: "choices"}[c.Type]
+		line += ", which is partly correct: right " + counts + " minus wrong ones count"
 	case c.Verdict == verdict.Fail && !said:
 		line += ", which is not correct"
 	}
@@ -233,7 +234,7 @@ func answerLines(c verdict.Check, show func(string) string) []string {
 		lines = append(lines, "correct: "+show(c.Expected))
 	}
 	for _, m := range c.Misconceptions {
-		lines = append(lines, "misconception: "+show(m))
+		lines = append(lines, "why not: "+show(m))
 	}
 	if c.Hint != "" {
 		lines = append(lines, "hint: "+show(c.Hint))
