@@ -45,6 +45,8 @@ questions:
     truth: variant.code * 256
 
 `},
+		// What the answers score adds up to the same.
+		{"    score: 6\n    prompt: Which function", "    score: 5\n    prompt: Which function"},
 	} {
 		changed := strings.Replace(text, change[0], change[1], 1)
 		if changed == text {
