@@ -237,6 +237,7 @@ var (
 	path = regexp.MustCompile(`([a-z]+): ([a-z_0-9]+(?: → [a-z_0-9]+)*)`)
 	once = regexp.MustCompile(`expected and observed each of ([0-9]+) points once`)
 	ends = regexp.MustCompile(`the program ends as it should [0-9/]+ ?expected and observed exit status ([0-9]+)`)
+	died = regexp.MustCompile(`the child ends with status 0 [0-9/]+ ?expected and observed exit status ([0-9]+)`)
 )
 
 // paths checks the points that each role came to, how many there are, and how the program
@@ -254,6 +255,11 @@ func (c *checker) paths() {
 		}
 		if m := ends.FindStringSubmatch(text); m == nil || m[1] != strconv.Itoa(e.Exit.Code) {
 			c.errorf("the program's end is %q, and the trace has exit status %d", m, e.Exit.Code)
+		}
+	}
+	for _, e := range c.stops() {
+		if m := died.FindStringSubmatch(text); e.Point == "release_task" && m != nil && m[1] != strconv.Itoa(int(e.Reads["exit_code"]>>8)) {
+			c.errorf("the child's end is %s, and the trace has exit_code %#x", m[1], e.Reads["exit_code"])
 		}
 	}
 	text, _, _ = strings.Cut(text, "✓ each")
