@@ -254,7 +254,7 @@ func TestLoadRefuses(t *testing.T) {
 		"unknown read elsewhere": {"wake_up_new_task.read.start", "wake_up_new_task.read.strat", `observed: wake_up_new_task.read.strat: read has no "strat": did you mean "start"?`},
 		"unknown function":       {"flags(arg.clone_flags)", "flagz(arg.clone_flags)", `show[0]: no function "flagz": did you mean "flags"?`},
 		"a loop":                 {"expected: pc", `expected: "map([1,2], # + 1)"`, `expected: `},
-		"event without at":       {"text(bitshr(release_task.read.exit_code, 8))", "text(task.pid)", `"task" is of one event: say at which point`},
+		"event without at":       {"observed: release_task.task.pid", "observed: task.pid", `"task" is of one event: say at which point`},
 		"broken when":            {"when: arg.p == child", "when: arg.p ==", `when: `},
 		"broken read":            {"child_pid: arg.p.pid", "child_pid: arg.p.", `reads: child_pid: `},
 		"architecture":           {"riscv64: arg.p.thread.ra", "risc: arg.p.thread.ra", `start: unknown architecture "risc": did you mean "riscv64"?`},
