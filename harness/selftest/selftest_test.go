@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -99,7 +100,8 @@ func TestAsked(t *testing.T) {
 			q.Wrong = append(q.Wrong, grade.Misconception{Answer: c.Name, Says: "x"})
 		}
 		one := l
-		one.Questions = []labs.Question{q}
+		one.Questions = slices.Clone(l.Questions)
+		one.Questions[i] = q
 		return append(asked(one), unexplained(one.Rules("x86_64"), own)...)
 	}
 	if p := say(right); len(p) > 0 {
