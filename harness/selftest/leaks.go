@@ -75,6 +75,7 @@ func Leaks(l labs.Lab, r grade.Rules, own, run *trace.Trace) (leaks []string) {
 		answers grade.Answers
 	}{{"answered wrongly", wrong}, {"not answered", open}} {
 		how, answers := answered.how, answered.answers
+		shown := truths(run, r)
 		r.Answers = answers
 		res := grade.GradeSubmission(grade.Submitted{Rules: r, Trace: run, Reference: own})
 		text := report.Feedback(verdict.NewDocument(res), r)
@@ -83,7 +84,7 @@ func Leaks(l labs.Lab, r grade.Rules, own, run *trace.Trace) (leaks []string) {
 				continue
 			}
 			// What the student's own run shows may be another truth than the right one.
-			for _, truth := range []string{right[q.Name], truths(run, r)[q.Name]} {
+			for _, truth := range slices.Compact([]string{right[q.Name], shown[q.Name]}) {
 				for _, line := range tells(l, q, truth, text) {
 					leaks = append(leaks, fmt.Sprintf("the feedback tells the answer to %s, which is %s (%s): %s", q.Name, truth, how, strings.TrimSpace(line)))
 				}

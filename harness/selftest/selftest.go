@@ -201,6 +201,13 @@ func passes(l labs.Lab, f harness.Finished) (problems []string) {
 	}
 	rules := l.Rules(f.Trace.Header.Arch)
 	problems = append(problems, unexplained(rules, f.Trace)...)
+	given, err := l.Giveaways(f.Trace)
+	if err != nil {
+		problems = append(problems, err.Error())
+	}
+	for _, g := range given {
+		problems = append(problems, g.String())
+	}
 	return append(problems, Leaks(l, rules, f.Trace, f.Trace)...)
 }
 
