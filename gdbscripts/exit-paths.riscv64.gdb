@@ -40,7 +40,7 @@ lab.point("victim_born", "parent", place="wake_up_new_task", armed=["second_call
 lab.point("sys_kill", "parent", armed=["victim_born"],
     means="The parent sends SIGKILL. This marks the signal as pending, notes that the process is to end, and wakes the victim. The sender does nothing else to it.")
 lab.point("get_signal", "victim", armed=["sys_kill"],
-    means="The victim is about to return to user space and checks for signals first. It finds one that it can neither catch nor ignore.")
+    means="The victim is about to return to user space and checks for signals first. It finds one whose action is to end it.")
 lab.point("victim_group_exit", "victim", place="do_group_exit", armed=["sys_kill"],
     means="exit_group calls the same function. Here the delivery of the signal calls it, in the victim itself.")
 lab.point("victim_exit", "victim", place="do_exit", armed=["sys_kill"],

@@ -159,7 +159,7 @@ func spoil(t *testing.T, tr *trace.Trace, check string) {
 		set("ret_from_fork", "user_pc", 0x400000)
 	case "who releases the child's task_struct":
 		tr.Events[tracetest.Index(tr, "release_task")].Task = &trace.Task{PID: 1, TGID: 1, Comm: "init"}
-	case "the child ends with status 0":
+	case "the child ends with the exit status that is asked for":
 		set("release_task", "exit_code", 9)
 	default:
 		t.Fatalf("nothing here spoils the check %q", check)

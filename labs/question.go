@@ -172,7 +172,7 @@ func (r *reader) wrong(to *[]grade.Misconception, path string) func(pair) {
 		}
 		for i, w := range all {
 			r.lines[fmt.Sprintf("%s[%d]", path, i)] = w.line
-			m := grade.Misconception{Answer: w.key}
+			m := grade.Misconception{Answer: r.expression(w.line, w.key)}
 			r.text(&m.Says)(w)
 			*to = append(*to, m)
 		}

@@ -109,6 +109,7 @@ func TestForkNewAnswers(t *testing.T) {
 		"zero":           of("copy_thread stored it in the saved registers"),
 		"stack-size":     of("it has more user registers to save"),
 		"no-signal":      of("a plain wait4 would not find the child"),
+		"exit-code":      of(256),
 	}
 	wrong := grade.Answers{
 		"path":           of([]string{"kernel_clone", "sys_clone", "copy_process", "dup_task_struct", "copy_thread", "wake_up_new_task"}),
@@ -120,6 +121,7 @@ func TestForkNewAnswers(t *testing.T) {
 		"zero":           of("the C library puts it there"),
 		"stack-size":     of("its pages are larger"),
 		"no-signal":      of("clone would fail"),
+		"exit-code":      of(1),
 	}
 	for _, a := range arch.Names() {
 		tr := tracetest.Fork(a)
@@ -196,7 +198,7 @@ func TestStarter(t *testing.T) {
 	}
 	for _, language := range []string{submission.Go, submission.C} {
 		files, err := got[0].Template(language)
-		if err != nil || !strings.HasPrefix(files["prog."+language], "// The program of fork-new: A process is born\n// It has to print: This is Child Process!\n") {
+		if err != nil || !strings.HasPrefix(files["prog."+language], "// The program of fork-new: A process is born\n// The child ends with exit status 0, and its parent with exit status 0.\n// It has to print: This is Child Process!\n") {
 			t.Errorf("%s: %v\n%s", language, err, files["prog."+language])
 		}
 	}

@@ -311,8 +311,34 @@ func (l Lab) validateTasks() error {
 		return &Error{File: l.file, Err: errors.New(`variants: say with "task" what the student has to do, in words with the values: exit with status ${variant.exit_status}`)}
 	}
 	for _, values := range l.EachTask()[1:] {
-		if _, err := parse(l.file, l.text, false, values); err != nil {
+		task, err := parse(l.file, l.text, false, values)
+		if err == nil {
+			err = sameNames(l.names(), task.names())
+		}
+		if err != nil {
 			return &Error{File: l.file, Err: fmt.Errorf("with %s: %w", variant.Words(values), err)}
+		}
+	}
+	return nil
+}
+
+// names returns the names of the lab's checks and questions.
+func (l Lab) names() []string {
+	var names []string
+	for _, c := range l.Checks {
+		names = append(names, c.Name)
+	}
+	for _, q := range l.Questions {
+		names = append(names, q.Name)
+	}
+	return names
+}
+
+// sameNames refuses a name that differs between tasks.
+func sameNames(own, other []string) error {
+	for i, name := range own {
+		if name != other[i] {
+			return fmt.Errorf("the check or question %q is called %q: a class has one name for each, so leave variants out of it", name, other[i])
 		}
 	}
 	return nil

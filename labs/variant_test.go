@@ -17,12 +17,21 @@ import (
 	"kernellab/labs"
 )
 
-// variedYAML is fork-new's lab.yaml with two variants of this test's own, which a check,
+// variedYAML is fork-new's lab.yaml with two more variants, which a check,
 // a question, the output and the exit status depend on.
 func variedYAML(t testing.TB) string {
 	t.Helper()
 	text := forkYAML(t)
 	for _, change := range [][2]string{
+		{"\nvariants:\n", `
+variants:
+  code: [3, 7, 12, 23, 41]
+  end: [SIGTERM, SIGKILL, SIGUSR1]
+`},
+		{"\ntask: >-\n", `
+task: >-
+  The child ends with status ${variant.code} or ${signal(variant.end)}.
+`},
 		{"\nprogram:\n  output:\n", `
 program:
   output:
@@ -37,6 +46,8 @@ checks:
     why: It is ${variant.code * 256} in the kernel.
 
 `},
+		// The answers score 60 in all.
+		{"    score: 6\n    prompt: Which function", "    score: 5\n    prompt: Which function"},
 		{"\nquestions:\n", `
 questions:
   - name: kept-status
@@ -45,28 +56,12 @@ questions:
     truth: variant.code * 256
 
 `},
-		// What the answers score adds up to the same.
-		{"    score: 6\n    prompt: Which function", "    score: 5\n    prompt: Which function"},
 	} {
 		changed := strings.Replace(text, change[0], change[1], 1)
 		if changed == text {
 			t.Fatalf("%q is not in the file", change[0])
 		}
 		text = changed
-	}
-	return withoutVariants(t, text) + `
-variants:
-  code: [3, 7, 12, 23, 41]
-  end: [SIGTERM, SIGKILL, SIGUSR1]
-task: The child ends with status ${variant.code} or ${signal(variant.end)}.
-`
-}
-
-// withoutVariants leaves the lab's own variants out of a lab.yaml.
-func withoutVariants(t testing.TB, text string) string {
-	t.Helper()
-	if strings.Contains(text, "\nvariants:") || strings.Contains(text, "variant.exit_status") {
-		t.Fatal("fork-new has variants: leave them out here")
 	}
 	return text
 }
@@ -82,11 +77,20 @@ func varied(t testing.TB) labs.Lab {
 
 func with(t testing.TB, l labs.Lab, code, end string) labs.Lab {
 	t.Helper()
-	out, err := l.With(map[string]string{"code": code, "end": end})
+	out, err := l.With(map[string]string{"code": code, "end": end, "exit_status": own(l, code)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return out
+}
+
+// own is the value of fork-new's variant: the lab's own beside the lab's own code.
+func own(l labs.Lab, code string) string {
+	i := slices.IndexFunc(l.Variants, func(v labs.Variant) bool { return v.Name == "exit_status" })
+	if code == l.Variants[0].Values[0] {
+		return l.Variants[i].Values[0]
+	}
+	return l.Variants[i].Values[1]
 }
 
 func TestVariantsFill(t *testing.T) {
@@ -99,8 +103,8 @@ func TestVariantsFill(t *testing.T) {
 		args []string
 	}{
 		{own, "The child ends with 3, SIGTERM.", 0, "It is 768 in the kernel.", nil},
-		{with(t, own, "12", "SIGUSR1"), "The child ends with 12, SIGUSR1.", 9, "It is 3072 in the kernel.", []string{"code=12", "end=10"}},
-		{with(t, with(t, own, "12", "SIGUSR1"), "7", "SIGKILL"), "The child ends with 7, SIGKILL.", 4, "It is 1792 in the kernel.", []string{"code=7", "end=9"}},
+		{with(t, own, "12", "SIGUSR1"), "The child ends with 12, SIGUSR1.", 9, "It is 3072 in the kernel.", []string{"code=12", "end=10", "exit_status=3"}},
+		{with(t, with(t, own, "12", "SIGUSR1"), "7", "SIGKILL"), "The child ends with 7, SIGKILL.", 4, "It is 1792 in the kernel.", []string{"code=7", "end=9", "exit_status=3"}},
 		{with(t, with(t, own, "12", "SIGUSR1"), "3", "SIGTERM"), "The child ends with 3, SIGTERM.", 0, "It is 768 in the kernel.", nil},
 	} {
 		r := tt.lab.Rules("x86_64")
@@ -184,7 +188,7 @@ func TestVariantsChoose(t *testing.T) {
 	for _, values := range tasks[1:] {
 		every["code "+values["code"]], every["end "+values["end"]] = true, true
 	}
-	if tasks[0] != nil || len(tasks) != 5 || len(every) != 6 {
+	if tasks[0] != nil || len(tasks) != 6 || len(every) != 6 {
 		t.Errorf("tasks %v", tasks)
 	}
 }
@@ -198,9 +202,9 @@ func TestVariantsTemplate(t *testing.T) {
 	}
 	const task = "The child ends with status 41 or SIGUSR1."
 	for name, want := range map[string]string{
-		"README.md":            "## Your task\n\n" + task + "\n",
+		"README.md":            "## Your task\n\n" + task + " ",
 		submission.AnswersFile: "# Which code does the kernel keep for the status 41? (1 point)",
-		"prog.c":               "// " + task + "\n",
+		"prog.c":               "// " + task + " The child ends with exit status 3",
 	} {
 		if !strings.Contains(files[name], want) {
 			t.Errorf("%s: no %q in\n%s", name, want, files[name])
@@ -217,23 +221,26 @@ func TestVariantsTemplate(t *testing.T) {
 func TestVariantsRefused(t *testing.T) {
 	good := variedYAML(t)
 	s := labSchema(t)
+	_, stated, _ := strings.Cut(good, "\ntask:")
+	stated, _, _ = strings.Cut("task:"+stated, "\n\n")
 	for name, tt := range map[string]struct {
 		old, new, want string
 		schema         bool // whether the schema can tell as well
 	}{
-		"unknown variant":   {"expected: variant.code", "expected: variant.cod", `no variant "cod": did you mean "code"?`, false},
-		"in a text":         {"${variant.code * 256}", "${variant.cod * 256}", `no variant "cod": did you mean "code"?`, false},
-		"no expression":     {"${variant.code * 256}", "${variant.code *}", `unexpected token`, false},
-		"a recorded value":  {"${variant.code * 256}", "${task.pid}", `unknown name "task": only constants and variant.NAME`, false},
-		"not closed":        {"${variant.code * 256}", "${variant.code * 256", `without a closing }`, false},
-		"a truth value":     {"${variant.code * 256}", "${variant.code == 3}", `neither a whole number nor a text`, false},
-		"few values":        {"[SIGTERM, SIGKILL, SIGUSR1]", "[SIGTERM, SIGKILL]", `variant end: want from 3 to 64 values`, true},
-		"twice":             {"[SIGTERM, SIGKILL, SIGUSR1]", "[SIGTERM, SIGKILL, SIGKILL]", `SIGKILL is there twice`, true},
-		"an unknown value":  {"[SIGTERM, SIGKILL, SIGUSR1]", "[SIGTERM, SIGKIL, SIGUSR1]", `variant end: unknown name "SIGKIL"`, false},
-		"no list":           {"end: [SIGTERM, SIGKILL, SIGUSR1]", "end: SIGTERM", `want a list`, true},
-		"a bad name":        {"  code: [", "  the-code: [", `variant "the-code": want a word`, true},
-		"no task":           {"\ntask: ", "\n# ", `say with "task" what the student has to do`, false},
-		"a value too large": {"23, 41]", "23, 300]", `labs/fork-new/lab.yaml: with code 300, end SIGUSR1: labs/fork-new/lab.yaml:`, false},
+		"unknown variant":     {"expected: variant.code", "expected: variant.cod", `no variant "cod": did you mean "code"?`, false},
+		"in a text":           {"${variant.code * 256}", "${variant.cod * 256}", `no variant "cod": did you mean "code"?`, false},
+		"no expression":       {"${variant.code * 256}", "${variant.code *}", `unexpected token`, false},
+		"a recorded value":    {"${variant.code * 256}", "${task.pid}", `unknown name "task": only constants and variant.NAME`, false},
+		"not closed":          {"${variant.code * 256}", "${variant.code * 256", `without a closing }`, false},
+		"a truth value":       {"${variant.code * 256}", "${variant.code == 3}", `neither a whole number nor a text`, false},
+		"few values":          {"[SIGTERM, SIGKILL, SIGUSR1]", "[SIGTERM, SIGKILL]", `variant end: want from 3 to 64 values`, true},
+		"twice":               {"[SIGTERM, SIGKILL, SIGUSR1]", "[SIGTERM, SIGKILL, SIGKILL]", `SIGKILL is there twice`, true},
+		"an unknown value":    {"[SIGTERM, SIGKILL, SIGUSR1]", "[SIGTERM, SIGKIL, SIGUSR1]", `variant end: unknown name "SIGKIL"`, false},
+		"no list":             {"end: [SIGTERM, SIGKILL, SIGUSR1]", "end: SIGTERM", `want a list`, true},
+		"a bad name":          {"  code: [", "  the-code: [", `variant "the-code": want a word`, true},
+		"no task":             {stated, "", `say with "task" what the student has to do`, false},
+		"a name that differs": {"name: the child's own status", "name: the child's status ${variant.code}", `leave variants out of it`, false},
+		"a value too large":   {"23, 41]", "23, 300]", `labs/fork-new/lab.yaml: with code 300, end SIGUSR1, exit_status 23: labs/fork-new/lab.yaml:`, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bad := strings.Replace(good, tt.old, tt.new, 1)

@@ -255,9 +255,9 @@ func TestGradescopeNotGraded(t *testing.T) {
 // What there is not to hide, and a visibility that there is not, are refused. What is
 // hidden is so too where nothing was graded.
 func TestGradescopeHidden(t *testing.T) {
-	const secret = "the child ends with status 0"
+	const secret = "the child ends with the exit status that is asked for"
 	names := []string{secret}
-	if err := (report.Gradescope{Hidden: []string{"the child ends with status"}}).Check(names); err == nil || !strings.Contains(err.Error(), secret) {
+	if err := (report.Gradescope{Hidden: []string{"the child ends with the exit status that is asked"}}).Check(names); err == nil || !strings.Contains(err.Error(), secret) {
 		t.Errorf("a check that there is not: %v", err)
 	}
 	if err := (report.Gradescope{Visibility: "hiden"}).Check(names); err == nil || !strings.Contains(err.Error(), "did you mean hidden?") {

@@ -3,12 +3,15 @@ package main
 import (
 	"bytes"
 	"encoding/binary"
+	"os"
+	"strconv"
+	"strings"
 )
 
 const message = "Hello from the new program.\n"
 
 // hello returns a whole program: an ELF executable of one segment that prints
-// its message and exits with status 7. It has one thread, no libraries and no
+// its message and exits with exitStatus. It has one thread, no libraries and no
 // runtime, so nothing happens in it that is not told here.
 func hello() []byte {
 	const (
@@ -17,7 +20,7 @@ func hello() []byte {
 		load    = 1        // PT_LOAD
 		rx      = 5        // PF_R | PF_X
 	)
-	code := append(code(len(message)), message...)
+	code := append(code(len(message), exitStatus()), message...)
 	size := uint64(headers + len(code))
 	var b bytes.Buffer
 	b.WriteString("\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00") // 64 bits, little endian
@@ -32,4 +35,17 @@ func hello() []byte {
 	}
 	b.Write(code)
 	return b.Bytes()
+}
+
+// exitStatus returns the new program's exit status: that of a student's task, which is an
+// argument, or the lab's own.
+func exitStatus() int {
+	for _, arg := range os.Args[1:] {
+		if text, ok := strings.CutPrefix(arg, "exit_status="); ok {
+			if n, err := strconv.Atoi(text); err == nil {
+				return n
+			}
+		}
+	}
+	return 7
 }

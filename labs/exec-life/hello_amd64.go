@@ -6,7 +6,7 @@ const (
 )
 
 // code returns the instructions of hello, which the message follows.
-func code(length int) []byte {
+func code(length, status int) []byte {
 	return []byte{
 		0xb8, 1, 0, 0, 0, // mov $1, %eax        write(
 		0xbf, 1, 0, 0, 0, // mov $1, %edi          standard output,
@@ -14,7 +14,7 @@ func code(length int) []byte {
 		0xba, byte(length), 0, 0, 0, // mov $length, %edx     its length)
 		0x0f, 0x05, // syscall
 		0xb8, 231, 0, 0, 0, // mov $231, %eax      exit_group(
-		0xbf, 7, 0, 0, 0, // mov $7, %edi          7)
+		0xbf, byte(status), 0, 0, 0, // mov $status, %edi     status)
 		0x0f, 0x05, // syscall
 	}
 }

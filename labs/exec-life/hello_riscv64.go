@@ -8,7 +8,7 @@ const (
 )
 
 // code returns the instructions of hello, which the message follows.
-func code(length int) []byte {
+func code(length, status int) []byte {
 	var b []byte
 	for _, instruction := range []uint32{
 		0x00100513,                      // li a0, 1             write(standard output,
@@ -17,7 +17,7 @@ func code(length int) []byte {
 		0x00000613 | uint32(length)<<20, // li a2, length         its length)
 		0x04000893,                      // li a7, 64
 		0x00000073,                      // ecall
-		0x00700513,                      // li a0, 7             exit_group(7)
+		0x00000513 | uint32(status)<<20, // li a0, status        exit_group(status)
 		0x05e00893,                      // li a7, 94
 		0x00000073,                      // ecall
 	} {

@@ -10,6 +10,8 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 	"unsafe"
@@ -19,7 +21,7 @@ func main() {
 	// The lab watches the task that forks: the same thread has to wait.
 	runtime.LockOSThread()
 
-	exits, err := fork(exitWith7, 0)
+	exits, err := fork(exitWith, uintptr(task("exit_status", 7)))
 	if err != nil {
 		fail("fork", err)
 	}
@@ -40,7 +42,8 @@ func main() {
 	if busy {
 		second = computeForever
 	}
-	killed, err := fork(second, uintptr(pipe[1]))
+	ends := task("signal", int(syscall.SIGKILL))
+	killed, err := fork(second, uintptr(pipe[1])<<8|uintptr(ends))
 	if err != nil {
 		fail("fork", err)
 	}
@@ -53,7 +56,7 @@ func main() {
 		// back from it.
 		time.Sleep(20 * time.Millisecond)
 	}
-	if err := syscall.Kill(killed, syscall.SIGKILL); err != nil {
+	if err := syscall.Kill(killed, syscall.Signal(ends)); err != nil {
 		fail("kill", err)
 	}
 	if status, err = wait(killed); err != nil {
@@ -62,19 +65,51 @@ func main() {
 	fmt.Printf("The second child was ended by signal %d.\n", int(status.Signal()))
 }
 
+// task returns a value of a student's task, which is an argument NAME=VALUE, or the lab's
+// own.
+func task(name string, own int) int {
+	for _, arg := range os.Args[1:] {
+		if text, ok := strings.CutPrefix(arg, name+"="); ok {
+			if n, err := strconv.Atoi(text); err == nil {
+				return n
+			}
+		}
+	}
+	return own
+}
+
 func fail(what string, err error) {
 	fmt.Fprintf(os.Stderr, "%s: %v\n", what, err)
 	os.Exit(1)
 }
 
-// exitWith7 is the first child: it asks to end.
+// exitWith is the first child: it asks to end.
 //
 //go:nosplit
 //go:norace
-func exitWith7(uintptr) {
+func exitWith(status uintptr) {
 	for {
-		syscall.RawSyscall(syscall.SYS_EXIT_GROUP, 7, 0, 0)
+		syscall.RawSyscall(syscall.SYS_EXIT_GROUP, status, 0, 0)
 	}
+}
+
+// begin is how the second child begins: it undoes what Go's runtime has set up for the
+// signal that is to end it, unless that is SIGKILL, which nothing can keep away, and lets
+// go of its end of the pipe. arg is the pipe's descriptor above the signal's number, which
+// has eight bits.
+//
+//go:nosplit
+//go:norace
+func begin(arg uintptr) {
+	pipe, signal := arg>>8, arg&0xff
+	if signal != uintptr(syscall.SIGKILL) {
+		var action [4]uintptr // SIG_DFL
+		mask := ^(uint64(1) << (signal - 1))
+		const setMask, maskSize = 2, 8
+		syscall.RawSyscall6(syscall.SYS_RT_SIGACTION, signal, uintptr(unsafe.Pointer(&action)), 0, maskSize, 0, 0)
+		syscall.RawSyscall6(syscall.SYS_RT_SIGPROCMASK, setMask, uintptr(unsafe.Pointer(&mask)), 0, maskSize, 0, 0)
+	}
+	syscall.RawSyscall(syscall.SYS_CLOSE, pipe, 0, 0)
 }
 
 // sleepForever is the second child: it lets go of its end of the pipe, and then
@@ -82,8 +117,8 @@ func exitWith7(uintptr) {
 //
 //go:nosplit
 //go:norace
-func sleepForever(pipe uintptr) {
-	syscall.RawSyscall(syscall.SYS_CLOSE, pipe, 0, 0)
+func sleepForever(arg uintptr) {
+	begin(arg)
 	for {
 		syscall.RawSyscall6(syscall.SYS_PPOLL, 0, 0, 0, 0, 0, 0)
 	}
@@ -94,8 +129,8 @@ func sleepForever(pipe uintptr) {
 //
 //go:nosplit
 //go:norace
-func computeForever(pipe uintptr) {
-	syscall.RawSyscall(syscall.SYS_CLOSE, pipe, 0, 0)
+func computeForever(arg uintptr) {
+	begin(arg)
 	for n := 0; ; n++ {
 	}
 }

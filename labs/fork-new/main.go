@@ -10,6 +10,8 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strconv"
+	"strings"
 	"syscall"
 	"unsafe"
 )
@@ -22,7 +24,8 @@ func main() {
 	if slices.Contains(os.Args[1:], "share-files") { // lab run fork-new --what-if
 		flags |= syscall.CLONE_FILES
 	}
-	pid, errno := fork(child, flags)
+	ends := exitStatus()
+	pid, errno := fork(child, flags, uintptr(ends))
 	if errno != 0 {
 		os.Stderr.WriteString("fork: " + errno.Error() + "\n")
 		os.Exit(1)
@@ -34,13 +37,26 @@ func main() {
 		os.Exit(1)
 	}
 	os.Stdout.WriteString("Child Complete!\n")
-	if status.ExitStatus() != 0 {
+	if status.ExitStatus() != ends {
 		os.Exit(1)
 	}
 }
 
+// exitStatus returns the child's exit status: that of a student's task, which is an
+// argument, or the lab's own.
+func exitStatus() int {
+	for _, arg := range os.Args[1:] {
+		if text, ok := strings.CutPrefix(arg, "exit_status="); ok {
+			if n, err := strconv.Atoi(text); err == nil {
+				return n
+			}
+		}
+	}
+	return 0
+}
+
 // fork returns the child's pid in the parent. The child prints its message and
-// ends in here.
+// ends in here, with the status.
 //
 // A signal that arrives during clone makes the kernel start the call again, and
 // Go's runtime preempts with signals: all are blocked until the parent is back.
@@ -48,7 +64,7 @@ func main() {
 //
 //go:noinline
 //go:norace
-func fork(message []byte, flags uintptr) (pid int, errno syscall.Errno) {
+func fork(message []byte, flags, status uintptr) (pid int, errno syscall.Errno) {
 	text, size := uintptr(unsafe.Pointer(&message[0])), uintptr(len(message))
 	var old uint64
 	all := ^uint64(0)
@@ -58,7 +74,7 @@ func fork(message []byte, flags uintptr) (pid int, errno syscall.Errno) {
 	if errno == 0 && r == 0 {
 		syscall.RawSyscall(syscall.SYS_WRITE, 1, text, size)
 		for {
-			syscall.RawSyscall(syscall.SYS_EXIT_GROUP, 0, 0, 0)
+			syscall.RawSyscall(syscall.SYS_EXIT_GROUP, status, 0, 0)
 		}
 	}
 	syscall.RawSyscall6(syscall.SYS_RT_SIGPROCMASK, setMask, uintptr(unsafe.Pointer(&old)), 0, maskSize, 0, 0)

@@ -237,7 +237,7 @@ var (
 	path = regexp.MustCompile(`([a-z]+): ([a-z_0-9]+(?: → [a-z_0-9]+)*)`)
 	once = regexp.MustCompile(`expected and observed each of ([0-9]+) points once`)
 	ends = regexp.MustCompile(`the program ends as it should [0-9/]+ ?expected and observed exit status ([0-9]+)`)
-	died = regexp.MustCompile(`the child ends with status 0 [0-9/]+ ?expected and observed exit status ([0-9]+)`)
+	died = regexp.MustCompile(`the child ends with the exit status that is asked for [0-9/]+ ?expected and observed exit status ([0-9]+)`)
 )
 
 // paths checks the points that each role came to, how many there are, and how the program
