@@ -6,8 +6,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-
-	"kernellab/harness/submission"
 )
 
 // handoutHead matches what comes before the first section of a handout: the title, the
@@ -44,29 +42,6 @@ func TestHandouts(t *testing.T) {
 			if !strings.Contains(string(program), b[1]) {
 				t.Errorf("%s: not in c/prog.c:\n%s", path, b[1])
 			}
-		}
-	}
-}
-
-// A student who writes C begins with the lab's program in C, and with the task if it is
-// another one. What fork-new gives is for students to complete.
-func TestStarterInC(t *testing.T) {
-	for _, l := range all(t) {
-		if l.Submission.Program == submission.None {
-			continue
-		}
-		l.Task = "something else"
-		files, err := l.Template(submission.C)
-		if err != nil {
-			t.Fatal(err)
-		}
-		program, err := os.ReadFile(filepath.Join(l.Name, "c", "prog.c"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		want := "// Your task: something else\n// This program does the lab's own task. Change it.\n" + string(program)
-		if given := files["prog.c"] == want; given != (l.Name != "fork-new") {
-			t.Errorf("%s: its own program in C is given: %v\n%s", l.Name, given, files["prog.c"])
 		}
 	}
 }

@@ -39,8 +39,8 @@ func (l Lab) Languages() []string {
 	return []string{submission.Go, submission.C}
 }
 
-// starter is a program to start from: the one under starter/LANGUAGE, or the lab's
-// own in C, or one that does nothing.
+// starter is a program to start from: the one under starter/LANGUAGE, or one that does
+// nothing.
 func (l Lab) starter(language string) (string, error) {
 	text, err := fs.ReadFile(l.program, "starter/"+language+"/prog."+language)
 	if err == nil {
@@ -51,18 +51,6 @@ func (l Lab) starter(language string) (string, error) {
 	}
 	var b strings.Builder
 	comment := func(s string) { b.WriteString(strings.TrimRight("// "+s, " ") + "\n") }
-	if language == submission.C {
-		text, err = fs.ReadFile(l.program, "c/prog.c")
-		if err == nil && l.Task != "" {
-			for _, line := range fold("Your task: "+l.Task, 76) {
-				comment(line)
-			}
-			comment("This program does the lab's own task. Change it.")
-		}
-		if err == nil || !errors.Is(err, fs.ErrNotExist) {
-			return b.String() + string(text), err
-		}
-	}
 	comment(fmt.Sprintf("The program of %s: %s", l.Name, l.Title))
 	if l.Task != "" {
 		for _, line := range fold(l.Task, 76) {
