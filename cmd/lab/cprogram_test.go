@@ -17,8 +17,9 @@ import (
 	"kernellab/labs"
 )
 
-// takesNoProgram matches the submission of a lab that asks for answers only.
-var takesNoProgram = regexp.MustCompile(`(?m)^submission: \{answers:`)
+// answersOnly matches what a lab that asks for answers only says of submissions, to the
+// end of its file.
+var answersOnly = regexp.MustCompile(`(?ms)^submission: \{answers:.*`)
 
 // TestCPrograms hands in each lab's program in C, with no answers. It compiles without
 // warnings, and every check but the questions passes.
@@ -58,16 +59,17 @@ func TestCPrograms(t *testing.T) {
 	}
 }
 
-// handIn grades a C program. A lab that takes none is copied, and its copy takes one.
+// handIn grades a C program. A lab that takes none is copied, and its copy takes
+// one and asks nothing.
 func handIn(t *testing.T, l labs.Lab, arch, source string) verdict.Result {
 	t.Helper()
 	name, dir := l.Name, t.TempDir()
 	writeFiles(t, dir, map[string]string{"prog.c": source, "answers.yaml": ""})
 	folder := "../../labs/" + l.Name
-	if text := readFile(t, folder+"/lab.yaml"); takesNoProgram.MatchString(text) {
+	if text := readFile(t, folder+"/lab.yaml"); answersOnly.MatchString(text) {
 		name = filepath.Join(t.TempDir(), l.Name)
 		must(t, os.CopyFS(name, os.DirFS(folder)))
-		must(t, os.WriteFile(name+"/lab.yaml", takesNoProgram.ReplaceAll([]byte(text), []byte("submission: {program: required, answers:")), 0o644))
+		must(t, os.WriteFile(name+"/lab.yaml", answersOnly.ReplaceAll([]byte(text), []byte("submission: {program: required}\n")), 0o644))
 	}
 	var stdout, stderr bytes.Buffer
 	run([]string{"run", name, "--arch", arch, "--submission", dir, "--format", "json"}, strings.NewReader(""), &stdout, &stderr)

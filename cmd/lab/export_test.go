@@ -171,19 +171,19 @@ func TestGradescopeArchive(t *testing.T) {
 	}
 	right := readFile(t, "../../labs/fork-new/main.go")
 	t.Run("a right program", func(t *testing.T) {
-		if sum, graded, output := g.submit(t, right, ""); !graded || sum != 14 {
-			t.Errorf("graded %t with %v points, want 14: %s", graded, sum, output)
+		if sum, graded, output := g.submit(t, right, ""); !graded || sum != 40 {
+			t.Errorf("graded %t with %v points, want 40: %s", graded, sum, output)
 		}
 	})
 	t.Run("a wrong program", func(t *testing.T) {
 		sum, graded, output := g.submit(t, readFile(t, "../../labs/fork-new/testdata/wrong/no-fork/main.go"), "")
-		if !graded || sum >= 14 || !strings.Contains(output, "never called sys_clone") {
+		if !graded || sum >= 40 || !strings.Contains(output, "never called sys_clone") {
 			t.Errorf("graded %t with %v points: %s", graded, sum, output)
 		}
 	})
 	t.Run("one that hangs", func(t *testing.T) {
 		sum, graded, output := g.submit(t, readFile(t, "../../labs/fork-new/testdata/wrong/hang/main.go"), "")
-		if !graded || sum >= 14 || !strings.Contains(output, "10s") {
+		if !graded || sum >= 40 || !strings.Contains(output, "10s") {
 			t.Errorf("graded %t with %v points: %s", graded, sum, output)
 		}
 	})

@@ -282,6 +282,7 @@ func honestAnswers(t testing.TB, image *kernel.Image) string {
 first-function: %s
 first-address: %#x
 stack-distance: %d
+exit-code: 256
 child-own: [task_struct, kernel stack, pid]
 who-frees: its parent's
 zero: copy_thread stored it in the saved registers

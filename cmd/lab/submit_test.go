@@ -24,6 +24,7 @@ first-function: ret_from_fork
 stack-distance: {x86_64: 168, riscv64: 288}
 child-own: [task_struct, kernel stack, pid]
 who-frees: its parent's
+exit-code: 256
 zero: copy_thread stored it in the saved registers
 stack-size: it has more user registers to save
 no-signal: a plain wait4 would not find the child

@@ -48,7 +48,7 @@ func TestWhatIf(t *testing.T) {
 				"point,first_released,,1 stop,in the task first", // the child releases itself
 				"point,second_released,,1 stop,no stop",          // and process 1 finds nothing to release
 				"value,sys_wait4,the first child's exit_state,EXIT_ZOMBIE,EXIT_DEAD",
-				"check,,a dead child is a zombie before the wait,pass,fail",
+				"check,,the first child's state before the wait,pass,fail",
 				"output,,,Its state before the wait: Z,", "output,,,,Its state before the wait: none",
 			} {
 				if !strings.Contains(strings.Join(all, "\n"), want) {
