@@ -47,11 +47,11 @@ func TestSaveAndRestore(t *testing.T) {
 			var state bytes.Buffer
 			ram := save(t, c, &state)
 			before := digest(t, ram)
-			for _, last := range []string{"Kernel panic", "Kernel command line"} {
+			for range 2 {
 				began := time.Now()
 				vm := restore(t, c, ram, bytes.NewReader(state.Bytes()))
 				t.Logf("restored in %d ms from %d KB", time.Since(began).Milliseconds(), state.Len()>>10)
-				await(t, vm, last)
+				await(t, vm, "Kernel panic")
 				vm.Close()
 			}
 			if digest(t, ram) != before {
