@@ -27,6 +27,22 @@ type moment struct {
 	come func(pid int, out *waiter) bool
 }
 
+// drives is the name of the moment at which the program runs.
+const drives = "drives"
+
+// processorTime is what a process has used of the processor, 0 when it is gone.
+func processorTime(pid int) time.Duration {
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	_, after, _ := strings.Cut(string(text), ") ") // the name may have spaces
+	f := strings.Fields(after)
+	if len(f) < 13 {
+		return 0
+	}
+	user, _ := strconv.Atoi(f[11]) // in hundredths of a second, as the next
+	system, _ := strconv.Atoi(f[12])
+	return time.Duration(user+system) * 10 * time.Millisecond
+}
+
 // moments are those of runs that follow each other with one cache, which holds no
 // snapshot before the first.
 func moments(cache string) []moment {
@@ -46,7 +62,10 @@ func moments(cache string) []moment {
 		{"runs to the first stop", func(pid int, _ *waiter) bool { return machine(pid, true) }},
 		{"has the snapshot of the first stop", func(int, *waiter) bool { return snapshots(2) }},
 		{"restores", func(pid int, _ *waiter) bool { return machine(pid, true) }},
-		{"drives", func(_ int, out *waiter) bool { return strings.Contains(out.String(), "copy_thread") }},
+		// Its program does not end, so it gets a second of the processor in any case.
+		{drives, func(pid int, _ *waiter) bool {
+			return slices.ContainsFunc(machinesOf(pid), func(c child) bool { return processorTime(c.pid) >= time.Second })
+		}},
 	}
 }
 
@@ -65,14 +84,20 @@ func TestKilledRuns(t *testing.T) {
 	for _, a := range arch.All()[:1] {
 		t.Run(a.Name, func(t *testing.T) {
 			cache := borrowedCache(t, a)
-			run := func(format string) *exec.Cmd {
-				cmd := exec.Command(lab, "run", "fork-new", "--arch", a.Name, "--format", format)
+			endless := t.TempDir()
+			writeFiles(t, endless, map[string]string{"prog.c": readFile(t, "../../labs/fork-new/testdata/hostile/endless-loop/prog.c"), "answers.yaml": ""})
+			run := func(format string, more ...string) *exec.Cmd {
+				cmd := exec.Command(lab, append([]string{"run", "fork-new", "--arch", a.Name, "--format", format}, more...)...)
 				cmd.Env = append(os.Environ(), "LAB_CACHE="+cache)
 				cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 				return cmd
 			}
 			for _, m := range moments(cache) {
-				cmd := run("text")
+				var more []string
+				if m.name == drives {
+					more = []string{"--submission", endless, "--timeout", "24h"}
+				}
+				cmd := run("text", more...)
 				out := &waiter{seen: make(chan struct{})}
 				cmd.Stdout, cmd.Stderr = out, out
 				if err := cmd.Start(); err != nil {
