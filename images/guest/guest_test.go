@@ -194,6 +194,8 @@ func TestAgent(t *testing.T) {
 			return []message{{reply: mailbox.Reply{PID: 83}}}
 		case r.Op == mailbox.OpRead && r.Path == "/absent":
 			return []message{{reply: mailbox.Reply{Error: "open /absent: no such file or directory"}}}
+		case r.Op == mailbox.OpTrace, r.Op == mailbox.OpWrite:
+			return []message{{}}
 		case r.Op == mailbox.OpRead:
 			return []message{{reply: mailbox.Reply{More: true}, blob: long}, {reply: mailbox.Reply{More: true}, blob: long}, {blob: "end"}}
 		}
@@ -223,6 +225,16 @@ func TestAgent(t *testing.T) {
 	if _, err := a.ReadFile(ctx, "/absent"); !errors.As(err, &refused) || refused.Text != "open /absent: no such file or directory" {
 		t.Errorf("%v, want the agent's refusal", err)
 	}
+	err = a.MountTracing(ctx)
+	if err == nil {
+		err = a.WriteTracing(ctx, Tracing+"/set_event", "a b\n", true)
+	}
+	if err == nil {
+		err = a.WriteTracing(ctx, "/etc/passwd", "x", false)
+	}
+	if err == nil || !strings.Contains(err.Error(), "below "+Tracing) {
+		t.Errorf("%v, want a refusal of /etc/passwd", err)
+	}
 	p, err = a.Start(ctx, Program{Path: "/bin/x", Args: []string{"x", ""}, Env: []string{}, Keep: 7, Open: []string{"/sys/y"}})
 	if err == nil {
 		err = p.Release(ctx, time.Minute)
@@ -241,6 +253,8 @@ func TestAgent(t *testing.T) {
 		{Op: mailbox.OpRun, PID: 83, Limit: int64(DefaultLimit)},
 		{Op: mailbox.OpRead, Path: "/proc/kallsyms"},
 		{Op: mailbox.OpRead, Path: "/absent"},
+		{Op: mailbox.OpTrace},
+		{Op: mailbox.OpWrite, Path: Tracing + "/set_event", Text: "a b\n", Append: true},
 		{Op: mailbox.OpStart, Path: "/bin/x", Args: []string{"x", ""}, Keep: 7, Open: []string{"/sys/y"}},
 		{Op: mailbox.OpRun, PID: 83, Limit: int64(time.Minute)},
 	}

@@ -54,6 +54,9 @@ func boot() error {
 		return err
 	}
 	if mode(string(cmdline)) == "shell" {
+		if err := mountTracing(); err != nil {
+			fmt.Fprintln(os.Stderr, "agent:", err) // a kernel can lack it
+		}
 		return runShell()
 	}
 	if err := confine(); err != nil {

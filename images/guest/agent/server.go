@@ -82,6 +82,10 @@ func (s *server) answer(r mailbox.Request) (reply mailbox.Reply, blob []byte) {
 		blob, err = os.ReadFile(r.Path)
 	case mailbox.OpStore:
 		err = store(landing, r.Path, r.Size)
+	case mailbox.OpTrace:
+		err = mountTracing()
+	case mailbox.OpWrite:
+		err = writeTracing(r.Path, r.Text, r.Append)
 	default:
 		err = fmt.Errorf("unknown request %q", r.Op)
 	}

@@ -8,7 +8,7 @@ import (
 	"syscall"
 )
 
-const banner = "\nThis is the guest's shell. Programs are in /bin and /bbin; poweroff ends the guest.\n"
+const banner = "\nThis is the guest's shell. Programs are in /bin and /bbin, ftrace is in /sys/kernel/tracing; poweroff ends the guest.\n"
 
 // runShell runs shells on the console until one exits by itself. Ctrl-C reaches
 // u-root's shell as well as its command, for it has no job control, and may end

@@ -30,6 +30,8 @@ func (r *Request) fields(c *codec) {
 	number(c, &r.Size)
 	flag(c, &r.Landed)
 	texts(c, &r.Open)
+	text(c, &r.Text)
+	flag(c, &r.Append)
 	number(c, &r.Limit)
 }
 

@@ -34,7 +34,7 @@ func FuzzSplit(f *testing.F) {
 func TestHeaders(t *testing.T) {
 	requests := []Request{{}, {
 		Op: OpStart, PID: -1, Path: "/bin/ü\x00", Args: []string{"a", ""}, Env: []string{"A=b"},
-		Keep: 7, Size: 1 << 30, Landed: true, Open: []string{"/sys/x"}, Limit: 1 << 40,
+		Keep: 7, Size: 1 << 30, Landed: true, Open: []string{"/sys/x"}, Text: "a b\n", Append: true, Limit: 1 << 40,
 	}}
 	for _, want := range requests {
 		var got Request

@@ -14,6 +14,8 @@ const (
 	OpRun   Op = "run"   // let it exec; answered when it has ended
 	OpRead  Op = "read"  // a file's content, in pieces
 	OpStore Op = "store" // append what lies in the landing to a file
+	OpTrace Op = "trace" // mount tracefs, unless it is
+	OpWrite Op = "write" // write a text to a file of tracefs
 	OpNext  Op = "next"  // the next piece of the answer
 )
 
@@ -21,7 +23,7 @@ const (
 type Request struct {
 	Op   Op
 	PID  int      // run
-	Path string   // start, read, store
+	Path string   // start, read, store, write
 	Args []string // start: argv, the name included
 	Env  []string // start
 	Keep int      // start: bytes of output kept
@@ -32,6 +34,10 @@ type Request struct {
 	// reading and writing. The program inherits them as descriptors 3, 4 and so
 	// on (start).
 	Open []string
+	// Text is written to the file, behind what it has with Append, and else in its
+	// place (write).
+	Text   string
+	Append bool
 	// Limit is what the program may take of the guest's time, in ns (run). It is
 	// killed then.
 	Limit int64
@@ -79,6 +85,9 @@ const Patience = 10 * time.Second
 // LandingSize is the size, in bytes, of the landing: a file of the guest's whose
 // pages the host fills with a program while the guest stands still.
 const LandingSize = 4 << 20
+
+// Tracing is where tracefs is mounted in a guest.
+const Tracing = "/sys/kernel/tracing"
 
 // ErrMessage is returned for a message that cannot be read.
 var ErrMessage = errors.New("malformed message")
