@@ -129,8 +129,12 @@ func (c *checker) at(i int, e *trace.Event) {
 		c.wrong("kind", "the program starts twice")
 	case i > 0 && e.Time < c.past[i-1].Time:
 		c.wrong("time_ns", "%d ns is before the event in front of it, %d ns", e.Time, c.past[i-1].Time)
+	case i > 0 && c.past[i-1].Kind == trace.KindFtrace && e.Kind != trace.KindExit:
+		c.wrong("kind", "it follows what ftrace recorded up to the program's end")
 	case i > 0 && c.past[i-1].Kind == trace.KindExit && e.Kind != trace.KindEnd:
 		c.wrong("kind", "it follows the program's end")
+	case e.Ftrace != nil && e.Kind != trace.KindFtrace:
+		c.wrong("ftrace", "another event has what ftrace recorded")
 	case e.Kind == trace.KindEnd && (i == 0 || c.past[i-1].Kind != trace.KindExit):
 		c.wrong("kind", "the run ends before the program")
 	case e.Kind == trace.KindEnd && e.Time != c.past[i-1].Time:
@@ -142,6 +146,9 @@ func (c *checker) at(i int, e *trace.Event) {
 	case trace.KindProgram:
 		c.noStop(e)
 		c.program(e)
+	case trace.KindFtrace:
+		c.noStop(e)
+		c.ftrace(i, e)
 	case trace.KindExit:
 		c.noStop(e)
 		c.exit(e)

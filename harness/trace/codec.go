@@ -177,9 +177,13 @@ func (e Event) check() error {
 		if e.Exit == nil {
 			return errors.New("an exit event without exit")
 		}
+	case KindFtrace:
+		if e.Ftrace == nil {
+			return errors.New("an ftrace event without ftrace")
+		}
 	case KindEnd:
 	default:
-		return fmt.Errorf("unknown kind %q: want %s, %s, %s or %s", e.Kind, KindStop, KindProgram, KindExit, KindEnd)
+		return fmt.Errorf("unknown kind %q: want %s, %s, %s, %s or %s", e.Kind, KindStop, KindProgram, KindFtrace, KindExit, KindEnd)
 	}
 	return nil
 }

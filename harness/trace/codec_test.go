@@ -19,7 +19,7 @@ func sample() *trace.Trace {
 		Header: trace.Header{
 			Schema: trace.Schema, Lab: "fork-new", Arch: "x86_64",
 			Kernel:  trace.Kernel{Release: "6.1.0-50-cloud-amd64", Banner: "Linux version 6.1.0-50-cloud-amd64", SHA256: strings.Repeat("ab", 32)},
-			Program: trace.Program{Name: "fork-new", SHA256: strings.Repeat("cd", 32), Args: []string{"-v"}, Limit: 1e10},
+			Program: trace.Program{Name: "fork-new", SHA256: strings.Repeat("cd", 32), Args: []string{"-v"}, Script: "echo 1 > tracing_on\nfork-new\n", Limit: 1e10},
 			Machine: trace.Machine{QEMU: "10.0.13", Seed: 2, CPUs: 1, Args: []string{"-M", "pc"}, Initramfs: strings.Repeat("ef", 32)},
 			Plan:    strings.Repeat("01", 32),
 			Points: []trace.Point{
@@ -55,8 +55,17 @@ func sample() *trace.Trace {
 				Fields: map[string]trace.Field{"task_struct.pid": {Offset: 1256, Size: 4, Type: "pid_t"}},
 			},
 			{Seq: 3, Kind: trace.KindStop, Time: 3e6, Point: "sys_clone", Symbol: "__x64_sys_clone", Aside: "another task", CPU: 1},
-			{Seq: 4, Kind: trace.KindExit, Time: 4e6, Exit: &trace.Exit{Code: 1, Signal: "SIGSEGV", TimedOut: true, Stuck: true, Limit: 3e9, Output: "This is Child Process!\n", Dropped: 3, Leftover: 1}},
-			{Seq: 5, Kind: trace.KindEnd, Time: 5e6},
+			{Seq: 4, Kind: trace.KindFtrace, Time: 4e6, Ftrace: &trace.Ftrace{
+				Script: []trace.ScriptLine{{Line: 1, Text: "echo 1 > tracing_on", Effect: "tracing_on has 1", Problem: "p", Instead: "i"}, {Line: 2, Text: "fork-new", Skipped: true}},
+				Ran:    true, On: true, Tracer: "function", All: true, Filter: []string{"kernel_clone"}, Events: []string{"sched:sched_switch"},
+				Options: []string{"sym-offset"}, Untraceable: []string{"ret_from_fork"}, Lost: 3,
+				Records: []trace.FtraceRecord{
+					{Comm: "fork-new", PID: 83, CPU: 1, Time: 5, Function: "kernel_clone", Caller: "__do_sys_clone+0x1/0x2", Stack: []string{"kernel_clone+0x1/0x2"}},
+					{Comm: "fork-new", PID: 83, Time: 5, Event: "sched_process_exit", Text: "comm=x"},
+				},
+			}},
+			{Seq: 5, Kind: trace.KindExit, Time: 4e6, Exit: &trace.Exit{Code: 1, Signal: "SIGSEGV", TimedOut: true, Stuck: true, Limit: 3e9, Output: "This is Child Process!\n", Dropped: 3, Leftover: 1}},
+			{Seq: 6, Kind: trace.KindEnd, Time: 5e6},
 		},
 	}
 }

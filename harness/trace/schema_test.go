@@ -60,6 +60,7 @@ func TestSchemaRefuses(t *testing.T) {
 		`{"schema":"lab.trace/1","lab":"l","arch":"a"}`,
 		`{"seq":1,"kind":"stop","time_ns":0,"cpu":0}`,
 		`{"seq":1,"kind":"exit","time_ns":0,"cpu":0}`,
+		`{"seq":1,"kind":"ftrace","time_ns":0,"cpu":0}`,
 		`{"seq":1,"kind":"pause","time_ns":0,"cpu":0}`,
 		`{"seq":0,"kind":"end","time_ns":0,"cpu":0}`,
 		`{"seq":1,"kind":"end","time_ns":0,"cpu":0,"oops":1}`,

@@ -87,6 +87,8 @@ type Program struct {
 	Name   string   `json:"name"`
 	SHA256 string   `json:"sha256"` // of its executable
 	Args   []string `json:"args,omitempty"`
+	// Script is the text that set ftrace up and ran the program, "" for none.
+	Script string `json:"script,omitempty"`
 	// Limit is its time limit by the guest's clock, in ns.
 	Limit time.Duration `json:"limit_ns"`
 }
@@ -113,6 +115,7 @@ type Point struct {
 const (
 	KindStop    = "stop"    // the guest halted at a point
 	KindProgram = "program" // the program's process was made; Task.PID is its pid
+	KindFtrace  = "ftrace"  // what the kernel's own tracer recorded, before the exit event
 	KindExit    = "exit"    // the program ended
 	KindEnd     = "end"     // the run was driven to its end; always the last line
 )
@@ -166,7 +169,8 @@ type Event struct {
 	// Stacks are kernel stacks of the lab's tasks, if the lab reads them.
 	Stacks []StackImage `json:"stacks,omitempty"`
 
-	Exit *Exit `json:"exit,omitempty"`
+	Exit   *Exit   `json:"exit,omitempty"`
+	Ftrace *Ftrace `json:"ftrace,omitempty"`
 }
 
 // Task identifies a task by fields of its task_struct.
