@@ -18,8 +18,6 @@ import (
 	"slices"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"kernellab/harness/grade"
 	"kernellab/harness/machine"
 	"kernellab/harness/probe"
@@ -49,6 +47,10 @@ type Job struct {
 	// Limit is what the program may take of the guest's time, default ten seconds.
 	Limit time.Duration
 
+	// Script sets ftrace up, line by line, and runs the program: see harness/ftrace. ""
+	// is none.
+	Script string
+
 	Out string // folder for what the run leaves: see files.go; "" leaves nothing
 	// Stranger says that the program is not the lab's own: a run that brings its machine
 	// down gives a *DownError, and what other runs start from stays as it is.
@@ -59,7 +61,10 @@ type Job struct {
 
 	Began func(trace.Header, *machine.Machine) // the program is about to run
 	Event func(trace.Event)                    // a stop was recorded
-	Retry func(err error)                      // something from outside ended the first try
+	// Line is told what became of a line of the script, and what it printed; it returns
+	// false to end the run with ErrStopped.
+	Line  func(out trace.ScriptLine, printed string) bool
+	Retry func(err error) // something from outside ended the first try
 }
 
 // Outcome is what a run gave.
@@ -151,6 +156,7 @@ type Opened struct {
 	flooded bool
 
 	before []trace.Event // asides on the way
+	script *scripted     // nil for a job without one
 	base   int64         // guest time when the process was made
 }
 
@@ -195,6 +201,11 @@ func (j Job) begin(ctx context.Context, o *Opened) error {
 	program, err := regular.ReadFile(j.Program, maxBinary)
 	if err != nil {
 		return &machine.Error{Op: "read the program", Err: err}
+	}
+	if j.Script != "" {
+		if o.script, err = j.setUp(ctx, o.Machine); err != nil {
+			return err
+		}
 	}
 	o.Process, err = o.Machine.Agent.Start(ctx, guest.Program{
 		Path: "/bin/" + j.ProgramName, Binary: program, Args: j.argv(), Open: j.Plan.Open,
@@ -260,6 +271,7 @@ type place struct {
 	PID    int
 	Base   int64
 	Events []trace.Event // asides on the way there
+	Script *scripted     `json:",omitempty"`
 }
 
 // errStands ends the drive to a program's first stop, errEnded says that it has none.
@@ -284,7 +296,7 @@ func (j Job) openFromSnapshot(ctx context.Context, console io.Writer) (*Opened, 
 		if o.Ended {
 			return nil, errEnded
 		}
-		return json.Marshal(place{o.Process.PID, o.base, o.before})
+		return json.Marshal(place{o.Process.PID, o.base, o.before, o.script})
 	}
 	m, note, err := j.Machine.StartAt(ctx, machine.Place{Key: key, Reach: reach}, console)
 	if err != nil {
@@ -296,7 +308,7 @@ func (j Job) openFromSnapshot(ctx context.Context, console io.Writer) (*Opened, 
 		return nil, errors.Join(&machine.Error{Op: "read the snapshot's note", Err: err}, m.Discard(ctx))
 	}
 	m.Due = j.due(at.Base)
-	return &Opened{Machine: m, Process: m.Agent.Resumed(at.PID), before: at.Events, base: at.Base}, nil
+	return &Opened{Machine: m, Process: m.Agent.Resumed(at.PID), before: at.Events, base: at.Base, script: at.Script}, nil
 }
 
 // reach runs the program to its first stop, in a guest whose agent waits.
@@ -344,7 +356,11 @@ func (j Job) placeKey(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []string{placeFormat, j.ProgramName, program, plan, j.limit().String()}, nil
+	key := []string{placeFormat, j.ProgramName, program, plan, j.limit().String()}
+	if j.Script != "" {
+		key = append(key, "script 1", j.Script)
+	}
+	return key, nil
 }
 
 // placeFormat changes when a place's note does, or the way to it.
@@ -403,7 +419,7 @@ func (j Job) Header(ctx context.Context) (trace.Header, error) {
 		Schema: trace.Schema, Lab: j.Lab, Arch: s.Arch.Name,
 		Kernel:  trace.Kernel{Release: s.Image.Release, Banner: s.Image.Banner, SHA256: s.Image.SHA256},
 		Machine: trace.Machine{Seed: s.Seed, CPUs: max(s.CPUs, 1), Args: s.Config().Identity()},
-		Program: trace.Program{Name: j.ProgramName, Args: j.plan().Args, Limit: j.limit()},
+		Program: trace.Program{Name: j.ProgramName, Args: j.plan().Args, Script: j.Script, Limit: j.limit()},
 		Variant: j.Variant,
 		Sizes:   map[string]int{}, SwitchFrame: s.Arch.Stack.SwitchFrame,
 		Roles: s.Arch.Registers.Roles(),
@@ -557,23 +573,17 @@ func (r *recording) record(ctx context.Context) error {
 		return err
 	}
 	now -= r.base
+	if r.script != nil && exit.Stops == 0 {
+		f, err := r.finish(ctx, r.m, r.script)
+		if err != nil {
+			return err
+		}
+		if err := r.emit(trace.Event{Kind: trace.KindFtrace, Time: now, Ftrace: f}); err != nil {
+			return err
+		}
+	}
 	if err := r.emit(trace.Event{Kind: trace.KindExit, Time: now, Exit: &exit}); err != nil {
 		return err
 	}
 	return r.emit(trace.Event{Kind: trace.KindEnd, Time: now})
-}
-
-// exit turns the agent's account of a program's end into the trace's.
-func (j Job) exit(e guest.Exit) trace.Exit {
-	out := trace.Exit{
-		Code: e.Code, Output: string(e.Merged()), Dropped: e.Dropped, Leftover: e.Leftover,
-		TimedOut: e.TimedOut, Stuck: e.Stuck,
-	}
-	if e.TimedOut {
-		out.Limit = j.limit()
-	}
-	if e.Signal != 0 {
-		out.Signal = unix.SignalName(e.Signal)
-	}
-	return out
 }

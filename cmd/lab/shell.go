@@ -10,6 +10,7 @@ import (
 	"kernellab/harness/qemu"
 	"kernellab/internal/console"
 	"kernellab/internal/flags"
+	"kernellab/labs"
 )
 
 func (a *app) shellCommand() *cobra.Command {
@@ -32,7 +33,7 @@ func (a *app) shellCommand() *cobra.Command {
 	return cmd
 }
 
-func (a *app) shell(ctx context.Context, k prepare.Kernels) error {
+func (a *app) shell(ctx context.Context, k prepare.Kernels, more ...labs.Lab) error {
 	host, err := a.hold(ctx)
 	if err != nil {
 		return err
@@ -42,7 +43,7 @@ func (a *app) shell(ctx context.Context, k prepare.Kernels) error {
 		return err
 	}
 	t := targets[0]
-	config, err := host.Shell(ctx, t)
+	config, err := host.Shell(ctx, t, more...)
 	if err != nil {
 		return err
 	}

@@ -79,8 +79,11 @@ var odd = map[string][]string{
 	"unknown step \"copy_thred\": did you mean copy_thread?":             {"run fork-new --step copy_thread --step copy_thred", "check file --step copy_thred"},
 	"no check or question \"x\" to hide":                                 {"run fork-new --hide x", "export gradescope fork-new --hide x"},
 	"unknown system \"moodle\"":                                          {"export moodle fork-new"},
+	"read the script: stat nowhere":                                      {"ftrace fork-new --script nowhere"},
+	"larger than 64 KiB":                                                 {"ftrace fork-new --script large"},
 	// Flags that do not go together.
-	"--at needs --lab": {"ps --at copy_thread"},
+	"--keep-going and --out are for a script":            {"ftrace fork-new --keep-going", "ftrace fork-new --out new"},
+	"--at needs --lab":                                   {"ps --at copy_thread"},
 	"--at and --rewind are two ways to name a stop":      {"run fork-new --at copy_thread --rewind 1"},
 	"leave out --submission":                             {"run fork-new --rewind 1 --submission class/alice", "run fork-new --seeds 2 --submission class/alice"},
 	"leave out --submission, --out, --seeds, --at":       {"run wait-zombie --what-if ignore-sigchld --seeds 2", "run wait-zombie --what-if ignore-sigchld --out new", "run wait-zombie --what-if ignore-sigchld --rewind 1"},
@@ -102,6 +105,7 @@ var unset = map[string][]string{
 	"verify file":                                  {"submission", "lab", "kernel"},
 	"ps":                                           {"kernel", "lab", "at", "vmlinux"},
 	"debug fork-new":                               {"kernel", "vmlinux"},
+	"ftrace fork-new":                              {"kernel", "timeout", "script", "out"},
 	"shell":                                        {"kernel", "attach"},
 	"export gradescope fork-new":                   {"kernel", "out"},
 	"doctor":                                       {"kernel", "boots"},
@@ -139,7 +143,7 @@ func TestWrongUsage(t *testing.T) {
 	t.Setenv("LAB_CACHE", t.TempDir())
 	t.Setenv("LAB_DEBIAN_MIRROR", "file:///nowhere")
 	for path, text := range map[string]string{
-		"file": "x\n", "text": "hello\n", "other.json": `{"schema": "lab.other/1"}`, "class/alice/prog.go": "package main\n", "empty": "",
+		"file": "x\n", "large": strings.Repeat("#\n", 40<<10), "text": "hello\n", "other.json": `{"schema": "lab.other/1"}`, "class/alice/prog.go": "package main\n", "empty": "",
 	} {
 		if text == "" {
 			if err := os.Mkdir(path, 0o755); err != nil {
