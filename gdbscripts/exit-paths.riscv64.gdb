@@ -35,9 +35,9 @@ lab.point("quitter_released", "parent", place="release_task", armed=["quitter_bo
     means="The parent's wait has found the zombie and removes it from all lists. This may happen before or after its stack is freed.")
 lab.point("second_call", "parent", place="sys_clone", armed=["quitter_born"], when="bitand(arg.clone_flags, CLONE_VM + CLONE_THREAD) == 0",
     means="The program makes the second child.")
-lab.point("victim_born", "parent", place="wake_up_new_task", armed=["second_call"], finds={"victim": "arg.p"},
+lab.point("victim_born", "parent", place="wake_up_new_task", armed=["second_call"], finds={"victim": "arg.p"}, reads={"pid": "arg.p.pid"},
     means="The second child is complete. It will sleep forever.")
-lab.point("sys_kill", "parent", armed=["victim_born"],
+lab.point("sys_kill", "parent", armed=["victim_born"], when="(arg.pid <= 0 or arg.pid == victim_born.read.pid) and arg.sig != 0",
     means="The parent sends SIGKILL. This marks the signal as pending, notes that the process is to end, and wakes the victim. The sender does nothing else to it.")
 lab.point("get_signal", "victim", armed=["sys_kill"],
     means="The victim is about to return to user space and checks for signals first. It finds one whose action is to end it.")

@@ -143,18 +143,25 @@ class Point:
         self.name, self.task, self.place = name, task, place
         self.entry, self.step = False, True
         self.armed, self.until, self.returns, self.when, self.means = [], "", "", "", ""
+        self.within, self.most = "", 1
         self.finds, self.reads = {}, {}
         self.__dict__.update(more)
         self.breakpoint = None
-        self.args = None  # of its last stop
+        self.args, self.values = None, {}  # of its last stop
+        self.steps, self.left = None, False  # the steps of its last call: Lab.inside
 
     def stopped(self, key):
-        """Returns what its last stop is known by: its arguments."""
-        if key != "arg":
+        """Returns what its last stop is known by: its arguments, and what was read."""
+        if key not in ("arg", "read"):
             raise KeyError(key)
         if self.args is None:
             raise NotYet
-        return Names(self.args.__getitem__)
+        return Names(self.args.__getitem__ if key == "arg" else self.value)
+
+    def value(self, read):
+        if read not in self.values:
+            raise NotYet
+        return self.values[read]
 
     def enable(self, on):
         if self.breakpoint is not None and self.breakpoint.is_valid():
@@ -178,6 +185,7 @@ class Lab:
     def __init__(self, name):
         self.name = name
         self.tasks = {}  # role: address of its task_struct, 0 when it is not known
+        self.pids = {}  # role: the task's pid, from its first stop on
         self.conditions = {}  # role: how the task is known, of those that no stop finds
         self.points = {}
         At(self)
@@ -189,13 +197,15 @@ class Lab:
 
     def found(self, role, address):
         self.tasks[role] = Value(address, "task_struct")
+        self.pids.pop(role, None)
         gdb.set_convenience_variable("lab_" + role, int(address))
 
     def point(self, name, task, place="", **more):
         """Adds a point: Lab.ready sets its breakpoint.
 
         place is the point's place, its name by default; the other arguments are the
-        keys of lab.yaml. returns is the point whose call's return this is.
+        keys of lab.yaml. returns is the point whose call's return this is, and most is
+        how often a point comes in the call that it is within, -1 for any number.
         """
         self.points[name] = Point(name, task, place or name, **more)
 
@@ -247,10 +257,27 @@ class Lab:
             elif point.task in self.conditions:
                 mine = evaluate(self.conditions[point.task], env)
             else:
-                mine = point.task == "any" or env["current"] == self.tasks[point.task]
-            return bool(mine and (not point.when or evaluate(point.when, env)))
+                mine = point.task == "any" or self.has(point.task, env["current"])
+            return bool(mine and (not point.when or evaluate(point.when, env)) and self.inside(point))
         except (NotYet, gdb.MemoryError):
             return False
+
+    def has(self, role, task):
+        """Reports whether a task is that of a role: a new task may be in the same
+        task_struct, with another pid."""
+        return task == self.tasks[role] and self.pids.get(role, task.pid) == task.pid
+
+    def inside(self, point):
+        """Reports whether the task is in the call that a point is a step of. The point
+        comes once more than it may when the task has made another call."""
+        if not point.within:
+            return True
+        call = self.points[point.within]
+        if call.steps is None:
+            return False
+        if 0 < point.most <= call.steps.get(point.name, 0):
+            call.left = True
+        return not call.left
 
     def reached(self, name):
         """Does what a stop at a point asks for, and prints the stop."""
@@ -258,18 +285,35 @@ class Lab:
         env = self.here(point)
         if point.entry:
             for other in self.points.values():
-                other.args = None
+                other.args, other.values, other.steps = None, {}, None
             for role in self.tasks:
                 self.found(role, env["current"] if role == point.task else 0)
         point.args = {arg: self.argument(point, arg) for arg in self.arguments(point)}
+        point.values = self.values(point, env)
         for role, expression in point.finds.items():
             self.found(role, evaluate(expression, env))
+        if point.task in self.tasks:
+            self.pids[point.task] = env["current"].pid
+        point.steps, point.left = {}, False
+        if point.within:
+            steps = self.points[point.within].steps
+            steps[point.name] = steps.get(point.name, 0) + 1
         self.arm(point)
         symbol = where(env["pc"]) if point.returns else env["symbol"]
         shown = "".join(" %s=%#x" % (r, register(r)) for r in kernel["show"])
         print("point %s symbol %s%s" % (name, symbol, shown))
         if not gdb.convenience_variable("lab_auto"):
             print(textwrap.fill(point.means, 78, initial_indent="  ", subsequent_indent="  "))
+
+    def values(self, point, env):
+        """Returns what is read at a point, without what the guest's memory does not have."""
+        values = {}
+        for name, expression in point.reads.items():
+            try:
+                values[name] = evaluate(expression, env)
+            except gdb.MemoryError:
+                pass
+        return values
 
     def arm(self, point):
         """Enables and disables breakpoints after a stop at a point."""
@@ -330,8 +374,10 @@ class Lab:
 
     def refuse(self, point):
         """Returns why gdb can not stop at a point, "" when it can."""
+        if point.within and point.within not in self.points:
+            return "it is a step of %s, which is left out" % point.within
         names = set(self.environment(point)) | {"current", "task"} | set(kernel["roles"])
-        members = dict.fromkeys(self.points, ["arg"])
+        members = dict.fromkeys(self.points, ["arg", "read"])
         members.update(dict.fromkeys(["current", "task", *self.tasks], kernel["types"].get("task_struct", {})))
         members.update({"arg": self.arguments(point), "read": point.reads})
 

@@ -71,7 +71,7 @@ func (l Lab) GDBKernel(im *kernel.Image) (GDBKernel, error) {
 	}
 	for _, p := range l.points[a.Name] {
 		exprs = append(exprs, p.When)
-		for _, n := range slices.Concat(p.Finds, conditionReads(p)) {
+		for _, n := range slices.Concat(p.Finds, conditionReads(p, l.points[a.Name])) {
 			exprs = append(exprs, n.Expr)
 		}
 		if _, ok := k.Places[p.Place]; ok || p.Absent != "" || p.ReturnOf != "" {
@@ -92,7 +92,7 @@ func (l Lab) GDBKernel(im *kernel.Image) (GDBKernel, error) {
 			structs = append(structs, param.Struct)
 		}
 	}
-	k.addTypes(im, append(structs, structNames(exprs...)...), words(exprs...))
+	k.addTypes(im, append(structs, structNames(exprs...)...), append(words(exprs...), "pid"))
 	return k, nil
 }
 

@@ -35,14 +35,14 @@ func (l Lab) GenerateGDBScript(archName string) (string, error) {
 			fmt.Fprintf(&b, "# Left out: %s: %s\n", p.Name, p.Absent)
 			continue
 		}
-		fmt.Fprintf(&b, "lab.point(%s)\n", gdbPoint(p))
+		fmt.Fprintf(&b, "lab.point(%s)\n", gdbPoint(p, l.points[archName]))
 	}
 	b.WriteString("lab.ready()\nend\n")
 	return b.String(), nil
 }
 
-// gdbPoint returns a point as the arguments of the helper's Lab.point.
-func gdbPoint(p plan.Point) string {
+// gdbPoint returns a point, one of all, as the arguments of the helper's Lab.point.
+func gdbPoint(p plan.Point, all []plan.Point) string {
 	text := fmt.Sprintf("%q, %q", p.Name, p.Role)
 	if p.Place != p.Name {
 		text += keyword("place", p.Place)
@@ -56,15 +56,24 @@ func gdbPoint(p plan.Point) string {
 	if len(p.Armed) > 0 {
 		text += fmt.Sprintf(", armed=[%s]", strings.Join(quoted(p.Armed), ", "))
 	}
+	text += keyword("within", p.Within)
+	if most := p.Times().Most; p.Within != "" && most != 1 {
+		text += fmt.Sprintf(", most=%d", most)
+	}
 	text += keyword("until", p.Until) + keyword("returns", p.ReturnOf) + keyword("when", p.When)
-	text += dictionary("finds", p.Finds) + dictionary("reads", conditionReads(p))
+	text += dictionary("finds", p.Finds) + dictionary("reads", conditionReads(p, all))
 	return text + ",\n    means=" + strconv.Quote(p.Means)
 }
 
-// conditionReads returns the reads that a point's condition looks at. gdb makes no
-// others.
-func conditionReads(p plan.Point) []plan.Named {
+// conditionReads returns the reads of a point, one of all, that conditions look at: its
+// own, and those that name the point. gdb makes no others.
+func conditionReads(p plan.Point, all []plan.Point) []plan.Named {
 	named := words(p.When)
+	for _, q := range all {
+		if w := words(q.When); slices.Contains(w, p.Name) {
+			named = append(named, w...)
+		}
+	}
 	return slices.DeleteFunc(slices.Clone(p.Reads), func(r plan.Named) bool { return !slices.Contains(named, r.Name) })
 }
 

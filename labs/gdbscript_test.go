@@ -320,6 +320,57 @@ end
 	}
 }
 
+// The steps of one call of a task are not those of another. A condition looks at what was
+// read at another point. A new task in the task_struct of the lab's task is another task.
+func TestGDBHelperCalls(t *testing.T) {
+	labtest.Programs(t, "riscv64", gdb)
+	k, a := madeKernel(t, "riscv64")
+	const script = `
+python
+lab = Lab("made")
+lab.task("maker")
+lab.task("child")
+lab.point("sys_make", "maker", entry=True)
+lab.point("dup", "maker", within="sys_make", finds={"child": "arg.dst"},
+    reads={"weight": "arg.dst.se.weight", "far": "u64(0x7000)"})
+lab.point("twice", "maker", place="wake", within="sys_make", most=2, step=False)
+lab.point("wake", "child")
+lab.point("freed", "any", place="free", when="dup.read.weight == 7 and arg.p == dup.arg.dst", step=False, armed=["dup"])
+lab.point("far", "any", place="free", when="dup.read.far == 7", step=False, armed=["dup"])
+lab.point("left_out", "any", place="nowhere")
+lab.point("within_it", "any", place="free", within="left_out")
+lab.ready()
+end
+python
+hit(A, SYS, a0=0x5000)
+hit(A, DUP, a0=B)
+for times in range(3):
+    hit(A, WAKE)                           # the third is in another call
+hit(A, DUP, a0=D)                          # as is this
+hit(B, WAKE)
+make_task(B, 55, b"other", weight=1)
+hit(B, WAKE)                               # another task
+hit(A, FREE, a0=B)                         # by the weight that was read
+hit(A, FREE, a0=D)
+end
+`
+	out := runGDB(t, k, a.GDB, madeGuest, script)
+	want := []string{
+		"Left out: left_out: this kernel has no place for it", "Left out: within_it: it is a step of left_out, which is left out",
+		"point sys_make", "point dup", "point twice", "point twice", "point wake", "point freed",
+	}
+	var got []string
+	for line := range strings.Lines(out) {
+		line, _, _ = strings.Cut(strings.TrimSuffix(line, "\n"), " symbol ")
+		if regexp.MustCompile(`^(point|Left out:|.*[Ee]rror)`).MatchString(line) {
+			got = append(got, line)
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("stops (-want +got):\n%s\ngdb said:\n%s", diff, out)
+	}
+}
+
 // An entry that gdb can not stop at is an error: without it there is no lab.
 func TestGDBHelperRefuses(t *testing.T) {
 	labtest.Programs(t, "riscv64", gdb)

@@ -26,10 +26,10 @@ var differs = []string{
 	"clone3", "other-reaps", "status-5", // not what is asked for
 }
 
-// programsOf returns the sources of a folder of labs/fork-new/testdata, by name.
-func programsOf(t *testing.T, folder string) map[string]map[string]string {
+// programsOf returns the sources of a folder of a lab's testdata, by name.
+func programsOf(t *testing.T, lab, folder string) map[string]map[string]string {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join("../../labs/fork-new/testdata", folder, "*", "prog.*"))
+	files, err := filepath.Glob(filepath.Join("../../labs", lab, "testdata", folder, "*", "prog.*"))
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no programs in %s: %v", folder, err)
 	}
@@ -55,7 +55,7 @@ func TestHonest(t *testing.T) {
 				all["answers.yaml"] = answers
 				writeFiles(t, filepath.Join(dir, student), all)
 			}
-			honest, unasked := programsOf(t, "honest"), programsOf(t, "unasked")
+			honest, unasked := programsOf(t, "fork-new", "honest"), programsOf(t, "fork-new", "unasked")
 			others := func(name string, _ map[string]string) bool { return i > 0 && !slices.Contains(differs, name) }
 			maps.DeleteFunc(honest, others)
 			maps.DeleteFunc(unasked, others)
@@ -88,6 +88,50 @@ func TestHonest(t *testing.T) {
 				oneMistake(t, out, stderr.String())
 			}
 		})
+	}
+}
+
+// TestHonestElsewhere grades programs of other labs that do what the lab asks for beside
+// other things: they make other tasks, wait for them, and ask several times. They get all
+// that a program can get; none of them comes with answers. exec-life runs on every
+// architecture, the others on the first.
+func TestHonestElsewhere(t *testing.T) {
+	for i, m := range arch.All() {
+		for _, lab := range []string{"exec-life", "exit-paths", "wait-zombie"} {
+			if i > 0 && lab != "exec-life" {
+				continue
+			}
+			t.Run(m.Name+"/"+lab, func(t *testing.T) {
+				hostileKernel(t, m)
+				dir, out := t.TempDir(), filepath.Join(t.TempDir(), "graded")
+				programs := programsOf(t, lab, "honest")
+				for name, files := range programs {
+					all := maps.Clone(files)
+					all["answers.yaml"] = ""
+					writeFiles(t, filepath.Join(dir, name), all)
+				}
+				var stderr bytes.Buffer
+				args := []string{"grade", lab, "--submissions", dir, "--out", out, "--arch", m.Name, "--jobs", "2"}
+				if code := run(args, strings.NewReader(""), io.Discard, &stderr); code != exitFail {
+					t.Errorf("lab grade ended with %d, want %d\n%s", code, exitFail, stderr.String())
+				}
+				for name := range programs {
+					r := resultOf(t, out, name)
+					checks := 0
+					for _, c := range r.Checks {
+						if c.Kind == verdict.KindQuestion {
+							continue
+						}
+						if checks++; c.Verdict != verdict.Pass {
+							t.Errorf("%s does what the lab asks for: %s: expected %s, seen %s", name, c.Name, c.Expected, c.Observed)
+						}
+					}
+					if checks == 0 || r.Score == 0 {
+						t.Errorf("%s: %s, %d checks: %s", name, mark(r), checks, r.Error)
+					}
+				}
+			})
+		}
 	}
 }
 

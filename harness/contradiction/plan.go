@@ -144,7 +144,7 @@ func (c *checker) planHolds(e *trace.Event, _ trace.Point) {
 	if e.Role != p.Role {
 		c.wrong("role", "%q at the point of %q", e.Role, p.Role)
 	}
-	if p.ReturnOf == "" && c.holds(e, p) == no {
+	if c.holds(e, p) == no {
 		c.wrong("point", "%s does not hold", p.When)
 	}
 	c.compareReads(e, p)

@@ -190,3 +190,13 @@ func (d *driver) returned(s *scope, regs map[string]uint64) *await {
 	d.awaits = slices.DeleteFunc(d.awaits, here)
 	return last
 }
+
+// counts reports whether the return of a call is a stop of the lab: whether the point's
+// condition is true, in which arg has the arguments of the call.
+func (d *driver) counts(ctx context.Context, w *await, s *scope, event trace.Event) (bool, error) {
+	here := s.args
+	event.Args, s.args = w.call.event, w.call.args
+	ok, err := d.holds(ctx, w.point.when, w.point, s, w.round, event)
+	s.args = here
+	return ok, err
+}

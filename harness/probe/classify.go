@@ -141,7 +141,7 @@ func (d *driver) roundOf(p *point, s *scope, event trace.Event) (rd *round, boun
 		return latest, true, nil
 	}
 	for _, rd := range slices.Backward(d.rounds) {
-		if rd.tasks[p.Role] == current {
+		if rd.tasks[p.Role] == current && !rd.reused(p.Role, event.Task) {
 			return rd, true, nil
 		}
 	}
@@ -150,6 +150,15 @@ func (d *driver) roundOf(p *point, s *scope, event trace.Event) (rd *round, boun
 		return latest, false, nil
 	}
 	return nil, false, nil
+}
+
+// reused reports whether t, whose task_struct is that of a role's task, is another task:
+// the kernel has freed the task_struct and made a new task in it, with another pid. A
+// task that has not stopped yet has no pid to compare: it may not have had one when it
+// was found.
+func (rd *round) reused(role string, t *trace.Task) bool {
+	was := rd.seen[role]
+	return was != nil && was.PID != t.PID
 }
 
 // condition returns the condition of a role, nil for a role that a stop finds.

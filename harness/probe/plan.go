@@ -3,8 +3,8 @@
 // It arms only the lab's entry until the lab's own program enters it, so that other
 // tasks in the machine are not slowed down. Each stop is identified by its address and
 // by the running task. A task of the lab is recognized by the address of its
-// task_struct, which an earlier stop found, or by a condition on the kernel's data
-// about it. The package records and does not judge: see package grade.
+// task_struct, which an earlier stop found, and by its pid once it has stopped, or by a
+// condition on the kernel's data about it. The package records and does not judge: see package grade.
 package probe
 
 import (

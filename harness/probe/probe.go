@@ -282,8 +282,14 @@ func (d *driver) stopped(ctx context.Context, stop rsp.Stop) error {
 		return fmt.Errorf("at %s: %w", d.where(pc), err)
 	}
 	if w := d.returned(s, regs); w != nil {
-		if err := d.record(ctx, w.point, w.round, s, event, &w.call); err != nil {
-			return err
+		ok, err := d.counts(ctx, w, s, event)
+		if err != nil {
+			return fmt.Errorf("at %s: %s: %w", d.where(pc), w.point.Name, err)
+		}
+		if ok {
+			if err := d.record(ctx, w.point, w.round, s, event, &w.call); err != nil {
+				return err
+			}
 		}
 		if err := d.clear(ctx, pc, w.point.Name); err != nil {
 			return err
@@ -428,6 +434,7 @@ func (d *driver) recordFinds(ctx context.Context, p *point, s *scope, rd *round,
 			}
 		}
 		rd.tasks[f.Name], s.tasks[f.Name] = addr, addr
+		delete(rd.seen, f.Name)
 		if event.Finds == nil {
 			event.Finds = map[string]trace.Word{}
 		}

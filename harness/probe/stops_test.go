@@ -361,6 +361,66 @@ func TestDriveReused(t *testing.T) {
 	}
 }
 
+// A new task in the task_struct of a role's task, which the kernel has freed, is another
+// task: it has another pid.
+func TestDriveFreed(t *testing.T) {
+	l := newLab(t, Plan{Points: []plan.Point{
+		{Name: "sys_clone", Role: "parent", Entry: true, Step: true},
+		{Name: "wake", Place: "wake_up_new_task", Role: "parent", Finds: []plan.Named{{Name: "child", Expr: "arg.p"}}, Step: true, Hits: &trace.Range{Least: 1, Most: -1}},
+		{Name: "exit", Place: "do_exit", Role: "child", Step: true, Hits: &trace.Range{Least: 1, Most: -1}},
+	}}, machinetest.Guest{}, func(at func(string) uint64) []machinetest.Event {
+		return []machinetest.Event{
+			call(at("__riscv_sys_clone"), parent, 0, 0, callRegs),
+			call(at("wake_up_new_task"), parent, 0, 0, child),
+			call(at("do_exit"), child, 0, 0, 0),
+			machinetest.Load(child, made(pid+9, pid+9, "fork", parent)),
+			call(at("do_exit"), child, 0, 0, 0),
+			// What finds the task again finds the new one.
+			call(at("wake_up_new_task"), parent, 0, 0, child),
+			call(at("do_exit"), child, 0, 0, 0), end,
+		}
+	})
+	if err := Drive(t.Context(), l.config); err != nil {
+		t.Error(err)
+	}
+	want := []string{
+		"sys_clone by 83 as parent in 1 +wake +exit", "wake by 83 as parent in 1 child=0x1000",
+		"exit by 84 as child in 1", "exit by 92: another task",
+		"wake by 83 as parent in 1 child=0x1000", "exit by 92 as child in 1",
+	}
+	if diff := cmp.Diff(want, briefs(l.trace)); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+// The return of a call counts if its condition is true, in which arg has the arguments of
+// the call.
+func TestDriveReturnWhen(t *testing.T) {
+	all := forks()
+	all.Points[2].Finds, all.Points[2].When = nil, "ret == 7 and arg.pid == 3"
+	all.Points[3].When = ""
+	all.Points[3].Finds = []plan.Named{{Name: "child", Expr: "arg.p"}}
+	l := newLab(t, all, machinetest.Guest{}, func(at func(string) uint64) []machinetest.Event {
+		back := at("schedule") + 8
+		events := fork(at)[:1:1]
+		for _, c := range []struct{ pid, ret uint64 }{{3, 0}, {4, 7}, {3, 7}} {
+			events = append(events, call(at("copy_process"), parent, stack+0x3e00, back, c.pid, memory), call(back, parent, stack+0x3e00, back, c.ret))
+		}
+		return append(append(events, fork(at)[3:]...), end)
+	})
+	if err := Drive(t.Context(), l.config); err != nil {
+		t.Error(err)
+	}
+	want := []string{
+		"sys_clone by 83 as parent in 1 +copy +wake +first",
+		"copy by 83 as parent in 1", "copy by 83 as parent in 1", "copy by 83 as parent in 1", "copied by 83 as parent in 1",
+		"wake by 83 as parent in 1 child=0x1000", "first by 84 as child in 1 -copy -wake -first",
+	}
+	if diff := cmp.Diff(want, briefs(l.trace)); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
 // On architectures with the return address on the stack, the return is found there.
 func TestDriveReturnOnStack(t *testing.T) {
 	l := newLab(t, forks(), machinetest.Guest{}, func(at func(string) uint64) []machinetest.Event {

@@ -236,6 +236,10 @@ var (
 	by   = regexp.MustCompile(`\bby ([0-9]+)\b( bytes)?`)
 	path = regexp.MustCompile(`([a-z]+): ([a-z_0-9]+(?: → [a-z_0-9]+)*)`)
 	once = regexp.MustCompile(`expected and observed each of ([0-9]+) points once`)
+	// Where some points may be hit more often.
+	others = regexp.MustCompile(`expected and observed (([a-z_0-9]+ at least [0-9]+ hits?, )+)the others once`)
+	least  = regexp.MustCompile(`([a-z_0-9]+) at least ([0-9]+) hits?, `)
+
 	ends = regexp.MustCompile(`the program ends as it should [0-9/]+ ?expected and observed exit status ([0-9]+)`)
 	died = regexp.MustCompile(`the child ends with the exit status that is asked for [0-9/]+ ?expected and observed exit status ([0-9]+)`)
 )
@@ -244,7 +248,9 @@ var (
 // ended.
 func (c *checker) paths() {
 	_, text, _ := strings.Cut(c.text, " Graded ")
-	if m := once.FindStringSubmatch(text); m == nil {
+	if m := others.FindStringSubmatch(text); m != nil {
+		c.often(m[1])
+	} else if m := once.FindStringSubmatch(text); m == nil {
 		c.errorf("nothing is said of how often points are hit")
 	} else if n := strings.Count(strings.Join(c.lines[:slices.Index(c.lines, "Graded")], "\n"), "\n  ·"); m[1] != strconv.Itoa(len(c.stops())-n) {
 		c.errorf("%s points are hit, and the trace has %d and %d that are evidence", m[1], len(c.stops())-n, n)
@@ -272,6 +278,26 @@ func (c *checker) paths() {
 				break
 			}
 			stops = stops[i+1:]
+		}
+	}
+}
+
+// often checks how often points are hit: those that are named as often as is said or more
+// often, the others once.
+func (c *checker) often(said string) {
+	hits := map[string]int{}
+	for _, e := range c.stops() {
+		hits[e.Point]++
+	}
+	for _, m := range least.FindAllStringSubmatch(said, -1) {
+		if n, err := strconv.Atoi(m[2]); err != nil || hits[m[1]] < n {
+			c.errorf("%s: the trace has %d", m[0], hits[m[1]])
+		}
+		delete(hits, m[1])
+	}
+	for point, n := range hits {
+		if n != 1 {
+			c.errorf("%s is hit %d times, and the page has it among the others", point, n)
 		}
 	}
 }
