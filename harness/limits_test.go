@@ -196,17 +196,34 @@ func TestOopsIsNotRetried(t *testing.T) {
 // Every lab passes on two processors: it promises an order within each task, and between
 // tasks where the lab says so. QEMU's threads are scheduled so that runs repeat.
 func TestTwoProcessors(t *testing.T) {
-	eachArch(t, func(t *testing.T, a arch.Arch, k linux.Kernel) {
-		for _, l := range everyLab(t) {
-			t.Run(l.Name, func(t *testing.T) {
-				j := jobOf(t, a, k, l, nil)
-				j.Machine.CPUs = 2
-				j.Again = l.Name == lab(t).Name // a machine of several is saved at its first stop too
-				if n := pass(t, j).Trace.Header.Machine.CPUs; n != 2 {
-					t.Errorf("the trace says %d processors", n)
-				}
-			})
+	repeat := qemu.TurnsRepeat()
+	eachKernel(t, func(t *testing.T, a arch.Arch, k linux.Kernel) {
+		var ways []way
+		for n, l := range everyLab(t) {
+			if !turn(t, a, k, n, wayCPUs) {
+				continue
+			}
+			j := jobOf(t, a, k, l, nil)
+			j.Out, j.Machine.CPUs = "", 2
+			out := pass(t, j)
+			if n := out.Trace.Header.Machine.CPUs; n != 2 {
+				t.Errorf("%s: the trace says %d processors", l.Name, n)
+			}
+			j.Again = true // a machine of several is saved at its first stop too
+			ways = append(ways, way{"two processors, from its first stop", j, out, nil})
 		}
+		if repeat != nil {
+			t.Logf("runs on several processors may differ: %v", repeat)
+			return
+		}
+		alike(t, ways)
+	})
+}
+
+// A guest of two processors has both, and one thread of QEMU runs them while all others
+// have a real-time priority.
+func TestTurns(t *testing.T) {
+	eachArch(t, func(t *testing.T, a arch.Arch, k linux.Kernel) {
 		spec := job(t, a, k, nil).Machine
 		spec.CPUs = 2
 		m, err := spec.Start(t.Context(), io.Discard)

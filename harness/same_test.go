@@ -188,42 +188,37 @@ func alike(t *testing.T, ways []way) {
 	all.Wait()
 }
 
-// Every lab passes on every kernel with its own program and with its program in C, and
-// what its page says is true. A run's trace is the same from the snapshot of the
-// program's first stop, from that of the booted guest, from reset, from snapshots that
-// were made elsewhere, and with a host that is busy with other guests.
+// Every lab passes on every kernel with its own program, and what its page says is true.
+// So it is with its program in C, on a kernel of each architecture. A run's trace is the
+// same from the snapshot of the program's first stop, from that of the booted guest, from
+// reset, from snapshots that were made elsewhere, and with a host that is busy with other
+// guests.
 //
-// Each lab has at least two traces on each kernel. Snapshots of first stops take much room
-// on the disk: they are made of every lab on the default kernels, where they are the
-// second way, and of one lab on the others. That lab also runs from reset everywhere. On
-// the default kernels it runs from snapshots made elsewhere too: the others' come from the
-// cache, where another run of these tests or of lab made them.
+// The ways take turns. Of the costly ones, a run from reset is made on every kernel, with
+// another lab on each, and one from snapshots made elsewhere on the default kernels: the
+// others' come from the cache, where another run of these tests or of lab made them.
 func TestSame(t *testing.T) {
 	eachKernel(t, func(t *testing.T, a arch.Arch, k linux.Kernel) {
+		number, _ := numbered(t, a, k)
 		var ways []way
-		for _, l := range everyLab(t) {
+		for n, l := range everyLab(t) {
 			j := jobOf(t, a, k, l, nil)
 			j.Out = ""
-			booted := pass(t, j)
-			truthful(t, j, booted)
-			inC(t, a, l, j)
-			with := func(name string, change func(*harness.Job), check func(*testing.T, *harness.Outcome)) {
-				changed := j
-				change(&changed)
-				ways = append(ways, way{name, changed, booted, check})
+			own := ownRun(t, a, k, l)
+			truthful(t, j, own)
+			if turnOn(t, a, k, n) {
+				inC(t, a, l, j)
 			}
-			one, standard := l.Name == lab(t).Name, k.Series == linux.DefaultSpec(a.Name)
-			if one || !standard {
-				with("from the booted guest once more", func(*harness.Job) {}, nil)
+			if turn(t, a, k, n, wayFirstStop) {
+				again := j
+				again.Again = true
+				ways = append(ways, way{"from its first stop", again, own, nil})
 			}
-			if one || standard {
-				with("from its first stop", func(j *harness.Job) { j.Again = true }, nil)
+			if n == number {
+				ways = append(ways, cold(t, j, own))
 			}
-			if one {
-				ways = append(ways, cold(t, j, booted))
-			}
-			if one && standard {
-				ways = append(ways, fresh(t, j, booted))
+			if n == 0 && number == 0 {
+				ways = append(ways, fresh(t, j, own))
 			}
 		}
 		alike(t, ways)
@@ -275,33 +270,30 @@ func TestSameWrong(t *testing.T) {
 		if !bytes.Equal(file, encode(t, first.Trace)) {
 			t.Errorf("%s is not the run's trace", harness.TraceFile)
 		}
-		j.Out = ""
-		again := j
-		again.Again = true
-		alike(t, []way{{"once more", j, first, nil}, {"from its first stop", again, first, nil}})
+		j.Out, j.Again = "", true
+		alike(t, []way{{"from its first stop", j, first, nil}})
 	})
 }
 
-// Another seed is another machine, whose runs pass, and are alike too: TestSame repeats
-// those of the first seed, this test those of the second.
+// Another seed is another machine, whose runs pass, and are alike too.
 func TestSeeds(t *testing.T) {
-	eachArch(t, func(t *testing.T, a arch.Arch, k linux.Kernel) {
+	eachKernel(t, func(t *testing.T, a arch.Arch, k linux.Kernel) {
+		// Each kernel has one other seed, for which it boots, and not all have the same.
+		number, _ := numbered(t, a, k)
+		other := uint32(seed + 1 + number%2)
 		var ways []way
-		seen := map[string]uint32{}
-		for _, seed := range []uint32{1, 2, 3} {
-			for _, l := range everyLab(t) {
-				j := jobOf(t, a, k, l, nil)
-				j.Out, j.Machine.Seed = "", seed
-				out := pass(t, j)
-				sum := digest(t, out)
-				if other, ok := seen[sum]; ok {
-					t.Errorf("%s: seeds %d and %d have one trace", l.Name, other, seed)
-				}
-				seen[sum] = seed
-				if seed == 2 {
-					ways = append(ways, way{"seed 2 once more", j, out, nil})
-				}
+		for n, l := range everyLab(t) {
+			if !turn(t, a, k, n, waySeed) {
+				continue
 			}
+			j := jobOf(t, a, k, l, nil)
+			j.Out, j.Machine.Seed = "", other
+			out := pass(t, j)
+			own := ownRun(t, a, k, l).Trace
+			if bytes.Equal(encode(t, own), encode(t, &trace.Trace{Header: own.Header, Events: out.Trace.Events})) {
+				t.Errorf("%s: seeds %d and %d have the same events", l.Name, seed, other)
+			}
+			ways = append(ways, way{fmt.Sprintf("seed %d once more", other), j, out, nil})
 		}
 		alike(t, ways)
 	})
