@@ -16,14 +16,18 @@ import (
 // one that runs the vCPUs: ahead of all ordinary threads.
 func realTime() *unix.SchedAttr { return &unix.SchedAttr{Policy: unix.SCHED_FIFO, Priority: 1} }
 
-// TurnsRepeat returns nil where machines of several vCPUs run the same way nearly each
-// time, else the reason: this process may not give QEMU a real-time priority.
+// TurnsRepeat returns nil where machines of several vCPUs run the same way each time, else
+// the reason: this process may not give QEMU a real-time priority.
 //
 // With a guest's own time one thread of QEMU runs all vCPUs in turn. When one of them
 // stops at a breakpoint, the thread goes on with the next until QEMU's main loop, another
 // thread, has stopped the machine, and how far the next one comes is up to the host's
 // scheduler. So all of QEMU gets one processor of the host, where the thread of the vCPUs
 // comes last: the main loop runs as soon as it is woken, and the machine stops at once.
+//
+// The main loop must also not be woken by the host's clock: a wake while the guest is at a
+// deadline runs the guest's timers in that loop, and the vCPUs then take turns at other
+// instructions. See settings for the announcement of a restored machine.
 func TurnsRepeat() error {
 	tried := make(chan error)
 	go func() {
