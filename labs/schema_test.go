@@ -1,7 +1,6 @@
 package labs_test
 
 import (
-	"bytes"
 	"io/fs"
 	"maps"
 	"os"
@@ -10,45 +9,25 @@ import (
 	"testing"
 
 	"github.com/goccy/go-yaml"
-	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"kernellab/harness/arch"
 	"kernellab/harness/expr"
+	"kernellab/internal/schematest"
 	"kernellab/labs"
 )
 
-func labSchema(t *testing.T) *jsonschema.Schema {
+func labSchema(t *testing.T) schematest.Schema {
 	t.Helper()
-	data, err := os.ReadFile("lab.schema.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(data))
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := jsonschema.NewCompiler()
-	if err := c.AddResource("lab.schema.json", doc); err != nil {
-		t.Fatal(err)
-	}
-	s, err := c.Compile("lab.schema.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
+	return schematest.Load(t, "lab.schema.json")
 }
 
-func validate(t *testing.T, s *jsonschema.Schema, yamlText string) error {
+func validate(t *testing.T, s schematest.Schema, yamlText string) error {
 	t.Helper()
 	j, err := yaml.YAMLToJSON([]byte(yamlText))
 	if err != nil {
 		t.Fatal(err)
 	}
-	v, err := jsonschema.UnmarshalJSON(bytes.NewReader(j))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s.Validate(v)
+	return s.Check(t, string(j))
 }
 
 func TestSchemaOfLabs(t *testing.T) {

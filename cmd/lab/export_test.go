@@ -2,7 +2,6 @@ package main
 
 import (
 	"archive/zip"
-	"bytes"
 	"encoding/json"
 	"io"
 	"os"
@@ -13,18 +12,17 @@ import (
 	"testing"
 	"time"
 
-	"github.com/santhosh-tekuri/jsonschema/v6"
-
 	"kernellab/harness/arch"
 	"kernellab/images"
 	"kernellab/images/emulator"
 	"kernellab/internal/labtest"
+	"kernellab/internal/schematest"
 )
 
 // autograding is an unpacked archive in the place of /autograder.
 type autograding struct {
 	root   string
-	schema *jsonschema.Schema
+	schema schematest.Schema
 }
 
 // run runs a script of the archive with nothing of this test's environment, and
@@ -66,11 +64,7 @@ func (g autograding) results(t *testing.T) (sum float64, graded bool, output str
 	if err != nil {
 		t.Fatal(err)
 	}
-	v, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := g.schema.Validate(v); err != nil {
+	if err := g.schema.Check(t, string(text)); err != nil {
 		t.Errorf("results.json: %v", err)
 	}
 	var r struct {
@@ -161,11 +155,7 @@ func TestGradescopeArchive(t *testing.T) {
 		t.Errorf("the archive has %d bytes, over %d: %v", info.Size(), limit, err)
 	}
 	unpack(t, archive, filepath.Join(root, "source"))
-	schema, err := jsonschema.NewCompiler().Compile("../../harness/report/gradescope.schema.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	g := autograding{root: root, schema: schema}
+	g := autograding{root: root, schema: schematest.Load(t, "../../harness/report/gradescope.schema.json")}
 	if code := g.run(t, "setup.sh"); code != 0 {
 		t.Fatalf("setup.sh ends with exit code %d", code)
 	}

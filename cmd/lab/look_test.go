@@ -3,11 +3,8 @@ package main
 import (
 	"bytes"
 	"encoding/json"
-	"os"
 	"strings"
 	"testing"
-
-	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"kernellab/harness/arch"
 	"kernellab/harness/task"
@@ -16,6 +13,7 @@ import (
 	"kernellab/images/linux"
 	"kernellab/images/qemutest"
 	"kernellab/internal/labtest"
+	"kernellab/internal/schematest"
 )
 
 // lookDocument is what the commands print with --format json.
@@ -24,34 +22,6 @@ type lookDocument struct {
 	Tasks  []task.Info   `json:"tasks"`
 	Task   task.Info     `json:"task"`
 	Frames []trace.Frame `json:"frames"`
-}
-
-// checkLookSchema checks a document against its JSON Schema.
-func checkLookSchema(t *testing.T, text []byte) {
-	t.Helper()
-	data, err := os.ReadFile("look.schema.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	schema, err := jsonschema.UnmarshalJSON(bytes.NewReader(data))
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := jsonschema.NewCompiler()
-	if err := c.AddResource("look.schema.json", schema); err != nil {
-		t.Fatal(err)
-	}
-	compiled, err := c.Compile("look.schema.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := compiled.Validate(doc); err != nil {
-		t.Error(err)
-	}
 }
 
 // TestLook looks into guests of both architectures, on their default kernels.
@@ -73,7 +43,9 @@ func TestLook(t *testing.T) {
 					if err := json.Unmarshal(stdout.Bytes(), &doc); err != nil {
 						t.Fatal(err)
 					}
-					checkLookSchema(t, stdout.Bytes())
+					if err := schematest.Load(t, "look.schema.json").Check(t, stdout.String()); err != nil {
+						t.Error(err)
+					}
 				}
 				return doc, stdout.String(), stderr.String()
 			}

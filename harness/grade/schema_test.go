@@ -3,38 +3,21 @@ package grade_test
 import (
 	"bytes"
 	"errors"
-	"os"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"kernellab/harness/grade"
 	"kernellab/harness/redact"
 	"kernellab/harness/report/words"
 	"kernellab/harness/trace/tracetest"
 	"kernellab/harness/verdict"
+	"kernellab/internal/schematest"
 )
 
-func schema(t *testing.T) *jsonschema.Schema {
+func schema(t *testing.T) schematest.Schema {
 	t.Helper()
-	data, err := os.ReadFile("../verdict/verdict.schema.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(data))
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := jsonschema.NewCompiler()
-	if err := c.AddResource("../verdict/verdict.schema.json", doc); err != nil {
-		t.Fatal(err)
-	}
-	s, err := c.Compile("../verdict/verdict.schema.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
+	return schematest.Load(t, "../verdict/verdict.schema.json")
 }
 
 // everything is a document with the verdict over every trace of TestGrade.
@@ -69,11 +52,7 @@ func TestDocument(t *testing.T) {
 			if err := doc.Encode(&b); err != nil {
 				t.Fatal(err)
 			}
-			v, err := jsonschema.UnmarshalJSON(bytes.NewReader(b.Bytes()))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := s.Validate(v); err != nil {
+			if err := s.Check(t, b.String()); err != nil {
 				t.Error(err)
 			}
 			got, err := verdict.Decode(&b)
@@ -107,11 +86,7 @@ func TestSchemaRefuses(t *testing.T) {
 		if err := verdict.NewDocument(r).Encode(&b); err != nil {
 			t.Fatal(err)
 		}
-		v, err := jsonschema.UnmarshalJSON(&b)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if s.Validate(v) == nil {
+		if s.Check(t, b.String()) == nil {
 			t.Errorf("a pass with %s is taken for a verdict", name)
 		}
 	}

@@ -4,50 +4,18 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"os"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"kernellab/harness/grade"
 	"kernellab/harness/report"
 	"kernellab/harness/trace"
 	"kernellab/harness/trace/tracetest"
 	"kernellab/harness/verdict"
+	"kernellab/internal/schematest"
 )
-
-// schema compiles a JSON Schema of the repository.
-func schema(t *testing.T, file string) *jsonschema.Schema {
-	t.Helper()
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := jsonschema.NewCompiler()
-	if err := c.AddResource(file, doc); err != nil {
-		t.Fatal(err)
-	}
-	s, err := c.Compile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
-
-func validate(t *testing.T, s *jsonschema.Schema, text string) error {
-	t.Helper()
-	v, err := jsonschema.UnmarshalJSON(strings.NewReader(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s.Validate(v)
-}
 
 // students is a class with everything in it that a report has to tell apart.
 func students(t testing.TB) report.Class {
@@ -146,16 +114,16 @@ func TestTrim(t *testing.T) {
 }
 
 func TestClassSchema(t *testing.T) {
-	s := schema(t, "class.schema.json")
+	s := schematest.Load(t, "class.schema.json")
 	for _, c := range []report.Class{students(t), {Lab: "fork-new"}} {
 		var b bytes.Buffer
 		if err := c.Summary().Encode(&b); err != nil {
 			t.Fatal(err)
 		}
-		if err := validate(t, s, b.String()); err != nil {
+		if err := s.Check(t, b.String()); err != nil {
 			t.Error(err)
 		}
-		if err := validate(t, s, strings.Replace(b.String(), report.ClassSchema, "lab.class/2", 1)); err == nil {
+		if err := s.Check(t, strings.Replace(b.String(), report.ClassSchema, "lab.class/2", 1)); err == nil {
 			t.Error("another version is taken for this one")
 		}
 	}
@@ -163,7 +131,7 @@ func TestClassSchema(t *testing.T) {
 
 // What Gradescope and Classroom 50 read has their fields and no others.
 func TestPublishedFormats(t *testing.T) {
-	gradescope, classroom := schema(t, "gradescope.schema.json"), schema(t, "classroom50.schema.json")
+	gradescope, classroom := schematest.Load(t, "gradescope.schema.json"), schematest.Load(t, "classroom50.schema.json")
 	docs := documents(t)
 	for _, g := range students(t).Students {
 		docs["class "+g.Student] = g.Document
@@ -175,7 +143,7 @@ func TestPublishedFormats(t *testing.T) {
 			if err := how.Write(&b, doc); err != nil {
 				t.Fatal(err)
 			}
-			if err := validate(t, gradescope, b.String()); err != nil {
+			if err := gradescope.Check(t, b.String()); err != nil {
 				t.Errorf("%s: gradescope: %v", name, err)
 			}
 		}
@@ -190,7 +158,7 @@ func TestPublishedFormats(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := validate(t, classroom, b.String()); err != nil {
+		if err := classroom.Check(t, b.String()); err != nil {
 			t.Errorf("%s: classroom50: %v", name, err)
 		}
 	}
@@ -198,11 +166,11 @@ func TestPublishedFormats(t *testing.T) {
 	if err := (report.Gradescope{}).WriteUnfinished(&b, "it took more than 540 s"); err != nil {
 		t.Fatal(err)
 	}
-	if err := validate(t, gradescope, b.String()); err != nil {
+	if err := gradescope.Check(t, b.String()); err != nil {
 		t.Errorf("unfinished: %v", err)
 	}
 	for _, bad := range []string{`{}`, `{"tests":[]}`, `{"score":1,"grade":1}`, `{"score":1,"visibility":"shown"}`, `{"tests":[{"name":"a"}]}`, `{"tests":[{"score":1,"status":"pass"}]}`} {
-		if err := validate(t, gradescope, bad); err == nil {
+		if err := gradescope.Check(t, bad); err == nil {
 			t.Errorf("the schema takes %s", bad)
 		}
 	}

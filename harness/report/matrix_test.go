@@ -4,18 +4,17 @@ import (
 	"bytes"
 	"encoding/xml"
 	"errors"
-	"os"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"kernellab/harness/grade"
 	"kernellab/harness/regress"
 	"kernellab/harness/report"
 	"kernellab/harness/trace"
 	"kernellab/harness/trace/tracetest"
+	"kernellab/internal/schematest"
 )
 
 // ran is one run of a matrix: a trace, or why there is none.
@@ -145,45 +144,18 @@ func TestMatrixFormat(t *testing.T) {
 // TestMatrixSchema checks the JSON against its schema, which takes a result from
 // that of the verdict.
 func TestMatrixSchema(t *testing.T) {
-	c := jsonschema.NewCompiler()
-	for url, file := range map[string]string{
-		"urn:kernellab:lab.matrix:1": "matrix.schema.json", "urn:kernellab:lab.verdict:1": "../verdict/verdict.schema.json",
-	} {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := c.AddResource(url, doc); err != nil {
-			t.Fatal(err)
-		}
-	}
-	s, err := c.Compile("urn:kernellab:lab.matrix:1")
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := schematest.Load(t, "matrix.schema.json", "../verdict/verdict.schema.json")
 	for name, m := range matrices(t) {
 		var b bytes.Buffer
 		if err := report.WriteMatrix(&b, report.FormatJSON, m, report.Style{}); err != nil {
 			t.Fatal(err)
 		}
-		v, err := jsonschema.UnmarshalJSON(&b)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := s.Validate(v); err != nil {
+		if err := s.Check(t, b.String()); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	for _, text := range []string{`{}`, `{"schema":"lab.matrix/2","results":[]}`, `{"schema":"lab.matrix/1","results":[{"lab":"x"}]}`} {
-		v, err := jsonschema.UnmarshalJSON(strings.NewReader(text))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if s.Validate(v) == nil {
+		if s.Check(t, text) == nil {
 			t.Errorf("%s is taken for a matrix", text)
 		}
 	}

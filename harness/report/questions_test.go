@@ -9,6 +9,7 @@ import (
 
 	"kernellab/harness/report"
 	"kernellab/harness/verdict"
+	"kernellab/internal/schematest"
 )
 
 // askedClass is a class with answers to two questions, on two architectures.
@@ -82,7 +83,7 @@ func TestClassQuestions(t *testing.T) {
 	if err := s.Encode(&b); err != nil {
 		t.Fatal(err)
 	}
-	if err := validate(t, schema(t, "class.schema.json"), b.String()); err != nil {
+	if err := schematest.Load(t, "class.schema.json").Check(t, b.String()); err != nil {
 		t.Error(err)
 	}
 	for i := range c.Students {

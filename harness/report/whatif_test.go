@@ -12,6 +12,7 @@ import (
 	"kernellab/harness/report"
 	"kernellab/harness/verdict"
 	"kernellab/harness/whatif"
+	"kernellab/internal/schematest"
 )
 
 func variation() whatif.Comparison {
@@ -79,7 +80,7 @@ Nobody asks.
 }
 
 func TestWhatIfSchema(t *testing.T) {
-	s := schema(t, "whatif.schema.json")
+	s := schematest.Load(t, "whatif.schema.json")
 	var b bytes.Buffer
 	none := whatif.Comparison{Name: "x", Means: "It is so.", Plain: verdict.Pass, Varied: verdict.Pass, Differences: []whatif.Difference{}}
 	for _, all := range [][]whatif.Comparison{nil, {variation(), none}} {
@@ -87,13 +88,13 @@ func TestWhatIfSchema(t *testing.T) {
 		if err := report.WriteWhatIf(&b, report.FormatJSON, all, report.Style{}); err != nil {
 			t.Fatal(err)
 		}
-		if err := validate(t, s, b.String()); err != nil {
+		if err := s.Check(t, b.String()); err != nil {
 			t.Errorf("%v\n%s", err, &b)
 		}
 	}
 	for _, bad := range [][2]string{{"lab.whatif/1", "lab.whatif/2"}, {`"kind": "value"`, `"kind": "valu"`}, {`"same_values"`, `"same"`}, {`"what_if": "x"`, `"what_if": ""`}} {
 		text := strings.Replace(b.String(), bad[0], bad[1], 1)
-		if text == b.String() || validate(t, s, text) == nil {
+		if text == b.String() || s.Check(t, text) == nil {
 			t.Errorf("the schema takes %s", bad[1])
 		}
 	}

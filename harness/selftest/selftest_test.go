@@ -12,7 +12,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"kernellab/harness"
 	"kernellab/harness/grade"
@@ -20,6 +19,7 @@ import (
 	"kernellab/harness/trace"
 	"kernellab/harness/trace/tracetest"
 	"kernellab/harness/verdict"
+	"kernellab/internal/schematest"
 	"kernellab/labs"
 )
 
@@ -257,31 +257,11 @@ func TestRun(t *testing.T) {
 // check checks a report against its schema.
 func check(t *testing.T, r Report) {
 	t.Helper()
-	text, err := os.ReadFile("labtest.schema.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := jsonschema.NewCompiler()
-	if err := c.AddResource("labtest.schema.json", doc); err != nil {
-		t.Fatal(err)
-	}
-	s, err := c.Compile("labtest.schema.json")
-	if err != nil {
-		t.Fatal(err)
-	}
 	var b bytes.Buffer
 	if err := r.Encode(&b); err != nil {
 		t.Fatal(err)
 	}
-	v, err := jsonschema.UnmarshalJSON(&b)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Validate(v); err != nil {
+	if err := schematest.Load(t, "labtest.schema.json").Check(t, b.String()); err != nil {
 		t.Error(err)
 	}
 }
