@@ -2,7 +2,6 @@ package labs_test
 
 import (
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -13,18 +12,10 @@ func TestGlossaryStale(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	handouts, err := filepath.Glob("*/README.md")
-	if err != nil || len(handouts) == 0 {
-		t.Fatalf("no handouts: %v", err)
-	}
-	for _, path := range handouts {
-		text, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		before, _, _ := strings.Cut(string(text), "\n## Glossary\n")
+	for path, text := range handouts(t) {
+		before, _, _ := strings.Cut(text, "\n## Glossary\n")
 		want := strings.TrimRight(before, "\n") + "\n\n" + string(glossary)
-		if want == string(text) {
+		if want == text {
 			continue
 		}
 		if !*update {

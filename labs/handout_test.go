@@ -15,18 +15,28 @@ var handoutHead = regexp.MustCompile(`^# .+\n\n\*\*[^*]+\*\*\n\n([^#-][^#]*\n\n)
 // programInC matches the blocks of C in a handout.
 var programInC = regexp.MustCompile("(?s)\n```c\n(.*?)```\n")
 
-// TestHandouts checks the head of each handout, and that the C in it is in the lab's program.
-func TestHandouts(t *testing.T) {
-	handouts, err := filepath.Glob("*/README.md")
-	if err != nil || len(handouts) == 0 {
+// handouts are the texts of the course's handouts, by their paths.
+func handouts(t *testing.T) map[string]string {
+	t.Helper()
+	paths, err := filepath.Glob("*/README.md")
+	if err != nil || len(paths) == 0 {
 		t.Fatalf("no handouts: %v", err)
 	}
-	for _, path := range handouts {
+	texts := map[string]string{}
+	for _, path := range paths {
 		text, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
 		}
-		head, _, _ := strings.Cut(string(text), "## ")
+		texts[path] = string(text)
+	}
+	return texts
+}
+
+// TestHandouts checks the head of each handout, and that the C in it is in the lab's program.
+func TestHandouts(t *testing.T) {
+	for path, text := range handouts(t) {
+		head, _, _ := strings.Cut(text, "## ")
 		if !handoutHead.MatchString(head) {
 			t.Errorf("%s does not begin with the question, what one learns, what one should know, and the time", path)
 		}
@@ -34,7 +44,7 @@ func TestHandouts(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		blocks := programInC.FindAllStringSubmatch(string(text), -1)
+		blocks := programInC.FindAllStringSubmatch(text, -1)
 		if len(blocks) == 0 {
 			t.Errorf("%s shows nothing of c/prog.c", path)
 		}

@@ -1,8 +1,6 @@
 package labs_test
 
 import (
-	"compress/gzip"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -19,20 +17,7 @@ import (
 // recorded is a run of a lab's own program.
 func recorded(t testing.TB, l labs.Lab, arch string) *trace.Trace {
 	t.Helper()
-	f, err := os.Open("../harness/recording/testdata/" + l.Name + "." + arch + ".jsonl.gz")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tr, err := trace.Read(z)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return tr
+	return tracetest.Recorded(t, "../harness/recording/testdata/"+l.Name+"."+arch+".jsonl.gz")
 }
 
 // each runs a test for each lab that asks questions, on each architecture.

@@ -2,7 +2,6 @@ package predict_test
 
 import (
 	"bytes"
-	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -19,6 +18,7 @@ import (
 	"kernellab/harness/predict"
 	"kernellab/harness/submission"
 	"kernellab/harness/trace"
+	"kernellab/harness/trace/tracetest"
 	"kernellab/harness/verdict"
 	"kernellab/internal/usage"
 	"kernellab/labs"
@@ -375,20 +375,7 @@ func upTo(n int) (all []int) {
 // recorded is a run of a lab's own program.
 func recorded(t *testing.T, lab string) *trace.Trace {
 	t.Helper()
-	f, err := os.Open("../recording/testdata/" + lab + ".x86_64.jsonl.gz")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tr, err := trace.Read(z)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return tr
+	return tracetest.Recorded(t, "../recording/testdata/"+lab+".x86_64.jsonl.gz")
 }
 
 // Predictions are compared with what a recorded run shows.

@@ -2,9 +2,7 @@ package report_test
 
 import (
 	"bytes"
-	"compress/gzip"
 	"fmt"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -18,6 +16,7 @@ import (
 	"kernellab/harness/report"
 	"kernellab/harness/report/reporttest"
 	"kernellab/harness/trace"
+	"kernellab/harness/trace/tracetest"
 	"kernellab/harness/verdict"
 	"kernellab/labs"
 )
@@ -52,19 +51,7 @@ func recordings(t testing.TB, names ...string) []recording {
 // read reads the recording of a run that passes.
 func read(t testing.TB, dir, name string, rules grade.Rules) recording {
 	t.Helper()
-	f, err := os.Open(filepath.Join(dir, name+".jsonl.gz"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tr, err := trace.Read(z)
-	if err != nil {
-		t.Fatal(err)
-	}
+	tr := tracetest.Recorded(t, filepath.Join(dir, name+".jsonl.gz"))
 	res := grade.Grade(tr, rules)
 	if res.Verdict != verdict.Pass {
 		t.Fatalf("%s: %s %s %+v", name, res.Verdict, res.Error, res.Findings)
