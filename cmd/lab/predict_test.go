@@ -2,26 +2,19 @@ package main
 
 import (
 	"bytes"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"kernellab/harness/arch"
+	"kernellab/internal/labtest"
 	"kernellab/labs"
 )
 
 // Predictions that come from a pipe are kept in the file that is handed in, and then
 // stand beside what the run showed.
 func TestPredict(t *testing.T) {
-	if testing.Short() {
-		t.Skip("runs QEMU: not with -short")
-	}
-	lab, err := exec.LookPath("lab")
-	if err != nil {
-		t.Fatal(err)
-	}
+	labtest.Long(t)
 	l, err := labs.Get("exit-paths")
 	if err != nil {
 		t.Fatal(err)
@@ -33,8 +26,7 @@ func TestPredict(t *testing.T) {
 	}
 	a := arch.All()[0]
 	cache, dir := realCache(t, a), filepath.Join(t.TempDir(), "mine")
-	cmd := exec.Command(lab, "predict", l.Name, dir, "--arch", a.Name)
-	cmd.Env = append(os.Environ(), "LAB_CACHE="+cache)
+	cmd := labCommand(t, cache, "predict", l.Name, dir, "--arch", a.Name)
 	cmd.Stdin = strings.NewReader(lines)
 	var out, said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &said

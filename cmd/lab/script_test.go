@@ -6,11 +6,34 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"kernellab/harness/arch"
+	"kernellab/internal/labtest"
 )
 
 // TestMain lets the scripts call lab as a command: this binary under another name.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"lab": main})
+}
+
+// labCommand returns a process of lab with a cache, and without colours.
+func labCommand(t testing.TB, cache string, args ...string) *exec.Cmd {
+	t.Helper()
+	lab, err := exec.LookPath("lab")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(lab, args...)
+	cmd.Env = append(os.Environ(), "LAB_CACHE="+cache, "NO_COLOR=1")
+	return cmd
+}
+
+// onCache runs a subtest for each architecture, with the cache that has its kernels.
+func onCache(t *testing.T, test func(t *testing.T, a arch.Arch, cache string)) {
+	labtest.Long(t)
+	for _, a := range arch.All() {
+		t.Run(a.Name, func(t *testing.T) { test(t, a, realCache(t, a)) })
+	}
 }
 
 // TestScripts runs the transcripts of testdata/script: the command line and its

@@ -162,15 +162,10 @@ func start(t *testing.T, file string) string {
 // runLab runs lab and returns the document, whose exit code is its own.
 func runLab(t *testing.T, cache string, args ...string) verdict.Document {
 	t.Helper()
-	lab, err := exec.LookPath("lab")
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(lab, args...)
-	cmd.Env = append(os.Environ(), "LAB_CACHE="+cache)
+	cmd := labCommand(t, cache, args...)
 	var out, told bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &told
-	err = cmd.Run()
+	err := cmd.Run()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
 		t.Fatal(err)
