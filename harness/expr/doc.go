@@ -47,6 +47,9 @@
 //	signal(A) state(A) taskflags(A)    text: a signal, a task's state, task_struct.flags
 //	exitcode(A)                  text: an exit_code, such as "exit status 7" or "killed by SIGKILL"
 //	hex(A) text(A)               text: a number in hexadecimal, in decimal
+//	common(A, B) without(A, B)   of two texts that are lists of names, with spaces between
+//	                             them: the names of A that B has, or lacks
+//	count(A)                     how many names a list has
 //
 // The constants are the kernel's: CLONE_VM, SIGCHLD, TASK_NEW, EXIT_ZOMBIE, PF_KTHREAD
 // and the others of [trace.Constants].
@@ -95,4 +98,7 @@
 //	u8(A) u16(A) u32(A) u64(A)   memory at the address A
 //	str(A)                       the text at the address A, of the kernel or of current
 //	symbol(A)                    the function that the address A is in
+//	differs(A, B)                the list of the members in which two structures of one
+//	                             type differ: for a structure inside, its own name; for
+//	                             an anonymous union, the name of its first member
 package expr

@@ -228,9 +228,13 @@ func (e *evaluation) call(ctx context.Context, n ast.Node) (any, error) {
 	if f.do == nil {
 		return at(n)(e.env.Call(ctx, name, args))
 	}
+	want := Number
+	if f.texts {
+		want = Text
+	}
 	for i, v := range args {
-		if k := kind(v); k != Number && k != Any {
-			return nil, fmt.Errorf("%s: %s is no number", n, nodes[i])
+		if k := kind(v); k != want && k != Any {
+			return nil, fmt.Errorf("%s: %s is no %s", n, nodes[i], want)
 		}
 		if _, unknown := v.(Unknown); unknown {
 			return f.gives, nil

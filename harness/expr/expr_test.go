@@ -57,7 +57,9 @@ func TestEval(t *testing.T) {
 		"taskflags(0x400008)": "PF_POSTCOREDUMP|PF_RANDOMIZE", "hex(0)": "0",
 		"exitcode(0)": "exit status 0", "exitcode(0x700)": "exit status 7", "exitcode(9)": "killed by SIGKILL", "exitcode(0x8b)": "killed by SIGSEGV with a core dump",
 		"state(0x1001)": "TASK_INTERRUPTIBLE|0x1000", "taskflags(0)": "0", "state(0x21)": "TASK_INTERRUPTIBLE|EXIT_ZOMBIE",
-		"CLONE_VM + SIGKILL": 0x109,
+		"CLONE_VM + SIGKILL":                         0x109,
+		`common("mm fs files", "files  sighand mm")`: "mm files", `common("pid", "tgid pids")`: "", `without("mm fs files", "files mm")`: "fs", `without("", "mm")`: "",
+		`count("mm fs  files ")`: 3, `count("")`: 0, `common(made.read.comm, "fork") == "fork"`: true,
 
 		"symbol": "__x64_sys_clone", "point": "clone", "address == pc": true, "cpu": 1, "round": 2, "ret": -1, "reg.rip": 0x1000, `reg["rip"]`: 0x1000,
 		"arg.flags": 17, "task.pid": 83, "task.comm": "fork", "parent_task.comm": "init", "made.read.state": 0x800, "made.read.comm": "fork", "made.task.tgid": 83,
@@ -70,7 +72,7 @@ func TestEval(t *testing.T) {
 		"1 % 0": "1 % 0: division by zero", "1.5 % 1": "% is of whole numbers", "bitshl(1, -1)": "a shift by -1 bits", "bitand(1.5, 1)": "1.5 is no whole number", "flags(1.5)": "1.5 is no whole number",
 		"1 + \"a\"": "1 + \"a\": + takes two numbers, not a text", "\"a\" - 1": "- takes two numbers, not a text", "1 and true": "and takes two truth values, not a number",
 		"true + true": "+ takes two numbers, not a truth value", "1 contains \"a\"": "contains takes two texts", "not 1": "not 1: not of a number", "-\"a\"": "- of a text", "1 ? 2 : 3": "1 is a number: a condition is true or false",
-		"abs(symbol)": "symbol is no number", "pc.x": "pc.x: pc is a number, it has no members", "task + 1": "task is no value by itself", "clone": "clone is no value", "sizes": "sizes is no value",
+		"abs(symbol)": "symbol is no number", `common(pc, "a")`: "pc is no text", "count(3)": "3 is no text", "pc.x": "pc.x: pc is a number, it has no members", "task + 1": "task is no value by itself", "clone": "clone is no value", "sizes": "sizes is no value",
 		"u64(1)": `u64(1): no function "u64" here`, "u64(task)": `no function "u64" here`, // which takes objects too
 		"1 % 0 == 1 ? 1 : 2": "1 % 0: division by zero",
 	} {

@@ -19,6 +19,8 @@ type function struct {
 	// do computes it; nil is a function of some environments.
 	do    func(args []any) (any, error)
 	gives Unknown
+	// texts says that its arguments are texts, and not numbers.
+	texts bool
 	// literal is which argument, counted from 1, is written out as a text, and what
 	// that text is the name of, with an example.
 	literal map[int]string
@@ -67,21 +69,26 @@ var functions = map[string]function{
 	"bitshl":  whole(2, shift(func(a, n uint64) uint64 { return a << n })),
 	"bitshr":  whole(2, shift(func(a, n uint64) uint64 { return a >> n })),
 	"bitushr": whole(2, shift(func(a, n uint64) uint64 { return a >> n })),
-	"abs": {1, 1, func(args []any) (any, error) {
+	"abs": {least: 1, most: 1, do: func(args []any) (any, error) {
 		if f, ok := args[0].(float64); ok {
 			return math.Abs(f), nil
 		}
 		n := args[0].(int)
 		return max(n, -n), nil
-	}, Number, nil},
-	"min": {1, 0, func(args []any) (any, error) { return slices.MinFunc(args, compare), nil }, Number, nil},
-	"max": {1, 0, func(args []any) (any, error) { return slices.MaxFunc(args, compare), nil }, Number, nil},
+	}, gives: Number},
+	"min": {least: 1, do: func(args []any) (any, error) { return slices.MinFunc(args, compare), nil }, gives: Number},
+	"max": {least: 1, do: func(args []any) (any, error) { return slices.MaxFunc(args, compare), nil }, gives: Number},
+
+	"common":  lists(func(a, b []string) []string { return keep(a, b, true) }),
+	"without": lists(func(a, b []string) []string { return keep(a, b, false) }),
+	"count":   {least: 1, most: 1, do: func(args []any) (any, error) { return len(strings.Fields(args[0].(string))), nil }, gives: Number, texts: true},
 
 	"hits":  {least: 1, most: 1, literal: map[int]string{1: point}},
 	"calls": {least: 1, most: 2, literal: map[int]string{1: `function, as in calls("get_signal")`, 2: point}},
 
 	"u8": memory, "u16": memory, "u32": memory, "u64": memory, "str": memory, "symbol": memory,
-	"as": {least: 2, most: 2, literal: map[int]string{2: `structure, as in as(A, "task_struct")`}},
+	"differs": {least: 2, most: 2},
+	"as":      {least: 2, most: 2, literal: map[int]string{2: `structure, as in as(A, "task_struct")`}},
 }
 
 const point = `point, as in hits("sys_clone")`
@@ -91,18 +98,18 @@ var memory = function{least: 1, most: 1}
 
 // named is a function that gives text for a number.
 func named(name func(int) string) function {
-	return function{1, 1, func(args []any) (any, error) {
+	return function{least: 1, most: 1, do: func(args []any) (any, error) {
 		n, ok := args[0].(int)
 		if !ok {
 			return nil, fmt.Errorf("%v is no whole number", args[0])
 		}
 		return name(n), nil
-	}, Text, nil}
+	}, gives: Text}
 }
 
 // whole is a function of whole numbers.
 func whole(takes int, do func(a, b int) (int, error)) function {
-	return function{takes, takes, func(args []any) (any, error) {
+	return function{least: takes, most: takes, do: func(args []any) (any, error) {
 		var n [2]int
 		for i, v := range args {
 			var ok bool
@@ -111,7 +118,19 @@ func whole(takes int, do func(a, b int) (int, error)) function {
 			}
 		}
 		return do(n[0], n[1])
-	}, Number, nil}
+	}, gives: Number}
+}
+
+// lists is a function of two lists of names, which gives a list.
+func lists(do func(a, b []string) []string) function {
+	return function{least: 2, most: 2, do: func(args []any) (any, error) {
+		return strings.Join(do(strings.Fields(args[0].(string)), strings.Fields(args[1].(string))), " "), nil
+	}, gives: Text, texts: true}
+}
+
+// keep returns the names of a that b has, or those that it lacks.
+func keep(a, b []string, has bool) []string {
+	return slices.DeleteFunc(a, func(name string) bool { return slices.Contains(b, name) != has })
 }
 
 func shift(by func(a, n uint64) uint64) func(a, n int) (int, error) {

@@ -204,7 +204,7 @@ func (g GuestNames) Call(_ context.Context, function string, args []any) (any, e
 	switch function {
 	case "as":
 		return Any, nil
-	case "str", "symbol":
+	case "str", "symbol", "differs":
 		return Text, nil
 	case "u8", "u16", "u32", "u64":
 		return Number, nil

@@ -186,3 +186,32 @@ func TestQueriesOfVmlinux(t *testing.T) {
 		}
 	}
 }
+
+// The members of a structure are the fields that its names lead to, bit fields included.
+func TestMembers(t *testing.T) {
+	for _, arch := range []string{"x86_64", "riscv64"} {
+		for _, path := range kerneltest.Images(t, arch) {
+			im, err := Open(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			members, err := im.Members("task_struct")
+			if err != nil {
+				t.Fatal(err)
+			}
+			bits := 0
+			for _, m := range members {
+				f, err := im.Field("task_struct", m.Name)
+				if err != nil || f.Offset != m.Offset || f.BitOffset != m.BitOffset || f.BitSize != m.BitSize {
+					t.Errorf("%s: %s is %+v among the members, and the field is %+v, %v", im.Release, m.Name, m, f, err)
+				}
+				if m.BitSize > 0 {
+					bits++
+				}
+			}
+			if len(members) < 150 || bits < 10 {
+				t.Errorf("%s: task_struct has %d members, %d of them bit fields", im.Release, len(members), bits)
+			}
+		}
+	}
+}

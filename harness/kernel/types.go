@@ -146,16 +146,21 @@ func walkPath(t btf.Type, where, path string) (Field, error) {
 		}
 		f = describe(m.Type)
 		f.Name = name
-		if m.BitfieldSize > 0 {
-			f.BitSize = int(m.BitfieldSize)
-			f.BitOffset = bits % 8
-			f.Size = (f.BitOffset + f.BitSize + 7) / 8
-		}
+		f.bits(m, bits)
 		base += bits / 8
 		f.Offset = base
 		t, where = m.Type, where+"."+name
 	}
 	return f, nil
+}
+
+// bits sets the extent of a bit field, which begins at an offset in bits.
+func (f *Field) bits(m btf.Member, offset int) {
+	if m.BitfieldSize > 0 {
+		f.BitSize = int(m.BitfieldSize)
+		f.BitOffset = offset % 8
+		f.Size = (f.BitOffset + f.BitSize + 7) / 8
+	}
 }
 
 // findMember finds a member, also in anonymous structs and unions, and returns its
@@ -224,6 +229,7 @@ func flatten(ms []btf.Member, base, depth int) []Field {
 		default:
 			f := describe(m.Type)
 			f.Name, f.Offset = m.Name, at
+			f.bits(m, int(m.Offset))
 			out = append(out, f)
 		}
 	}

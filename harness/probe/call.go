@@ -16,6 +16,9 @@ const maxText = 4096
 
 // Call implements expr.Env.
 func (s *scope) Call(ctx context.Context, function string, args []any) (any, error) {
+	if function == "differs" {
+		return s.differs(ctx, args[0], args[1])
+	}
 	var addr uint64
 	switch a := args[0].(type) {
 	case int:

@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"strings"
@@ -105,6 +106,16 @@ func TestReads(t *testing.T) {
 		"str(0x10ff0)":                        "of the process",
 		"str(0x10100)":                        strings.Repeat("y", 0x200),
 		"str(0x11000)":                        "the page of 0x11000 is not present",
+
+		"differs(parent, current)":                                      "",
+		"differs(current, current.real_parent)":                         "pid tgid comm real_parent mm stack stack_vm_area thread",
+		"differs(current.thread, current.real_parent.thread)":           "sp",
+		"differs(current.user, parent.user)":                            "",
+		`without(differs(current, current.real_parent), "pid tgid mm")`: "comm real_parent stack stack_vm_area thread",
+		"differs(current, child)":                                       "child is not known at this stop",
+		"differs(current, arg.file)":                                    "struct task_struct and struct file have not the same members",
+		"differs(current, current.pid)":                                 "differs takes two structures",
+		"differs(current, current.real_parent.real_parent)":             "a pointer is NULL",
 	} {
 		t.Run(expr, func(t *testing.T) {
 			all := Plan{Points: []plan.Point{
@@ -140,6 +151,28 @@ func TestReads(t *testing.T) {
 				t.Errorf("not read: %s; want %v", e.Unread["v"], want)
 			}
 		})
+	}
+}
+
+// Of a bit field only its own bits count, so that a difference of its neighbours is none
+// of its own.
+func TestExtent(t *testing.T) {
+	memory := []byte{0xff, 0xff, 0xff, 1, 2}
+	for _, tt := range []struct {
+		field kernel.Field
+		want  []byte
+	}{
+		{kernel.Field{Offset: 3, Size: 2}, []byte{1, 2}},
+		{kernel.Field{Size: 1, BitSize: 1}, []byte{1}},
+		{kernel.Field{Offset: 1, Size: 1, BitOffset: 2, BitSize: 3}, []byte{0x1c}},
+		{kernel.Field{Size: 2, BitOffset: 7, BitSize: 3}, []byte{0x80, 0x03}},
+	} {
+		if got := extent(memory, tt.field); !bytes.Equal(got, tt.want) {
+			t.Errorf("%+v: %x, want %x", tt.field, got, tt.want)
+		}
+	}
+	if memory[0] != 0xff || memory[1] != 0xff {
+		t.Errorf("the memory has changed to %x", memory)
 	}
 }
 
