@@ -76,7 +76,7 @@ var odd = map[string][]string{
 	"unknown architecture \"all\"":                                       {"shell --arch all", "ps --arch all", "export gradescope fork-new --arch all"},
 	"unknown visibility \"x\" (use visible":                              {"run fork-new --visibility x"},
 	"unknown point of fork-new \"copy_thred\": did you mean copy_thread": {"run fork-new --at copy_thred", "ps --lab fork-new --at copy_thred"},
-	"unknown step \"copy_thred\": did you mean copy_thread?":             {"run fork-new --step copy_thread --step copy_thred", "check file --step copy_thred"},
+	"unknown step \"copy_thred\": did you mean copy_thread":              {"run fork-new --step copy_thread --step copy_thred", "check file --step copy_thred"},
 	"no check or question \"x\" to hide":                                 {"run fork-new --hide x", "export gradescope fork-new --hide x"},
 	"unknown system \"moodle\"":                                          {"export moodle fork-new"},
 	"read the script: stat nowhere":                                      {"ftrace fork-new --script nowhere"},
