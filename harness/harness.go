@@ -154,6 +154,7 @@ type Opened struct {
 	// Ended says that the program has ended, or stopped the guest too often.
 	Ended   bool
 	flooded bool
+	died    bool // a panic ended it
 
 	before []trace.Event // asides on the way
 	script *scripted     // nil for a job without one
@@ -188,7 +189,9 @@ func (j Job) Open(ctx context.Context, console io.Writer) (*Opened, error) {
 	if o.Machine, err = m.Move(ctx); err != nil {
 		return nil, j.down(err)
 	}
+	timer := o.Process.Timer
 	o.Process = o.Machine.Agent.Resumed(o.Process.PID)
+	o.Process.Timer = timer
 	return o, nil
 }
 
@@ -209,6 +212,7 @@ func (j Job) begin(ctx context.Context, o *Opened) error {
 	}
 	o.Process, err = o.Machine.Agent.Start(ctx, guest.Program{
 		Path: "/bin/" + j.ProgramName, Binary: program, Args: j.argv(), Open: j.Plan.Open,
+		Init: j.Plan.Init, Limit: j.limit(),
 	})
 	if err != nil {
 		return err
@@ -247,7 +251,10 @@ func (j Job) Drive(ctx context.Context, o *Opened, emit func(trace.Event) error,
 			return err
 		}
 	}
-	if o.Ended {
+	switch {
+	case o.died:
+		return probe.ErrDied
+	case o.Ended:
 		return nil
 	}
 	return j.drive(ctx, o, true, emit, look)
@@ -255,9 +262,13 @@ func (j Job) Drive(ctx context.Context, o *Opened, emit func(trace.Event) error,
 
 // drive drives a program on from its first stop, or to it.
 func (j Job) drive(ctx context.Context, o *Opened, stands bool, emit func(trace.Event) error, look probe.Look) error {
+	death, err := j.death()
+	if err != nil {
+		return err
+	}
 	c := probe.Config{
 		Guest: o.Machine.Debugger(), Stands: stands, Before: o.before, Image: j.Machine.Image, Arch: j.Machine.Arch, Plan: j.Plan,
-		TGID: o.Process.PID, End: o.Machine.Mark, Look: look,
+		TGID: o.Process.PID, End: o.Machine.Mark, Timer: o.Process.Timer, Death: death, Look: look,
 		Emit: func(e trace.Event) error {
 			e.Time -= o.base
 			return emit(e)
@@ -269,6 +280,7 @@ func (j Job) drive(ctx context.Context, o *Opened, stands bool, emit func(trace.
 // place is where a program stands in the snapshot of its first stop: its note.
 type place struct {
 	PID    int
+	Timer  int `json:",omitempty"`
 	Base   int64
 	Events []trace.Event // asides on the way there
 	Script *scripted     `json:",omitempty"`
@@ -296,7 +308,7 @@ func (j Job) openFromSnapshot(ctx context.Context, console io.Writer) (*Opened, 
 		if o.Ended {
 			return nil, errEnded
 		}
-		return json.Marshal(place{o.Process.PID, o.base, o.before, o.script})
+		return json.Marshal(place{o.Process.PID, o.Process.Timer, o.base, o.before, o.script})
 	}
 	m, note, err := j.Machine.StartAt(ctx, machine.Place{Key: key, Reach: reach}, console)
 	if err != nil {
@@ -308,7 +320,9 @@ func (j Job) openFromSnapshot(ctx context.Context, console io.Writer) (*Opened, 
 		return nil, errors.Join(&machine.Error{Op: "read the snapshot's note", Err: err}, m.Discard(ctx))
 	}
 	m.Due = j.due(at.Base)
-	return &Opened{Machine: m, Process: m.Agent.Resumed(at.PID), before: at.Events, base: at.Base, script: at.Script}, nil
+	o := &Opened{Machine: m, Process: m.Agent.Resumed(at.PID), before: at.Events, base: at.Base, script: at.Script}
+	o.Process.Timer = at.Timer
+	return o, nil
 }
 
 // reach runs the program to its first stop, in a guest whose agent waits.
@@ -317,7 +331,7 @@ func (j Job) reach(ctx context.Context, m *machine.Machine) (*Opened, error) {
 	if err := j.begin(ctx, o); err != nil {
 		return nil, m.Explain(ctx, "make the process of "+j.ProgramName, err)
 	}
-	watched, cancel := m.Watch(ctx)
+	watched, cancel := j.watch(ctx, m)
 	defer cancel()
 	var before []trace.Event
 	err := j.drive(watched, o, false, func(e trace.Event) error {
@@ -334,6 +348,8 @@ func (j Job) reach(ctx context.Context, m *machine.Machine) (*Opened, error) {
 	switch {
 	case err == nil:
 		o.Ended = true
+	case errors.Is(err, probe.ErrDied):
+		o.Ended, o.died = true, true
 	case errors.Is(err, probe.ErrFlood):
 		o.Ended, o.flooded = true, true
 	case !errors.Is(err, errStands):
@@ -485,7 +501,7 @@ func (r *recording) emit(e trace.Event) error {
 
 // run drives the program and grades what was seen.
 func (r *recording) run(ctx context.Context) (*Outcome, error) {
-	watched, cancel := r.m.Watch(ctx)
+	watched, cancel := r.watch(ctx, r.m)
 	defer cancel()
 	if err := r.record(watched); err != nil {
 		if cause := context.Cause(watched); cause != nil && ctx.Err() == nil {
@@ -493,7 +509,7 @@ func (r *recording) run(ctx context.Context) (*Outcome, error) {
 		}
 		return nil, r.down(r.m.Explain(ctx, "run "+r.Lab, err))
 	}
-	if err := r.m.Broken(); err != nil { // it went on all the same
+	if err := r.m.Broken(); err != nil && !r.panicked() { // it went on all the same
 		return nil, r.down(err)
 	}
 	if err := r.unchanged(ctx); err != nil {
@@ -538,52 +554,4 @@ func (r *recording) unchanged(ctx context.Context) error {
 		return &machine.Error{Op: "check the files of the run", Err: fmt.Errorf("%w; run the command again, which makes them anew", err)}
 	}
 	return nil
-}
-
-// record drives the program to its end and records that.
-func (r *recording) record(ctx context.Context) error {
-	began := time.Now()
-	if err := r.emit(trace.Event{
-		Kind: trace.KindProgram,
-		Task: &trace.Task{PID: r.Process.PID, TGID: r.Process.PID, Comm: r.ProgramName},
-	}); err != nil {
-		return err
-	}
-	err := r.Job.Drive(ctx, r.Opened, r.emit, nil)
-	if err == nil && r.flooded {
-		err = probe.ErrFlood
-	}
-	r.times.Drive = time.Since(began)
-	var exit trace.Exit
-	switch {
-	case errors.Is(err, probe.ErrFlood):
-		// The machine is thrown away, and the program with it.
-		exit = trace.Exit{Code: -1, Stops: len(r.trace.Events) - 1}
-	case err != nil:
-		return err
-	default:
-		e, err := r.Process.Exit(ctx)
-		if err != nil {
-			return err
-		}
-		exit = r.exit(e)
-	}
-	now, err := r.m.Clock(ctx)
-	if err != nil {
-		return err
-	}
-	now -= r.base
-	if r.script != nil && exit.Stops == 0 {
-		f, err := r.finish(ctx, r.m, r.script)
-		if err != nil {
-			return err
-		}
-		if err := r.emit(trace.Event{Kind: trace.KindFtrace, Time: now, Ftrace: f}); err != nil {
-			return err
-		}
-	}
-	if err := r.emit(trace.Event{Kind: trace.KindExit, Time: now, Exit: &exit}); err != nil {
-		return err
-	}
-	return r.emit(trace.Event{Kind: trace.KindEnd, Time: now})
 }

@@ -57,6 +57,9 @@ func symbolOf(im *kernel.Image, function string) string {
 // setUp runs the script's lines in front of the program's, and reads what ftrace is set
 // up to.
 func (j Job) setUp(ctx context.Context, m *machine.Machine) (*scripted, error) {
+	if j.Plan.Init || j.Plan.Panic != "" {
+		return nil, &machine.Error{Op: "run the script", Err: errors.New("no agent is left at the end of " + j.Lab + " to read the record of ftrace")}
+	}
 	if err := m.Agent.MountTracing(ctx); err != nil {
 		return nil, err
 	}

@@ -47,6 +47,8 @@ type Lab struct {
 	Patterns []string          // regular expressions of lines it prints
 	Exit     int               // its exit status
 	Signal   string            // the signal that ends it instead
+	Panic    string            // how the message begins with which the kernel panics instead
+	Init     bool              // it runs as the guest's first process
 	Args     []string          // its arguments, without its name
 	// Open are files below /proc or /sys that the program inherits, opened by
 	// root for reading and writing, as descriptors 3, 4 and so on.

@@ -40,7 +40,7 @@ func parse(file string, data []byte, known bool, chosen map[string]string) (Lab,
 		{"summary", true, r.text(&lab.Summary)},
 		{"variants", false, func(pair) {}}, // which are read
 		{"task", false, r.at("task", r.text(&lab.Task))},
-		{"program", true, func(p pair) { r.program(p, &lab) }},
+		{"program", true, r.at("program", func(p pair) { r.program(p, &lab) })},
 		{"tasks", true, func(p pair) { r.tasks(p, &lab) }},
 		{"points", true, r.at("points", r.list(func(i int, n ast.Node) { r.point(i, n, &lab) }))},
 		{"instead", false, r.at("instead", func(p pair) { r.instead(p, &lab) })},
@@ -90,11 +90,29 @@ func (r *reader) program(p pair, lab *Lab) {
 			lab.Open = append(lab.Open, s)
 		})},
 		{"signal", false, r.at("program.signal", r.word(&lab.Signal, signals()))},
+		{"panic", false, r.at("program.panic", r.text(&lab.Panic))},
+		{"init", false, r.truth(&lab.Init)},
 		{"args", false, r.texts(&lab.Args)},
 		{"visibility", false, r.visibility(&lab.ProgramVisibility)},
 	})
 	if lab.Signal != "" && lab.Exit != 0 {
 		r.bad(r.lines["program.signal"], "signal: a program that a signal ends has no exit status")
+	}
+}
+
+// validatePanic reports what is wrong with a panic that a lab expects.
+func (r *reader) validatePanic(lab Lab) {
+	line := r.lines["program.panic"]
+	switch {
+	case lab.Panic == "" && lab.Init:
+		r.bad(r.lines["program"], "init: the first process does not end without a panic, so want its \"panic\"")
+	case lab.Panic == "":
+	case lab.Signal != "" || lab.Exit != 0:
+		r.bad(line, "panic: a program whose kernel panics does not end by an exit status or a signal")
+	case strings.HasPrefix(lab.Panic, trace.PanicSign):
+		r.bad(line, "panic: leave out %q, which every panic begins with", trace.PanicSign)
+	case !slices.ContainsFunc(lab.points[arch.Names()[0]], func(p plan.Point) bool { return p.Place == "panic" && p.Step && p.Times().Least > 0 }):
+		r.bad(line, "panic: want a step of the path at the point panic, so that the kernel itself shows the panic")
 	}
 }
 
@@ -327,6 +345,7 @@ func (r *reader) validate(lab Lab) {
 		r.bad(r.lines["name"], "name %q: want small letters, digits and hyphens", lab.Name)
 	}
 	r.roles(lab)
+	r.validatePanic(lab)
 	for i, p := range lab.points[arch.Names()[0]] {
 		path := fmt.Sprintf("points[%d]", i)
 		if lab.enters(i) && len(p.Armed) > 0 {

@@ -12,7 +12,7 @@ import (
 
 // Plan returns what the probe drives on an architecture.
 func (l Lab) Plan(arch string) probe.Plan {
-	out := probe.Plan{Args: slices.Clone(l.Args), Open: slices.Clone(l.Open), Points: slices.Clone(l.points[arch])}
+	out := probe.Plan{Args: slices.Clone(l.Args), Open: slices.Clone(l.Open), Points: slices.Clone(l.points[arch]), Init: l.Init, Panic: l.Panic}
 	for _, t := range l.tasks[arch] {
 		if t.When != "" {
 			out.Tasks = append(out.Tasks, t)
@@ -36,7 +36,7 @@ func (l Lab) source(line int) string { return fmt.Sprintf("%s:%d", l.file, line)
 func (l Lab) Rules(arch string) grade.Rules {
 	r := grade.Rules{
 		Lab: l.Name, Title: l.Title, Summary: l.Summary, Arch: arch,
-		Output: slices.Clone(l.Output), Before: maps.Clone(l.Before), Patterns: slices.Clone(l.Patterns), Exit: l.Exit, Signal: l.Signal,
+		Output: slices.Clone(l.Output), Before: maps.Clone(l.Before), Patterns: slices.Clone(l.Patterns), Exit: l.Exit, Signal: l.Signal, Panic: l.Panic,
 		Sequence: l.Sequence, Hits: l.Hits, Marks: l.Marks, ProgramVisibility: l.ProgramVisibility,
 		Points: l.points[arch],
 	}

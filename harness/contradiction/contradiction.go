@@ -14,6 +14,7 @@ package contradiction
 import (
 	"fmt"
 	"maps"
+	"strings"
 
 	"kernellab/harness/arch"
 	"kernellab/harness/trace"
@@ -217,7 +218,11 @@ func (c *checker) exit(e *trace.Event) {
 		c.wrong("exit.stops", "%d is not the number of stops before it, %d", x.Stops, e.Seq-2)
 	case x.Stops < 0 || x.Dropped < 0 || x.Leftover < 0:
 		c.wrong("exit", "a number below 0")
-	case x.Stops > 0 && (x.Code != -1 || x.Signal != "" || x.TimedOut || x.Output != ""):
+	case x.Panic != "" && (x.Code != -1 || x.Signal != "" || x.TimedOut || x.Leftover > 0 || x.Dropped > 0):
+		c.wrong("exit", "of a program that a panic ended, nothing else is known")
+	case x.Panic != "" && !strings.HasPrefix(x.Output, trace.PanicSign+x.Panic+"\n"):
+		c.wrong("exit.output", "it does not begin with the panic, %q", x.Panic)
+	case x.Stops > 0 && (x.Code != -1 || x.Signal != "" || x.TimedOut || x.Panic != "" || x.Output != ""):
 		c.wrong("exit", "of a program that stopped the guest too often, nothing else is known")
 	case x.TimedOut && x.Limit != c.header.Program.Limit || !x.TimedOut && x.Limit != 0:
 		c.wrong("exit.limit_ns", "%s is not the limit that ended the program", x.Limit)

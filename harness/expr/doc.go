@@ -47,6 +47,7 @@
 //	signal(A) state(A) taskflags(A)    text: a signal, a task's state, task_struct.flags
 //	exitcode(A)                  text: an exit_code, such as "exit status 7" or "killed by SIGKILL"
 //	hex(A) text(A)               text: a number in hexadecimal, in decimal
+//	hex(A, DIGITS)               with at least so many digits: hex(11, 4) is "0x000b"
 //	common(A, B) without(A, B)   of two texts that are lists of names, with spaces between
 //	                             them: the names of A that B has, or lacks
 //	count(A)                     how many names a list has
@@ -80,6 +81,8 @@
 //	sizes.TYPE switch_frame      sizes, in bytes
 //	arch kernel                  texts
 //	program.exit program.signal program.output
+//	program.panic                the message of the panic that a lab expects, which ended
+//	                             the run; "" if none did
 //
 // A "when" is evaluated in the middle of a run. It sees the reads of its own point and
 // the latest stop of the round at every other point, and not the point, the parent and

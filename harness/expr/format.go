@@ -120,3 +120,20 @@ func bits(n int, all []trace.Flag) string {
 	}
 	return strings.Join(names, "|")
 }
+
+// padded is hex, with at least as many digits as the second argument says.
+func padded(args []any) (any, error) {
+	n, ok := args[0].(int)
+	if !ok {
+		return nil, fmt.Errorf("%v is no whole number", args[0])
+	}
+	if len(args) == 1 {
+		return hex(n), nil
+	}
+	const most = 16
+	digits, ok := args[1].(int)
+	if !ok || digits < 1 || digits > most {
+		return nil, fmt.Errorf("%v is no number of digits from 1 to %d", args[1], most)
+	}
+	return fmt.Sprintf("0x%0*x", digits, uint64(n)), nil
+}

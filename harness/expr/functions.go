@@ -58,7 +58,7 @@ var functions = map[string]function{
 	"state":     named(func(n int) string { return bits(n, trace.TaskStates()) }),
 	"taskflags": named(func(n int) string { return bits(n, trace.TaskFlags()) }),
 	"exitcode":  named(trace.ExitCode),
-	"hex":       named(hex),
+	"hex":       {least: 1, most: 2, do: padded, gives: Text},
 	"text":      named(strconv.Itoa),
 
 	"bitand":  whole(2, func(a, b int) (int, error) { return a & b, nil }),

@@ -20,7 +20,7 @@ var (
 	}
 	runNames = map[string]any{
 		"sizes": nil, "switch_frame": Number, "arch": Text, "kernel": Text,
-		"program": map[string]Unknown{"exit": Number, "signal": Text, "output": Text},
+		"program": map[string]Unknown{"exit": Number, "signal": Text, "output": Text, "panic": Text},
 	}
 	taskNames = map[string]Unknown{"address": Number, "pid": Number, "tgid": Number, "comm": Text}
 )

@@ -130,8 +130,8 @@ func (r *Recording) program() (any, error) {
 	if x == nil {
 		return nil, &Missing{Kind: NoEnd}
 	}
-	values := map[string]any{"signal": x.Signal, "output": x.Output}
-	if x.Signal == "" && !x.TimedOut && x.Stops == 0 {
+	values := map[string]any{"signal": x.Signal, "output": x.Output, "panic": x.Panic}
+	if x.Signal == "" && !x.TimedOut && x.Stops == 0 && x.Panic == "" {
 		values["exit"] = x.Code
 	}
 	return record{of: "program", values: values}, nil

@@ -14,6 +14,7 @@ import (
 	"kernellab/harness/prepare"
 	"kernellab/harness/qemu"
 	"kernellab/images"
+	"kernellab/images/guest"
 	"kernellab/labs"
 )
 
@@ -48,8 +49,16 @@ func (s *Session) Guide() string {
 	return fmt.Sprintf(`The guest (%s, %s) is halted before its first instruction.
 Its console, in another terminal:
   %s shell --attach %s
-Then "continue" in gdb, and type %s at the guest's prompt.
-`, s.target.Image.Release, s.target.Arch.Name, self, s.Console, s.lab.Name)
+%s
+`, s.target.Image.Release, s.target.Arch.Name, self, s.Console, s.begin())
+}
+
+// begin says how the program is started.
+func (s *Session) begin() string {
+	if s.lab.Init {
+		return fmt.Sprintf("Then \"continue\" in gdb: %s is the guest's first process.", s.lab.Name)
+	}
+	return fmt.Sprintf("Then \"continue\" in gdb, and type %s at the guest's prompt.", s.lab.Name)
 }
 
 // Wait waits for the end of the guest or of ctx.
@@ -87,6 +96,9 @@ func Start(ctx context.Context, h prepare.Host, l labs.Lab, t prepare.Target) (_
 			release()
 		}
 	}()
+	if l.Init {
+		config.Append = guest.InitMode("/bin/" + l.Name)
+	}
 	config.Halted = true
 	config.GDBSocket, config.ConsoleSocket = filepath.Join(dir, "gdb.sock"), filepath.Join(dir, "console.sock")
 	commands, err := WriteSession(dir, l, t, config.GDBSocket)

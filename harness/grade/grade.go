@@ -109,7 +109,7 @@ func newResult(r Rules) verdict.Result {
 		for _, c := range r.Checks {
 			of(c.Score, verdict.Check{Name: c.Name, Why: c.Why, Asked: r.askedBy(c), Visibility: r.visibility(c.Name, c.Visibility, c.At)})
 		}
-		for _, s := range []Scored{{Name: checkOutput, Score: r.Marks.Output}, {Name: checkExit, Score: r.Marks.Exit}} {
+		for _, s := range []Scored{{Name: r.output(), Score: r.Marks.Output}, {Name: checkExit, Score: r.Marks.Exit}} {
 			add(verdict.Check{Name: s.Name, MaxScore: max(s.Score, 1), Visibility: r.visibility(s.Name, r.ProgramVisibility, "")})
 		}
 	}

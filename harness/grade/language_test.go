@@ -114,7 +114,7 @@ func TestValidate(t *testing.T) {
 		"unknown point":          {check("ret_from_frok.pc"), `unknown name "ret_from_frok": did you mean "ret_from_fork"?`},
 		"unknown member":         {check("task.pdi"), `task has no "pdi": did you mean "pid"?`},
 		"unknown of a point":     {check("sys_clone.taks.pid"), `sys_clone has no "taks": did you mean "task"?`},
-		"unknown of the program": {check("program.status"), `program has no "status": it is one of exit, output, signal`},
+		"unknown of the program": {check("program.status"), `program has no "status": it is one of exit, output, panic, signal`},
 		"reads nothing":          {check("sys_clone.read.flags"), "sys_clone reads nothing"},
 		"a number and a text":    {check("pc + symbol"), "pc + symbol: + takes two numbers, not a text"},
 		"an object":              {check("task + 1"), "task is no value by itself"},

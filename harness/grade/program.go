@@ -30,6 +30,8 @@ func (g *grader) ending() *verdict.Ending {
 			limit = time.Duration(g.exit.Time)
 		}
 		return &verdict.Ending{TimedOut: true, Limit: limit}
+	case x.Panic != "":
+		return &verdict.Ending{Panic: x.Panic}
 	case x.Signal != "":
 		return &verdict.Ending{Signal: x.Signal}
 	}
@@ -45,8 +47,15 @@ func (g *grader) status() {
 	if g.rules.Signal != "" {
 		want = &verdict.Ending{Signal: g.rules.Signal}
 	}
+	is := *got
+	if g.rules.Panic != "" {
+		want = &verdict.Ending{Panic: g.rules.Panic}
+		if strings.HasPrefix(is.Panic, want.Panic) {
+			is.Panic = want.Panic
+		}
+	}
 	c.Want, c.Got = &verdict.Fact{Case: verdict.CaseEnded, End: want}, &verdict.Fact{Case: verdict.CaseEnded, End: got}
-	settle(c, *got == *want)
+	settle(c, is == *want)
 	if c.Verdict != verdict.Pass {
 		kind := verdict.FindExit
 		switch {
@@ -80,7 +89,7 @@ func (g *grader) output() {
 	if g.rules.AnswersOnly {
 		return
 	}
-	c := g.on(checkOutput)
+	c := g.on(g.rules.output())
 	want := g.rules.Output
 	got := lines(g.exit.Exit.Output)
 	var missing, patterns []string

@@ -31,6 +31,9 @@ type Rules struct {
 	Patterns []string // regular expressions of whole lines that it has to print
 	Exit     int      // its exit status
 	Signal   string   // the signal that has to end it instead, "SIGSEGV"
+	// Panic is how the message begins with which the kernel has to panic instead. Output
+	// and Patterns are then of the line on the console.
+	Panic string
 
 	Sequence, Hits Scored
 	Checks         []CheckRule
@@ -108,9 +111,18 @@ func (s Scored) or(name string) Scored {
 
 // The names of the checks over the program itself.
 const (
-	checkOutput = "the program prints what it should"
-	checkExit   = "the program ends as it should"
+	checkOutput  = "the program prints what it should"
+	checkConsole = "the console shows what it should"
+	checkExit    = "the program ends as it should"
 )
+
+// output is the name of the check of what is printed.
+func (r Rules) output() string {
+	if r.Panic != "" {
+		return checkConsole
+	}
+	return checkOutput
+}
 
 // Roles returns the tasks of the lab.
 func (r Rules) Roles() []string { return plan.Roles(r.Points) }
@@ -162,7 +174,7 @@ func (r Rules) Validate() error {
 		errs = multierror.Append(errs, &RuleError{path, fmt.Errorf(format, args...)})
 	}
 	r.validatePoints(bad)
-	names := map[string]bool{checkOutput: true, checkExit: true, GroupName: true, r.sequence().Name: true, r.hits().Name: true}
+	names := map[string]bool{r.output(): true, checkExit: true, GroupName: true, r.sequence().Name: true, r.hits().Name: true}
 	if m := r.Marks; m.Call > 0 && r.Sequence.Score > 0 && r.Hits.Score > 0 && !slices.ContainsFunc(r.Checks, func(c CheckRule) bool { return c.Score == 0 }) {
 		bad("marks.call", "no check counts in it: sequence, hits and every check have a score of their own")
 	}

@@ -97,6 +97,13 @@ func (m *Machine) Close() {
 // Panicked returns a channel that is closed when the kernel reports that it is broken.
 func (m *Machine) Panicked() <-chan struct{} { return m.console.Panicked() }
 
+// Panic returns what the kernel has reported on the console so far if it is broken, nil
+// while it is not.
+func (m *Machine) Panic() *guest.PanicError {
+	m.console.CatchUp()
+	return m.console.Panic()
+}
+
 // Clock returns the guest's time in ns, read from a hardware clock that starts when the
 // guest boots or sets it.
 func (m *Machine) Clock(ctx context.Context) (int64, error) {
@@ -456,6 +463,15 @@ func (m *Machine) watchClock(ctx context.Context, what string) (context.Context,
 
 // Watch cancels ctx with the cause when the machine dies.
 func (m *Machine) Watch(ctx context.Context) (context.Context, context.CancelFunc) {
+	return m.watch(ctx, m.console.Panicked())
+}
+
+// WatchEmulator is like Watch, but lets a kernel that is broken report that to its end.
+func (m *Machine) WatchEmulator(ctx context.Context) (context.Context, context.CancelFunc) {
+	return m.watch(ctx, nil)
+}
+
+func (m *Machine) watch(ctx context.Context, panicked <-chan struct{}) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	go func() {
 		select {
@@ -464,7 +480,7 @@ func (m *Machine) Watch(ctx context.Context) (context.Context, context.CancelFun
 			if err := m.VM.Err(); err != nil {
 				cancel(fmt.Errorf("the machine is gone: %w", err))
 			}
-		case <-m.console.Panicked():
+		case <-panicked:
 			<-m.console.Done() // the console still receives the kernel's report
 			cancel(m.console.Panic())
 		}
@@ -512,8 +528,7 @@ func (m *Machine) Explain(ctx context.Context, op string, err error) error {
 
 // Broken returns an error if the kernel has reported on the console that it is broken.
 func (m *Machine) Broken() error {
-	m.console.CatchUp()
-	if m.console.Panic() != nil {
+	if m.Panic() != nil {
 		return m.oops()
 	}
 	return nil

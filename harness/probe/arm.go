@@ -9,7 +9,9 @@ import (
 )
 
 // breaks reports whether the guest stops at an address.
-func (d *driver) breaks(addr uint64) bool { return addr == d.End || d.watches(addr) }
+func (d *driver) breaks(addr uint64) bool {
+	return addr == d.End || addr == d.Death && addr != 0 || d.watches(addr)
+}
 
 // watches reports whether an address belongs to a point or is the return address of a
 // call.

@@ -30,6 +30,11 @@ type Plan struct {
 	// Open are files below /proc or /sys that the program inherits, opened by
 	// root, as descriptors 3, 4 and so on.
 	Open []string
+	// Init says that the program runs as the guest's first process.
+	Init bool `json:",omitempty"`
+	// Panic is how the message begins with which the kernel has to panic, and so to end
+	// the run; "" for a run that the program ends.
+	Panic string `json:",omitempty"`
 }
 
 // Argv returns the program's argument vector, nil for only its name.

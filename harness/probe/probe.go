@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -63,6 +64,12 @@ type Config struct {
 	// End is the address where the guest's first process stops when the program has
 	// ended.
 	End uint64
+	// Timer is the process that stops at End instead, when the program, which is the
+	// guest's first process, has exceeded its limit; 0 for another program.
+	Timer int
+	// Death is the address that the kernel comes to when it has reported a panic; 0 for a
+	// run in which no panic is expected. A stop there ends the drive with ErrDied.
+	Death uint64
 	// Emit is called with each event, in order.
 	Emit func(trace.Event) error
 	// Look is called after Emit at each stop that is part of the lab, with the guest
@@ -122,11 +129,14 @@ func (rd *round) enter(p *point) {
 // fault.
 var ErrFlood = errors.New("the program stopped the guest too often")
 
+// ErrDied means that the kernel has panicked, and reported it.
+var ErrDied = errors.New("the kernel has panicked")
+
 // maxStray limits the stops of a program at End. Programs have no reason to stop there.
 const maxStray = 1000
 
 // Drive runs the program to its end and stops at the plan's points. On return the guest
-// is stopped: at End, or where Look or an error ended the drive.
+// is stopped: at End or Death, or where Look or an error ended the drive.
 func Drive(ctx context.Context, c Config) error {
 	d, err := newDriver(c)
 	if err != nil {
@@ -134,6 +144,11 @@ func Drive(ctx context.Context, c Config) error {
 	}
 	if err := d.Guest.Insert(ctx, d.End); err != nil {
 		return fmt.Errorf("break at the program's end: %w", err)
+	}
+	if d.Death != 0 {
+		if err := d.Guest.Insert(ctx, d.Death); err != nil {
+			return fmt.Errorf("break at the kernel's end: %w", err)
+		}
 	}
 	for _, p := range slices.Concat(d.points, d.instead) {
 		if p.Entry || p.instead && p.Missing == "" {
@@ -269,7 +284,10 @@ func (d *driver) stopped(ctx context.Context, stop rsp.Stop) error {
 		return nil
 	}
 	d.last = regs
-	if pc == d.End {
+	switch pc {
+	case d.Death:
+		return ErrDied
+	case d.End:
 		if err := d.ended(ctx, regs); err != nil {
 			return err
 		}
@@ -325,8 +343,7 @@ func (d *driver) ended(ctx context.Context, regs map[string]uint64) error {
 	if err != nil {
 		return err
 	}
-	const first = 1
-	if t.TGID == first {
+	if t.TGID == cmp.Or(d.Timer, 1) {
 		return errEnded
 	}
 	if d.stray++; d.stray > maxStray {

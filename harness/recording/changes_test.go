@@ -358,6 +358,9 @@ func other(v any) any {
 	case bool:
 		return !v
 	case json.Number:
+		if v[0] == '-' {
+			return v[1:]
+		}
 		return json.Number(fmt.Sprint(len(v)) + string(v[:len(v)-1]) + string("1234567890"[v[len(v)-1]-'0']))
 	case string:
 		var w trace.Word

@@ -207,13 +207,19 @@ type Exit struct {
 	// Stops is set if the run was ended after this number of stops, because the
 	// program may never have stopped calling the lab's points. The other fields are
 	// unknown then.
-	Stops  int    `json:"stops,omitempty"`
+	Stops int `json:"stops,omitempty"`
+	// Panic is the message of the kernel's panic, if the lab expects one and it ended the
+	// run, without PanicSign. Code is -1 then, and Output is the line of the console.
+	Panic  string `json:"panic,omitempty"`
 	Output string `json:"output"` // standard output and error
 	// Dropped is the number of bytes missing from Output, which has a limit.
 	Dropped int64 `json:"dropped,omitempty"`
 	// Leftover is the number of the program's processes that outlived it.
 	Leftover int `json:"leftover,omitempty"`
 }
+
+// PanicSign is how the kernel's report of a panic begins, with the message behind it.
+const PanicSign = "Kernel panic - not syncing: "
 
 // Arg returns the value of the argument with a name.
 func (e Event) Arg(name string) (Word, bool) {

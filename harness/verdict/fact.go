@@ -142,6 +142,7 @@ type Ending struct {
 	Signal   string        `json:"signal,omitempty"`
 	Limit    time.Duration `json:"limit_ns,omitempty"` // it did not end within it
 	Stops    int           `json:"stops,omitempty"`    // it was stopped after so many stops
+	Panic    string        `json:"panic,omitempty"`    // the kernel panicked with this message, or one that begins so
 }
 
 // Aside counts the calls of a task that were not the lab's.

@@ -311,6 +311,8 @@ func ending(e trace.Exit) string {
 		return fmt.Sprintf("was ended after %d stops", e.Stops)
 	case e.TimedOut:
 		return fmt.Sprintf("did not end within %v", e.Limit)
+	case e.Panic != "":
+		return fmt.Sprintf("made the kernel panic with %q", e.Panic)
 	case e.Signal != "":
 		return "was killed by " + e.Signal
 	}

@@ -32,7 +32,15 @@ func (e *PanicError) Error() string {
 	if len(e.Lines) == 0 {
 		return "kernel panic"
 	}
-	return "kernel panic: " + afterStamp(e.Lines[0])
+	return "kernel panic: " + e.First()
+}
+
+// First returns the first sign of the panic, without the time.
+func (e *PanicError) First() string {
+	if len(e.Lines) == 0 {
+		return ""
+	}
+	return afterStamp(e.Lines[0])
 }
 
 // Console reads a guest's serial console: it keeps the last lines and looks for a

@@ -21,6 +21,10 @@ import (
 // instead of waiting for requests.
 const ShellMode = "lab.mode=shell"
 
+// InitMode is what makes the agent become a program of the guest, which is then its first
+// process, with the console as its files.
+func InitMode(program string) string { return "lab.mode=init lab.init=" + program }
+
 // Memory is the physical memory of a guest that stands still.
 type Memory interface {
 	ReadPhysical(ctx context.Context, pieces []Piece) error

@@ -36,12 +36,20 @@ type Program struct {
 	// and writing. The program, which may not do that itself, inherits them as
 	// descriptors 3, 4 and so on.
 	Open []string
+	// Init says that the program runs as the guest's first process: the agent becomes
+	// it, by execve(2), and answers no request any more. Limit is then what it may take
+	// of the guest's time.
+	Init  bool
+	Limit time.Duration
 }
 
 // Process is a program of the guest.
 type Process struct {
 	// PID is the process's number in the guest. It has it before its exec.
 	PID int
+	// Timer is 0, or the process that makes the agent's mark in place of an agent that
+	// has become the program (Program.Init), when the program's limit has passed.
+	Timer int
 
 	a *Agent
 }
@@ -108,7 +116,7 @@ func (e *Exit) stream(want ...Stream) []byte {
 // Start makes the process of a program and holds it before its exec, so that
 // breakpoints can be set for its pid. It is user and group 1000, with no other
 // groups, no way to gain privileges, /tmp as working directory and /dev/null as
-// standard input.
+// standard input. One that replaces the agent has /dev/null for its output as well.
 func (a *Agent) Start(ctx context.Context, p Program) (*Process, error) {
 	env := p.Env
 	if env == nil {
@@ -117,12 +125,12 @@ func (a *Agent) Start(ctx context.Context, p Program) (*Process, error) {
 	landed, err := a.bring(ctx, p.Path, p.Binary)
 	var r mailbox.Reply
 	if err == nil {
-		r, _, err = a.do(ctx, mailbox.Request{Op: mailbox.OpStart, Path: p.Path, Args: p.Args, Env: env, Keep: p.Keep, Landed: landed, Open: p.Open})
+		r, _, err = a.do(ctx, mailbox.Request{Op: mailbox.OpStart, Path: p.Path, Args: p.Args, Env: env, Keep: p.Keep, Landed: landed, Open: p.Open, Init: p.Init, Limit: int64(p.Limit)})
 	}
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", p.Path, err)
 	}
-	return &Process{PID: r.PID, a: a}, nil
+	return &Process{PID: r.PID, Timer: r.Timer, a: a}, nil
 }
 
 // bring writes a program into the guest's memory, to the pages of a file that it

@@ -170,6 +170,13 @@ func (c *checker) recorded(of trace.Event) map[trace.Word]bool {
 		if e.Task != nil {
 			out[e.Task.Address] = true
 		}
+		for _, text := range e.Texts {
+			for _, n := range number.FindAllString(text, -1) { // as in "do_exit+0x10"
+				if v, err := strconv.ParseUint(n, 0, 64); err == nil {
+					out[trace.Word(v)] = true
+				}
+			}
+		}
 	}
 	return out
 }
@@ -177,13 +184,14 @@ func (c *checker) recorded(of trace.Event) map[trace.Word]bool {
 var more = regexp.MustCompile(`\(([0-9]+) more, as at ([a-z_0-9]+)\)$`)
 
 // backtrace checks the functions of a stop's stack. Those that are counted are the
-// outermost ones of the stop that is named.
+// outermost ones of the task's stop at the point that is named.
 func (c *checker) backtrace(e trace.Event, section string, stacks map[string][]string) {
 	var want []string
 	for _, f := range e.Stack {
 		want = append(want, f.String())
 	}
-	stacks[e.Point] = want
+	key := func(point string) string { return point + " " + strconv.Itoa(e.Task.PID) }
+	stacks[key(e.Point)] = want
 	if len(want) == 0 {
 		return
 	}
@@ -195,7 +203,7 @@ func (c *checker) backtrace(e trace.Event, section string, stacks map[string][]s
 	got := strings.Split(section[at:], " ← ")
 	if m := more.FindStringSubmatch(got[len(got)-1]); m != nil {
 		n, _ := strconv.Atoi(m[1])
-		before := stacks[m[2]]
+		before := stacks[key(m[2])]
 		if n > len(before) {
 			c.errorf("%s: %s has no %d functions", e.Point, m[2], n)
 			return
@@ -241,6 +249,7 @@ var (
 	least  = regexp.MustCompile(`([a-z_0-9]+) at least ([0-9]+) hits?, `)
 
 	ends = regexp.MustCompile(`the program ends as it should [0-9/]+ ?expected and observed exit status ([0-9]+)`)
+	dead = regexp.MustCompile(`the program ends as it should [0-9/]+ ?observed the kernel panics with "([^"]*)"`)
 	died = regexp.MustCompile(`the child ends with the exit status that is asked for [0-9/]+ ?expected and observed exit status ([0-9]+)`)
 )
 
@@ -259,7 +268,11 @@ func (c *checker) paths() {
 		if e.Kind != trace.KindExit {
 			continue
 		}
-		if m := ends.FindStringSubmatch(text); m == nil || m[1] != strconv.Itoa(e.Exit.Code) {
+		if m := dead.FindStringSubmatch(text); m != nil || e.Exit.Panic != "" {
+			if m == nil || m[1] != e.Exit.Panic {
+				c.errorf("the program's end is %q, and the trace has the panic %q", m, e.Exit.Panic)
+			}
+		} else if m := ends.FindStringSubmatch(text); m == nil || m[1] != strconv.Itoa(e.Exit.Code) {
 			c.errorf("the program's end is %q, and the trace has exit status %d", m, e.Exit.Code)
 		}
 	}

@@ -388,6 +388,8 @@ func ended(f verdict.Fact) string {
 		return fmt.Sprintf("%s was %s: something in it goes on and on", f.Program, got)
 	case f.End.TimedOut:
 		return fmt.Sprintf("%s %s, and was stopped: something in it waits for what never comes, or never stops", f.Program, got)
+	case f.End.Panic+f.Want.Panic != "":
+		return fmt.Sprintf("%s: expected that %s, seen: %s", f.Program, want, got)
 	case f.End.Signal != "" && f.Want.Signal == "":
 		return fmt.Sprintf("%s was %s instead of ending with %s", f.Program, got, want)
 	case f.Want.Signal != "":
@@ -404,6 +406,8 @@ func ending(e *verdict.Ending) string {
 		return fmt.Sprintf("stopped after it had come to the lab's points %d times", e.Stops)
 	case e.TimedOut:
 		return "did not end within " + roughly(e.Limit)
+	case e.Panic != "":
+		return fmt.Sprintf("the kernel panics with %q", e.Panic)
 	case e.Signal != "":
 		return "killed by " + e.Signal
 	}

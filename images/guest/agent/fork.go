@@ -82,6 +82,18 @@ type limit struct {
 	value    syscall.Rlimit
 }
 
+// limits are a program's.
+func limits() [6]limit {
+	return [6]limit{
+		{rlimitCore, syscall.Rlimit{}},
+		{rlimitNproc, syscall.Rlimit{Cur: 128, Max: 128}},
+		{rlimitMemlock, syscall.Rlimit{}},
+		{rlimitFsize, syscall.Rlimit{Cur: 32 << 20, Max: 32 << 20}},
+		{rlimitNofile, syscall.Rlimit{Cur: 256, Max: 256}},
+		{rlimitSigpending, syscall.Rlimit{Cur: 256, Max: 256}}, // timers too
+	}
+}
+
 const (
 	prSetNoNewPrivs  = 38
 	rlimitNproc      = 6
@@ -106,14 +118,7 @@ func forkHeld(h held, o *order) (pid int, err error) {
 		gate:   h.gate.Fd(),
 		status: h.status.Fd(),
 		order:  o,
-		limits: [6]limit{
-			{rlimitCore, syscall.Rlimit{}},
-			{rlimitNproc, syscall.Rlimit{Cur: 128, Max: 128}},
-			{rlimitMemlock, syscall.Rlimit{}},
-			{rlimitFsize, syscall.Rlimit{Cur: 32 << 20, Max: 32 << 20}},
-			{rlimitNofile, syscall.Rlimit{Cur: 256, Max: 256}},
-			{rlimitSigpending, syscall.Rlimit{Cur: 256, Max: 256}}, // timers too
-		},
+		limits: limits(),
 	}
 	for _, f := range h.open {
 		c.fds = append(c.fds, f.Fd())

@@ -3,8 +3,8 @@
 // host lets it go. They meet in a mailbox: see package mailbox.
 //
 // The kernel starts it as /init. With lab.mode=shell on the kernel's command
-// line it runs u-root's shell on the console; with anything else it serves the
-// host. It knows the standard library only,
+// line it runs u-root's shell on the console; with lab.mode=init it becomes the
+// program that lab.init names; with anything else it serves the host. It knows the standard library only,
 // so that it starts fast under an emulated processor.
 package main
 
@@ -28,7 +28,7 @@ const (
 )
 
 func main() {
-	if os.Getpid() != 1 {
+	if os.Getpid() != firstProcess {
 		fmt.Fprintln(os.Stderr, "agent: this is the first process of a guest, it does nothing elsewhere")
 		os.Exit(2)
 	}
@@ -53,11 +53,14 @@ func boot() error {
 	if err := mountAll(); err != nil {
 		return err
 	}
-	if mode(string(cmdline)) == "shell" {
+	switch mode(string(cmdline)) {
+	case "shell":
 		if err := mountTracing(); err != nil {
 			fmt.Fprintln(os.Stderr, "agent:", err) // a kernel can lack it
 		}
 		return runShell()
+	case "init":
+		return runInit(string(cmdline))
 	}
 	if err := confine(); err != nil {
 		return err
@@ -107,10 +110,13 @@ func makeThreads() {
 }
 
 // mode returns the value of lab.mode on the kernel's command line.
-func mode(cmdline string) string {
+func mode(cmdline string) string { return option(cmdline, "lab.mode") }
+
+// option returns the last value of an option of the kernel's command line.
+func option(cmdline, name string) string {
 	m := ""
 	for _, f := range strings.Fields(cmdline) {
-		if v, ok := strings.CutPrefix(f, "lab.mode="); ok {
+		if v, ok := strings.CutPrefix(f, name+"="); ok {
 			m = v
 		}
 	}

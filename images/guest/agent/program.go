@@ -33,19 +33,21 @@ type program struct {
 }
 
 // start gives a held process its program.
-func (s *server) start(r mailbox.Request) (pid int, err error) {
+func (s *server) start(r mailbox.Request) (pid, timer int, err error) {
 	open, err := openAll(r.Open)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	defer closeAll(open)
+	if !r.Init { // the first process keeps them until its exec
+		defer closeAll(open)
+	}
 	if r.Landed {
 		if err := os.Rename(landing, r.Path); err != nil {
-			return 0, err
+			return 0, 0, err
 		}
 	}
 	if err := show(r.Path); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	argv := r.Args
 	if len(argv) == 0 {
@@ -53,7 +55,11 @@ func (s *server) start(r mailbox.Request) (pid int, err error) {
 	}
 	order, err := s.order.encode(r.Path, argv, r.Env)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
+	}
+	if r.Init {
+		timer, err = s.startInit(order, open, time.Duration(r.Limit))
+		return firstProcess, timer, err
 	}
 	p := s.takeSpare()
 	if p != nil && len(open) > 0 {
@@ -62,7 +68,7 @@ func (s *server) start(r mailbox.Request) (pid int, err error) {
 	}
 	if p == nil {
 		if p, err = s.hold(open...); err != nil {
-			return 0, err
+			return 0, 0, err
 		}
 	}
 	if r.Keep > 0 {
@@ -71,7 +77,7 @@ func (s *server) start(r mailbox.Request) (pid int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p.order = order
-	return p.pid, nil
+	return p.pid, 0, nil
 }
 
 // takeSpare returns the process that was made before the first request, once.
@@ -296,7 +302,7 @@ func (s *server) leftover(p *program) []int {
 	var left []int
 	for _, name := range names {
 		pid, err := strconv.Atoi(name)
-		if err != nil || pid == 1 {
+		if err != nil || pid == firstProcess {
 			continue
 		}
 		st, err := os.ReadFile("/proc/" + name + "/status")

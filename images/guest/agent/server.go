@@ -28,6 +28,7 @@ type server struct {
 	exchange func(*mailbox.Reply, []byte) (mailbox.Request, error) // with the host
 	order    *order                                                // where a held process reads its order to
 	group    group                                                 // that programs are in
+	init     *initProgram                                          // that the agent is to become, nil for none
 
 	mu       sync.Mutex
 	spare    *program // made before the first request, nil once it is taken
@@ -75,7 +76,7 @@ func (s *server) answer(r mailbox.Request) (reply mailbox.Reply, blob []byte) {
 	var err error
 	switch r.Op {
 	case mailbox.OpStart:
-		reply.PID, err = s.start(r)
+		reply.PID, reply.Timer, err = s.start(r)
 	case mailbox.OpRun:
 		reply.Exit, blob, err = s.run(r)
 	case mailbox.OpRead:
@@ -98,6 +99,9 @@ func (s *server) answer(r mailbox.Request) (reply mailbox.Reply, blob []byte) {
 // run lets a program go and returns how it ended. One that takes too long is
 // killed.
 func (s *server) run(r mailbox.Request) (*mailbox.Exit, []byte, error) {
+	if r.PID == firstProcess && s.init != nil {
+		s.init.become(s.group)
+	}
 	p, release, err := s.release(r.PID)
 	if err != nil {
 		return nil, nil, err

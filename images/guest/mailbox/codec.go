@@ -33,11 +33,13 @@ func (r *Request) fields(c *codec) {
 	text(c, &r.Text)
 	flag(c, &r.Append)
 	number(c, &r.Limit)
+	flag(c, &r.Init)
 }
 
 func (r *Reply) fields(c *codec) {
 	text(c, &r.Error)
 	number(c, &r.PID)
+	number(c, &r.Timer)
 	flag(c, &r.More)
 	list(c, &r.Landing, func(page *uint64) { number(c, page) })
 	ended := r.Exit != nil

@@ -38,9 +38,12 @@ type Request struct {
 	// place (write).
 	Text   string
 	Append bool
-	// Limit is what the program may take of the guest's time, in ns (run). It is
-	// killed then.
+	// Limit is what the program may take of the guest's time, in ns (run, and start with
+	// Init). It is killed then.
 	Limit int64
+	// Init says that the program replaces the agent, by execve(2), when it is run, and so
+	// is the guest's first process. No agent answers any more then (start).
+	Init bool
 }
 
 // Reply is the agent's message: the answer to the request before it, or the first
@@ -49,6 +52,8 @@ type Request struct {
 type Reply struct {
 	Error string
 	PID   int
+	// Timer is the process that marks the end of an Init program's Limit (start).
+	Timer int
 	More  bool // another piece of the blob follows, for an OpNext
 	Exit  *Exit
 	// Landing are the physical addresses of the landing's pages, in order (the
