@@ -1,0 +1,6 @@
+// It exits with another status.
+package main
+
+import "os"
+
+func main() { os.Exit(0) }
