@@ -4,8 +4,11 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
+
+	"kernellab/labs"
 )
 
 // handoutHead matches what comes before the first section of a handout: the title, the
@@ -53,5 +56,42 @@ func TestHandouts(t *testing.T) {
 				t.Errorf("%s: not in c/prog.c:\n%s", path, b[1])
 			}
 		}
+	}
+}
+
+// timeOfHandout is the time that a handout says the lab takes.
+var timeOfHandout = regexp.MustCompile(`\*\*Time\*\*: about ([0-9]+) minutes`)
+
+// TestPath checks the course as a path: each lab says how long it takes, as its handout
+// does, and builds on labs that come before it, which its handout names.
+func TestPath(t *testing.T) {
+	all, err := labs.All()
+	if err != nil {
+		t.Fatal(err)
+	}
+	place := map[int]string{}
+	before := map[string]bool{}
+	for i, l := range all {
+		if other, ok := place[l.Order]; ok {
+			t.Errorf("%s and %s have the same order, %d", other, l.Name, l.Order)
+		}
+		place[l.Order] = l.Name
+		m := timeOfHandout.FindStringSubmatch(l.Handout)
+		if m == nil || m[1] != strconv.Itoa(l.Minutes) {
+			t.Errorf("%s takes %d minutes, and its handout says %v", l.Name, l.Minutes, m)
+		}
+		if i > 0 && len(l.BuildsOn) == 0 {
+			t.Errorf("%s builds on no lab", l.Name)
+		}
+		head, _, _ := strings.Cut(l.Handout, "\n## ")
+		for _, on := range l.BuildsOn {
+			if !before[on] {
+				t.Errorf("%s builds on %q, which is no lab before it", l.Name, on)
+			}
+			if !strings.Contains(head, "*"+on+"*") {
+				t.Errorf("%s builds on %s, and the head of its handout does not say so", l.Name, on)
+			}
+		}
+		before[l.Name] = true
 	}
 }

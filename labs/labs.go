@@ -40,7 +40,11 @@ const maxFile = 256 << 10
 type Lab struct {
 	Name, Title, Summary string
 	Order                int
-	Handout              string // README.md
+	// Minutes is how long the lab takes a student, handout and questions included; 0
+	// says nothing about it. BuildsOn are the labs of the course to do before.
+	Minutes  int
+	BuildsOn []string
+	Handout  string // README.md
 
 	Output   []string          // what the program prints, line by line
 	Before   map[string]string // line of Output → the line that has to come before it

@@ -35,7 +35,9 @@ func parse(file string, data []byte, known bool, chosen map[string]string) (Lab,
 	}
 	r.fields(doc, "the lab", []field{
 		{"name", true, r.at("name", r.text(&lab.Name))},
-		{"order", true, r.number(&lab.Order, 1, 999)},
+		{"order", true, r.number(&lab.Order, 0, 999)},
+		{"minutes", false, r.number(&lab.Minutes, 1, 600)},
+		{"builds_on", false, r.at("builds_on", r.texts(&lab.BuildsOn))},
 		{"title", true, r.text(&lab.Title)},
 		{"summary", true, r.text(&lab.Summary)},
 		{"variants", false, func(pair) {}}, // which are read

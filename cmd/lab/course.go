@@ -3,7 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"text/tabwriter"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -16,7 +16,7 @@ func (a *app) listCommand() *cobra.Command {
 	var format string
 	cmd := &cobra.Command{
 		Use:   "list",
-		Short: "List the labs of the course, in order",
+		Short: "List the labs of the course in order, with the time that each takes",
 		Args:  noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			all, err := labs.All()
@@ -32,22 +32,30 @@ func (a *app) listCommand() *cobra.Command {
 
 func (a *app) list(all []labs.Lab, format string) error {
 	type row struct {
-		Name    string `json:"name"`
-		Title   string `json:"title"`
-		Summary string `json:"summary"`
+		Name     string   `json:"name"`
+		Title    string   `json:"title"`
+		Summary  string   `json:"summary"`
+		Minutes  int      `json:"minutes,omitempty"`
+		BuildsOn []string `json:"builds_on,omitempty"`
 	}
 	rows := []row{}
 	for _, l := range all {
-		rows = append(rows, row{l.Name, l.Title, l.Summary})
+		rows = append(rows, row{l.Name, l.Title, l.Summary, l.Minutes, l.BuildsOn})
 	}
 	if format == "json" {
 		return a.json(map[string]any{"schema": "lab.list/1", "labs": rows})
 	}
-	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprint(a.stdout, "The labs, in the order in which to do them:\n\n")
 	for _, r := range rows {
-		fmt.Fprintf(w, "%s\t%s\t%s\n", r.Name, r.Title, r.Summary)
+		after := ""
+		if len(r.BuildsOn) > 0 {
+			after = "after " + strings.Join(r.BuildsOn, ", ")
+		}
+		fmt.Fprintf(a.stdout, "%-14s %3d min  %s\n", r.Name, r.Minutes, after)
+		fmt.Fprintf(a.stdout, "  %s. %s\n", r.Title, r.Summary)
 	}
-	return w.Flush()
+	fmt.Fprint(a.stdout, "\nlab show LAB prints a lab's handout, lab predict LAB asks its questions, lab run LAB runs it.\n")
+	return nil
 }
 
 // json prints a document.

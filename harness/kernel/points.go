@@ -297,6 +297,8 @@ func (im *Image) tableParam(decl string) (Param, error) {
 		p.Size = 8
 	case p.Type == "int", p.Type == "pid_t":
 		p.Size, p.Signed = 4, true
+	case p.Type == "unsigned int":
+		p.Size = 4
 	default:
 		return Param{}, fmt.Errorf("points.yaml: parameter %q has a type of unknown size", decl)
 	}
