@@ -21,7 +21,11 @@ func main() {
 	// The lab watches the task that forks: the same thread has to wait.
 	runtime.LockOSThread()
 
-	exits, err := fork(exitWith, uintptr(task("exit_status", 7)))
+	first := exitWith
+	if slices.Contains(os.Args[1:], "seccomp") { // lab run exit-paths --what-if
+		first = exitFiltered
+	}
+	exits, err := fork(first, uintptr(task("exit_status", 7)))
 	if err != nil {
 		fail("fork", err)
 	}
@@ -29,7 +33,11 @@ func main() {
 	if err != nil {
 		fail("wait", err)
 	}
-	fmt.Printf("The first child exited with status %d.\n", status.ExitStatus())
+	if status.Signaled() {
+		fmt.Printf("The first child was ended by signal %d.\n", int(status.Signal()))
+	} else {
+		fmt.Printf("The first child exited with status %d.\n", status.ExitStatus())
+	}
 
 	// The second child holds the other end until it has come to life: a process
 	// that is killed before its first instruction ends too, but by another path.
@@ -91,6 +99,30 @@ func exitWith(status uintptr) {
 	for {
 		syscall.RawSyscall(syscall.SYS_EXIT_GROUP, status, 0, 0)
 	}
+}
+
+// filter is a seccomp filter, in the kernel's classic BPF: it kills a process that calls
+// exit_group, and allows all other calls.
+var filter = []syscall.SockFilter{
+	{Code: syscall.BPF_LD | syscall.BPF_W | syscall.BPF_ABS, K: 0}, // seccomp_data.nr
+	{Code: syscall.BPF_JMP | syscall.BPF_JEQ | syscall.BPF_K, Jf: 1, K: syscall.SYS_EXIT_GROUP},
+	{Code: syscall.BPF_RET | syscall.BPF_K, K: 0x80000000}, // SECCOMP_RET_KILL_PROCESS
+	{Code: syscall.BPF_RET | syscall.BPF_K, K: 0x7fff0000}, // SECCOMP_RET_ALLOW
+}
+
+// program is the filter as prctl takes it.
+var program = syscall.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+
+// exitFiltered is the first child in a variation: it forbids itself the call with which
+// it then asks to end.
+//
+//go:nosplit
+//go:norace
+func exitFiltered(status uintptr) {
+	const setNoNewPrivs, setSeccomp, modeFilter = 38, 22, 2
+	syscall.RawSyscall6(syscall.SYS_PRCTL, setNoNewPrivs, 1, 0, 0, 0, 0)
+	syscall.RawSyscall6(syscall.SYS_PRCTL, setSeccomp, modeFilter, uintptr(unsafe.Pointer(&program)), 0, 0, 0)
+	exitWith(status)
 }
 
 // begin is how the second child begins: it undoes what Go's runtime has set up for the
