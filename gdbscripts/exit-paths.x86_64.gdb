@@ -11,23 +11,23 @@ lab.point("quitter_born", "parent", place="wake_up_new_task", armed=["sys_clone"
     means="The first child is complete. From here on the lab recognizes its task.")
 lab.point("sys_exit_group", "quitter", armed=["quitter_born"],
     means="The first child asks to end, with all its threads. In C, exit() and a return from main make this system call too.")
-lab.point("quitter_group_exit", "quitter", place="do_group_exit", armed=["sys_exit_group"],
+lab.point("quitter_group_exit", "quitter", place="do_group_exit", armed=["quitter_born"],
     means="All threads of the process have to end. Both ways meet here.")
-lab.point("quitter_exit", "quitter", place="do_exit", armed=["sys_exit_group"],
+lab.point("quitter_exit", "quitter", place="do_exit", armed=["quitter_born"],
     means="This task ends. The function never returns.")
-lab.point("exit_signals", "quitter", armed=["sys_exit_group"],
+lab.point("exit_signals", "quitter", armed=["quitter_born"],
     means="This function sets PF_EXITING. From then on no signal chooses this task; one to its process goes to another thread.")
-lab.point("exit_mm", "quitter", armed=["sys_exit_group"],
+lab.point("exit_mm", "quitter", armed=["quitter_born"],
     means="The task gives up its address space. From here on it can run only in the kernel.")
-lab.point("exit_sem", "quitter", armed=["sys_exit_group"],
+lab.point("exit_sem", "quitter", armed=["quitter_born"],
     means="The kernel undoes the task's semaphore operations.")
-lab.point("exit_files", "quitter", armed=["sys_exit_group"],
+lab.point("exit_files", "quitter", armed=["quitter_born"],
     means="The task drops its table of files. Files that no other process has open are closed.")
-lab.point("exit_fs", "quitter", armed=["sys_exit_group"],
+lab.point("exit_fs", "quitter", armed=["quitter_born"],
     means="The task drops its root and working directories.")
-lab.point("quitter_tells", "quitter", place="do_notify_parent", armed=["sys_exit_group"],
+lab.point("quitter_tells", "quitter", place="do_notify_parent", armed=["quitter_born"],
     means="The task is a zombie now, and it sends SIGCHLD to its parent.")
-lab.point("quitter_dead", "quitter", place="do_task_dead", armed=["sys_exit_group"],
+lab.point("quitter_dead", "quitter", place="do_task_dead", armed=["quitter_born"],
     means="The task's last function sets TASK_DEAD and calls __schedule, which does not return. The task still uses its kernel stack, so it cannot free it.")
 lab.point("quitter_buried", "any", place="finish_task_switch", armed=["quitter_dead"], when="reg.rdi == quitter",
     means="Another task runs, on its own stack. It finds that the previous task is dead, and frees the dead task's kernel stack. It may have the dead child's name, if it is the parent or a thread of Go's runtime.")

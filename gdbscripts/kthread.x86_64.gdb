@@ -29,5 +29,11 @@ lab.point("kthread_stop", "asker", armed=["psimon"], when="arg.k == newborn",
     means="The program has closed the file, which removes the trigger, and the kernel asks the thread to end. The thread is not forced to; it has to check.")
 lab.point("newborn_ends", "newborn", place="do_exit", armed=["kthread_stop"],
     means="The function has returned, and the thread ends as every task does.")
+lab.point("helper_requested", "any", place="user_mode_thread", step=False, when="read.function == \"call_usermodehelper_exec_async\"", reads={"function": "symbol(arg.fn)"},
+    means="A kernel thread makes a task that will execute a program. The function that it starts with calls exec.")
+lab.point("helper_cloned", "any", place="kernel_clone", step=False, armed=["helper_requested"],
+    means="The same function makes this task too.")
+lab.point("helper_execs", "any", place="kernel_execve", step=False, armed=["helper_requested"],
+    means="The new task executes a program, as a process does. If that works, it returns to user space, which a kernel thread cannot.")
 lab.ready()
 end

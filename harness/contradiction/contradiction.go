@@ -49,12 +49,12 @@ func Check(t *trace.Trace, plan *Plan) error {
 		header: t.Header, points: map[string]trace.Point{}, instead: map[string]trace.Point{}, armable: map[string]bool{}, found: map[string]bool{},
 		armed: map[string]bool{}, tasks: tasks{}.new(), functions: map[trace.Word]function{},
 	}
+	if plan.fits(t.Header) {
+		c.plan = plan
+	}
 	c.headerHolds()
 	if c.err != nil {
 		return c.err
-	}
-	if plan.fits(t.Header) {
-		c.plan = plan
 	}
 	for _, e := range t.Events {
 		for _, name := range e.Arms {

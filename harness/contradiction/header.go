@@ -116,13 +116,19 @@ func (c *checker) point(field string, p trace.Point, before []trace.Point) {
 		case q.Missing != "" || q.Address == 0 || p.Address == 0 || q.Inlined != p.Inlined:
 		case p.Inlined == "" && (q.Symbol == p.Symbol) != (q.Address == p.Address):
 			c.wrong(field+".address", "%s (%s) is at %s, and %s (%s) is at %s", p.Point, p.Symbol, p.Address, q.Point, q.Symbol, q.Address)
-		case q.Address == p.Address && place(q) != place(p):
+		case q.Address == p.Address && place(q) != place(p) && !(c.conditional(q.Point) && c.conditional(p.Point)):
 			c.wrong(field+".address", "%s and %s are both at %s", q.Point, p.Point, p.Address)
 		}
 	}
 	if p.Address == 0 && !known {
 		c.wrong(field+".symbol", "no earlier point is a call of %s", p.Symbol)
 	}
+}
+
+// conditional reports whether a point says which of the stops at its address are its own.
+// Without a plan it is not known, and may be so.
+func (c *checker) conditional(point string) bool {
+	return c.plan == nil || c.plan.point(point).when != nil
 }
 
 // otherPoint checks a point at another way to do what the entry does. The header has no

@@ -267,7 +267,11 @@ func (c *checker) members(e *trace.Event, _ trace.Point) {
 		if _, known := c.fields[path]; known {
 			c.wrong(field, "an earlier stop has it")
 		}
-		if bits, _ := width(f.Type); bits != 0 && f.Size != bits/8 {
+		bits, _ := width(f.Type)
+		switch {
+		case f.Bits < 0, bits != 0 && f.Bits > bits, f.Bits > 8*f.Size:
+			c.wrong(field+".bits", "a member of type %s and %d bytes has no bit field of %d bits", f.Type, f.Size, f.Bits)
+		case f.Bits == 0 && bits != 0 && f.Size != bits/8:
 			c.wrong(field+".size", "%d bytes are not those of %s", f.Size, f.Type)
 		}
 		for other, g := range c.fields {

@@ -22,6 +22,18 @@ func NewFollower(h trace.Header, r Rules) *Follower {
 	return &Follower{view: &view{trace: &trace.Trace{Header: h}, rules: r}}
 }
 
+// Steps returns all stops of a run that count, evidence included, in the order they came.
+func Steps(t *trace.Trace, r Rules) []verdict.Step {
+	f := NewFollower(t.Header, r)
+	var out []verdict.Step
+	for _, e := range t.Events {
+		if s, ok := f.Step(e); ok {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
 // Step returns the step that e is, if it is one.
 func (f *Follower) Step(e trace.Event) (verdict.Step, bool) {
 	p, known := f.view.rules.point(e.Point)

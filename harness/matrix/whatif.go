@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"kernellab/harness"
+	"kernellab/harness/grade"
 	"kernellab/harness/prepare"
 	"kernellab/harness/whatif"
 	"kernellab/labs"
@@ -48,7 +49,7 @@ func (s WhatIf) on(ctx context.Context, l labs.Lab, w labs.WhatIf, t prepare.Tar
 		if err != nil {
 			return whatif.Run{}, fmt.Errorf("%s on %s, %s: %w", l.Name, t.Name(), what, err)
 		}
-		return whatif.Run{Trace: out.Trace, Result: out.Result}, nil
+		return whatif.Run{Trace: out.Trace, Result: out.Result, Steps: grade.Steps(out.Trace, job.Rules)}, nil
 	}
 	plain, err := run("the plain run", l, s.Machine)
 	if err != nil {

@@ -31,8 +31,9 @@ type point struct {
 // hits returns how often the point is expected in a round.
 func (p *point) hits() trace.Range { return p.Times() }
 
-// Resolve finds a plan's points in a kernel. The error names all that are missing. The
-// return of a call has the place of the call and no address.
+// Resolve finds a plan's points in a kernel. The error names all that are missing, and
+// two places that are one in this kernel, unless each point says by "when" which of the
+// stops there are its own. The return of a call has the place of the call and no address.
 func Resolve(im *kernel.Image, all Plan) ([]Resolved, error) {
 	var out []Resolved
 	var errs []error
@@ -40,7 +41,7 @@ func Resolve(im *kernel.Image, all Plan) ([]Resolved, error) {
 	byAddr := map[uint64]plan.Point{}
 	for _, p := range all.Points {
 		r, err := resolve(im, p, all.needs(p), byName)
-		if other, ok := byAddr[r.Addr]; ok && r.Addr != 0 && place(other) != place(p) {
+		if other, ok := byAddr[r.Addr]; ok && r.Addr != 0 && place(other) != place(p) && (other.When == "" || p.When == "") {
 			err = errors.Join(err, fmt.Errorf("points %s and %s are both at %#x (%s): the lab can not tell them apart on this kernel",
 				other.Name, p.Name, r.Addr, r.Symbol))
 		}

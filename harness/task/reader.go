@@ -156,7 +156,7 @@ func (r *Reader) Record(path string, f kernel.Field) {
 		return
 	}
 	r.known[path] = true
-	r.fields[path] = trace.Field{Offset: f.Offset, Size: f.Size, Type: f.Type}
+	r.fields[path] = trace.Field{Offset: f.Offset, Size: f.Size, Type: f.Type, Bits: f.BitSize}
 }
 
 // MarkKnown records, by their paths, members that have been read before. TakeFields does

@@ -190,9 +190,10 @@ type Arg struct {
 
 // Field is the position of a member of a structure in this kernel, from BTF.
 type Field struct {
-	Offset int    `json:"offset"` // bytes from the start of the outermost structure
-	Size   int    `json:"size"`   // bytes
-	Type   string `json:"type"`   // C spelling
+	Offset int    `json:"offset"`         // bytes from the start of the outermost structure
+	Size   int    `json:"size"`           // bytes
+	Type   string `json:"type"`           // C spelling
+	Bits   int    `json:"bits,omitempty"` // of a bit field, which may take fewer bytes than its type
 }
 
 // Exit says how the program ended, as the guest's agent reported it.

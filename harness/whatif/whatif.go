@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"kernellab/harness/plan"
 	"kernellab/harness/report/words"
 	"kernellab/harness/trace"
 	"kernellab/harness/verdict"
@@ -19,6 +20,7 @@ import (
 type Run struct {
 	Trace  *trace.Trace
 	Result verdict.Result
+	Steps  []verdict.Step // all that count, evidence included: grade.Steps
 }
 
 // The kinds of difference.
@@ -91,10 +93,9 @@ type side struct {
 func newSide(r Run) *side {
 	s := &side{Run: r, steps: map[string][]verdict.Step{}, roles: map[string]string{}}
 	steps := slices.Clone(r.Result.Steps)
-	for _, e := range r.Trace.Events { // evidence, which is no step of the result
-		known := slices.ContainsFunc(steps, func(step verdict.Step) bool { return step.Seq == e.Seq })
-		if e.Kind == trace.KindStop && e.Aside == "" && e.Task != nil && !known {
-			steps = append(steps, verdict.Step{Point: e.Point, PID: e.Task.PID, Comm: e.Task.Comm, Role: e.Role, Seq: e.Seq})
+	for _, e := range r.Steps { // evidence, which is no step of the result
+		if !slices.ContainsFunc(steps, func(step verdict.Step) bool { return step.Seq == e.Seq }) {
+			steps = append(steps, e)
 		}
 	}
 	slices.SortFunc(steps, func(a, b verdict.Step) int { return a.Seq - b.Seq })
@@ -103,7 +104,7 @@ func newSide(r Run) *side {
 			s.points = append(s.points, step.Point)
 		}
 		s.steps[step.Point] = append(s.steps[step.Point], step)
-		if step.Role != "" {
+		if step.Role != "" && step.Role != plan.Any {
 			s.roles[strconv.Itoa(step.PID)] = step.Role
 		}
 	}
@@ -150,7 +151,7 @@ func (d *differ) points() {
 			}
 			d.add(x, "The run does not stop at %s.", name)
 		case len(was) == 0:
-			d.add(x, "The run stops at %s, in %s; the plain run does not.", name, task(is[0]))
+			d.add(x, "The run stops at %s, in %s%s; the plain run does not.", name, task(is[0]), seen(is[0]))
 		default:
 			d.add(x, "The run stops at %s %s; the plain run does %s.", name, times(len(is)), times(len(was)))
 		}
@@ -177,10 +178,24 @@ func (s *side) others(point string) string {
 
 // task names the task of a step: its role, or else its name.
 func task(s verdict.Step) string {
-	if s.Role != "" {
+	if s.Role != "" && s.Role != plan.Any {
 		return "the task " + s.Role
 	}
 	return "a task named " + s.Comm
+}
+
+// seen tells the values of a step that has nothing to be compared with.
+func seen(s verdict.Step) string {
+	var all []string
+	for _, v := range s.Values {
+		if v.Why == nil {
+			all = append(all, v.Name+" = "+v.Text)
+		}
+	}
+	if len(all) == 0 {
+		return ""
+	}
+	return " (" + strings.Join(all, ", ") + ")"
 }
 
 func stops(steps []verdict.Step) string {

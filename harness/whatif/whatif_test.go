@@ -27,7 +27,8 @@ func run(t *testing.T, change func(*trace.Trace)) whatif.Run {
 	if change != nil {
 		change(tr)
 	}
-	return whatif.Run{Trace: tr, Result: grade.Grade(tr, l.Rules("x86_64"))}
+	rules := l.Rules("x86_64")
+	return whatif.Run{Trace: tr, Result: grade.Grade(tr, rules), Steps: grade.Steps(tr, rules)}
 }
 
 func at(tr *trace.Trace, point string) *trace.Event { return &tr.Events[tracetest.Index(tr, point)] }

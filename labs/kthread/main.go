@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -39,6 +40,11 @@ func main() {
 	_, err := file.WriteString(trigger)
 	check(err)
 	fmt.Printf("%s while a trigger is set: %s\n", name, find(name))
+	if slices.Contains(os.Args[1:], "user-helper") { // lab run kthread --what-if
+		// The kernel does not have this family, so it looks for a module.
+		const noFamily = 11 // AF_ROSE
+		syscall.Socket(noFamily, syscall.SOCK_STREAM, 0)
+	}
 	if slices.Contains(os.Args[1:], "keep-open") { // lab run kthread --what-if
 		runtime.KeepAlive(file)
 		return

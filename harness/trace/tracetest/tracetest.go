@@ -20,7 +20,7 @@ const Output = "This is Parent Process!\nThis is Child Process!\nChild Complete!
 // machine has the facts that differ between the architectures.
 type machine struct {
 	arch, release string
-	symbols       [8]string
+	symbols       [10]string
 	base          uint64
 	roles         map[string]string
 	args          [2]string // registers of the first arguments
@@ -35,16 +35,16 @@ type machine struct {
 func Points() []string {
 	return []string{
 		"sys_clone", "kernel_clone", "copy_process", "dup_task_struct",
-		"copy_thread", "wake_up_new_task", "ret_from_fork", "release_task",
+		"copy_thread", "pid_vnr", "wake_up_new_task", "clone_returns", "ret_from_fork", "release_task",
 	}
 }
 
 func machines() []machine {
 	return []machine{{
 		arch: "x86_64", release: "6.1.0-50-cloud-amd64",
-		symbols: [8]string{
+		symbols: [10]string{
 			"__x64_sys_clone", "kernel_clone", "copy_process", "arch_dup_task_struct",
-			"copy_thread", "wake_up_new_task", "ret_from_fork", "release_task",
+			"copy_thread", "pid_vnr", "wake_up_new_task", "do_syscall_64+0x5d", "ret_from_fork", "release_task",
 		},
 		base:  0xffffffff81090000,
 		roles: map[string]string{"pc": "rip", "sp": "rsp", "ret": "rax"},
@@ -53,9 +53,9 @@ func machines() []machine {
 		parent: 0xffff888003a28000, child: 0xffff888003a2c9c0, flags: 0x01200000, userMode: 0x33,
 	}, {
 		arch: "riscv64", release: "6.12.107+deb13-riscv64",
-		symbols: [8]string{
+		symbols: [10]string{
 			"__riscv_sys_clone", "kernel_clone", "copy_process", "arch_dup_task_struct",
-			"copy_thread", "wake_up_new_task", "ret_from_fork", "release_task",
+			"copy_thread", "pid_vnr", "wake_up_new_task", "do_trap_ecall_u+0x1c2", "ret_from_fork", "release_task",
 		},
 		base:  0xffffffff80020000,
 		roles: map[string]string{"pc": "pc", "sp": "sp", "ret": "a0", "link": "ra"},
@@ -101,14 +101,20 @@ func (m machine) header() trace.Header {
 		Roles: m.roles,
 	}
 	for i, p := range Points() {
-		h.Points = append(h.Points, trace.Point{
-			Point: p, Symbol: m.symbols[i], Address: m.address(i), Why: "the first candidate that this kernel has",
-		})
+		point := trace.Point{Point: p, Symbol: m.symbols[i], Address: m.address(i), Why: "the first candidate that this kernel has"}
+		if p == "clone_returns" {
+			point.Symbol, point.Address, point.Why = m.symbols[0], 0, "where the call of "+m.symbols[0]+" returns to"
+		}
+		h.Points = append(h.Points, point)
 	}
 	return h
 }
 
-func (m machine) address(i int) trace.Word { return trace.Word(m.base + uint64(i)*0x1340) }
+// address is where the point with index i is; functions lie in no order in a kernel.
+func (m machine) address(i int) trace.Word {
+	places := [...]uint64{0, 1, 2, 3, 4, 8, 5, 9, 6, 7}
+	return trace.Word(m.base + places[i]*0x1340)
+}
 
 // stop returns the stop at the point with index i.
 func (m machine) stop(i int) trace.Event {
@@ -120,13 +126,19 @@ func (m machine) stop(i int) trace.Event {
 			m.roles["pc"]: m.address(i), m.roles["sp"]: trace.Word(m.stack - 0x40c0), m.roles["ret"]: 0, "rbx": 0, "fp": 0,
 		},
 	}
+	if link := m.roles["link"]; link != "" {
+		e.Registers[link] = 0
+	}
 	top := m.stack + 0x4000
 	sp := top - uint64(m.user)
 	threadSP := sp - uint64(m.frame)
 	word := func(v uint64) trace.Word { return trace.Word(v) }
 	switch e.Point {
 	case "sys_clone":
-		e.Arms = Points()[1:6]
+		if link := m.roles["link"]; link != "" {
+			e.Registers[link] = m.address(slices.Index(Points(), "clone_returns"))
+		}
+		e.Arms = Points()[1:7]
 		e.Fields = map[string]trace.Field{
 			"task_struct.pid":  {Offset: 1256, Size: 4, Type: "pid_t"},
 			"task_struct.tgid": {Offset: 1260, Size: 4, Type: "pid_t"},
@@ -136,6 +148,7 @@ func (m machine) stop(i int) trace.Event {
 			{Name: "clone_flags", Type: "unsigned long", Value: word(m.flags | 17)},
 			{Name: "newsp", Type: "unsigned long"},
 		}
+		e.Reads = map[string]trace.Word{"number": map[string]trace.Word{"x86_64": 56, "riscv64": 220}[m.arch]}
 	case "kernel_clone":
 		e.Args = []trace.Arg{{Name: "args", Type: "struct kernel_clone_args *", Value: word(m.stack - 0x4120)}}
 		e.Reads = map[string]trace.Word{"flags": word(m.flags), "exit_signal": 17, "user_pc": 0x4030a5}
@@ -145,12 +158,24 @@ func (m machine) stop(i int) trace.Event {
 			{Name: "dst", Type: "struct task_struct *", Value: word(m.child)},
 			{Name: "src", Type: "struct task_struct *", Value: word(m.parent)},
 		}
+	case "pid_vnr":
+		e.Args = []trace.Arg{{Name: "pid", Type: "struct pid *", Value: word(m.child + 0x40000)}}
+		e.Reads = map[string]trace.Word{"number": 84}
+	case "clone_returns":
+		e.Registers[m.roles["ret"]] = 84
+		if m.roles["link"] == "" {
+			e.Registers[m.roles["sp"]] += 8 // the return address was on the stack
+		}
+		e.Args = []trace.Arg{
+			{Name: "clone_flags", Type: "unsigned long", Value: word(m.flags | 17)},
+			{Name: "newsp", Type: "unsigned long"},
+		}
 	case "wake_up_new_task":
-		e.Arms = Points()[6:7]
+		e.Arms = []string{"ret_from_fork"}
 		e.Args = []trace.Arg{{Name: "p", Type: "struct task_struct *", Value: word(m.child)}}
-		e.Reads = map[string]trace.Word{"child_pid": 84, "thread_sp": word(threadSP), "start": m.address(6)}
+		e.Reads = map[string]trace.Word{"child_pid": 84, "thread_sp": word(threadSP), "start": m.address(slices.Index(Points(), "ret_from_fork"))}
 	case "ret_from_fork":
-		e.Arms, e.Disarms = Points()[7:], Points()[1:7]
+		e.Arms, e.Disarms = []string{"release_task"}, append([]string{"ret_from_fork"}, Points()[1:7]...)
 		e.Fields = map[string]trace.Field{
 			"task_struct.stack":     {Offset: 32, Size: 8, Type: "void *"},
 			"task_struct.thread.sp": {Offset: 4912, Size: 8, Type: "unsigned long"},
@@ -160,18 +185,21 @@ func (m machine) stop(i int) trace.Event {
 		e.Registers = map[string]trace.Word{
 			m.roles["pc"]: e.Address, m.roles["sp"]: word(sp), m.roles["ret"]: word(m.parent), "rbx": 0, "fp": 0,
 		}
+		if link := m.roles["link"]; link != "" {
+			e.Registers[link] = 0
+		}
 		e.Reads = map[string]trace.Word{
 			"thread_sp": word(threadSP), "stack": word(m.stack), "stack_top": word(top), "stack_end": 0x57ac6e9d,
 			"came_from": e.Address, "user_ret": 0, "user_pc": 0x4030a5, "user_sp": 0x7ffc8a3be0c8,
 			"parent_user_pc": 0x4030a5, "user_mode": word(m.userMode),
 		}
 	case "release_task":
-		e.Disarms = Points()[7:]
+		e.Disarms = []string{"release_task"}
 		e.Args = []trace.Arg{{Name: "p", Type: "struct task_struct *", Value: word(m.child)}}
 		e.Reads = map[string]trace.Word{"exit_code": 0}
 	}
 	for j, r := range m.args {
-		if e.Registers[r] += 0; i > 0 && j < len(e.Args) { // a system call's are in memory
+		if e.Registers[r] += 0; i > 0 && e.Point != "clone_returns" && j < len(e.Args) { // a system call's are in memory
 			e.Registers[r] = e.Args[j].Value
 		}
 	}
