@@ -270,7 +270,7 @@ func TestFalse(t *testing.T) {
 	}
 }
 
-// programsInC returns runs of labs/fork-new/testdata/honest/flush, a program in C with
+// programsInC returns runs of labs/fork-new/c, a program in C with
 // glibc's fork, which lab run fork-new --submission recorded.
 func programsInC(t testing.TB) (out []recording) {
 	t.Helper()
