@@ -18,10 +18,10 @@ lab.point("pid_vnr", "parent", within="sys_clone",
     means="kernel_clone looks up the number that the child's pid has in the parent's pid namespace. It does so before the child may run, because a child that has run may be gone already. This number is what the call returns in the parent.")
 lab.point("wake_up_new_task", "parent", within="sys_clone",
     means="The child is complete and is about to be put on a run queue. It has not run yet.")
-lab.point("ret_from_fork", "child", armed=["wake_up_new_task"],
-    means="The child's first instruction. Nothing called it. The context switch returned here because copy_thread had stored this address as the return address.")
 lab.point("clone_returns", "parent", place="sys_clone", returns="sys_clone",
     means="The call returns in the parent. In the child nothing returns from sys_clone, because the child never called it.")
+lab.point("ret_from_fork", "child", armed=["wake_up_new_task"],
+    means="The child's first instruction. Nothing called it. The context switch returned here because copy_thread had stored this address as the return address.")
 lab.point("release_task", "parent", step=False, armed=["ret_from_fork"], when="arg.p == child",
     means="The parent's wait has found that the child is dead, and releases it.")
 lab.ready()
