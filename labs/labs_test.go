@@ -69,6 +69,7 @@ func TestForkNewPlan(t *testing.T) {
 		t.Fatal(err)
 	}
 	starts := map[string]string{"x86_64": "u64(arg.p.thread.sp + 0x30)", "riscv64": "arg.p.thread.ra"}
+	numbers := map[string]string{"x86_64": "current.user.orig_ax", "riscv64": "current.user.a7"}
 	for a, start := range starts {
 		points := l.Plan(a).Points
 		var names []string
@@ -78,21 +79,23 @@ func TestForkNewPlan(t *testing.T) {
 		if diff := cmp.Diff(tracetest.Points(), names); diff != "" {
 			t.Errorf("%s: points (-want +got):\n%s", a, diff)
 		}
+		at := func(name string) plan.Point { return points[slices.Index(names, name)] }
 		want := plan.Point{Name: "wake_up_new_task", Place: "wake_up_new_task", Role: "parent", Step: true, Within: "sys_clone", Reads: []plan.Named{
 			{Name: "child_pid", Expr: "arg.p.pid"}, {Name: "thread_sp", Expr: "arg.p.thread.sp"}, {Name: "start", Expr: start},
 		}}
-		if diff := cmp.Diff(want, points[5], unsourced, unexplained); diff != "" {
+		if diff := cmp.Diff(want, at("wake_up_new_task"), unsourced, unexplained); diff != "" {
 			t.Errorf("%s: wake_up_new_task (-want +got):\n%s", a, diff)
 		}
 		want = plan.Point{
 			Name: "sys_clone", Place: "sys_clone", Role: "parent", Step: true, Entry: true, Args: []string{"clone_flags", "newsp"},
 			When:  "bitand(arg.clone_flags, CLONE_VM + CLONE_THREAD) == 0",
 			Aside: "a clone that shares memory, such as a thread of Go's runtime",
+			Reads: []plan.Named{{Name: "number", Expr: numbers[a]}},
 		}
-		if diff := cmp.Diff(want, points[0], unsourced, unexplained); diff != "" {
+		if diff := cmp.Diff(want, at("sys_clone"), unsourced, unexplained); diff != "" {
 			t.Errorf("%s: sys_clone (-want +got):\n%s", a, diff)
 		}
-		release := points[7]
+		release := at("release_task")
 		if release.Step || !slices.Equal(release.Armed, []string{"ret_from_fork"}) {
 			t.Errorf("%s: release_task is %+v", a, release)
 		}
@@ -155,6 +158,8 @@ func spoil(t *testing.T, tr *trace.Trace, check string) {
 		set("ret_from_fork", "user_mode", mode[tr.Header.Arch])
 	case "fork returns 0 in the child":
 		set("ret_from_fork", "user_ret", 84)
+	case "the call returns the child's pid in the parent":
+		set("wake_up_new_task", "child_pid", 85)
 	case "the child goes on where its parent called":
 		set("ret_from_fork", "user_pc", 0x400000)
 	case "who releases the child's task_struct":
