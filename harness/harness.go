@@ -27,6 +27,7 @@ import (
 	"kernellab/images/guest"
 	"kernellab/images/guest/mailbox"
 	"kernellab/internal/intact"
+	"kernellab/internal/mapped"
 	"kernellab/internal/regular"
 )
 
@@ -90,7 +91,19 @@ func Run(ctx context.Context, j Job) (*Outcome, error) {
 	if err := errors.Join(probe.Check(j.Machine.Image, j.Machine.Arch, j.Plan)...); err != nil {
 		return nil, &machine.Error{Op: "find the lab's points", Err: err}
 	}
-	out, err := j.once(ctx)
+	var out *Outcome
+	try := func() error {
+		out = nil
+		err := mapped.Guard(func() (err error) {
+			out, err = j.once(ctx)
+			return err
+		})
+		if gone := (*mapped.GoneError)(nil); errors.As(err, &gone) {
+			return &machine.Error{Op: "read the kernel image", Err: err}
+		}
+		return err
+	}
+	err := try()
 	if !machine.Retryable(err) && !isDown(err) || ctx.Err() != nil {
 		return out, err
 	}
@@ -98,7 +111,7 @@ func Run(ctx context.Context, j Job) (*Outcome, error) {
 	if j.Retry != nil {
 		j.Retry(first)
 	}
-	if out, err = j.once(ctx); err != nil {
+	if err := try(); err != nil {
 		return nil, fmt.Errorf("%w (tried twice)", err)
 	}
 	out.Result.AddNote(fmt.Sprintf("The first try was thrown away: %v.", first))
@@ -540,7 +553,7 @@ func (r *recording) judge() error {
 // unchanged returns an error when a file of the cache that the run rests on is no longer
 // what it was at the run's beginning: what was seen is then nobody's doing.
 func (r *recording) unchanged(ctx context.Context) error {
-	err := r.Job.Machine.Image.Check()
+	err := errors.Join(r.Job.Machine.Image.Check(), r.m.Unchanged())
 	for _, file := range []struct{ path, sum string }{
 		{r.Job.Machine.Initrd, r.trace.Header.Machine.Initramfs}, {r.Program, r.trace.Header.Program.SHA256},
 	} {

@@ -15,6 +15,7 @@ import (
 	"kernellab/harness/machine"
 	"kernellab/harness/trace"
 	"kernellab/harness/verdict"
+	"kernellab/internal/mapped"
 )
 
 // Pending is one job among many, which is prepared when its turn comes: a kernel
@@ -138,7 +139,11 @@ func (m Many) one(ctx context.Context, i int, p Pending) (f Finished) {
 			m.Stage(i, what)
 		}
 	}
-	job, err := p.Prepare(ctx, stage)
+	var job Job
+	err := mapped.Guard(func() (err error) {
+		job, err = p.Prepare(ctx, stage)
+		return err
+	})
 	if err != nil {
 		f.Err = err
 		return f

@@ -106,6 +106,18 @@ func (c *Cache) Advise(err error) string {
 	return ""
 }
 
+// Advised returns err with what a person can do about it, for a document that has its
+// text only. A nil cache has no advice.
+func (c *Cache) Advised(err error) error {
+	if c == nil {
+		return err
+	}
+	if advice := c.Advise(err); advice != "" {
+		return fmt.Errorf("%w; %s", err, advice)
+	}
+	return err
+}
+
 // Path returns the path of a part of the cache, such as "snapshots", and makes
 // its folder.
 func (c *Cache) Path(part string, elem ...string) (string, error) {
@@ -162,6 +174,12 @@ func (c *Cache) Hold(ctx context.Context) (release func(), err error) {
 	return release, nil
 }
 
+// unwritable reports whether err is that this user may not write the cache: runs use what
+// is in it.
+func unwritable(err error) bool {
+	return errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS)
+}
+
 // share takes the lock that Clean needs for itself.
 func (c *Cache) share(ctx context.Context) (release func(), err error) {
 	dir, err := c.Path("locks")
@@ -169,7 +187,7 @@ func (c *Cache) share(ctx context.Context) (release func(), err error) {
 	if err == nil {
 		lock, err = flock.Share(ctx, filepath.Join(dir, heldName))
 	}
-	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
+	if unwritable(err) {
 		return func() {}, nil
 	}
 	if err != nil {
@@ -246,8 +264,20 @@ func usage(dir string) (int64, error) {
 
 // TempDir makes a folder for work in progress, in the cache so that results can
 // be renamed into place. release removes it. A folder that its process could
-// not remove is found by [Cache.Sweep].
+// not remove is found by [Cache.Sweep]. Of a cache that this user may not write, the
+// folder is in the system's folder for temporary files.
 func (c *Cache) TempDir(ctx context.Context, prefix string) (dir string, release func(), err error) {
+	dir, release, err = c.tempDir(ctx, prefix)
+	if !unwritable(err) {
+		return dir, release, err
+	}
+	if dir, terr := os.MkdirTemp("", "lab-"+prefix+"-"); terr == nil {
+		return dir, func() { removeAll(dir) }, nil
+	}
+	return "", nil, err
+}
+
+func (c *Cache) tempDir(ctx context.Context, prefix string) (dir string, release func(), err error) {
 	tmp, err := c.Path("tmp")
 	if err != nil {
 		return "", nil, err
@@ -287,7 +317,7 @@ func (c *Cache) Sweep() error {
 		return fmt.Errorf("sweep the cache: %w", err)
 	}
 	entry, err := flock.Try(filepath.Join(tmp, ".lock"))
-	if errors.Is(err, flock.ErrHeld) {
+	if errors.Is(err, flock.ErrHeld) || unwritable(err) {
 		return nil // someone is at it; there will be another start
 	}
 	if err != nil {

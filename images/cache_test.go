@@ -87,6 +87,9 @@ func TestAdvise(t *testing.T) {
 		if got := c.Advise(tt.err); !strings.Contains(got, tt.want) || tt.want == "" && got != "" {
 			t.Errorf("%s: %q, want %q", name, got, tt.want)
 		}
+		if got := c.Advised(tt.err); !errors.Is(got, tt.err) || !strings.Contains(got.Error(), tt.want) || tt.want == "" && got != tt.err {
+			t.Errorf("%s, advised: %v, want %q", name, got, tt.want)
+		}
 	}
 }
 

@@ -21,6 +21,7 @@ import (
 	"kernellab/harness/report"
 	"kernellab/images"
 	"kernellab/internal/flags"
+	"kernellab/internal/mapped"
 	"kernellab/internal/progress"
 	"kernellab/internal/usage"
 	"kernellab/labs"
@@ -80,7 +81,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	context.AfterFunc(ctx, stop) // a second signal ends a command that does not end by itself
-	err := root.ExecuteContext(ctx)
+	err := mapped.Guard(func() error { return root.ExecuteContext(ctx) })
 	a.progress.Done()
 	if a.release != nil {
 		a.release()

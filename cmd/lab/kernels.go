@@ -45,6 +45,9 @@ func (a *app) listKernels(cmd *cobra.Command, machines, format string, offline b
 		return failed
 	}
 	a.progress.Done()
+	if failed != nil && len(kernels) == 0 {
+		return failed // and no half of a table
+	}
 	if format == "json" {
 		return errors.Join(a.json(map[string]any{"schema": "lab.kernels/1", "kernels": kernels}), failed)
 	}

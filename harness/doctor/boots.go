@@ -10,6 +10,7 @@ import (
 	"kernellab/harness"
 	"kernellab/harness/prepare"
 	"kernellab/images/initramfs"
+	"kernellab/internal/mapped"
 )
 
 // BootAll boots the named kernels n times each, or all in the cache.
@@ -59,7 +60,11 @@ func Boot(ctx context.Context, h prepare.Host, t prepare.Target, n int) error {
 			}
 			boot := spec
 			boot.Seed = counted + uint32(i)
-			clean, err := boot.TryBoot(ctx)
+			var clean bool
+			err := mapped.Guard(func() (err error) {
+				clean, err = boot.TryBoot(ctx)
+				return err
+			})
 			if err != nil {
 				return fmt.Errorf("boot %s: %w", t.Name(), err)
 			}

@@ -7,6 +7,7 @@ import (
 	"syscall"
 
 	"kernellab/internal/intact"
+	"kernellab/internal/mapped"
 	"kernellab/internal/regular"
 )
 
@@ -46,19 +47,20 @@ func (im *Image) Check() error {
 // Preload starts to read, in the background, the parts of an image that every run
 // needs. Errors surface on first use.
 func (im *Image) Preload() {
-	go func() {
+	go mapped.Guard(func() error {
 		_, _ = pointTable()
 		if !im.queries.hasTypes() {
 			_, _ = im.composites("task_struct")
 		}
 		_, _ = im.machine.frames(im, span{})
-	}()
+		return nil
+	})
 }
 
 // openFlat maps an unpacked image. The mapping lasts until the process ends, because
 // an Image has no Close.
 func openFlat(path string) (*Image, error) {
-	data, err := mapped(path)
+	data, err := mapFile(path)
 	if err != nil {
 		return nil, err
 	}
@@ -74,8 +76,9 @@ func openFlat(path string) (*Image, error) {
 	return im, nil
 }
 
-// mapped maps a file into memory, read-only.
-func mapped(path string) ([]byte, error) {
+// mapFile maps a file into memory, read-only. Whoever reads it is guarded by
+// mapped.Guard.
+func mapFile(path string) ([]byte, error) {
 	f, err := regular.Open(path)
 	if err != nil {
 		return nil, err

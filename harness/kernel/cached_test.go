@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"bytes"
+	"errors"
 	"hash/crc32"
 	"maps"
 	"os"
@@ -14,6 +15,7 @@ import (
 
 	"kernellab/harness/kernel/kerneltest"
 	"kernellab/internal/intact"
+	"kernellab/internal/mapped"
 )
 
 // An image that was unpacked once is the same image, and one that was damaged
@@ -142,6 +144,38 @@ func FuzzIndex(f *testing.F) {
 		}
 		got.Symbols.functions("do_something")
 	})
+}
+
+// An unpacked image that is truncated while it is mapped is an error of who reads it, and
+// not the end of the program.
+func TestTruncatedWhileOpen(t *testing.T) {
+	path := kerneltest.Images(t, "x86_64")[0]
+	want, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	var im *Image
+	for range 2 { // the second one is mapped
+		if im, err = OpenCached(path, want.SHA256, dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, suffix := range []string{"", indexSuffix} {
+		if err := os.Truncate(filepath.Join(dir, want.SHA256)+suffix, 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	err = mapped.Guard(func() error {
+		_, err := im.Resolve("release_task")
+		return err
+	})
+	if gone := (*mapped.GoneError)(nil); !errors.As(err, &gone) {
+		t.Errorf("Resolve: %v, want a *mapped.GoneError", err)
+	}
+	if err := im.Check(); !intact.Damaged(err) {
+		t.Errorf("Check: %v, want that it is damaged", err)
+	}
 }
 
 func BenchmarkOpenCached(b *testing.B) {

@@ -76,7 +76,7 @@ func indexSum(b []byte) uint32 {
 
 // loadIndex completes an image from its index. On error it does not change im.
 func loadIndex(path string, im *Image) error {
-	b, err := mapped(path)
+	b, err := mapFile(path)
 	if err != nil {
 		return err
 	}

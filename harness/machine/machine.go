@@ -26,6 +26,7 @@ import (
 	"kernellab/harness/kernel"
 	"kernellab/harness/qemu"
 	"kernellab/harness/rsp"
+	"kernellab/harness/snapshot"
 	"kernellab/harness/task"
 	"kernellab/images/guest"
 	"kernellab/images/guest/mailbox"
@@ -62,6 +63,7 @@ type Machine struct {
 	console *guest.Console
 	skips   map[uint64]map[string]uint64      // see Leave
 	discard []func(ctx context.Context) error // removes the snapshots it was started from
+	began   *snapshot.Memory                  // of the snapshot that it maps, nil for none
 	stage   func(format string, args ...any)  // Spec.Stage
 
 	// Set only if the machine can be moved:
@@ -92,6 +94,18 @@ func (m *Machine) Close() {
 	if m.ram != nil {
 		m.ram.Close()
 	}
+	if m.began != nil {
+		m.began.Close()
+	}
+}
+
+// Unchanged returns an error if the snapshot that the machine maps was damaged since the
+// machine was started: what ran in it may have read what was never in a guest.
+func (m *Machine) Unchanged() error {
+	if m.began == nil {
+		return nil
+	}
+	return m.began.Check()
 }
 
 // Panicked returns a channel that is closed when the kernel reports that it is broken.

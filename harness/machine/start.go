@@ -261,6 +261,10 @@ func (s Spec) restored(ctx context.Context, key snapshot.Key, snap *snapshot.Sna
 	}
 	m.Boot, m.Restored = snap.Boot, time.Since(began)
 	m.discard = append(m.discard, func(ctx context.Context) error { return s.Snapshots.Discard(ctx, key) })
+	if m.began, err = snap.Memory(); err != nil {
+		m.Close()
+		return nil, &Error{Op: "restore the machine", Err: err}
+	}
 	return m, nil
 }
 

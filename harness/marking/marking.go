@@ -26,7 +26,9 @@ import (
 	"kernellab/harness/variant"
 	"kernellab/harness/verdict"
 	"kernellab/harness/verify"
+	"kernellab/images"
 	"kernellab/images/compile"
+	"kernellab/internal/mapped"
 	"kernellab/labs"
 )
 
@@ -42,6 +44,7 @@ type Marker struct {
 	percent  int           // of the submissions, that are run twice
 	targets  []*target
 	compiler *compile.Compiler
+	cache    *images.Cache
 	tool     string // hash of this program, which the labs are part of
 
 	once   sync.Once
@@ -69,7 +72,7 @@ type reference struct {
 // New returns the Marker of a lab on the targets, and prepares their guests. percent
 // of the submissions are run twice, and are not graded when the traces differ.
 func New(ctx context.Context, h prepare.Host, l labs.Lab, targets []prepare.Target, machine prepare.Machine, percent int) (*Marker, error) {
-	m := &Marker{Say: h.Progress.Say, lab: l, limit: machine.Limit, percent: percent}
+	m := &Marker{Say: h.Progress.Say, lab: l, limit: machine.Limit, percent: percent, cache: h.Cache}
 	store, err := h.Snapshots()
 	if err != nil {
 		return nil, err
@@ -167,7 +170,7 @@ func (m *Marker) grade(ctx context.Context, s class.Student, dir string, stage f
 		}
 		if err != nil {
 			leave(out, err)
-			doc.Results = append(doc.Results, grade.Failure(m.rules(t, task, read), t.Image.Release, err))
+			doc.Results = append(doc.Results, grade.Failure(m.rules(t, task, read), t.Image.Release, m.cache.Advised(err)))
 			continue
 		}
 		if err := m.repeat(ctx, t, s, task, read, res.Trace, stage); err != nil {
@@ -175,7 +178,7 @@ func (m *Marker) grade(ctx context.Context, s class.Student, dir string, stage f
 				return doc, context.Cause(ctx)
 			}
 			leave(out, err)
-			doc.Results = append(doc.Results, grade.Failure(m.rules(t, task, read), t.Image.Release, err))
+			doc.Results = append(doc.Results, grade.Failure(m.rules(t, task, read), t.Image.Release, m.cache.Advised(err)))
 			continue
 		}
 		doc.Results = append(doc.Results, res.Result)
@@ -276,7 +279,11 @@ func (m *Marker) Check(ctx context.Context) error {
 	for i, t := range m.targets {
 		g.Go(func() error {
 			m.Say("running the lab's own program on %s first", t.Name())
-			if _, err := m.reference(ctx, t, m.lab); err != nil {
+			err := mapped.Guard(func() error {
+				_, err := m.reference(ctx, t, m.lab)
+				return err
+			})
+			if err != nil {
 				errs[i] = &OwnError{Lab: m.lab.Name, Kernel: t.Name(), Image: t.named(), Arch: t.Arch.Name, Err: err}
 			}
 			return nil
@@ -353,7 +360,7 @@ func failing(r verdict.Result) string {
 func (m *Marker) unable(s class.Student, err error) verdict.Document {
 	doc := verdict.NewDocument()
 	for _, t := range m.targets {
-		doc.Results = append(doc.Results, grade.Failure(m.rules(t, m.lab, m.refused(s, "")), t.Image.Release, err))
+		doc.Results = append(doc.Results, grade.Failure(m.rules(t, m.lab, m.refused(s, "")), t.Image.Release, m.cache.Advised(err)))
 	}
 	return doc
 }

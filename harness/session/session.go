@@ -27,6 +27,7 @@ import (
 	"kernellab/harness/trace"
 	"kernellab/harness/verdict"
 	"kernellab/images/compile"
+	"kernellab/internal/mapped"
 	"kernellab/internal/progress"
 	"kernellab/internal/usage"
 	"kernellab/labs"
@@ -149,8 +150,10 @@ func (s Session) runAll(ctx context.Context, w io.Writer, targets []prepare.Targ
 			if i > 0 && !s.quiet() {
 				fmt.Fprintln(r.w)
 			}
-			var err error
-			results[i], err = r.kept(ctx)
+			err := mapped.Guard(func() (err error) {
+				results[i], err = r.kept(ctx)
+				return err
+			})
 			return errors.Join(err, order.End(i))
 		})
 	}
@@ -186,7 +189,7 @@ func (s Session) ungraded(w io.Writer, err error) error {
 	if !s.quiet() || s.Format == report.FormatClassroom50 || usage.Is(err) || errors.Is(err, context.Canceled) {
 		return nil
 	}
-	result := grade.Failure(s.Lab.Rules(arch.Names()[0]), "", err)
+	result := grade.Failure(s.Lab.Rules(arch.Names()[0]), "", s.Host.Cache.Advised(err))
 	result.Arch = "" // not known: the checks are the same on each
 	return report.Write(w, s.Format, verdict.NewDocument(result), s.Style)
 }
@@ -219,7 +222,7 @@ func (r run) kept(ctx context.Context) (verdict.Result, error) {
 		return result, ctx.Err()
 	}
 	if err != nil {
-		result = grade.Failure(r.rules(), t.Image.Release, err)
+		result = grade.Failure(r.rules(), t.Image.Release, r.Host.Cache.Advised(err))
 	}
 	if r.Out != "" || err != nil { // else the folder is removed in a moment
 		if werr := r.write(folder.Dir, verdict.NewDocument(result), t); werr != nil && r.Out != "" {

@@ -4,16 +4,15 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"time"
 
-	"kernellab/internal/atomicfile"
 	"kernellab/internal/flock"
 	"kernellab/internal/regular"
 )
@@ -65,7 +64,7 @@ func (s *Store) Fact(ctx context.Context, what, path string, find func() (string
 
 func (s *Store) readFacts() map[string]fact {
 	facts := map[string]fact{}
-	if b, err := readBounded(s.path(factsFile), maxFacts); err != nil || json.Unmarshal(b, &facts) != nil {
+	if readSealed(s.path(factsFile), maxFacts, &facts) != nil || facts == nil {
 		return map[string]fact{} // the facts are found out again
 	}
 	return facts
@@ -89,9 +88,7 @@ func (s *Store) learn(ctx context.Context, name string, f fact) {
 		}
 	}
 	facts[name] = f
-	if b, err := json.Marshal(facts); err == nil {
-		atomicfile.WriteBytes(s.path(factsFile), 0o600, b)
-	}
+	writeSealed(s.path(factsFile), facts)
 }
 
 // Digest returns the SHA-256 of a file.
@@ -159,28 +156,21 @@ func (s *Store) CountBoot(ctx context.Context, b Boots) error {
 	if !found {
 		all = append(all, b)
 	}
-	text, err := json.MarshalIndent(all, "", "\t")
-	if err != nil {
+	if err := writeSealed(s.path(bootsFile), all); err != nil {
 		return fmt.Errorf("count the boot: %w", err)
 	}
-	return atomicfile.WriteBytes(s.path(bootsFile), 0o600, text)
+	return nil
 }
 
 // Boots returns the recorded numbers, in the order of the kernels' first boots. It
-// leaves out records of older versions of lab, which lack the image's digest.
+// returns none, and warns, if the file is not what was written: the counting begins anew.
 func (s *Store) Boots() []Boots {
 	var all []Boots
-	if b, err := readBounded(s.path(bootsFile), maxFacts); err != nil || json.Unmarshal(b, &all) != nil {
+	if err := readSealed(s.path(bootsFile), maxFacts, &all); err != nil {
+		if !errors.Is(err, fs.ErrNotExist) {
+			s.warn(fmt.Sprintf("%v; the boots are counted anew", err))
+		}
 		return nil
 	}
-	return slices.DeleteFunc(all, func(b Boots) bool { return b.SHA256 == "" })
-}
-
-func readBounded(path string, most int64) ([]byte, error) {
-	f, err := regular.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, most))
+	return all
 }

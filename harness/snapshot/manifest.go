@@ -104,14 +104,25 @@ func (s *Store) open(k Key) (_ *Snapshot, err error) {
 	if snap.Note, err = readChecked(dir, noteFile, m.Files[noteFile]); err != nil {
 		return nil, damaged("%v", err)
 	}
-	if snap.RAM, err = regular.OpenFile(filepath.Join(dir, ramFile), os.O_RDWR|syscall.O_NOFOLLOW); err != nil {
+	if snap.RAM, err = openRAM(filepath.Join(dir, ramFile)); err != nil {
 		return nil, damaged("%v", err)
 	}
 	if err := checkRAM(snap.RAM, dir, m); err != nil {
 		snap.RAM.Close()
 		return nil, damaged("%v", err)
 	}
+	snap.ram = m.Files[ramFile]
 	return snap, nil
+}
+
+// openRAM opens the memory file. QEMU maps it copy-on-write, and opens it for writing if it
+// can.
+func openRAM(path string) (*os.File, error) {
+	f, err := regular.OpenFile(path, os.O_RDWR|syscall.O_NOFOLLOW)
+	if errors.Is(err, syscall.EROFS) {
+		return regular.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW)
+	}
+	return f, err
 }
 
 // private reports whether a file belongs to this user and nobody else may access it.

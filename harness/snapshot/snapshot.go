@@ -16,7 +16,8 @@
 //	<id>.lock           held by the process that makes or removes <id>
 //	<id>.new, <id>.old  being made, being removed
 //	boots.json          how many times each kernel was booted, and how many boots failed
-//	facts.json          digests and versions of files that have not changed
+//	facts.json          digests and versions of files that have not changed; both with
+//	                    the digest of what they say
 //
 // The digest of the memory is not computed at every use, as that would take longer than
 // starting the guest. A file whose inode, times and size are those recorded after it was
@@ -38,6 +39,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"kernellab/internal/flock"
 )
@@ -93,10 +96,45 @@ type Snapshot struct {
 	Note    []byte
 	Boot    time.Duration // how long the guest took to boot
 	dir     string
+	ram     entry
 }
 
 // Close closes the memory file. Restored machines have their own descriptors.
 func (s *Snapshot) Close() error { return s.RAM.Close() }
+
+// Memory is the memory file of a snapshot that a machine was started from. It stays
+// usable when the snapshot is closed or removed.
+type Memory struct {
+	file *os.File
+	want entry
+}
+
+// Memory returns the snapshot's memory file, which the caller closes.
+func (s *Snapshot) Memory() (*Memory, error) {
+	fd, err := unix.FcntlInt(s.RAM.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("hold the memory of a snapshot: %w", err)
+	}
+	return &Memory{os.NewFile(uintptr(fd), s.RAM.Name()), s.ram}, nil
+}
+
+// Check returns an error if the memory is not what it was when the snapshot was opened.
+// It reads the file only if its stamp is another one, such as that of a snapshot that was
+// removed.
+func (m *Memory) Check() error {
+	st, err := stampOf(m.file)
+	if err != nil || st == m.want.Stamp {
+		return err
+	}
+	sum, err := digest(m.file)
+	if err == nil && (st.Size != m.want.Size || sum != m.want.SHA256) {
+		err = fmt.Errorf("%s is not what was written", m.file.Name())
+	}
+	return err
+}
+
+// Close closes the file.
+func (m *Memory) Close() error { return m.file.Close() }
 
 // Draft is a snapshot that is being made.
 type Draft struct {
@@ -268,7 +306,8 @@ func (s *Store) remove(id string) error {
 // staleAfter is the age at which a small temporary file is abandoned.
 const staleAfter = time.Minute
 
-// Sweep removes the files that killed processes left.
+// Sweep removes the files that killed processes left, and the locks of snapshots that
+// are gone.
 func (s *Store) Sweep() error {
 	list, err := os.ReadDir(s.Dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -280,6 +319,10 @@ func (s *Store) Sweep() error {
 	for _, e := range list {
 		if info, err := e.Info(); err == nil && e.Name()[0] == '.' && time.Since(info.ModTime()) > staleAfter {
 			os.Remove(s.path(e.Name()))
+			continue
+		}
+		if id, ok := strings.CutSuffix(e.Name(), ".lock"); ok && len(id) == idLength {
+			s.sweepLock(id)
 			continue
 		}
 		id, ok := strings.CutSuffix(e.Name(), ".new")
@@ -300,6 +343,25 @@ func (s *Store) Sweep() error {
 		}
 	}
 	return nil
+}
+
+// idLength is the length of what Key.ID returns.
+const idLength = 32
+
+// sweepLock removes the lock of a snapshot that is gone, while it holds the lock.
+func (s *Store) sweepLock(id string) {
+	path := s.path(id + ".lock")
+	lock, err := flock.Try(path)
+	if err != nil {
+		return // its process is alive
+	}
+	defer lock.Close()
+	for _, name := range []string{id, id + ".new", id + ".old"} {
+		if _, err := os.Lstat(s.path(name)); !errors.Is(err, fs.ErrNotExist) {
+			return
+		}
+	}
+	os.Remove(path)
 }
 
 // trim removes the least recently used snapshots until the rest is within the limit. It

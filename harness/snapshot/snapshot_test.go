@@ -261,8 +261,17 @@ func TestSweep(t *testing.T) {
 	lock, err := flock.Try(s.path("alive.lock"))
 	check(t, err)
 	defer lock.Close()
+	// Locks: of a snapshot that is gone, and of one that is about to be made.
+	b, c := key("b").ID()+".lock", key("c").ID()+".lock"
+	check(t, os.WriteFile(s.path(b), nil, 0o600))
+	making, err := flock.Try(s.path(c))
+	check(t, err)
+	defer making.Close()
 	check(t, s.Sweep())
-	for name, want := range map[string]bool{"dead.new": false, "dead.old": false, "alive.new": true, ".boots.json-123": false, key("a").ID(): true} {
+	for name, want := range map[string]bool{
+		"dead.new": false, "dead.old": false, "alive.new": true, ".boots.json-123": false, key("a").ID(): true,
+		b: false, c: true, key("a").ID() + ".lock": true,
+	} {
 		if _, err := os.Stat(s.path(name)); (err == nil) != want {
 			t.Errorf("%s is there: %t, want %t", name, err == nil, want)
 		}
@@ -419,9 +428,19 @@ func TestFacts(t *testing.T) {
 	got := []string{ask(), ask()}
 	check(t, os.WriteFile(path, []byte("b"), 0o600))
 	got = append(got, ask())
-	check(t, os.WriteFile(filepath.Join(dir, factsFile), []byte("noise"), 0o600))
+	facts := filepath.Join(dir, factsFile)
+	check(t, os.WriteFile(facts, []byte("noise"), 0o600))
+	got = append(got, ask())
+	// A fact that is no longer the one that was found out, in a file that JSON accepts.
+	b, err := os.ReadFile(facts)
+	check(t, err)
+	wrong := bytes.Replace(b, []byte(`"value":"b"`), []byte(`"value":"x"`), 1)
+	if bytes.Equal(b, wrong) {
+		t.Errorf("no fact in %s", b)
+	}
+	check(t, os.WriteFile(facts, wrong, 0o600))
 	got = append(got, ask(), fmt.Sprint(asked))
-	if diff := cmp.Diff([]string{"a", "a", "b", "b", "3"}, got); diff != "" {
+	if diff := cmp.Diff([]string{"a", "a", "b", "b", "b", "4"}, got); diff != "" {
 		t.Errorf("answers and how often the file was asked -want +got:\n%s", diff)
 	}
 }
@@ -451,10 +470,56 @@ func TestBoots(t *testing.T) {
 	if n := len(s.Boots()); n != 2 {
 		t.Errorf("%d images counted, want 2", n)
 	}
-	old := `[{"arch": "x86_64", "kernel": "6.1", "qemu": "7.2", "tries": 9, "oopses": 9}]`
-	check(t, os.WriteFile(filepath.Join(s.Dir, bootsFile), []byte(old), 0o600))
-	if b := s.Boots(); len(b) > 0 {
-		t.Errorf("counts under a release's name: %+v", b)
+	path := filepath.Join(s.Dir, bootsFile)
+	b, err := os.ReadFile(path)
+	check(t, err)
+	var warned []string
+	s.Warn = func(text string) { warned = append(warned, text) }
+	for name, text := range map[string]string{
+		"counts under a release's name": `[{"arch": "x86_64", "kernel": "6.1", "qemu": "7.2", "tries": 9, "oopses": 9}]`,
+		"a count that is another":       strings.Replace(string(b), `"oopses":5`, `"oopses":9`, 1),
+		"half a file":                   string(b[:len(b)/2]),
+	} {
+		check(t, os.WriteFile(path, []byte(text), 0o600))
+		if b := s.Boots(); len(b) > 0 {
+			t.Errorf("%s: %+v", name, b)
+		}
+	}
+	if len(warned) != 3 {
+		t.Errorf("%d warnings, want one of each file: %q", len(warned), warned)
+	}
+	check(t, s.CountBoot(t.Context(), Boots{Arch: "x86_64", SHA256: "a", Tries: 1}))
+	if b := s.Boots(); len(b) != 1 || b[0].Tries != 1 {
+		t.Errorf("counted anew: %+v, want one boot", b)
+	}
+}
+
+// The memory that a machine maps is checked once more when the machine has ended: by its
+// content if the snapshot was removed meanwhile.
+func TestMemory(t *testing.T) {
+	s := &Store{Dir: filepath.Join(t.TempDir(), "snapshots")}
+	open := func(name string) *Memory {
+		snap, err := s.Obtain(t.Context(), key(name), 1<<20, fill(name))
+		check(t, err)
+		defer snap.Close()
+		m, err := snap.Memory()
+		check(t, err)
+		t.Cleanup(func() { m.Close() })
+		return m
+	}
+	whole, gone, damaged, cut := open("a"), open("b"), open("c"), open("d")
+	check(t, s.Discard(t.Context(), key("b")))
+	poke(t, s.path(key("c").ID(), ramFile), 0)
+	check(t, os.Truncate(s.path(key("d").ID(), ramFile), 4096))
+	for name, m := range map[string]*Memory{"whole": whole, "removed": gone} {
+		if err := m.Check(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for name, m := range map[string]*Memory{"damaged": damaged, "cut": cut} {
+		if err := m.Check(); err == nil || !strings.Contains(err.Error(), "not what was written") {
+			t.Errorf("%s: %v, want that it is not what was written", name, err)
+		}
 	}
 }
 

@@ -1,5 +1,6 @@
 // Package flock locks files with flock(2). The kernel releases a lock when
-// its process ends. The files are not removed.
+// its process ends. Only the holder of a file's lock may remove the file: who waits for
+// it makes a new one.
 package flock
 
 import (
@@ -50,6 +51,32 @@ func wait(ctx context.Context, path string, try func(path string) (*os.File, err
 func Try(path string) (*os.File, error) { return take(path, syscall.LOCK_EX) }
 
 func take(path string, how int) (*os.File, error) {
+	for {
+		f, err := lock(path, how)
+		if err != nil {
+			return nil, err
+		}
+		there, err := os.Stat(path)
+		held, ferr := f.Stat()
+		if err == nil && ferr == nil && os.SameFile(there, held) {
+			return f, nil
+		}
+		f.Close() // its holder has removed it
+		if err = errors.Join(ignoreMissing(err), ferr); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func ignoreMissing(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// lock opens a file and locks it.
+func lock(path string, how int) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err

@@ -35,6 +35,32 @@ func TestLock(t *testing.T) {
 	}
 }
 
+// The holder of a lock may remove its file: nobody else has the lock of the removed file.
+func TestRemoved(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lock")
+	held, err := flock.Wait(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make(chan *os.File)
+	go func() {
+		f, err := flock.Wait(context.Background(), path)
+		if err != nil {
+			t.Error(err)
+		}
+		got <- f
+	}()
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	held.Close()
+	f := <-got
+	defer f.Close()
+	if _, err := flock.Try(path); !errors.Is(err, flock.ErrHeld) {
+		t.Errorf("two have the lock: %v", err)
+	}
+}
+
 // Holders share a lock with each other and with nobody else.
 func TestShare(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lock")
