@@ -107,6 +107,8 @@ class Value(int):
         return value
 
     def __getattr__(self, name):
+        if name == "address" and self.struct == "task_struct":
+            return int(self)
         field = kernel["types"].get(self.struct, {}).get(name)
         if field is None:
             raise AttributeError("struct %s has no member %s" % (self.struct, name))
@@ -149,13 +151,17 @@ class Point:
         self.breakpoint = None
         self.args, self.values = None, {}  # of its last stop
         self.steps, self.left = None, False  # the steps of its last call: Lab.inside
+        self.roles = {}  # registers at its last stop, by what they are for
 
     def stopped(self, key):
-        """Returns what its last stop is known by: its arguments, and what was read."""
-        if key not in ("arg", "read"):
+        """Returns what its last stop is known by: its arguments, what was read, and
+        registers."""
+        if key not in ("arg", "read", *kernel["roles"]):
             raise KeyError(key)
         if self.args is None:
             raise NotYet
+        if key in kernel["roles"]:
+            return self.roles[key]
         return Names(self.args.__getitem__ if key == "arg" else self.value)
 
     def value(self, read):
@@ -254,7 +260,7 @@ class Lab:
                 again = any(p.place == point.place and p.task == point.task and not p.entry and not p.returns
                             for p in self.points.values())
                 mine = not (again and self.tasks[point.task])
-            elif point.task in self.conditions:
+            elif point.task in self.conditions and not self.tasks[point.task]:
                 mine = evaluate(self.conditions[point.task], env)
             else:
                 mine = point.task == "any" or self.has(point.task, env["current"])
@@ -288,8 +294,11 @@ class Lab:
                 other.args, other.values, other.steps = None, {}, None
             for role in self.tasks:
                 self.found(role, env["current"] if role == point.task else 0)
+        elif point.task in self.conditions:
+            self.found(point.task, env["current"])
         point.args = {arg: self.argument(point, arg) for arg in self.arguments(point)}
         point.values = self.values(point, env)
+        point.roles = {role: register(name) for role, name in kernel["roles"].items()}
         for role, expression in point.finds.items():
             self.found(role, evaluate(expression, env))
         if point.task in self.tasks:
@@ -311,7 +320,7 @@ class Lab:
         for name, expression in point.reads.items():
             try:
                 values[name] = evaluate(expression, env)
-            except gdb.MemoryError:
+            except (NotYet, gdb.MemoryError):
                 pass
         return values
 
@@ -360,6 +369,7 @@ class Lab:
             "symbol": kernel["places"][point.place]["symbol"],
             "bitand": lambda a, b: a & b, "bitor": lambda a, b: a | b, "bitxor": lambda a, b: a ^ b,
             "bitshl": lambda a, b: a << b, "bitshr": lambda a, b: a >> b,
+            "bitushr": lambda a, b: (a & (2**64 - 1)) >> b,
             "u8": lambda a: word(a, 1), "u16": lambda a: word(a, 2), "u32": lambda a: word(a, 4), "u64": word,
             "str": text, "as_": Value,
         })
@@ -377,8 +387,8 @@ class Lab:
         if point.within and point.within not in self.points:
             return "it is a step of %s, which is left out" % point.within
         names = set(self.environment(point)) | {"current", "task"} | set(kernel["roles"])
-        members = dict.fromkeys(self.points, ["arg", "read"])
-        members.update(dict.fromkeys(["current", "task", *self.tasks], kernel["types"].get("task_struct", {})))
+        members = dict.fromkeys(self.points, ["arg", "read", *kernel["roles"]])
+        members.update(dict.fromkeys(["current", "task", *self.tasks], ["address", *kernel["types"].get("task_struct", {})]))
         members.update({"arg": self.arguments(point), "read": point.reads})
 
         def wrong(part):

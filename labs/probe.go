@@ -61,7 +61,7 @@ func (r *reader) probe(path string, i int, lab Lab) {
 			roles = append(roles, t.Role)
 		}
 		when := func(s string) error { return probe.CheckWhen(s, p.Name, all) }
-		read := func(s string) error { return probe.CheckRead(s, roles) }
+		read := func(s string) error { return probe.CheckRead(s, roles, all) }
 		r.expr(path+".when", "when", p.When, when)
 		for j, f := range p.Finds {
 			r.expr(fmt.Sprintf("%s.finds[%d]", path, j), "finds: "+f.Name, f.Expr, read)

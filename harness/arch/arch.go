@@ -182,6 +182,9 @@ type Paging struct {
 	// address, after a shift left by FrameShift.
 	Present, Leaf, Frame uint64
 	FrameShift           uint
+	// Writable, User, Accessed and Dirty are the bits of an entry that allow writing,
+	// allow user mode to use the page, and record that it was used or written.
+	Writable, User, Accessed, Dirty uint64
 }
 
 // Memory says how to read kernel memory while the CPU is in user mode. The gdbstub
@@ -250,6 +253,8 @@ var x86_64 = Arch{
 	Paging: Paging{
 		Direct: "page_offset_base", Levels: 4, Deeper: []string{"__pgtable_l5_enabled"},
 		Present: 1 << 0, Leaf: 1 << 7, Frame: 0x000ffffffffff000,
+		// arch/x86/include/asm/pgtable_types.h
+		Writable: 1 << 1, User: 1 << 2, Accessed: 1 << 5, Dirty: 1 << 6,
 	},
 	// With page-table isolation bit 12 of CR3 selects the user's tables
 	// (arch/x86/include/asm/processor-flags.h, X86_CR3_PTI_PCID_USER_BIT).
@@ -310,6 +315,8 @@ var riscv64 = Arch{
 		Direct: "kernel_map:kernel_mapping.va_pa_offset", Levels: 3,
 		Deeper:  []string{"pgtable_l4_enabled", "pgtable_l5_enabled"},
 		Present: 1 << 0, Leaf: 7 << 1, Frame: 0x003ffffffffffc00, FrameShift: 2,
+		// arch/riscv/include/asm/pgtable-bits.h
+		Writable: 1 << 2, User: 1 << 4, Accessed: 1 << 6, Dirty: 1 << 7,
 	},
 	Memory: Memory{Register: "priv", Clear: 3, Set: 1},
 }

@@ -104,4 +104,24 @@
 //	differs(A, B)                the list of the members in which two structures of one
 //	                             type differ: for a structure inside, its own name; for
 //	                             an anonymous union, the name of its first member
+//	pte(X, A)                    the page table entry for the address A in the address space
+//	                             X, a task or a struct mm_struct; see below
+//	POINT.arg.NAME and so on     what the latest stop of the round at another point
+//	                             recorded, as in a "when"
+//
+// A page table entry is an object with these numbers:
+//
+//	present                      1 where it maps a page, 0 where not
+//	writable user                1 where writing, and user mode, are allowed, else 0
+//	accessed dirty               1 where the processor or the kernel has recorded that the
+//	                             page was used, or written, else 0
+//	frame                        the number of the page frame that is mapped at A, which is
+//	                             the physical address divided by 4096
+//	direct                       the kernel's own address of the byte at A, as in
+//	                             str(pte(child, A).direct)
+//	value address size           the entry itself, the address where it is, and for how many
+//	                             bytes it is: more than 4096 for a huge page
+//
+// Where no page is mapped, the entry is the first one on the way through the tables that
+// is not present, its bits are 0, and frame and direct are errors.
 package expr

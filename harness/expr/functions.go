@@ -88,6 +88,7 @@ var functions = map[string]function{
 
 	"u8": memory, "u16": memory, "u32": memory, "u64": memory, "str": memory, "symbol": memory,
 	"differs": {least: 2, most: 2},
+	"pte":     {least: 2, most: 2},
 	"as":      {least: 2, most: 2, literal: map[int]string{2: `structure, as in as(A, "task_struct")`}},
 }
 

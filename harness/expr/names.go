@@ -183,10 +183,16 @@ func keys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
 // GuestNames is the environment of the names that an expression over a stopped guest may
 // use, before there is a guest.
-type GuestNames struct{ Roles []string }
+type GuestNames struct {
+	Roles []string
+	// Points are those of the lab, whose recorded stops may be named, and Reads returns
+	// the names of a point's reads.
+	Points []string
+	Reads  func(point string) []string
+}
 
 // Name is [Env]'s.
-func (g GuestNames) Name(_ context.Context, name string) (any, error) {
+func (g GuestNames) Name(ctx context.Context, name string) (any, error) {
 	registers := []string{"pc", "sp", "ret", "link"}
 	switch {
 	case name == "current", slices.Contains(g.Roles, name):
@@ -195,8 +201,10 @@ func (g GuestNames) Name(_ context.Context, name string) (any, error) {
 		return anything{}, nil
 	case slices.Contains(registers, name):
 		return Number, nil
+	case slices.Contains(g.Points, name):
+		return (&Names{Points: g.Points, Reads: g.Reads}).Name(ctx, name)
 	}
-	return nil, fmt.Errorf("unknown name %q%s", name, nearest.Hint(name, slices.Concat([]string{"current", "arg", "reg"}, registers, g.Roles)))
+	return nil, fmt.Errorf("unknown name %q%s", name, nearest.Hint(name, slices.Concat([]string{"current", "arg", "reg"}, registers, g.Roles, g.Points)))
 }
 
 // Call is [Env]'s.
@@ -208,8 +216,16 @@ func (g GuestNames) Call(_ context.Context, function string, args []any) (any, e
 		return Text, nil
 	case "u8", "u16", "u32", "u64":
 		return Number, nil
+	case "pte":
+		return description{"a page table entry", entryNames, false}, nil
 	}
 	return nil, elsewhere(function)
+}
+
+// entryNames are the members of a page table entry.
+var entryNames = map[string]Unknown{
+	"present": Number, "writable": Number, "user": Number, "accessed": Number, "dirty": Number,
+	"frame": Number, "direct": Number, "value": Number, "address": Number, "size": Number,
 }
 
 // anything is an Object with any member.

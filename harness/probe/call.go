@@ -5,10 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"kernellab/harness/arch"
 	"kernellab/harness/expr"
 	"kernellab/harness/kernel"
+	"kernellab/harness/task"
 )
 
 // maxText limits the length of a text, in bytes: PATH_MAX.
@@ -19,20 +21,13 @@ func (s *scope) Call(ctx context.Context, function string, args []any) (any, err
 	if function == "differs" {
 		return s.differs(ctx, args[0], args[1])
 	}
-	var addr uint64
-	switch a := args[0].(type) {
-	case int:
-		addr = uint64(a)
-	case object:
-		addr = a.v
-	case expr.Unknown:
-		if a == expr.Text {
-			return nil, errNoAddress
-		}
-	default:
-		return nil, errNoAddress
+	addr, err := address(args[0])
+	if err != nil {
+		return nil, err
 	}
 	switch function {
+	case "pte":
+		return s.entry(ctx, args[0], args[1])
 	case "as":
 		strct := args[1].(string)
 		if _, err := s.im.SizeOf(strct); err != nil {
@@ -66,6 +61,84 @@ func (s *scope) Call(ctx context.Context, function string, args []any) (any, err
 	}
 	v, err := s.reader.Uint(ctx, addr, width)
 	return int(v), err
+}
+
+// address returns the address that a value is.
+func address(v any) (uint64, error) {
+	switch v := v.(type) {
+	case int:
+		return uint64(v), nil
+	case object:
+		return v.v, nil
+	case expr.Unknown:
+		if v != expr.Text {
+			return 0, nil
+		}
+	}
+	return 0, errNoAddress
+}
+
+// entry returns the page table entry for an address in the address space of a task, or
+// of an mm_struct.
+func (s *scope) entry(ctx context.Context, space, at any) (any, error) {
+	addr, err := address(at)
+	if err != nil {
+		return nil, err
+	}
+	of, _ := space.(object)
+	switch of.strct {
+	case "mm_struct":
+	case "task_struct":
+		mm, err := of.Member(ctx, "mm")
+		if err != nil {
+			return nil, err
+		}
+		of = mm.(object)
+	default:
+		return nil, errors.New("an address space is that of a task or of a struct mm_struct")
+	}
+	switch {
+	case s.dry:
+		return expr.GuestNames{}.Call(ctx, "pte", nil)
+	case of.v == 0:
+		return nil, errors.New("the task has no address space")
+	}
+	e, err := s.view.Entry(ctx, of.v, addr)
+	return entry(e), err
+}
+
+// entry implements expr.Object: a page table entry.
+type entry task.Entry
+
+func (e entry) Plain(bool) (any, error) { return nil, errors.New("no value by itself: name a member") }
+
+func (e entry) Member(_ context.Context, name string) (any, error) {
+	bit := map[bool]int{true: 1}
+	switch name {
+	case "present":
+		return bit[e.Present], nil
+	case "writable":
+		return bit[e.Writable], nil
+	case "user":
+		return bit[e.User], nil
+	case "accessed":
+		return bit[e.Accessed], nil
+	case "dirty":
+		return bit[e.Dirty], nil
+	case "value":
+		return int(e.Value), nil
+	case "address":
+		return int(e.Address), nil
+	case "size":
+		return int(e.Size), nil
+	}
+	switch {
+	case !e.Present:
+		return nil, errors.New("no page is mapped there")
+	case name == "frame":
+		return int(e.Frame), nil
+	}
+	return int(e.Direct), nil // CheckRead allows no other name
 }
 
 var errNoAddress = errors.New("an address is a number")
@@ -108,6 +181,7 @@ func Check(im *kernel.Image, a arch.Arch, plan Plan) []error {
 	var errs []error
 	for i, p := range plan.Points {
 		s := &scope{im: im, user: a.Syscall.User, tasks: map[string]uint64{"current": 0}, args: map[string]value{}, dry: true, roles: map[string]uint64{}}
+		s.points, s.stops = plan.names(), &expr.Names{Points: plan.names(), Reads: plan.reads}
 		for _, role := range plan.Roles() {
 			s.tasks[role] = 0
 		}
@@ -120,7 +194,7 @@ func Check(im *kernel.Image, a arch.Arch, plan Plan) []error {
 		if resolved[i].Missing != "" {
 			continue
 		}
-		for _, name := range append(members(p.When, "arg"), p.Args...) {
+		for _, name := range slices.Concat(members(p.When, "arg"), p.Args, plan.recalled(p.Name)) {
 			if _, err := s.argument(name); err != nil {
 				errs = append(errs, sourced(p.Source, fmt.Errorf("%s: arg.%s: %w", p.Name, name, err)))
 			}
@@ -137,6 +211,19 @@ func Check(im *kernel.Image, a arch.Arch, plan Plan) []error {
 		}
 	}
 	return errs
+}
+
+// recalled returns the arguments of a point that the reads of other points name.
+func (p Plan) recalled(point string) []string {
+	var args []string
+	for _, q := range p.Points {
+		for _, n := range slices.Concat(q.Finds, q.Reads) {
+			if e, err := expr.Parse(n.Expr); err == nil {
+				args = append(args, e.Needed(point, "arg")...)
+			}
+		}
+	}
+	return args
 }
 
 // members returns the members that an expression uses of an object.

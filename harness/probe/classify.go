@@ -213,7 +213,7 @@ func (d *driver) holds(ctx context.Context, c *condition, p *point, s *scope, rd
 			return false, nil
 		}
 	}
-	s.setTasks(d.roles, rd)
+	d.setRound(s, rd)
 	if c.reads {
 		if err := d.read(ctx, p, s, &event); err != nil {
 			return false, err
@@ -262,17 +262,7 @@ func CheckWhen(src, point string, all Plan) error {
 	if err != nil {
 		return err
 	}
-	names := &expr.Names{Roles: all.Roles(), At: point, Reads: func(point string) []string {
-		for _, p := range all.Points {
-			if p.Name == point {
-				return plan.Names(p.Reads)
-			}
-		}
-		return nil
-	}}
-	for _, p := range all.Points {
-		names.Points = append(names.Points, p.Name)
-	}
+	names := &expr.Names{Points: all.names(), Roles: all.Roles(), At: point, Reads: all.reads}
 	kind, err := e.Check(names)
 	if err == nil && kind != expr.Truth && kind != expr.Any {
 		return fmt.Errorf("a condition is true or false, and this is a %s", kind)

@@ -48,11 +48,12 @@ func (d *driver) observe(ctx context.Context, regs map[string]uint64, stop rsp.S
 	return s, event, nil
 }
 
-// setTasks sets the tasks of the roles in a round.
-func (s *scope) setTasks(roles []string, rd *round) {
-	for _, role := range roles {
+// setRound sets what a scope has of a round: the tasks of the roles, and the stops so far.
+func (d *driver) setRound(s *scope, rd *round) {
+	for _, role := range d.roles {
 		s.tasks[role] = rd.tasks[role]
 	}
+	s.points, s.stops = d.Plan.names(), d.recording(rd, nil)
 }
 
 // cpu returns the CPU number of a thread of QEMU's stub. The stub counts from 1:

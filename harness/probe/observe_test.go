@@ -116,6 +116,26 @@ func TestReads(t *testing.T) {
 		"differs(current, arg.file)":                                    "struct task_struct and struct file have not the same members",
 		"differs(current, current.pid)":                                 "differs takes two structures",
 		"differs(current, current.real_parent.real_parent)":             "a pointer is NULL",
+		"pte(current, 0x10ff0).present":                                 uint64(1),
+		"pte(current, 0x10ff0).writable":                                uint64(1),
+		"pte(current, 0x10ff0).user":                                    uint64(0),
+		"pte(current, 0x10ff0).accessed":                                uint64(0),
+		"pte(current, 0x10ff0).dirty":                                   uint64(0),
+		"pte(current, 0x10ff0).frame":                                   uint64(physical>>12 + 3),
+		"pte(current, 0x10ff0).size":                                    uint64(0x1000),
+		"pte(current, 0x10ff0).value":                                   uint64((physical+0x3000)>>12<<10 | 0xf),
+		"pte(current, 0x10ff0).address":                                 uint64(0xffffffd0_00000000 + physical + 0x2000 + 8*0x10),
+		"str(pte(parent, 0x10ff0).direct)":                              "of the process",
+		"pte(current.mm, 0x10ff0).present":                              uint64(1),
+		"pte(current, 0x11000).present":                                 uint64(0),
+		"pte(current, 0x11000).writable":                                uint64(0),
+		"pte(current, 0x11000).frame":                                   "no page is mapped there",
+		"pte(current, 0x200000).size":                                   uint64(0x200000), // no table for it
+		"pte(current, 0x4000000000).present":                            "wild pointer",   // beyond the user's part
+		"pte(current.real_parent, 0).present":                           "the task has no address space",
+		"pte(arg.file, 0).present":                                      "an address space is that of a task",
+		"pte(sp, 0).present":                                            "an address space is that of a task",
+		"pte(current, current.comm).present":                            "wild pointer",
 	} {
 		t.Run(expr, func(t *testing.T) {
 			all := Plan{Points: []plan.Point{
@@ -173,6 +193,29 @@ func TestExtent(t *testing.T) {
 	}
 	if memory[0] != 0xff || memory[1] != 0xff {
 		t.Errorf("the memory has changed to %x", memory)
+	}
+}
+
+// A read may name what earlier stops of the round recorded.
+func TestReadsOfOtherStops(t *testing.T) {
+	all := forks()
+	all.Points[0].Reads = []plan.Named{{Name: "flags", Expr: "arg.clone_flags"}, {Name: "who", Expr: "str(current.comm)"}}
+	all.Points[4].Reads = []plan.Named{
+		{Name: "argument", Expr: "sys_clone.arg.clone_flags + 1"}, {Name: "read", Expr: "sys_clone.read.flags + 2"}, {Name: "text", Expr: "sys_clone.read.who"},
+		{Name: "returned", Expr: "copied.ret"}, {Name: "pid", Expr: "wake.task.pid"}, {Name: "other", Expr: "copy.arg.nothing ?? 7"},
+		{Name: "itself", Expr: "first.pc"},
+	}
+	l := newLab(t, all, machinetest.Guest{}, func(at func(string) uint64) []machinetest.Event { return append(fork(at), end) })
+	if err := Drive(t.Context(), l.config); err != nil {
+		t.Fatal(err)
+	}
+	e := l.trace[len(l.trace)-1]
+	want := map[string]trace.Word{"argument": 18, "read": 19, "returned": child, "pid": pid, "other": 7}
+	if diff := cmp.Diff(want, e.Reads); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	if e.Texts["text"] != "fork" || e.Unread["itself"] != "not in the trace: not-hit" {
+		t.Errorf("%v, not read: %v", e.Texts, e.Unread)
 	}
 }
 
@@ -275,6 +318,7 @@ func TestCheck(t *testing.T) {
 	}
 	all.Points[1].Args, all.Points[1].Source = []string{"pid", "pd"}, "lab.yaml:9"
 	all.Points[3].When = "arg.p == child and arg.r == 1"
+	all.Points[4].Reads = []plan.Named{{Name: "made", Expr: "copy.arg.pid"}, {Name: "gone", Expr: "wake.arg.q"}, {Name: "or", Expr: "wake.arg.q ?? 1"}}
 	all.Points[4].Finds = []plan.Named{{Name: "grandchild", Expr: "arg.q"}}
 	all.Points = append(all.Points, plan.Point{Name: "lacking", Place: "no_such_function", Role: "parent", Optional: true, Reads: []plan.Named{{Name: "x", Expr: "arg.anything"}}})
 	var got []string
@@ -283,7 +327,7 @@ func TestCheck(t *testing.T) {
 		got = append(got, text)
 	}
 	want := []string{
-		"lab.yaml:3: sys_clone: read bad: current.lost:", "lab.yaml:9: copy: arg.pd:", "wake: arg.r:", "first: find the grandchild: arg.q:",
+		"lab.yaml:3: sys_clone: read bad: current.lost:", "lab.yaml:9: copy: arg.pd:", "wake: arg.r:", "wake: arg.q:", "first: find the grandchild: arg.q:",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)

@@ -48,4 +48,23 @@ func (p Plan) Argv(name string) []string {
 // Roles returns the roles of the plan.
 func (p Plan) Roles() []string { return plan.Roles(p.Points) }
 
+// names returns the names of the plan's points.
+func (p Plan) names() []string {
+	var names []string
+	for _, q := range p.Points {
+		names = append(names, q.Name)
+	}
+	return names
+}
+
+// reads returns the names of a point's reads.
+func (p Plan) reads(point string) []string {
+	for _, q := range p.Points {
+		if q.Name == point {
+			return plan.Names(q.Reads)
+		}
+	}
+	return nil
+}
+
 func place(p plan.Point) string { return cmp.Or(p.Place, p.Name) }

@@ -362,7 +362,7 @@ func (d *driver) record(ctx context.Context, p *point, rd *round, s *scope, even
 		event.Symbol = d.where(d.at)
 		event.Args, s.args = call.event, call.args
 	}
-	s.setTasks(d.roles, rd)
+	d.setRound(s, rd)
 	if err := d.recordFinds(ctx, p, s, rd, &event); err != nil {
 		return fail(err)
 	}

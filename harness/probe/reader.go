@@ -21,6 +21,10 @@ type scope struct {
 	im     *kernel.Image
 	user   map[string]string // role → member of pt_regs
 
+	// stops is the environment of the stops that were recorded before, by their points.
+	points []string
+	stops  expr.Env
+
 	tasks map[string]uint64 // "current", …: 0 is not known
 	args  map[string]value
 	roles map[string]uint64
@@ -43,13 +47,13 @@ type value struct {
 }
 
 // CheckRead returns an error if src cannot be read from a stopped guest. roles are the
-// tasks that it may name.
-func CheckRead(src string, roles []string) error {
+// tasks that it may name, beside the points of the plan.
+func CheckRead(src string, roles []string, all Plan) error {
 	e, err := expr.Parse(src)
 	if err != nil {
 		return err
 	}
-	kind, err := e.Check(expr.GuestNames{Roles: roles})
+	kind, err := e.Check(expr.GuestNames{Roles: roles, Points: all.names(), Reads: all.reads})
 	if err == nil && kind == expr.Truth {
 		return errors.New("a read gives a number or a text, and this is true or false")
 	}
@@ -88,9 +92,11 @@ func (s *scope) Name(ctx context.Context, name string) (any, error) {
 	if v, ok := s.roles[name]; ok {
 		return s.number(v), nil
 	}
-	switch name {
-	case "arg", "reg":
+	switch {
+	case name == "arg", name == "reg":
 		return named{s, name}, nil
+	case slices.Contains(s.points, name):
+		return s.stops.Name(ctx, name)
 	}
 	return expr.GuestNames{Roles: slices.Sorted(maps.Keys(s.tasks))}.Name(ctx, name)
 }

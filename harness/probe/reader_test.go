@@ -3,7 +3,12 @@ package probe
 import (
 	"strings"
 	"testing"
+
+	"kernellab/harness/plan"
 )
+
+// mapped is a plan with the points that a read may name.
+var mapped = Plan{Points: []plan.Point{{Name: "mapped", Reads: []plan.Named{{Name: "size"}}}}}
 
 func TestCheckRead(t *testing.T) {
 	tests := []struct {
@@ -22,6 +27,14 @@ func TestCheckRead(t *testing.T) {
 		{"bitand(arg.flags, 0xff)", ""},
 		{"signal(arg.sig)", ""},
 		{"current == arg.p ? current.pid : arg.p.pid", ""},
+		{"pte(parent, mapped.ret + 4096).frame", ""},
+		{"str(pte(arg.vma.vm_mm, sp).direct)", ""},
+		{"mapped.read.size + mapped.arg.len", ""},
+		{"pte(parent, sp)", "no value by itself"},
+		{"pte(parent, sp).pfn", `has no "pfn"`},
+		{"pte(parent).frame", "pte takes 2 arguments, not 1"},
+		{"mapped.read.len", `has no "len"`},
+		{"maped.ret", `did you mean "mapped"?`},
 		{"as(arg.data, 1)", "as takes the name of a structure"},
 		{"as(arg.data)", "as takes 2 arguments, not 1"},
 		{"str(arg.a, arg.b)", "str takes one argument, not 2"},
@@ -43,7 +56,7 @@ func TestCheckRead(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.expr, func(t *testing.T) {
-			err := CheckRead(tt.expr, []string{"parent"})
+			err := CheckRead(tt.expr, []string{"parent"}, mapped)
 			switch {
 			case tt.want == "" && err != nil:
 				t.Errorf("CheckRead = %v, want nil", err)
@@ -58,8 +71,8 @@ func FuzzCheckRead(f *testing.F) {
 	f.Add("current.thread.sp ?? u64(arg.p + 0x30)")
 	f.Add("((((")
 	f.Fuzz(func(t *testing.T, expr string) {
-		CheckRead(expr, nil)
-		CheckRead(expr, []string{"parent"})
+		CheckRead(expr, nil, Plan{})
+		CheckRead(expr, []string{"parent"}, mapped)
 	})
 }
 

@@ -96,6 +96,7 @@ func (all Plan) needs(p plan.Point) kernel.Needs {
 		add(s.Expr)
 	}
 	add(p.When)
+	needs.Args = append(needs.Args, all.recalled(p.Name)...)
 	for _, n := range slices.Concat(p.Finds, p.Reads) {
 		add(n.Expr)
 	}

@@ -29,6 +29,7 @@ type account struct {
 	FDs      map[string]string `json:"fds"`
 	Threads  []account         `json:"threads"`
 	Children string            `json:"children"`
+	Pages    map[string]uint64 `json:"pages"` // some entries of /proc/PID/pagemap, by address
 }
 
 // report is what the guest's /proc says of all processes.
@@ -141,9 +142,10 @@ func agree(t *testing.T, z *zoo) {
 			read[i.PID] = i
 		}
 	}
+	entries := z.entries(t, view, before, read)
 	t.Logf("%d tasks read, %d exchanges; the last is at %#x", len(read), z.Stub.RoundTrips()-trips, leaders[len(leaders)-1])
 	_, after := z.tell(t, "/zoo/after")
-	c := comparison{t: t, read: read, reader: reader}
+	c := comparison{t: t, read: read, reader: reader, entries: entries}
 	for pid, a := range before {
 		b, still := after[pid]
 		if !still || a.stat(22) != b.stat(22) {
@@ -153,8 +155,66 @@ func agree(t *testing.T, z *zoo) {
 	}
 	t.Logf("%d processes, %d threads and %d values compared, %d left out because they changed meanwhile; left out: %v",
 		c.processes, c.threads, c.compared, c.changed, c.why)
+	t.Logf("%d page frames compared", c.frames)
+	if c.frames < 300 {
+		t.Errorf("too few page frames were compared")
+	}
 	if c.processes < 40 || c.compared < 40*c.processes || c.changed*50 > c.compared {
 		t.Errorf("too little was compared")
+	}
+}
+
+// entries reads the page table entries of all processes of which pagemap says something.
+func (z *zoo) entries(t *testing.T, view *task.View, told map[int]account, read map[int]*task.Info) map[int]map[string]task.Entry {
+	mm, err := z.reader.Member("task_struct", "mm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[int]map[string]task.Entry{}
+	for pid, a := range told {
+		if read[pid] == nil {
+			continue
+		}
+		out[pid] = map[string]task.Entry{}
+		for hex := range a.Pages {
+			addr, err := strconv.ParseUint(hex, 16, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			space, err := z.reader.Field(t.Context(), uint64(read[pid].Address), mm)
+			if err == nil {
+				out[pid][hex], err = view.Entry(t.Context(), space, addr)
+			}
+			if err != nil {
+				t.Errorf("pid %d: the page of %s: %v", pid, hex, err)
+			}
+		}
+	}
+	return out
+}
+
+// pages compares page table entries with pagemap (Documentation/admin-guide/mm/pagemap.rst).
+func (c *comparison) pages(i *task.Info, a, b account) {
+	told := func(a account, at string) string {
+		const present, frame = 1 << 63, 1<<55 - 1
+		if a.Pages[at]&present == 0 {
+			return "not present"
+		}
+		return fmt.Sprintf("frame %#x", a.Pages[at]&frame)
+	}
+	if i.TGID == 1 || i.TGID == c.reader {
+		return // they ran in between
+	}
+	for at := range a.Pages {
+		got := "not present"
+		if e := c.entries[i.PID][at]; e.Present {
+			got = fmt.Sprintf("frame %#x", e.Frame)
+			c.frames++
+			if !e.User {
+				c.t.Errorf("pid %d (%s): the page of %s is not the user's: %#x", i.PID, i.Comm, at, e.Value)
+			}
+		}
+		c.same(i, "page "+at, got, told(a, at), told(b, at))
 	}
 }
 
@@ -164,6 +224,8 @@ type comparison struct {
 	read                                  map[int]*task.Info
 	reader                                int // the process that read /proc
 	processes, threads, compared, changed int
+	entries                               map[int]map[string]task.Entry
+	frames                                int
 	why                                   map[string]int
 }
 
@@ -198,6 +260,7 @@ func (c *comparison) process(a, b account) {
 		}
 	}
 	c.thread(i, a, b, true)
+	c.pages(i, a, b)
 	c.same(i, "cmdline", cmdline(i.Args), string(trimCmdline(a.Cmdline)), string(trimCmdline(b.Cmdline)))
 	for name, got := range map[string]string{"exe": i.Exe, "cwd": i.Cwd, "root": i.Root} {
 		if i.KernelThread && name == "exe" {

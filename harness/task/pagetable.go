@@ -59,49 +59,73 @@ func (v *View) paging(ctx context.Context) error {
 	return nil
 }
 
-// translate walks the page tables of an mm_struct. It returns the kernel's address of
-// the memory at a process's address.
-func (v *View) translate(ctx context.Context, mm object, addr uint64) (uint64, error) {
+// Entry is the entry of a process's page tables for an address: the one that maps the
+// page or, where no page is mapped, the first one on the way down that is not present.
+type Entry struct {
+	Address uint64 // where the entry is, in the kernel's direct map
+	Value   uint64
+	Size    uint64 // bytes of the process's memory that the entry is for
+	Present bool
+	// Of an entry that is present, as its bits say:
+	Writable, User, Accessed, Dirty bool
+	Frame                           uint64 // number of the page frame at the address
+	// Direct is the kernel's address of the memory at the address, in the direct map.
+	Direct uint64
+}
+
+// Entry walks the page tables of the mm_struct at mm for an address of the process.
+func (v *View) Entry(ctx context.Context, mm, addr uint64) (Entry, error) {
+	space := v.object("mm_struct", mm)
+	if err := space.valid("the address space"); err != nil {
+		return Entry{}, err
+	}
 	if err := v.paging(ctx); err != nil {
-		return 0, err
+		return Entry{}, err
+	}
+	if addr>>(11+9*uint(v.levels)) != 0 {
+		return Entry{}, &PointerError{"the process's address", addr}
 	}
 	p := v.arch.Paging
-	table, err := mm.number(ctx, "pgd")
+	table, err := space.number(ctx, "pgd")
 	if err != nil {
-		return 0, err
+		return Entry{}, err
 	}
 	for level := v.levels - 1; ; level-- {
 		shift := 12 + 9*uint(level)
-		entry, err := v.word(ctx, table+addr>>shift&511*8)
-		if err != nil {
-			return 0, fmt.Errorf("page table of level %d for %#x: %w", level+1, addr, err)
+		e := Entry{Address: table + addr>>shift&511*8, Size: 1 << shift}
+		if e.Value, err = v.word(ctx, e.Address); err != nil {
+			return Entry{}, fmt.Errorf("page table of level %d for %#x: %w", level+1, addr, err)
 		}
-		if entry&p.Present == 0 {
-			return 0, &AbsentError{addr, entry != 0}
+		if e.Value&p.Present == 0 {
+			return e, nil
 		}
-		frame := entry & p.Frame << p.FrameShift
-		if level == 0 || entry&p.Leaf != 0 {
-			offset := addr & (1<<shift - 1)
-			// In a huge page's entry the low bits of the frame are attributes.
-			return v.direct + frame&^(1<<shift-1) + offset, nil
+		base := e.Value & p.Frame << p.FrameShift
+		if level > 0 && e.Value&p.Leaf == 0 {
+			table = v.direct + base
+			continue
 		}
-		table = v.direct + frame
+		e.Present, e.Writable, e.User = true, e.Value&p.Writable != 0, e.Value&p.User != 0
+		e.Accessed, e.Dirty = e.Value&p.Accessed != 0, e.Value&p.Dirty != 0
+		// In a huge page's entry the low bits of the frame are attributes.
+		physical := base&^(e.Size-1) + addr&(e.Size-1)
+		e.Frame, e.Direct = physical/pageSize, v.direct+physical
+		return e, nil
 	}
 }
 
 // ReadUser reads memory of the process whose mm_struct is at mm, whether or not it is
 // running. The error is an *AbsentError for a page that is not present.
 func (v *View) ReadUser(ctx context.Context, mm, addr uint64, buf []byte) error {
-	if addr >= 1<<57 {
-		return &PointerError{"the process's address", addr}
-	}
 	for len(buf) > 0 {
-		at, err := v.translate(ctx, v.object("mm_struct", mm), addr)
-		if err != nil {
+		e, err := v.Entry(ctx, mm, addr)
+		switch {
+		case err != nil:
 			return err
+		case !e.Present:
+			return &AbsentError{addr, e.Value != 0}
 		}
 		n := min(len(buf), pageSize-int(addr&(pageSize-1)))
-		if err := v.Read(ctx, at, buf[:n]); err != nil {
+		if err := v.Read(ctx, e.Direct, buf[:n]); err != nil {
 			return err
 		}
 		buf, addr = buf[n:], addr+uint64(n)

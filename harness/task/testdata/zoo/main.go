@@ -13,6 +13,7 @@ package main
 
 import (
 	"bufio"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -367,6 +368,7 @@ type account struct {
 	FDs     map[string]string `json:"fds"`
 	Threads []account         `json:"threads,omitempty"`
 	Child   string            `json:"children,omitempty"`
+	Pages   map[string]uint64 `json:"pages,omitempty"` // some entries of pagemap, by address
 }
 
 func read(dir string) account {
@@ -384,6 +386,7 @@ func read(dir string) account {
 	for _, fd := range fds {
 		a.FDs[fd.Name()], _ = os.Readlink(filepath.Join(dir, "fd", fd.Name()))
 	}
+	a.Pages = pages(dir)
 	threads, _ := os.ReadDir(filepath.Join(dir, "task"))
 	for _, t := range threads {
 		sub := filepath.Join(dir, "task", t.Name())
@@ -396,6 +399,34 @@ func read(dir string) account {
 		a.Threads = append(a.Threads, th)
 	}
 	return a
+}
+
+// pages reads what pagemap says of the first, the middle and the last page of each mapping.
+func pages(dir string) map[string]uint64 {
+	maps, _ := os.ReadFile(filepath.Join(dir, "maps"))
+	pagemap, err := os.Open(filepath.Join(dir, "pagemap"))
+	if err != nil {
+		return nil
+	}
+	defer pagemap.Close()
+	out := map[string]uint64{}
+	for line := range strings.Lines(string(maps)) {
+		var from, to int64
+		if n, _ := fmt.Sscanf(line, "%x-%x ", &from, &to); n != 2 {
+			continue // an address of the kernel's, as that of vsyscall
+		}
+		if strings.Contains(line, "[vvar") {
+			continue // pagemap leaves out frames that are no memory of the process (VM_PFNMAP)
+		}
+		const page = 4096
+		for _, at := range []int64{from, from + (to-from)/page/2*page, to - page} {
+			var entry [8]byte
+			if _, err := pagemap.ReadAt(entry[:], at/page*8); err == nil {
+				out[strconv.FormatInt(at, 16)] = binary.LittleEndian.Uint64(entry[:])
+			}
+		}
+	}
+	return out
 }
 
 // report is what /proc says of all processes.
