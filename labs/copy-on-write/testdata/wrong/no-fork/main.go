@@ -1,0 +1,27 @@
+// Command no-fork is copy-on-write, but it has no child.
+package main
+
+import (
+	"os"
+	"runtime"
+	"syscall"
+)
+
+func main() {
+	// The lab watches the task that forks: the same thread has to write and wait.
+	runtime.LockOSThread()
+	t := readTask(os.Args[1:])
+
+	memory, err := syscall.Mmap(-1, 0, t.pages*pageSize, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_PRIVATE|syscall.MAP_ANON)
+	check("mmap", err)
+	for i := range t.pages {
+		copy(memory[i*pageSize:], "written before the fork\n")
+	}
+	child, parent := sides(&memory[t.page*pageSize], t.first)
+	for _, s := range []*side{child, parent} {
+		s.write()
+		s.print()
+	}
+}
+
+const pageSize = 4096
