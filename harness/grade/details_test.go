@@ -5,7 +5,10 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"kernellab/harness/grade"
+	"kernellab/harness/plan"
 	"kernellab/harness/trace"
 	"kernellab/harness/trace/tracetest"
 	"kernellab/harness/verdict"
@@ -110,5 +113,72 @@ func TestLinesFound(t *testing.T) {
 		if got.Found != c.found || got.Wanted != total || want.Wanted != total || !slices.Equal(want.Lines, c.lines) || !slices.Equal(want.Pattern, c.pattern) {
 			t.Errorf("%q: %d of %d found, %d wanted, by name %q and %q; want %d found, %q and %q", c.printed, got.Found, got.Wanted, want.Wanted, want.Lines, want.Pattern, c.found, c.lines, c.pattern)
 		}
+	}
+}
+
+// A finding about an answer or a value has what its check observed.
+func TestFindingsQuoteTheirChecks(t *testing.T) {
+	r := asking(grade.Answers{"signal": of("SIGKILL"), "own": of([]string{"comm"})})
+	r.Checks = []grade.CheckRule{{Name: "a condition", At: "ret_from_fork", That: "false"}}
+	res := judge(tracetest.Fork("x86_64"), r)
+	quoted := 0
+	for _, f := range res.Findings {
+		i := slices.IndexFunc(res.Checks, func(c verdict.Check) bool { return c.Name == f.Check })
+		if f.Case != verdict.CaseValue && f.Case != verdict.CaseWrong || i < 0 || res.Checks[i].Got == nil {
+			continue
+		}
+		quoted++
+		if diff := cmp.Diff([]verdict.Fact{*res.Checks[i].Got}, f.Why); diff != "" {
+			t.Errorf("the finding about %s (-check +finding):\n%s", f.Check, diff)
+		}
+	}
+	if quoted == 0 {
+		t.Errorf("no finding has a check with what it got: %+v", res.Findings)
+	}
+}
+
+// A finding that follows from something that is not found itself is told.
+func TestOnlyConsequences(t *testing.T) {
+	r := forkRules("x86_64")
+	r.Checks = nil
+	r.Points = append(r.Points,
+		plan.Point{Name: "maybe", Role: "parent", Step: true, Hits: &trace.Range{Most: 1}},
+		plan.Point{Name: "late", Role: "parent", Step: true, Armed: []string{"maybe"}})
+	tr := tracetest.Fork("x86_64")
+	for i, p := range r.Points[len(r.Points)-2:] {
+		tr.Header.Points = append(tr.Header.Points, trace.Point{Point: p.Name, Symbol: p.Name, Address: trace.Word(i + 1)})
+	}
+	res := judge(tr, r)
+	if res.Verdict != verdict.Fail || len(res.Findings) != 1 || res.Findings[0].Point != "late" {
+		t.Errorf("%s, findings %+v, want that late is missing", res.Verdict, res.Findings)
+	}
+}
+
+// A call that came to nothing is left out if a later one came to its end, and only then.
+func TestRefusedTwice(t *testing.T) {
+	tr := tracetest.Fork("x86_64")
+	tracetest.SecondCall(tr, "copy_process")
+	tracetest.Drop(tr, "dup_task_struct", "copy_thread", "wake_up_new_task", "ret_from_fork", "release_task")
+	if res := judge(tr, forkRules("x86_64")); len(res.Notes) > 0 || res.Verdict != verdict.Fail {
+		t.Errorf("%s, notes %q, want none", res.Verdict, res.Notes)
+	}
+}
+
+// A step that is missing is found once for itself, and a check that needs another one
+// that is missing says so.
+func TestNotSeenOnce(t *testing.T) {
+	tr := tracetest.Fork("x86_64")
+	tracetest.Drop(tr, "copy_thread", "wake_up_new_task")
+	var missing, unseen []string
+	for _, f := range judge(tr, forkRules("x86_64")).Findings {
+		switch f.Kind {
+		case verdict.FindMissing:
+			missing = append(missing, f.Point)
+		case verdict.FindNotSeen:
+			unseen = append(unseen, f.Point)
+		}
+	}
+	if !slices.Equal(missing, []string{"copy_thread"}) || !slices.Equal(unseen, []string{"wake_up_new_task"}) {
+		t.Errorf("missing %q, unseen %q, want copy_thread and wake_up_new_task", missing, unseen)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"kernellab/harness/grade"
 	"kernellab/harness/redact"
 	"kernellab/harness/report/words"
+	"kernellab/harness/trace"
 	"kernellab/harness/trace/tracetest"
 	"kernellab/harness/verdict"
 )
@@ -86,5 +87,62 @@ func TestChecksWithholdAnswers(t *testing.T) {
 	tracetest.SetRead(tr, "wake_up_new_task", "start", 0x1234)
 	if c := check(judge(tr, r), "start"); c.Verdict != verdict.Fail || c.Expected != verdict.Withheld {
 		t.Errorf("a check that does not hold is %s: expected %q, observed %q", c.Verdict, c.Expected, c.Observed)
+	}
+}
+
+// Of a check that fails, what is an answer is withheld, and nothing else. What the
+// program should have come to is marked wherever it stands.
+func TestFailuresWithholdWhatAnswers(t *testing.T) {
+	const withheld = verdict.Withheld
+	for name, tt := range map[string]struct {
+		check              grade.CheckRule
+		expected, observed string
+	}{
+		"the value of a question":          {grade.CheckRule{At: "ret_from_fork", Observed: "read.stack_top - sp", Expected: "4711"}, withheld, withheld},
+		"a small value of a question":      {grade.CheckRule{At: "ret_from_fork", Observed: "read.stack_top - sp", Expected: "12"}, withheld, withheld},
+		"another value":                    {grade.CheckRule{At: "ret_from_fork", Observed: "read.user_ret", Expected: "777"}, "777", "0"},
+		"a number that happens to be it":   {grade.CheckRule{At: "ret_from_fork", Observed: "read.user_ret + 168", Expected: "1"}, "1", "168"},
+		"an address of a question":         {grade.CheckRule{Observed: "wake_up_new_task.read.start", Expected: "1", Format: "address"}, "0x1", withheld},
+		"all of a set, observed":           {grade.CheckRule{At: "ret_from_fork", Observed: `"pid, stack"`, Expected: `"none"`}, "none", withheld},
+		"all of a set, expected":           {grade.CheckRule{At: "ret_from_fork", Observed: `"none"`, Expected: `"pid, stack"`}, withheld, "none"},
+		"a part of a set":                  {grade.CheckRule{At: "ret_from_fork", Observed: `"pid"`, Expected: `"none"`}, "none", "pid"},
+		"the answer to a revealed one":     {grade.CheckRule{At: "ret_from_fork", Observed: `"the parent"`, Expected: `"none"`}, "none", "the parent"},
+		"about a set, and another's value": {grade.CheckRule{At: "ret_from_fork", Observed: "task.pid", Expected: "sys_clone.task.pid"}, withheld, "84"},
+	} {
+		r := asking(grade.Answers{})
+		tt.check.Name = name
+		r.Checks = []grade.CheckRule{tt.check, {Name: "not 4711, 777 or 12", At: "ret_from_fork", That: "true"}}
+		res := judge(tracetest.Fork("x86_64"), r)
+		find := func(name string) verdict.Check {
+			return res.Checks[slices.IndexFunc(res.Checks, func(c verdict.Check) bool { return c.Kind == "" && c.Name == name })]
+		}
+		if c := find(name); c.Verdict != verdict.Fail || c.Expected != tt.expected || c.Observed != tt.observed {
+			t.Errorf("%s: %s, expected %q and observed %q, want %q and %q", name, c.Verdict, c.Expected, c.Observed, tt.expected, tt.observed)
+		}
+		mentions := find("not 4711, 777 or 12").Mentions
+		if name != "the value of a question" {
+			if len(mentions) > 0 {
+				t.Errorf("%s: the other check is marked: %+v", name, mentions)
+			}
+			continue
+		}
+		if len(mentions) != 1 || mentions[0].Question != "distance" || !mentions[0].Always {
+			t.Errorf("%s: the other check is marked %+v, want the question distance, always", name, mentions)
+		}
+	}
+}
+
+// The stacks of the steps answer questions about numbers, and no others.
+func TestNumbersWithholdStacks(t *testing.T) {
+	r := asking(grade.Answers{})
+	all := r.Questions
+	for name, want := range map[string]bool{"distance": false, "own": true} {
+		r.Questions = slices.DeleteFunc(slices.Clone(all), func(q grade.Question) bool { return q.Name != name })
+		tr := tracetest.Fork("x86_64")
+		tr.Events[tracetest.Index(tr, "ret_from_fork")].Stacks = []trace.StackImage{{}}
+		steps := judge(tr, r).Steps
+		if shown := slices.ContainsFunc(steps, func(s verdict.Step) bool { return len(s.Stacks) > 0 }); shown != want {
+			t.Errorf("with the question %s the steps have stacks: %t, want %t", name, shown, want)
+		}
 	}
 }

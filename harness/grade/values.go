@@ -119,8 +119,8 @@ func (g *grader) that(c *verdict.Check, rule CheckRule, at *trace.Event, r round
 // notSeen finds, once for a point that was not hit, the checks that hang on it.
 func (g *grader) notSeen(r round, point string, checks []string) {
 	p, _ := g.rules.point(point)
-	if p.Step && slices.ContainsFunc(g.findings, func(f placed) bool { return f.Point == point && f.Kind == verdict.FindMissing }) {
-		return // found already by the order
+	if slices.ContainsFunc(g.findings, func(f placed) bool { return f.Point == point && f.Kind == verdict.FindMissing }) {
+		return // found already, as a step
 	}
 	f := verdict.Fact{Case: verdict.CaseBlocked, Point: point, Role: p.Role, Checks: checks, Said: p.Means}
 	if g.count(point) > 0 {

@@ -140,14 +140,13 @@ func (v *view) fold(rounds []round) []round {
 			!slices.ContainsFunc(r.stops, func(e trace.Event) bool { return e.Role != entry.Role })
 		again, note := -1, verdict.NoteRefused
 		for j := i + 1; given && j < len(rounds); j++ {
-			next := rounds[j].first(entry.Name)
-			if next == nil || !rounds[j].has(own) {
+			if !rounds[j].has(append(own, entry)) {
 				continue
 			}
 			if again < 0 {
 				again = j
 			}
-			if sameCall(*first, *next) {
+			if sameCall(*first, *rounds[j].first(entry.Name)) {
 				again, note = j, verdict.NoteRestarted
 				break
 			}
