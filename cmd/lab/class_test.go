@@ -88,9 +88,9 @@ func TestSameMark(t *testing.T) {
 	}
 }
 
-// makeClass generates a class: every third program is wrong, some answers are, and
-// every twentieth submission is hostile. No two programs are the same.
-func makeClass(t testing.TB, dir string, n int, answers string) {
+// makeClass generates a class of n: every third program is wrong, some answers are, and
+// one in so many submissions is hostile. No two programs are the same.
+func makeClass(t testing.TB, dir string, n, one int, answers string) {
 	t.Helper()
 	right := readFile(t, "../../labs/fork-new/main.go")
 	hostile := []string{"endless-loop", "fork-bomb", "endless-output", "memory", "imitate-agent", "kill-agent", "rename", "threads", "close-all", "panic"}
@@ -102,8 +102,8 @@ func makeClass(t testing.TB, dir string, n int, answers string) {
 		}
 		note := fmt.Sprintf("// Handed in by student %d.\n", i)
 		switch {
-		case i%20 == 19:
-			handed["prog.c"] = note + readFile(t, filepath.Join("../../labs/fork-new/testdata/hostile", hostile[i/20%len(hostile)], "prog.c"))
+		case i%one == one-1:
+			handed["prog.c"] = note + readFile(t, filepath.Join("../../labs/fork-new/testdata/hostile", hostile[i/one%len(hostile)], "prog.c"))
 		case i%3 == 1:
 			handed["prog.go"] = note + readFile(t, filepath.Join("../../labs/fork-new/testdata/wrong", wrong[i%len(wrong)], "main.go"))
 		default:
@@ -113,16 +113,22 @@ func makeClass(t testing.TB, dir string, n int, answers string) {
 	}
 }
 
-// BenchmarkClass grades a class as an instructor does, every program compiled anew.
-func BenchmarkClass(b *testing.B) {
-	const size = 20
+// BenchmarkClass grades a class as an instructor does, every program compiled anew: a
+// small one, of which 5% is hostile.
+func BenchmarkClass(b *testing.B) { benchClass(b, 20, 20) }
+
+// BenchmarkClass200 grades a large class, of which 10% is hostile.
+func BenchmarkClass200(b *testing.B) { benchClass(b, 200, 10) }
+
+// benchClass grades a class of that size, in which one in so many is hostile.
+func benchClass(b *testing.B, size, one int) {
 	// One architecture: most of it is compiling, and BenchmarkThroughput has the rest.
 	benchOn(b, arch.All()[0], func(b *testing.B, s *bench) {
 		answers := honestAnswers(b, hostileKernel(b, s.target.Arch))
 		var seconds, memory []float64
 		for turn := 0; b.Loop(); turn++ {
 			dir, out := b.TempDir(), filepath.Join(b.TempDir(), "graded")
-			makeClass(b, dir, size, answers+fmt.Sprintf("# turn %d, %d\n", turn, os.Getpid()))
+			makeClass(b, dir, size, one, answers+fmt.Sprintf("# turn %d, %d\n", turn, os.Getpid()))
 			cmd := exec.Command(s.binary, "grade", "fork-new", "--arch", s.target.Arch.Name, "--submissions", dir, "--out", out)
 			// Programs that were compiled before would be no measure.
 			cmd.Env = append(os.Environ(), "LAB_CACHE="+withoutPrograms(b, s))
@@ -149,7 +155,7 @@ func BenchmarkClass(b *testing.B) {
 		}
 		b.ReportMetric(0, "ns/op")
 		b.ReportMetric(median(seconds), "s/class")
-		b.ReportMetric(60*size/median(seconds), "submissions/min")
+		b.ReportMetric(60*float64(size)/median(seconds), "submissions/min")
 		b.ReportMetric(slices.Max(memory), "lab-MB")
 	})
 }

@@ -372,7 +372,7 @@ func TestSoakClass(t *testing.T) {
 	m := arch.All()[0]
 	image := hostileKernel(t, m)
 	dir, out := t.TempDir(), filepath.Join(t.TempDir(), "graded")
-	makeClass(t, dir, size, honestAnswers(t, image))
+	makeClass(t, dir, size, 20, honestAnswers(t, image))
 	cmd := exec.Command(lab, "grade", "fork-new", "--arch", m.Name, "--submissions", dir, "--out", out, "--timeout", endlessLimit)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	log := &sampler{pid: func() int { return cmd.Process.Pid }}
