@@ -17,15 +17,22 @@ import (
 func main() {
 	// The lab watches the task that forks: the same thread has to wait.
 	runtime.LockOSThread()
-	const command = "/tmp/hello"
-	if !slices.Contains(os.Args[1:], "no-file") { // lab run exec-life --what-if
+	command, words := "/tmp/hello", []string{"/tmp/hello"}
+	if slices.Contains(os.Args[1:], "real-shell") { // lab run exec-life --what-if
+		command, words = "/bin/sh", []string{"/bin/sh", "-c", "/bbin/uname"}
+	} else if !slices.Contains(os.Args[1:], "no-file") { // lab run exec-life --what-if
 		if err := os.WriteFile(command, hello(), 0o755); err != nil {
 			fail("write", err)
 		}
 	}
 	file, _ := syscall.BytePtrFromString(command)
-	args := []*byte{file, nil}
-	plan := execve{file: file, args: &args[0], env: &args[1]}
+	args := []*byte{}
+	for _, w := range words {
+		arg, _ := syscall.BytePtrFromString(w)
+		args = append(args, arg)
+	}
+	args = append(args, nil)
+	plan := execve{file: file, args: &args[0], env: &args[len(args)-1]}
 
 	pid, err := fork(&plan)
 	if err != nil {
