@@ -107,10 +107,10 @@ func TestReads(t *testing.T) {
 		"str(0x10100)":                        strings.Repeat("y", 0x200),
 		"str(0x11000)":                        "the page of 0x11000 is not present",
 
-		"differs(parent, current)":                                      "",
+		`"none" + differs(parent, current)`:                             "none",
 		"differs(current, current.real_parent)":                         "pid tgid comm real_parent mm stack stack_vm_area thread",
 		"differs(current.thread, current.real_parent.thread)":           "sp",
-		"differs(current.user, parent.user)":                            "",
+		`"none" + differs(current.user, parent.user)`:                   "none",
 		`without(differs(current, current.real_parent), "pid tgid mm")`: "comm real_parent stack stack_vm_area thread",
 		"differs(current, child)":                                       "child is not known at this stop",
 		"differs(current, arg.file)":                                    "struct task_struct and struct file have not the same members",
