@@ -5,29 +5,17 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"kernellab/harness/class"
 	"kernellab/harness/marking"
 	"kernellab/harness/prepare"
 	"kernellab/harness/report"
 	"kernellab/internal/flags"
-	"kernellab/internal/usage"
-	"kernellab/labs"
 )
 
 // gradeFlags are the flags of lab grade.
 type gradeFlags struct {
-	prepare.Kernels
-	prepare.Machine
-	submissions string
-	out         string
-	jobs        int
-	shard       string
-	format      string
-	roster      string
-	again       bool
-	verify      int // per cent
+	marking.Options
 	taskFlags
-	students string // file of IDs
+	format string
 }
 
 func (a *app) gradeCommand() *cobra.Command {
@@ -79,106 +67,50 @@ graded.`,
 			"  lab grade fork-new --submissions handed-in --out part-2 --shard 2/4\n" +
 			"  lab grade merge part-1 part-2 part-3 part-4 --out graded",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			lab, err := prepare.Lab(args[0])
-			if err != nil {
+			var err error
+			if f.Lab, err = prepare.Lab(args[0]); err != nil {
 				return err
 			}
-			return a.grade(cmd.Context(), lab, f)
+			return a.grade(cmd.Context(), f)
 		},
 	})
 	a.kernelFlags(cmd, &f.Kernels, "")
 	machineFlags(cmd, &f.Machine)
-	cmd.Flags().Var(flags.Text(&f.submissions, "", flags.InFolder), "submissions", "folder of the submissions")
-	cmd.Flags().Var(flags.Text(&f.out, "", flags.OutFolder), "out", "folder for the results")
-	jobsFlag(cmd, &f.jobs, "submissions")
+	cmd.Flags().Var(flags.Text(&f.Submissions, "", flags.InFolder), "submissions", "folder of the submissions")
+	cmd.Flags().Var(flags.Text(&f.Out, "", flags.OutFolder), "out", "folder for the results")
+	jobsFlag(cmd, &f.AtOnce, "submissions")
 	f.secretFlag(cmd)
-	cmd.Flags().Var(flags.Text(&f.students, "", flags.InFile), "students", "file with a line NAME,ID for each submission whose student's ID is not its name")
-	textFlag(cmd, &f.shard, "shard", "grade the I-th of N parts of the class: I/N")
-	cmd.Flags().Var(flags.Percent(&f.verify), "verify", "execute a share of the runs twice and compare them, such as 25%")
+	cmd.Flags().Var(flags.Text(&f.IDs, "", flags.InFile), "students", "file with a line NAME,ID for each submission whose student's ID is not its name")
+	textFlag(cmd, &f.Shard, "shard", "grade the I-th of N parts of the class: I/N")
+	cmd.Flags().Var(flags.Percent(&f.Verify), "verify", "execute a share of the runs twice and compare them, such as 25%")
 	cmd.Flags().Lookup("verify").NoOptDefVal = "10%"
-	cmd.Flags().BoolVar(&f.again, "again", false, "grade also what was graded before")
+	cmd.Flags().BoolVar(&f.Regrade, "again", false, "grade also what was graded before")
 	formatFlag(cmd, &f.format, report.ClassFormats())
-	rosterFlag(cmd, &f.roster)
+	rosterFlag(cmd, &f.Roster)
 	cmd.MarkFlagDirname("submissions")
 	cmd.MarkFlagDirname("out")
 	cmd.AddCommand(a.mergeCommand())
 	return cmd
 }
 
-// check refuses flags that make no sense, and returns the shard.
-func (f gradeFlags) check(l labs.Lab) (class.Shard, error) {
-	var shard class.Shard
-	switch {
-	case !l.Takes():
-		return shard, usage.Errorf("%s takes no submissions: its lab.yaml does not say what to hand in", l.Name)
-	case f.submissions == "":
-		return shard, usage.Errorf("lab grade needs the folder of the submissions: --submissions DIR")
-	case f.out == "":
-		return shard, usage.Errorf("lab grade needs a folder for the results: --out DIR")
-	}
-	if err := class.CheckOut(f.out, f.submissions); err != nil {
-		return shard, usage.Wrap(err)
-	}
-	if f.shard == "" {
-		return shard, nil
-	}
-	shard, err := class.ParseShard(f.shard)
-	if err != nil {
-		return shard, usage.Wrap(err)
-	}
-	return shard, nil
-}
-
 // grade grades a class.
-func (a *app) grade(ctx context.Context, l labs.Lab, f gradeFlags) error {
-	shard, err := f.check(l)
-	if err != nil {
-		return err
-	}
-	students, err := marking.Students(f.submissions, a.progress.Say)
-	if err != nil {
-		return err
-	}
+func (a *app) grade(ctx context.Context, f gradeFlags) error {
 	asked, err := f.asked()
 	if err != nil {
 		return err
 	}
-	tasks, err := marking.TasksOf(students, asked.Secret, f.students)
+	f.Secret = asked.Secret
+	grading, err := f.Read(a.progress.Say)
 	if err != nil {
 		return err
 	}
-	people, err := readRoster(f.roster)
-	if err != nil {
-		return err
-	}
-	all := students
-	students = shard.Select(all)
 	host, err := a.hold(ctx)
 	if err != nil {
 		return err
 	}
-	targets, err := host.Open(ctx, f.Kernels)
+	graded, err := grading.Grade(ctx, host, a.stderr)
 	if err != nil {
 		return err
 	}
-	m, err := marking.New(ctx, host, l, targets, f.Machine, f.verify)
-	if err != nil {
-		return err
-	}
-	m.Tasks = tasks
-	if err := m.CheckSecret(ctx, all); err != nil {
-		return err
-	}
-	if len(students) > 0 { // a shard may have none
-		if err := m.Check(ctx); err != nil {
-			return err
-		}
-	}
-	a.progress.Done()
-	graded, err := m.Class(ctx, a.stderr, class.Run{Out: f.out, Students: students, Shard: shard, AtOnce: f.jobs, Regrade: f.again})
-	if err != nil {
-		return err
-	}
-	graded.Roster, graded.Part = people, shard.Of > 1
 	return a.writeClass(f.format, graded)
 }

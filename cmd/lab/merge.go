@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"kernellab/harness/class"
+	"kernellab/harness/marking"
 	"kernellab/harness/report"
 	"kernellab/internal/flags"
 	"kernellab/internal/usage"
@@ -45,7 +46,7 @@ whole shard, merge says so and exits with 3, as its students are not known.`,
 }
 
 func (a *app) merge(ctx context.Context, dirs []string, out, format, roster string) error {
-	people, err := readRoster(roster)
+	people, err := marking.Roster(roster)
 	if err != nil {
 		return err
 	}

@@ -3,28 +3,14 @@ package main
 import (
 	"github.com/spf13/cobra"
 
-	"kernellab/harness/gradebook"
 	"kernellab/harness/report"
 	"kernellab/internal/flags"
-	"kernellab/internal/usage"
 )
 
 // rosterFlag adds --roster.
 func rosterFlag(cmd *cobra.Command, into *string) {
 	cmd.Flags().Var(flags.Text(into, "", flags.InFile), "roster", "the class's people, a CSV `FILE` that Canvas or Moodle exported, to match submissions with")
 	cmd.MarkFlagFilename("roster", "csv")
-}
-
-// readRoster reads the roster, if one is named.
-func readRoster(path string) (*gradebook.Roster, error) {
-	if path == "" {
-		return nil, nil
-	}
-	r, err := gradebook.ReadRoster(path)
-	if err != nil {
-		return nil, usage.Wrap(err)
-	}
-	return r, nil
 }
 
 // writeClass writes a class's results, and says whose are not in a gradebook.

@@ -164,9 +164,6 @@ func (c Class) Unplaced(format string) []string {
 	return c.Book().Problems(format)
 }
 
-// CheckClassFormat is CheckFormat for the formats of a class.
-func CheckClassFormat(format string) error { return checkFormat(format, ClassFormats()) }
-
 // WriteClass writes a class in a format. s affects only text.
 func WriteClass(w io.Writer, format string, c Class, s Style) error {
 	c = c.written()
@@ -184,7 +181,7 @@ func WriteClass(w io.Writer, format string, c Class, s Style) error {
 	case FormatCanvas, FormatMoodle:
 		return c.Book().Write(w, format)
 	}
-	return CheckClassFormat(format)
+	return checkFormat(format, ClassFormats())
 }
 
 // written returns c with the sentences of its documents written.

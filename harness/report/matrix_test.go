@@ -136,7 +136,7 @@ func TestMatrixFormat(t *testing.T) {
 	if err == nil || err.Error() != `unknown format "markdwn": did you mean "markdown"?` {
 		t.Errorf("error %v", err)
 	}
-	if err := report.CheckMatrixFormat("ktap"); err == nil || !strings.Contains(err.Error(), "text, json, junit, markdown") {
+	if err := report.WriteMatrix(&bytes.Buffer{}, "ktap", report.Matrix{}, report.Style{}); err == nil || !strings.Contains(err.Error(), "text, json, junit, markdown") {
 		t.Errorf("error %v", err)
 	}
 }

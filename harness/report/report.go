@@ -52,12 +52,7 @@ func (e *FormatError) Error() string {
 	return fmt.Sprintf("unknown format %q: use %s", e.Format, strings.Join(e.Formats, ", "))
 }
 
-// CheckFormat returns a *FormatError for an unknown format.
-func CheckFormat(format string) error { return checkFormat(format, Formats()) }
-
-// CheckMatrixFormat is CheckFormat for the formats of a matrix.
-func CheckMatrixFormat(format string) error { return checkFormat(format, MatrixFormats()) }
-
+// checkFormat returns a *FormatError for a format that is none of formats.
 func checkFormat(format string, formats []string) error {
 	if slices.Contains(formats, format) {
 		return nil
@@ -87,7 +82,7 @@ func Write(w io.Writer, format string, doc verdict.Document, s Style) error {
 	case FormatClassroom50:
 		return errors.New("the format of Classroom 50 needs the identity of a submission")
 	}
-	return CheckFormat(format)
+	return checkFormat(format, Formats())
 }
 
 // id returns a name for a result: "fork-new.x86_64.6.1.0-50-cloud-amd64".

@@ -171,11 +171,8 @@ func TestUnknownFormat(t *testing.T) {
 	if !errors.As(err, &bad) || bad.Nearest != report.FormatJUnit {
 		t.Errorf("error %v, want a FormatError that names junit", err)
 	}
-	if err := report.CheckFormat("x"); err == nil || !strings.Contains(err.Error(), "gradescope") {
+	if err := report.Write(&bytes.Buffer{}, "x", verdict.NewDocument(), report.Style{}); err == nil || !strings.Contains(err.Error(), "gradescope") {
 		t.Errorf("error %v, want one that lists the formats", err)
-	}
-	if err := report.CheckFormat("ktap"); err != nil {
-		t.Error(err)
 	}
 }
 
