@@ -182,3 +182,32 @@ func TestNotSeenOnce(t *testing.T) {
 		t.Errorf("missing %q, unseen %q, want copy_thread and wake_up_new_task", missing, unseen)
 	}
 }
+
+// A refused call that is seen to return is left out too.
+func TestRefusedReturns(t *testing.T) {
+	r := forkRules("x86_64")
+	i := slices.IndexFunc(r.Points, func(p plan.Point) bool { return p.Name == "wake_up_new_task" })
+	r.Points = slices.Insert(r.Points, i+1, plan.Point{Name: "returns", Role: "parent", Step: true, ReturnOf: "sys_clone"})
+	tr := tracetest.Fork("x86_64")
+	tr.Header.Points = append(tr.Header.Points, trace.Point{Point: "returns", Symbol: "sys_clone", Address: 1})
+	woken := tr.Events[tracetest.Index(tr, "wake_up_new_task")]
+	woken.Point = "returns"
+	tr.Events = slices.Insert(tr.Events, tracetest.Index(tr, "wake_up_new_task")+1, woken)
+	whole := slices.Clone(tr.Events)
+	refused := []trace.Event{}
+	for _, e := range whole {
+		if slices.Contains([]string{"sys_clone", "kernel_clone", "copy_process", "returns"}, e.Point) {
+			refused = append(refused, e)
+		}
+	}
+	for i := range whole {
+		if whole[i].Point != "" {
+			whole[i].Round = 2
+		}
+	}
+	tr.Events = slices.Insert(whole, tracetest.Index(tr, "sys_clone"), refused...)
+	tracetest.Renumber(tr)
+	if res := judge(tr, r); res.Verdict != verdict.Pass || len(res.Notes) != 1 {
+		t.Errorf("%s, notes %q, findings %+v, want a pass with a note", res.Verdict, res.Notes, res.Findings)
+	}
+}

@@ -132,7 +132,8 @@ func (v *view) read() (started bool, err error) {
 // kernel may refuse a call, for its arguments or a limit. Neither is a mistake.
 func (v *view) fold(rounds []round) []round {
 	entry := v.rules.entry()
-	own := slices.DeleteFunc(v.rules.path(entry.Role), func(p plan.Point) bool { return p.Times().Least == 0 })
+	// A call that came to nothing returns too.
+	own := slices.DeleteFunc(v.rules.path(entry.Role), func(p plan.Point) bool { return p.Times().Least == 0 || p.ReturnOf != "" })
 	var out []round
 	for i, r := range rounds {
 		first := r.first(entry.Name)
