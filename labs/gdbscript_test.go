@@ -337,6 +337,7 @@ lab.point("twice", "maker", place="wake", within="sys_make", most=2, step=False)
 lab.point("wake", "child")
 lab.point("freed", "any", place="free", when="dup.read.weight == 7 and arg.p == dup.arg.dst", step=False, armed=["dup"])
 lab.point("far", "any", place="free", when="dup.read.far == 7", step=False, armed=["dup"])
+lab.point("last", "child", place="free")   # the points are disabled when it comes
 lab.point("left_out", "any", place="nowhere")
 lab.point("within_it", "any", place="free", within="left_out")
 lab.ready()

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"kernellab/internal/flock"
@@ -35,30 +38,35 @@ func TestLock(t *testing.T) {
 	}
 }
 
-// The holder of a lock may remove its file: nobody else has the lock of the removed file.
+// The holder of a lock may remove its file as the last thing that it does: who opened the
+// removed file does not get its lock while another has that of the new file.
 func TestRemoved(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lock")
-	held, err := flock.Wait(t.Context(), path)
-	if err != nil {
-		t.Fatal(err)
+	var holders atomic.Int32
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for held := 0; held < 500 && !t.Failed(); {
+				f, err := flock.Try(path)
+				if errors.Is(err, flock.ErrHeld) {
+					continue
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if n := holders.Add(1); n != 1 {
+					t.Errorf("%d have the lock", n)
+				}
+				runtime.Gosched()
+				holders.Add(-1)
+				os.Remove(path)
+				f.Close()
+				held++
+			}
+		})
 	}
-	got := make(chan *os.File)
-	go func() {
-		f, err := flock.Wait(context.Background(), path)
-		if err != nil {
-			t.Error(err)
-		}
-		got <- f
-	}()
-	if err := os.Remove(path); err != nil {
-		t.Fatal(err)
-	}
-	held.Close()
-	f := <-got
-	defer f.Close()
-	if _, err := flock.Try(path); !errors.Is(err, flock.ErrHeld) {
-		t.Errorf("two have the lock: %v", err)
-	}
+	all.Wait()
 }
 
 // Holders share a lock with each other and with nobody else.
