@@ -10,7 +10,7 @@ lab.point("dup_task_struct", "parent", within="sys_clone", finds={"child": "arg.
     means="The kernel makes a task_struct for the child, a copy of the parent's.")
 lab.point("proc_fork_connector", "parent", within="sys_clone", reads={"pid": "arg.task.pid"},
     means="The child is complete and has a pid. It has the same name as its parent.")
-lab.point("wake_up_new_task", "parent", within="sys_clone",
+lab.point("wake_up_new_task", "parent", within="sys_clone", reads={"pid": "arg.p.pid"},
     means="The child is about to be put on a run queue.")
 lab.point("ret_from_fork", "child",
     means="The child's first instruction. It is still a copy of the shell, with a copy of its memory.")
@@ -34,5 +34,9 @@ lab.point("release_task", "parent", when="arg.p == child",
     means="The wait has found the zombie and releases it. After this its pid is free, and all that the kernel remembers are the times and counters that it has added to those of the parent's ended children.")
 lab.point("wait_returns", "parent", place="sys_wait4", returns="sys_wait4", when="ret == proc_fork_connector.read.pid or ret == 0 - 10",
     means="The shell learns the pid and the status, and can show its prompt again.")
+lab.point("shell_makes", "any", place="kernel_clone", step=False, armed=["proc_exec_connector"], when="task.tgid == wake_up_new_task.read.pid and bitand(read.flags, CLONE_THREAD) == 0", reads={"flags": "arg.args.flags"},
+    means="The command makes a process too.")
+lab.point("shell_execs", "any", place="sys_execve", step=False, armed=["shell_makes"],
+    means="The process that the command has made executes a program.")
 lab.ready()
 end
