@@ -33,6 +33,8 @@ type Arch struct {
 	Nops [][]byte
 	// AddPC is another instruction that functions begin with for ftrace.
 	AddPC AddPC
+	// CallOpcode begins a direct call of five bytes, 0 where there is none.
+	CallOpcode byte
 
 	Registers Registers
 	Syscall   Syscall
@@ -41,6 +43,17 @@ type Arch struct {
 	Switch    Switch
 	Paging    Paging
 	Memory    Memory
+}
+
+// Called returns the address that the instruction at pc calls, if it is a direct call of
+// the kind that ftrace writes to the beginning of a function. code starts with the bytes
+// at pc.
+func (a Arch) Called(pc uint64, code []byte) (target uint64, ok bool) {
+	const size = 5 // the opcode and a distance from the next instruction
+	if a.CallOpcode == 0 || len(code) < size || code[0] != a.CallOpcode {
+		return 0, false
+	}
+	return pc + size + uint64(int64(int32(binary.LittleEndian.Uint32(code[1:])))), true
 }
 
 // AddPC is a four-byte instruction that sets a register to the instruction's own
@@ -209,6 +222,7 @@ var x86_64 = Arch{
 		// The main counter of the HPET (QEMU's hw/timer/hpet.c).
 		Clock: Clock{Addr: 0xfed000f0, Tick: 10},
 	},
+	CallOpcode: 0xe8,
 	Nops: [][]byte{
 		{0x0f, 0x1f, 0x44, 0x00, 0x00}, // nopl 0(%rax,%rax), arch/x86/include/asm/nops.h
 		{0x66, 0x66, 0x66, 0x66, 0x90}, // the five-byte nop of 5.10 on an AMD K8, which qemu64 models

@@ -37,3 +37,22 @@ func TestSkip(t *testing.T) {
 		}
 	}
 }
+
+func TestCalled(t *testing.T) {
+	const pc = 0xffffffff81000000
+	for _, c := range []struct {
+		arch Arch
+		code []byte
+		want uint64
+	}{
+		{x86_64, []byte{0xe8, 0x00, 0x10, 0, 0, 0x55}, pc + 5 + 0x1000},
+		{x86_64, []byte{0xe8, 0xfb, 0xff, 0xff, 0xff}, pc},
+		{x86_64, []byte{0xe8, 0, 0, 0}, 0},
+		{x86_64, []byte{0x0f, 0x1f, 0x44, 0, 0}, 0},
+		{riscv64, []byte{0xe8, 0, 0, 0, 0}, 0},
+	} {
+		if got, ok := c.arch.Called(pc, c.code); got != c.want || ok != (c.want != 0) {
+			t.Errorf("%s %x: %#x, %v, want %#x", c.arch.Name, c.code, got, ok, c.want)
+		}
+	}
+}

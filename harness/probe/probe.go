@@ -242,7 +242,13 @@ func (d *driver) next(ctx context.Context) (rsp.Stop, error) {
 		if err != nil {
 			return stop, fmt.Errorf("step off the breakpoint at %s: %w", d.where(d.at), err)
 		}
-		d.interrupted = stop.PC == d.at || !d.sameFunction(stop.PC, d.at)
+		if d.interrupted = stop.PC == d.at || !d.sameFunction(stop.PC, d.at); d.interrupted {
+			called, err := d.called(ctx, d.at)
+			if err != nil {
+				return stop, err
+			}
+			d.interrupted = stop.PC == d.at || stop.PC != called
+		}
 		if d.breaks(stop.PC) {
 			return stop, nil
 		}
@@ -255,6 +261,17 @@ func (d *driver) next(ctx context.Context) (rsp.Stop, error) {
 		return stop, fmt.Errorf("wait for a stop: %w", err)
 	}
 	return stop, nil
+}
+
+// called returns the address that the instruction at pc calls, 0 if it is no call. ftrace
+// makes the first instruction of a function one (harness/script.go).
+func (d *driver) called(ctx context.Context, pc uint64) (uint64, error) {
+	var code [8]byte
+	if err := d.Guest.ReadMemory(ctx, pc, code[:]); err != nil {
+		return 0, fmt.Errorf("read the instruction at %s: %w", d.where(pc), err)
+	}
+	target, _ := d.Arch.Called(pc, code[:])
+	return target, nil
 }
 
 // sameFunction reports whether two addresses are in the same function of the kernel.

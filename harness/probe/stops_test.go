@@ -2,6 +2,7 @@ package probe
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -189,6 +190,28 @@ func TestDriveStep(t *testing.T) {
 				t.Errorf("-want +got:\n%s", diff)
 			}
 		})
+	}
+}
+
+// A step over the call that ftrace writes to a function's beginning runs an instruction,
+// though it leads into another function: the same registers again are another call.
+func TestDriveStepsIntoCall(t *testing.T) {
+	g := machinetest.Guest{}
+	var schedule uint64
+	g.Step = func(vm *machinetest.VM) { vm.Set("pc", schedule) }
+	l := newLab(t, forks(), g, func(at func(string) uint64) []machinetest.Event {
+		schedule = at("schedule")
+		from := at("__riscv_sys_clone")
+		code := binary.LittleEndian.AppendUint32([]byte{0xe8}, uint32(schedule-from-5))
+		events := fork(at)
+		return append([]machinetest.Event{machinetest.Load(from, append(code, 0, 0, 0))}, append(append(events[:1:1], events...), end)...)
+	})
+	l.config.Arch.CallOpcode = 0xe8
+	if err := Drive(t.Context(), l.config); err != nil {
+		t.Error(err)
+	}
+	if diff := cmp.Diff(append(forked()[:1], again(false)...), briefs(l.trace)); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
 	}
 }
 
