@@ -84,6 +84,21 @@
 //	program.panic                the message of the panic that a lab expects, which ended
 //	                             the run; "" if none did
 //
+// and, in a lab with a script for ftrace:
+//
+//	ftrace.on ftrace.tracer      how ftrace was set up when the program began
+//	ftrace.ran                   whether the script ran the program
+//	ftrace.failed ftrace.problem    how many of its lines failed, and about the first
+//	ftrace.lost                  how many records are missing
+//	traced("FUNCTION")           whether set_ftrace_filter had a function, by the name
+//	                             that it has on every kernel
+//	enabled("EVENT") option("OPTION")    whether an event, an option was set
+//	agrees("POINT")              whether ftrace recorded the call at which the first
+//	                             stop at a point is, with the stop's stack
+//	events("EVENT", PID), events("EVENT", PID, "WORD")
+//	                             how many events ftrace recorded in a thread or about
+//	                             it, with a word in their text such as "sig=17"
+//
 // A "when" is evaluated in the middle of a run. It sees the reads of its own point and
 // the latest stop of the round at every other point, and not the point, the parent and
 // the names of the whole run. It is false when one of the stops or reads that it names

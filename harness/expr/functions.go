@@ -86,6 +86,12 @@ var functions = map[string]function{
 	"hits":  {least: 1, most: 1, literal: map[int]string{1: point}},
 	"calls": {least: 1, most: 2, literal: map[int]string{1: `function, as in calls("get_signal")`, 2: point}},
 
+	"traced":  {least: 1, most: 1, literal: map[int]string{1: `function, as in traced("kernel_clone")`}},
+	"enabled": {least: 1, most: 1, literal: map[int]string{1: `event, as in enabled("sched_switch")`}},
+	"option":  {least: 1, most: 1, literal: map[int]string{1: `trace option, as in option("sym-offset")`}},
+	"agrees":  {least: 1, most: 1, literal: map[int]string{1: point}},
+	"events":  {least: 2, most: 3, literal: map[int]string{1: `event, as in events("sched_process_exit", child.pid)`, 3: "word of an event, as in events(\"signal_generate\", child.pid, \"sig=17\")"}},
+
 	"u8": memory, "u16": memory, "u32": memory, "u64": memory, "str": memory, "symbol": memory,
 	"differs": {least: 2, most: 2},
 	"pte":     {least: 2, most: 2},

@@ -21,6 +21,7 @@ var (
 	runNames = map[string]any{
 		"sizes": nil, "switch_frame": Number, "arch": Text, "kernel": Text,
 		"program": map[string]Unknown{"exit": Number, "signal": Text, "output": Text, "panic": Text},
+		"ftrace":  map[string]Unknown{"on": Truth, "tracer": Text, "ran": Truth, "lost": Number, "failed": Number, "problem": Text},
 	}
 	taskNames = map[string]Unknown{"address": Number, "pid": Number, "tgid": Number, "comm": Text}
 )
@@ -94,20 +95,28 @@ func (n *Names) all() []string {
 	return all
 }
 
+// ofRun are the functions of the whole run.
+var ofRun = []string{"hits", "calls", "traced", "enabled", "option", "agrees", "events"}
+
 // Call is [Env]'s.
 func (n *Names) Call(_ context.Context, function string, args []any) (any, error) {
 	var points []any
 	gives := Number
 	switch {
-	case !n.Run, function != "hits" && function != "calls":
+	case !n.Run, !slices.Contains(ofRun, function):
 		return nil, elsewhere(function)
 	case function == "hits":
 		points = args
-	default:
+	case function == "events":
+	case function == "agrees":
+		points, gives = args, Truth
+	case function == "calls":
 		points, gives = args[1:], Truth
 		if len(points) == 0 && n.At == "" {
 			return nil, errors.New(`calls is of one stop: say at which point with "at", or calls("do_exit", "POINT")`)
 		}
+	default:
+		gives = Truth
 	}
 	for _, p := range points {
 		if !slices.Contains(n.Points, p.(string)) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"kernellab/harness/trace"
 )
@@ -28,6 +29,12 @@ type Recording struct {
 	// Calls looks at, nil for none.
 	Hits  func(point string) (int, error)
 	Calls func(function string, at *trace.Event) (bool, error)
+	// Ftrace is what ftrace recorded in the run, nil for nothing, and Traced, Enabled,
+	// Option, Agrees and Events are the functions of these names.
+	Ftrace                  *trace.Ftrace
+	Traced, Enabled, Option func(name string) bool
+	Agrees                  func(point string) (bool, error)
+	Events                  func(event string, pid int, word string) int
 }
 
 // Task is a task of the lab: the address of its task_struct, 0 for one that is not
@@ -53,6 +60,7 @@ const (
 	NoTask     = "no-task"    // the task Role is not known
 	NoEvent    = "no-event"   // Name is of a stop, and there is none
 	NoEnd      = "no-end"     // the program has not ended
+	NoFtrace   = "no-ftrace"  // nothing is known of ftrace in the run
 	Unread     = "unread"     // the read Name at Point, Why
 	Unrecorded = "unrecorded" // Name, a member of Of at Point
 )
@@ -86,6 +94,8 @@ func (r *Recording) Name(ctx context.Context, name string) (any, error) {
 			return r.Header.Kernel.Release, nil
 		case "program":
 			return r.program()
+		case "ftrace":
+			return r.ftrace()
 		}
 	}
 	if t, known := r.Task(name); known {
@@ -119,7 +129,63 @@ func (r *Recording) Call(_ context.Context, function string, args []any) (any, e
 		}
 		return r.Calls(args[0].(string), at)
 	}
+	return r.ofFtrace(function, args)
+}
+
+// ofFtrace calls a function of what ftrace recorded.
+func (r *Recording) ofFtrace(function string, args []any) (any, error) {
+	if r.Traced == nil || !slices.Contains(ofRun, function) {
+		return nil, elsewhere(function)
+	}
+	if r.Ftrace == nil {
+		return nil, &Missing{Kind: NoFtrace}
+	}
+	name := args[0].(string)
+	switch function {
+	case "traced":
+		return r.Traced(name), nil
+	case "enabled":
+		return r.Enabled(name), nil
+	case "option":
+		return r.Option(name), nil
+	case "agrees":
+		return r.Agrees(name)
+	case "events":
+		pid, ok := args[1].(int)
+		if !ok {
+			return nil, errors.New("events takes a pid as its second argument")
+		}
+		word := ""
+		if len(args) > 2 {
+			word = args[2].(string)
+		}
+		return r.Events(name, pid, word), nil
+	}
 	return nil, elsewhere(function)
+}
+
+// ftrace is how ftrace was set up, and what became of the script.
+func (r *Recording) ftrace() (any, error) {
+	f := r.Ftrace
+	if f == nil {
+		return nil, &Missing{Kind: NoFtrace}
+	}
+	failed, problem := 0, ""
+	for _, l := range f.Script {
+		if l.Problem == "" {
+			continue
+		}
+		if failed++; failed > 1 {
+			continue
+		}
+		problem = fmt.Sprintf("line %d: %s", l.Line, l.Problem)
+		if l.Instead != "" {
+			problem += "; right here: " + l.Instead
+		}
+	}
+	return record{of: "ftrace", values: map[string]any{
+		"on": f.On, "tracer": f.Tracer, "ran": f.Ran, "lost": f.Lost, "failed": failed, "problem": problem,
+	}}, nil
 }
 
 // elsewhere is the error for a function of another environment.

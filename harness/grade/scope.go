@@ -59,6 +59,7 @@ func (v *view) eval(src string, e *trace.Event, r round) (any, error) {
 	if v.exit != nil {
 		env.Exit = v.exit.Exit
 	}
+	v.traced(env, r)
 	return parsed.Eval(context.Background(), env) // nothing here waits
 }
 

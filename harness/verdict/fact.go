@@ -100,6 +100,7 @@ const (
 	CaseNoTask     = "no-task"      // Role
 	CaseNoEvent    = "no-event"     // Name
 	CaseNoEnd      = "no-end"       // of the program
+	CaseNoFtrace   = "no-ftrace"    // nothing is known of ftrace in the run
 	CaseNoStack    = "no-stack"     // there is no stop whose stack could have Point
 	CaseStackGone  = "stack-gone"   // the stack at Point
 	CaseUnread     = "unread"       // Of, Name of Point; Said

@@ -182,6 +182,8 @@ func reason(f verdict.Fact) string {
 		return "not seen: " + f.Name + " has no event"
 	case verdict.CaseNoEnd:
 		return "not seen: the program's end"
+	case verdict.CaseNoFtrace:
+		return "not seen: what ftrace recorded"
 	case verdict.CaseNoStack:
 		return "not seen: there is no stop whose stack could have " + name(f.Point)
 	case verdict.CaseStackGone:
