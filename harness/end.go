@@ -118,7 +118,7 @@ func (r *recording) record(ctx context.Context) error {
 	}
 	now -= r.base
 	if r.script != nil && exit.Stops == 0 {
-		f, err := r.finish(ctx, r.m, r.script)
+		f, err := r.finish(ctx, r.m, r.Process.PID, r.script)
 		if err != nil {
 			return err
 		}

@@ -387,7 +387,7 @@ func (j Job) placeKey(ctx context.Context) ([]string, error) {
 	}
 	key := []string{placeFormat, j.ProgramName, program, plan, j.limit().String()}
 	if j.Script != "" {
-		key = append(key, "script 1", j.Script)
+		key = append(key, "script 2", j.Script)
 	}
 	return key, nil
 }

@@ -179,7 +179,7 @@ func jobOf(t *testing.T, a arch.Arch, k linux.Kernel, l labs.Lab, program fs.FS)
 		t.Fatal(err)
 	}
 	return harness.Job{
-		Lab: l.Name, Program: binary, ProgramName: l.Name, Plan: l.Plan(a.Name), Rules: l.Rules(a.Name), Out: outDir(t),
+		Lab: l.Name, Program: binary, ProgramName: l.Name, Plan: l.Plan(a.Name), Rules: l.Rules(a.Name), Out: outDir(t), Script: l.Script,
 		Machine: machine.Spec{
 			Arch: a, Image: openKernel(t, k), Kernel: k.Path, Initrd: initrd,
 			QEMU: qemutest.Command(t, a.Name, a.QEMU.Binary), Seed: seed, Snapshots: sharedStore(t),

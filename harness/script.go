@@ -60,10 +60,10 @@ func (j Job) setUp(ctx context.Context, m *machine.Machine) (*scripted, error) {
 	if j.Plan.Init || j.Plan.Panic != "" {
 		return nil, &machine.Error{Op: "run the script", Err: errors.New("no agent is left at the end of " + j.Lab + " to read the record of ftrace")}
 	}
-	if err := m.Agent.MountTracing(ctx); err != nil {
+	s, session := &scripted{}, j.session(m)
+	if err := session.Begin(ctx); err != nil {
 		return nil, err
 	}
-	s, session := &scripted{}, j.session(m)
 	lines := j.lines()
 	var done []trace.ScriptLine
 	for ; s.Next < len(lines) && !lines[s.Next].Program(); s.Next++ {
@@ -124,9 +124,9 @@ func (j Job) show(out trace.ScriptLine, text string) error {
 
 // finish reads what ftrace recorded, in a guest whose program has ended, and runs the rest
 // of the script. Its lines can empty the record, so it is read before.
-func (j Job) finish(ctx context.Context, m *machine.Machine, s *scripted) (*trace.Ftrace, error) {
+func (j Job) finish(ctx context.Context, m *machine.Machine, pid int, s *scripted) (*trace.Ftrace, error) {
 	session, f := j.session(m), s.Ftrace
-	text, err := session.Record(ctx, f)
+	text, err := session.Record(ctx, pid, f)
 	if err != nil {
 		return nil, err
 	}

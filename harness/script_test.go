@@ -14,8 +14,11 @@ import (
 	"kernellab/harness"
 	"kernellab/harness/arch"
 	"kernellab/harness/ftrace"
+	"kernellab/harness/submission"
 	"kernellab/harness/trace"
+	"kernellab/harness/verdict"
 	"kernellab/images/linux"
+	"kernellab/labs"
 )
 
 // script has a line that is wrong on every kernel, and one that is right on each.
@@ -65,7 +68,7 @@ func TestScript(t *testing.T) {
 			t.Errorf("-want +got\n%s", diff)
 		}
 		text, err := os.ReadFile(filepath.Join(j.Out, harness.FtraceFile))
-		if records, _ := ftrace.ParseRecord(string(text)); err != nil || len(records) != len(f.Records) {
+		if records, _ := ftrace.ParseRecord(string(text), out.Trace.Events[0].Task.PID); err != nil || len(records) != len(f.Records) {
 			t.Errorf("%d records in %s, %v, %d in the trace", len(records), harness.FtraceFile, err, len(f.Records))
 		}
 		first, err := os.ReadFile(filepath.Join(j.Out, harness.TraceFile))
@@ -100,6 +103,39 @@ func TestScriptEnds(t *testing.T) {
 		j.Line = func(out trace.ScriptLine, _ string) bool { return out.Problem == "" }
 		if _, err := harness.Run(t.Context(), j); !errors.Is(err, harness.ErrStopped) {
 			t.Errorf("%v, want %v", err, harness.ErrStopped)
+		}
+	})
+}
+
+// A student's script takes the place of the lab's, and the lab's own program runs: what is
+// graded is what the kernel recorded.
+func TestSubmittedScript(t *testing.T) {
+	oneArch(t, func(t *testing.T, a arch.Arch, k linux.Kernel) {
+		l, err := labs.Get("ftrace-process")
+		if err != nil {
+			t.Fatal(err)
+		}
+		own := jobOf(t, a, k, l, nil)
+		without := strings.Replace(l.Script, "echo 1 > options/sym-offset\n", "cat /proc/kallsyms\n", 1)
+		without = strings.Replace(without, "set -e\n", "", 1)
+		s := harness.Submitted{Own: own, Submission: &submission.Submission{
+			Program: &submission.Program{Language: submission.Script, File: submission.ScriptFile, Source: []byte(without)},
+		}}
+		out, err := s.Run(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := out.Trace.Header; got.Program.Script != without || got.Program.Name != l.Name {
+			t.Errorf("the header has %+v", got.Program)
+		}
+		var missed []string
+		for _, c := range out.Result.Checks {
+			if c.Verdict != verdict.Pass && c.Kind == "" {
+				missed = append(missed, c.Name)
+			}
+		}
+		if diff := cmp.Diff([]string{"the lines of the script that fail", "stacks with offsets"}, missed); diff != "" {
+			t.Errorf("-want +missed\n%s", diff)
 		}
 	})
 }

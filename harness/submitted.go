@@ -109,8 +109,14 @@ func (s Submitted) Run(ctx context.Context) (*Outcome, error) {
 	return out, nil
 }
 
-// program compiles and runs the student's program.
+// program compiles and runs the student's program, or runs the lab's own by the student's
+// script.
 func (s Submitted) program(ctx context.Context, p submission.Program, rules grade.Rules) (attempt, error) {
+	if p.Language == submission.Script {
+		job := s.Own
+		job.Script, job.Stranger, job.Again, job.Rules = string(p.Source), true, false, rules
+		return s.try(ctx, job)
+	}
 	path, said, err := s.Compile(ctx, p)
 	if err != nil {
 		return attempt{}, err
@@ -127,6 +133,11 @@ func (s Submitted) program(ctx context.Context, p submission.Program, rules grad
 	}
 	job := s.Own
 	job.Program, job.VariantArgs, job.Stranger, job.Again, job.Rules = path, nil, true, false, rules
+	return s.try(ctx, job)
+}
+
+// try runs a job of the student's.
+func (s Submitted) try(ctx context.Context, job Job) (attempt, error) {
 	out, err := Run(ctx, job)
 	if isDown(err) && ctx.Err() == nil {
 		return s.blame(ctx, job, err)

@@ -15,7 +15,7 @@ const (
 )
 
 // copied are the files of a lab that another one begins from.
-var copied = []string{"lab.yaml", "README.md", "*.go", "*.s", "c/*", "starter/*/*", "testdata/*/*", "testdata/*/*/*"}
+var copied = []string{"lab.yaml", "README.md", "*.go", "*.sh", "*.s", "c/*", "starter/*/*", "testdata/*/*", "testdata/*/*/*"}
 
 // as returns the files of the lab under a new name. schema is where lab.yaml finds the
 // JSON Schema for editors, and beside the text of the schema that lies beside it, or "".
@@ -73,7 +73,7 @@ func (l Lab) nameMatters(text, name string) (bool, error) {
 }
 
 // command matches how a handout calls lab, up to the lab's name.
-const command = `(\blab (?:calls|debug|init|matrix|predict|ps|run|shell|show|stack|step|task|test|tree|why)(?: (?:--lab )?))`
+const command = `(\blab (?:calls|debug|ftrace|init|matrix|predict|ps|run|shell|show|stack|step|task|test|tree|why)(?: (?:--lab )?))`
 
 // renamed returns a file of the lab with a new name of the lab. means says that the name
 // is a value in lab.yaml, and not only what the lab is called.
@@ -95,6 +95,8 @@ func (l Lab) renamed(file, text, name string, means bool) string {
 		if means {
 			replace(word, "${1}"+name+"${2}")
 		}
+	case path.Ext(file) == ".sh": // in which the program's name is a command
+		replace(word, "${1}"+name+"${2}")
 	case means && path.Base(file) == "findings.yaml":
 		replace(word, "${1}"+name+"${2}")
 	default:

@@ -27,7 +27,7 @@ import (
 	"kernellab/internal/nearest"
 )
 
-//go:embed */lab.yaml */README.md */*.go */*.s */c */starter */testdata/wrong
+//go:embed */lab.yaml */README.md */*.go */*.sh */*.s */c */starter */testdata/wrong
 var course embed.FS
 
 // WrongFolder is the folder of a lab with programs that do it wrong.
@@ -57,6 +57,11 @@ type Lab struct {
 	// Open are files below /proc or /sys that the program inherits, opened by
 	// root for reading and writing, as descriptors 3, 4 and so on.
 	Open []string
+
+	// ScriptFile is the file, in the lab's folder, with the script for ftrace that runs
+	// the program, and Script its text in this task; "" is none.
+	ScriptFile, Script string
+	script             string // with the variants to fill in
 
 	// Instead are other ways to do what the entry does, which the lab does not accept.
 	Instead        []Instead
@@ -268,6 +273,16 @@ func load(fsys fs.FS, dir, shown string, known bool) (Lab, error) {
 	lab.Handout = string(readme)
 	if lab.program, err = program(fsys, dir); err != nil {
 		return Lab{}, &Error{File: shown, Err: err}
+	}
+	if lab.ScriptFile != "" {
+		script, err := read(fsys, path.Join(dir, lab.ScriptFile))
+		if err != nil {
+			return Lab{}, &Error{File: path.Join(shown, lab.ScriptFile), Err: err}
+		}
+		lab.script = string(script)
+		if lab.Script, err = lab.fill(lab.script); err != nil {
+			return Lab{}, &Error{File: path.Join(shown, lab.ScriptFile), Err: err}
+		}
 	}
 	return lab, nil
 }

@@ -15,6 +15,7 @@ import (
 	"kernellab/harness/grade"
 	"kernellab/harness/kernel"
 	"kernellab/harness/plan"
+	"kernellab/harness/submission"
 	"kernellab/harness/trace"
 	"kernellab/internal/nearest"
 	"kernellab/internal/yamlnode"
@@ -95,6 +96,7 @@ func (r *reader) program(p pair, lab *Lab) {
 		{"panic", false, r.at("program.panic", r.text(&lab.Panic))},
 		{"init", false, r.truth(&lab.Init)},
 		{"args", false, r.texts(&lab.Args)},
+		{"script", false, r.word(&lab.ScriptFile, []string{submission.ScriptFile})},
 		{"visibility", false, r.visibility(&lab.ProgramVisibility)},
 	})
 	if lab.Signal != "" && lab.Exit != 0 {

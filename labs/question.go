@@ -3,6 +3,7 @@ package labs
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -95,9 +96,9 @@ func (r *reader) submission(p pair, lab *Lab) {
 	r.fields(p.value, "submission", []field{
 		{"program", false, r.need(&s.Program)},
 		{"languages", false, r.list(func(_ int, n ast.Node) {
-			languages := []string{submission.Go, submission.C}
+			languages := []string{submission.Go, submission.C, submission.Script}
 			word, _ := yamlnode.Scalar(n)
-			if word != submission.Go && word != submission.C {
+			if !slices.Contains(languages, word) {
 				r.bad(yamlnode.Line(n), "languages: unknown language %q%s", word, nearest.Hint(word, languages))
 				return
 			}

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"strings"
 
+	"kernellab/harness/ftrace"
 	"kernellab/harness/grade"
 	"kernellab/harness/submission"
 )
@@ -26,7 +27,7 @@ func (l Lab) Template(language string) (map[string]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		files["prog."+language] = text
+		files[submission.ProgramFile(language)] = text
 	}
 	return files, nil
 }
@@ -42,7 +43,7 @@ func (l Lab) Languages() []string {
 // starter is a program to start from: the one under starter/LANGUAGE, or one that does
 // nothing.
 func (l Lab) starter(language string) (string, error) {
-	text, err := fs.ReadFile(l.program, "starter/"+language+"/prog."+language)
+	text, err := fs.ReadFile(l.program, "starter/"+language+"/"+submission.ProgramFile(language))
 	if err == nil {
 		return l.fill(string(text))
 	}
@@ -50,7 +51,19 @@ func (l Lab) starter(language string) (string, error) {
 		return "", err
 	}
 	var b strings.Builder
-	comment := func(s string) { b.WriteString(strings.TrimRight("// "+s, " ") + "\n") }
+	mark := "// "
+	if language == submission.Script {
+		mark = "# "
+	}
+	comment := func(s string) { b.WriteString(strings.TrimRight(mark+s, " ") + "\n") }
+	if language == submission.Script {
+		comment(fmt.Sprintf("The script for ftrace of %s: %s", l.Name, l.Title))
+		for _, line := range fold(l.Task, 76) {
+			comment(line)
+		}
+		b.WriteString("cd " + ftrace.Dir + "\n\n" + l.Name + "\n")
+		return b.String(), nil
+	}
 	comment(fmt.Sprintf("The program of %s: %s", l.Name, l.Title))
 	if l.Task != "" {
 		for _, line := range fold(l.Task, 76) {
@@ -77,7 +90,11 @@ func (l Lab) instructions(language string) string {
 		fmt.Fprintf(&b, "## Your task\n\n%s\n\n## What to hand in\n\n", strings.Join(fold(l.Task, 88), "\n"))
 	}
 	b.WriteString("Hand in this folder or an archive of it:\n\n")
-	if l.Submission.Program != submission.None {
+	switch {
+	case l.Submission.Program == submission.None:
+	case language == submission.Script:
+		b.WriteString(fmt.Sprintf("- `%s`%s: the script that sets ftrace up and runs the lab's program. Its language is a small part of the shell's, which the handout describes.\n", submission.ScriptFile, optional(l.Submission.Program)))
+	default:
 		b.WriteString(fmt.Sprintf("- `prog.%s`%s: the program that runs in the guest instead of the lab's own. It is one file, in Go (`prog.go`, which may import only the standard library) or in C (`prog.c`)%s, but not both.\n", language, optional(l.Submission.Program), l.only()))
 	}
 	if l.Submission.Answers != submission.None {
@@ -90,7 +107,7 @@ func (l Lab) instructions(language string) string {
 // only names the one language that the lab accepts, if there is only one.
 func (l Lab) only() string {
 	if langs := l.Languages(); len(langs) == 1 {
-		return fmt.Sprintf("; this lab accepts prog.%s", langs[0])
+		return fmt.Sprintf("; this lab accepts %s", submission.ProgramFile(langs[0]))
 	}
 	return ""
 }

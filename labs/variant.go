@@ -44,7 +44,10 @@ func (l Lab) With(values map[string]string) (Lab, error) {
 	if err != nil {
 		return l, fmt.Errorf("%s with %s: %w", l.Name, variant.Words(values), err)
 	}
-	out.Handout, out.program, out.outside = l.Handout, l.program, l.outside
+	out.Handout, out.program, out.outside, out.script = l.Handout, l.program, l.outside, l.script
+	if out.Script, err = out.fill(out.script); err != nil {
+		return l, fmt.Errorf("%s with %s: %s: %w", l.Name, variant.Words(values), l.ScriptFile, err)
+	}
 	return out, nil
 }
 

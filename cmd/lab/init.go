@@ -28,7 +28,7 @@ the ID alone does. student.yaml records the choice, and lab run --submission and
 grade go by it.`,
 		Example: "  lab init fork-new my-fork\n  lab init fork-new my-fork --language c\n  lab run fork-new --submission my-fork\n" +
 			"  lab init fork-new for/alice --student alice --secret class.secret",
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			l, err := prepare.Lab(args[0])
 			if err != nil {
 				return err
@@ -36,6 +36,9 @@ grade go by it.`,
 			asked, err := whose.asked()
 			if err != nil {
 				return err
+			}
+			if !cmd.Flags().Changed("language") {
+				language = ""
 			}
 			return a.init(l, args[0], args[1], language, asked)
 		},
@@ -57,7 +60,7 @@ grade go by it.`,
 	}
 	whose.studentFlag(cmd, "ID of the student whose task it is")
 	whose.secretFlag(cmd)
-	choice(cmd, &language, "language", "language", submission.Go, []string{submission.Go, submission.C}, "language of the program")
+	choice(cmd, &language, "language", "language", submission.Go, []string{submission.Go, submission.C, submission.Script}, "language of the program, where the lab takes several")
 	return cmd
 }
 

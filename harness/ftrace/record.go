@@ -23,12 +23,18 @@ var (
 	written = regexp.MustCompile(`^# entries-in-buffer/entries-written: (\d+)/(\d+)`)
 )
 
+// agent is the name of the threads of the guest's first process, which runs a script and
+// the program.
+const agent = "init"
+
 // ParseRecord reads the text of tracefs's file trace. It leaves out what it cannot read,
-// and returns how many records are missing: those that the kernel had no room for, and
+// and what the agent's threads did that is not about the program's process, pid. It
+// returns how many other records are missing: those that the kernel had no room for, and
 // those over a bound.
-func ParseRecord(text string) (records []trace.FtraceRecord, lost int) {
+func ParseRecord(text string, pid int) (records []trace.FtraceRecord, lost int) {
 	records = []trace.FtraceRecord{}
 	size, stack := 0, -1 // the record whose stack follows, -1 for none
+	by := map[int]int{}  // the thread of a processor's last record, -1 for one that is left out
 	for _, line := range strings.Split(text, "\n") {
 		if m := written.FindStringSubmatch(line); m != nil {
 			in, _ := strconv.Atoi(m[1])
@@ -60,14 +66,21 @@ func ParseRecord(text string) (records []trace.FtraceRecord, lost int) {
 		}
 		r.Time = seconds*1e6 + us
 		if m[6] == "<stack trace>" {
-			stack = last(records, r)
+			if stack = -1; by[r.CPU] == r.PID {
+				stack = last(records, r.CPU)
+			}
 			continue
 		}
 		if stack = -1; !what(m[6], &r) {
 			continue
 		}
+		if by[r.CPU] = r.PID; r.Comm == agent && r.PID < pid && !About(r, pid) {
+			by[r.CPU] = -1
+			continue
+		}
 		if size += len(line); len(records) == maxRecords || size > maxText {
 			lost++
+			by[r.CPU] = -1
 			continue
 		}
 		records = append(records, r)
@@ -90,12 +103,12 @@ func what(text string, r *trace.FtraceRecord) bool {
 	return true
 }
 
-// last returns the index of the latest record of r's task on r's processor, with which a
-// stack was recorded; -1 for none.
-func last(records []trace.FtraceRecord, r trace.FtraceRecord) int {
+// last returns the index of the latest record on a processor, -1 for none or one that has a
+// stack.
+func last(records []trace.FtraceRecord, cpu int) int {
 	for i := len(records) - 1; i >= 0; i-- {
-		if records[i].CPU == r.CPU {
-			if records[i].PID == r.PID && records[i].Stack == nil {
+		if records[i].CPU == cpu {
+			if records[i].Stack == nil {
 				return i
 			}
 			return -1

@@ -191,15 +191,21 @@ func (s *Session) functions(ctx context.Context, l Line, words []string, out *tr
 		return err
 	}
 	var wrong, instead []string
+	unreached := false
 	for _, w := range without {
 		if slices.ContainsFunc(s.available, func(f string) bool { return matchesName(w, f) }) {
-			wrong = append(wrong, w+" is in available_filter_functions, and was not reached: a word before it is wrong")
+			unreached = true
 			continue
 		}
 		wrong = append(wrong, clip(w)+" is not in available_filter_functions")
 		if r := s.rightFunction(w); r != "" {
 			instead = append(instead, r)
 		}
+	}
+	if len(wrong) == 0 {
+		wrong = []string{l.file + " does not have " + list(without, "")}
+	} else if unreached {
+		wrong = append(wrong, "the words after it are not written")
 	}
 	out.Problem = strings.Join(wrong, "; ")
 	if len(instead) > 0 {
@@ -228,8 +234,8 @@ func matchesName(word, function string) bool {
 }
 
 // rightFunction returns the function that can be traced and is what someone means who
-// writes a name that is not: the one in which the kernel has it, or one with that name
-// at its end or in it.
+// writes a name that is not: the one by which this kernel has it, one with a prefix or a
+// compiler's suffix, or one that is a slip away. "" is none.
 func (s *Session) rightFunction(name string) string {
 	if symbol := s.Symbol(name); slices.Contains(s.available, symbol) {
 		return symbol
@@ -238,12 +244,14 @@ func (s *Session) rightFunction(name string) string {
 	if plain == "" {
 		return ""
 	}
-	for _, fits := range []func(f, name string) bool{strings.HasSuffix, strings.HasPrefix, strings.Contains} {
-		if i := slices.IndexFunc(s.available, func(f string) bool { return fits(f, plain) }); i >= 0 {
-			return s.available[i]
-		}
+	i := slices.IndexFunc(s.available, func(f string) bool {
+		return strings.HasSuffix(f, "_"+plain) || strings.HasPrefix(f, plain+".")
+	})
+	if i >= 0 {
+		return s.available[i]
 	}
-	if near := nearest.Words(plain, s.available); len(near) > 0 {
+	const slips = 2
+	if near := nearest.Words(plain, s.available); len(near) > 0 && nearest.Distance(plain, near[0]) <= slips {
 		return near[0]
 	}
 	return ""
@@ -375,7 +383,6 @@ func (s *Session) Settings(ctx context.Context, symbols []string) (*trace.Ftrace
 		}
 	}
 	f.Untraceable = []string{}
-	errs = append(errs, s.readAvailable(ctx))
 	for _, symbol := range symbols {
 		if !slices.Contains(s.available, symbol) && !slices.Contains(f.Untraceable, symbol) {
 			f.Untraceable = append(f.Untraceable, symbol)
@@ -384,12 +391,22 @@ func (s *Session) Settings(ctx context.Context, symbols []string) (*trace.Ftrace
 	return f, errors.Join(errs...)
 }
 
-// Record reads what the kernel has recorded, and returns its text too.
-func (s *Session) Record(ctx context.Context, into *trace.Ftrace) (string, error) {
+// Begin mounts tracefs and reads what has to be read before anything is recorded: it takes
+// the guest long.
+func (s *Session) Begin(ctx context.Context) error {
+	if err := s.Guest.MountTracing(ctx); err != nil {
+		return err
+	}
+	return s.readAvailable(ctx)
+}
+
+// Record reads what the kernel has recorded around the program whose process is pid, and
+// returns the kernel's text too.
+func (s *Session) Record(ctx context.Context, pid int, into *trace.Ftrace) (string, error) {
 	b, err := s.Guest.ReadFile(ctx, Dir+"/trace")
 	if err != nil {
 		return "", err
 	}
-	into.Records, into.Lost = ParseRecord(string(b))
+	into.Records, into.Lost = ParseRecord(string(b), pid)
 	return string(b), nil
 }

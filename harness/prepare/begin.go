@@ -18,11 +18,14 @@ type Begun struct {
 }
 
 // Begin writes a submission to start from into a folder: the lab's questions, a program in
-// a language, and for a student who is asked for, the record of the student's task. If one
+// a language ("" is the first that the lab takes), and for a student who is asked for, the record of the student's task. If one
 // of the files is there, Begin writes none.
 func Begin(l labs.Lab, dir, language string, asked Asked) (Begun, error) {
 	if !l.Takes() {
 		return Begun{}, usage.Errorf("%s takes no submissions: its lab.yaml has no \"submission\"", l.Name)
+	}
+	if language == "" {
+		language = l.Languages()[0]
 	}
 	if l.Submission.Program != submission.None && !slices.Contains(l.Languages(), language) {
 		return Begun{}, usage.Errorf("a program for %s is written in %s: use --language %s", l.Name, l.Languages()[0], l.Languages()[0])

@@ -47,7 +47,7 @@ func (h Host) Spec(ctx context.Context, t Target, initrd string, m Machine) (mac
 func (h Host) Job(ctx context.Context, l labs.Lab, t Target, m Machine) (harness.Job, error) {
 	j := harness.Job{
 		Lab: l.Name, ProgramName: l.Name, Plan: l.Plan(t.Arch.Name), Rules: l.Rules(t.Arch.Name), Limit: m.Limit, Again: true,
-		Variant: l.Chosen, VariantArgs: l.OwnArgs(),
+		Variant: l.Chosen, VariantArgs: l.OwnArgs(), Script: l.Script,
 	}
 	if _, err := h.Command(ctx, t.Arch); err != nil {
 		return j, err

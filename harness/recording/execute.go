@@ -190,7 +190,9 @@ func (x Execution) job(ctx context.Context, h trace.Header) (harness.Job, error)
 	if m.CPUs < 1 || m.CPUs > prepare.MaxCPUs || m.Limit < 0 {
 		return none, fmt.Errorf("its header asks for %d processors and a limit of %s", m.CPUs, m.Limit)
 	}
-	return x.Host.Job(ctx, l, t, m)
+	job, err := x.Host.Job(ctx, l, t, m)
+	job.Script = h.Program.Script // it is one of harness/ftrace, which is safe to run
+	return job, err
 }
 
 // kernel finds the kernel that a trace was recorded on.
@@ -245,6 +247,8 @@ func (x Execution) compareInputs(here, h trace.Header) error {
 		return fmt.Errorf("it was recorded with QEMU %s, but this is %s: give another one with --qemu", h.Machine.QEMU, here.Machine.QEMU)
 	case here.Machine.Initramfs != h.Machine.Initramfs:
 		return fmt.Errorf("it was recorded with the initramfs %s, but this lab's is %s: use the lab that recorded it", h.Machine.Initramfs, here.Machine.Initramfs)
+	case here.Program.Script != h.Program.Script:
+		return fmt.Errorf("the script of %s is not the one that was run", x.Submission)
 	case here.Program.SHA256 != h.Program.SHA256 && x.Submission != "":
 		return fmt.Errorf("the program of %s is not the one that was run", x.Submission)
 	case here.Program.SHA256 != h.Program.SHA256:
@@ -262,6 +266,10 @@ func (x Execution) submittedProgram(ctx context.Context, job *harness.Job, l lab
 	}
 	if s.Program == nil {
 		return fmt.Errorf("%s has no program", path)
+	}
+	if s.Program.Language == submission.Script {
+		job.Script, job.Again = string(s.Program.Source), false
+		return nil
 	}
 	run := prepare.Submitted(s, *job, func() (*compile.Compiler, error) { return compile.New(ctx, x.Host.Cache) }, x.Host.Progress.Report)
 	program, fault, err := run.Compile(ctx, submission.Program(*s.Program))

@@ -8,6 +8,7 @@
 package selftest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -168,7 +169,9 @@ func (t Test) jobs(k Kernel, wrong map[string]Expectation) []job {
 					return j, err
 				}
 				j.Limit, j.Again = want.Limit, false
-				j.Program, err = k.Compile(ctx, t.Lab, want.files)
+				if j.Script = cmp.Or(want.script, t.Lab.Script); want.script == "" {
+					j.Program, err = k.Compile(ctx, t.Lab, want.files)
+				}
 				return j, err
 			},
 		})

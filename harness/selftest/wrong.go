@@ -12,6 +12,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 
+	"kernellab/harness/submission"
 	"kernellab/labs"
 )
 
@@ -26,6 +27,9 @@ type Expectation struct {
 	Words []string      // each stands in a finding
 	Limit time.Duration // of the guest's time, 0 is the default
 	files fs.FS         // the program
+	// script is the script that takes the place of the lab's; "" is none, and the program
+	// is wrong.
+	script string
 }
 
 // UnmarshalYAML reads a list of words, or words and a limit.
@@ -81,7 +85,9 @@ func Wrong(l labs.Lab) (map[string]Expectation, error) {
 		if len(e.Words) == 0 {
 			errs = append(errs, fmt.Errorf("%s/%s: %s: no words that its findings have to have", WrongFolder, findingsFile, name))
 		}
-		if e.files, err = over(l.Program(), dir, name); err != nil {
+		if text, serr := fs.ReadFile(dir, path.Join(name, submission.ScriptFile)); serr == nil && l.Script != "" {
+			e.script = string(text)
+		} else if e.files, err = over(l.Program(), dir, name); err != nil {
 			errs = append(errs, err)
 		}
 		all[name] = e

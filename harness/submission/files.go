@@ -21,7 +21,7 @@ import (
 const AnswersFile = "answers.yaml"
 
 // names are the files that are read.
-var names = []string{"prog.go", "prog.c", AnswersFile, variant.File}
+var names = []string{"prog.go", "prog.c", ScriptFile, AnswersFile, variant.File}
 
 // Limits in bytes and in numbers of files.
 const (
@@ -39,6 +39,8 @@ func limit(name string) int64 {
 		return maxAnswers
 	case variant.File:
 		return maxRecord
+	case ScriptFile:
+		return maxScript
 	}
 	return maxProgram
 }

@@ -22,9 +22,9 @@ func (s *Submission) program(f *files, o Options) {
 	}
 	var wanted, present []string
 	for _, l := range languages {
-		wanted = append(wanted, "prog."+l)
+		wanted = append(wanted, ProgramFile(l))
 	}
-	for _, name := range []string{"prog.go", "prog.c"} {
+	for _, name := range []string{"prog.go", "prog.c", ScriptFile} {
 		if _, ok := f.data[name]; ok {
 			present = append(present, name)
 		}
@@ -35,7 +35,7 @@ func (s *Submission) program(f *files, o Options) {
 	switch {
 	case s.Problem(PartProgram) != nil:
 	case len(present) > 1:
-		bad("", "keep one of them", "there are both prog.go and prog.c, but only one program is graded")
+		bad("", "keep one of them", "there are both %s, but only one program is graded", strings.Join(present, " and "))
 	case len(present) == 1 && !slices.Contains(wanted, present[0]):
 		bad(present[0], "", "this lab accepts %s", strings.Join(wanted, " or "))
 	case len(present) == 0 && o.Program == Required:
@@ -50,9 +50,20 @@ func (s *Submission) program(f *files, o Options) {
 		case !utf8.Valid(source) || bytes.IndexByte(source, 0) >= 0:
 			bad(name, "save it as UTF-8", "not a text file")
 		default:
-			s.Program = &Program{Language: strings.TrimPrefix(name, "prog."), File: name, Source: source}
+			s.Program = &Program{Language: Script, File: name, Source: source}
+			if language, ok := strings.CutPrefix(name, "prog."); ok {
+				s.Program.Language = language
+			}
 		}
 	}
+}
+
+// ProgramFile returns the name of the file with a program in a language.
+func ProgramFile(language string) string {
+	if language == Script {
+		return ScriptFile
+	}
+	return "prog." + language
 }
 
 // oneFile is a folder with one file in it.

@@ -1,5 +1,5 @@
 // Package submission reads a student's submission: a folder, or an archive of
-// one, with a program (prog.go or prog.c) and answers to a lab's questions
+// one, with a program (prog.go, prog.c or trace.sh) and answers to a lab's questions
 // (answers.yaml), and with a record of whose task it is (student.yaml). It ignores other
 // files.
 //
@@ -42,6 +42,9 @@ const (
 const (
 	Go = "go"
 	C  = "c"
+	// Script is a script for ftrace, which runs the lab's own program: see
+	// harness/ftrace. No lab takes it that does not name it.
+	Script = "sh"
 )
 
 // Options says what a submission must have, as the lab's lab.yaml declares.
@@ -73,8 +76,8 @@ type Submission struct {
 
 // Program is the source of a program.
 type Program struct {
-	Language string // Go or C
-	File     string // "prog.go" or "prog.c"
+	Language string // Go, C or Script
+	File     string // "prog.go", "prog.c" or ScriptFile
 	Source   []byte
 }
 
