@@ -186,17 +186,13 @@ func TestNotSeenOnce(t *testing.T) {
 // A refused call that is seen to return is left out too.
 func TestRefusedReturns(t *testing.T) {
 	r := forkRules("x86_64")
-	i := slices.IndexFunc(r.Points, func(p plan.Point) bool { return p.Name == "wake_up_new_task" })
-	r.Points = slices.Insert(r.Points, i+1, plan.Point{Name: "returns", Role: "parent", Step: true, ReturnOf: "sys_clone"})
+	i := slices.IndexFunc(r.Points, func(p plan.Point) bool { return p.Name == "clone_returns" })
+	r.Points[i].ReturnOf = "sys_clone"
 	tr := tracetest.Fork("x86_64")
-	tr.Header.Points = append(tr.Header.Points, trace.Point{Point: "returns", Symbol: "sys_clone", Address: 1})
-	woken := tr.Events[tracetest.Index(tr, "wake_up_new_task")]
-	woken.Point = "returns"
-	tr.Events = slices.Insert(tr.Events, tracetest.Index(tr, "wake_up_new_task")+1, woken)
 	whole := slices.Clone(tr.Events)
 	refused := []trace.Event{}
 	for _, e := range whole {
-		if slices.Contains([]string{"sys_clone", "kernel_clone", "copy_process", "returns"}, e.Point) {
+		if slices.Contains([]string{"sys_clone", "kernel_clone", "copy_process", "clone_returns"}, e.Point) {
 			refused = append(refused, e)
 		}
 	}
