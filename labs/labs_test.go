@@ -244,7 +244,7 @@ func TestLoadRefuses(t *testing.T) {
 		"no condition at all":    {"    observed: read.stack_end\n", "", `want "observed" and "expected", or "that"`},
 		"lifetime":               {"- point: copy_process\n", "- point: copy_process\n    lifetime: tsk.pid\n", `lifetime: unknown name "tsk": did you mean "task"?`},
 		"missing key":            {"title: A process is born\n", "", `the lab: no "title"`},
-		"bad order":              {"order: 1", "order: first", `labs/fork-new/lab.yaml:3: order: want a number from 1 to 999, not "first"`},
+		"bad order":              {"order: 1", "order: first", `labs/fork-new/lab.yaml:3: order: want a number from 0 to 999, not "first"`},
 		"bad name":               {"name: fork-new", "name: Fork_New", `labs/fork-new/lab.yaml:2: name "Fork_New"`},
 		"another folder":         {"name: fork-new", "name: fork-old", `name "fork-old" in folder "fork-new"`},
 		"listed twice":           {"- point: kernel_clone", "- point: sys_clone", `point: "sys_clone" is listed twice`},
@@ -316,7 +316,7 @@ func TestLoadWantsHandoutAndProgram(t *testing.T) {
 }
 
 func TestLoadTellsEveryMistake(t *testing.T) {
-	bad := strings.NewReplacer("order: 1", "order: 0", "format: bytes", "format: 1", "after: wake", "aftr: wake").Replace(forkYAML(t))
+	bad := strings.NewReplacer("order: 1", "order: -1", "format: bytes", "format: 1", "after: wake", "aftr: wake").Replace(forkYAML(t))
 	_, err := labs.Load(folder(bad))
 	if err == nil || strings.Count(err.Error(), "\n") < 1 {
 		t.Errorf("error %v, want one line a mistake", err)
