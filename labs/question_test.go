@@ -57,7 +57,7 @@ func TestQuestionsRefused(t *testing.T) {
 		"wrong without reason": {"copy_process before kernel_clone: kernel", "copy_process before kernel_clone: \"\" # kernel", `want a text`, true},
 		"unknown kind":         {"    kind: seen", "    kind: see", `kind: unknown word "see": did you mean "seen"?`, true},
 		"a program of 41":      {"call: 18, output: 8", "call: 18, output: 9", `marks: the program scores 41 in all, and has to score 40`, false},
-		"no marks":             {"marks: {call: 18, output: 8, exit: 6}", "", `marks: the program scores 21 in all, and has to score 40`, false},
+		"no marks":             {"marks: {call: 18, output: 8, exit: 6}", "", `marks: the program scores 22 in all, and has to score 40`, false},
 		"answers of 61":        {"    score: 6\n    prompt: Which function", "    score: 7\n    prompt: Which function", `questions: the answers score 61 in all, and have to score 60`, false},
 		"unknown mark":         {"call: 18, output: 8", "calls: 18, output: 8", `marks: unknown key "calls": did you mean "call"?`, true},
 		"one architecture":     {"    truth: wake_up_new_task.read.start", "    truth: {x86_64: wake_up_new_task.read.start}", `truth: nothing for riscv64`, true},
