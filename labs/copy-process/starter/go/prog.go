@@ -28,9 +28,14 @@ func main() {
 	runtime.LockOSThread()
 	blockSignals()
 
-	// Call clone here, and what else is asked for: syscall.SYS_IOPRIO_SET,
-	// syscall.SYS_WAIT4 and syscall.SYS_NANOSLEEP with RawSyscall and RawSyscall6.
-	os.Exit(1)
+	// What is asked for comes before, between and after the two calls: make it with
+	// syscall.SYS_IOPRIO_SET, syscall.SYS_WAIT4, syscall.SYS_NANOSLEEP and RawSyscall6.
+	pid, errno := clone(uintptr(syscall.SIGCHLD))
+	if errno != 0 {
+		os.Stderr.WriteString("clone: " + errno.Error() + "\n")
+		os.Exit(1)
+	}
+	_ = pid // Wait here.
 }
 
 // clone makes a child, which has to end in here. It returns the child's pid.
