@@ -109,6 +109,9 @@
 //	current, ROLE                tasks, as pointers to struct task_struct
 //	arg.NAME                     an argument of the function, with the kernel's type
 //	reg.NAME pc sp ret link      registers
+//	preempt_count                that of this CPU, in which the running task's is
+//	current_at                   on x86_64, the address of the per-CPU variable from which
+//	                             the kernel reads current; riscv64 has it in tp
 //	X.member                     a member of the structure that X is or points to
 //	TASK.user.member             the saved user registers of a task: a member of struct
 //	                             pt_regs, or pc, sp, ret

@@ -270,7 +270,7 @@ func TestCheck(t *testing.T) {
 		{guest, `as(arg.data, "file").f_pos`, expr.Any},
 		{guest, "str(arg.name)", expr.Text},
 		{guest, "reg.a0 == u8(sp)", expr.Truth},
-		{guest, "child.pid", `unknown name "child": it is one of current, arg, reg, pc, sp, ret, link, parent`},
+		{guest, "child.pid", `unknown name "child": it is one of current, arg, reg, preempt_count, current_at, pc, sp, ret, link, parent`},
 		{guest, "arg", "arg is no value by itself"},
 		{guest, `hits("clone")`, `no function "hits" here`},
 	} {

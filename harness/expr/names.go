@@ -208,12 +208,12 @@ func (g GuestNames) Name(ctx context.Context, name string) (any, error) {
 		return Any, nil // a pointer
 	case name == "arg", name == "reg":
 		return anything{}, nil
-	case slices.Contains(registers, name):
+	case slices.Contains(registers, name), name == "preempt_count", name == "current_at":
 		return Number, nil
 	case slices.Contains(g.Points, name):
 		return (&Names{Points: g.Points, Reads: g.Reads}).Name(ctx, name)
 	}
-	return nil, fmt.Errorf("unknown name %q%s", name, nearest.Hint(name, slices.Concat([]string{"current", "arg", "reg"}, registers, g.Roles, g.Points)))
+	return nil, fmt.Errorf("unknown name %q%s", name, nearest.Hint(name, slices.Concat([]string{"current", "arg", "reg", "preempt_count", "current_at"}, registers, g.Roles, g.Points)))
 }
 
 // Call is [Env]'s.

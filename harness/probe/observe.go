@@ -40,6 +40,7 @@ func (d *driver) observe(ctx context.Context, regs map[string]uint64, stop rsp.S
 	s := &scope{
 		reader: d.reader, view: d.reader.View(), im: d.Image, user: d.Arch.Syscall.User,
 		tasks: map[string]uint64{"current": current},
+		cpu:   event.CPU,
 		args:  map[string]value{}, roles: map[string]uint64{}, regs: regs,
 	}
 	for role, name := range d.Arch.Registers.Roles() {

@@ -16,6 +16,7 @@ import (
 // scope is the environment of expressions that are evaluated on the stopped guest, with
 // the kernel's own types. Package expr documents the names.
 type scope struct {
+	cpu    int
 	reader *task.Reader
 	view   *task.View // of this stop
 	im     *kernel.Image
@@ -97,8 +98,27 @@ func (s *scope) Name(ctx context.Context, name string) (any, error) {
 		return named{s, name}, nil
 	case slices.Contains(s.points, name):
 		return s.stops.Name(ctx, name)
+	case name == "preempt_count", name == "current_at":
+		if s.dry {
+			return expr.Number, nil
+		}
+		v, err := s.perCPU(ctx, name)
+		return int(v), err
 	}
 	return expr.GuestNames{Roles: slices.Sorted(maps.Keys(s.tasks))}.Name(ctx, name)
+}
+
+// perCPU returns what the kernel keeps for a CPU: see package expr.
+func (s *scope) perCPU(ctx context.Context, name string) (uint64, error) {
+	if name == "current_at" {
+		return s.reader.CurrentAt(ctx, s.regs)
+	}
+	n, here, err := s.view.PreemptCount(ctx, s.cpu)
+	if err == nil && !here {
+		v, _, err := s.eval(ctx, "current.thread_info.preempt_count")
+		return v, err
+	}
+	return uint64(n), err
 }
 
 // number returns a number, which is unknown without a guest.

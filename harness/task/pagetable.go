@@ -216,6 +216,16 @@ func (v *View) perCPU(ctx context.Context, cpu int, offset uint64, buf []byte) e
 
 const maxCPUs = 8192
 
+// PreemptCount returns the preempt_count of the task that runs on a CPU. perCPU is false
+// where the kernel keeps it in the task.
+func (v *View) PreemptCount(ctx context.Context, cpu int) (n uint32, perCPU bool, err error) {
+	if len(v.arch.Current.Preempt) == 0 {
+		return 0, false, nil
+	}
+	n, err = v.preemptCount(ctx, object{}, cpu, true)
+	return n, true, err
+}
+
 // preemptCount reads the preempt_count of a task. Kernels that keep it in a per-CPU
 // variable have only that of the running task.
 func (v *View) preemptCount(ctx context.Context, task object, cpu int, running bool) (uint32, error) {

@@ -99,6 +99,16 @@ func (r *Reader) findCurrent() error {
 	return fmt.Errorf("find the running task of %s: %w", r.im.Release, errors.Join(errs...))
 }
 
+// CurrentAt returns the address of the per-CPU variable that holds the running task, for
+// a CPU in the kernel. Where a register holds it, there is none.
+func (r *Reader) CurrentAt(ctx context.Context, regs map[string]uint64) (uint64, error) {
+	if len(r.arch.Current.PerCPU) == 0 {
+		return 0, fmt.Errorf("%s keeps the running task in a register", r.arch.Name)
+	}
+	base, err := r.register(ctx, regs, r.arch.Current.Kernel)
+	return base + r.percpu, err
+}
+
 // Top returns the type at the very top of a user task's kernel stack, and its size in
 // bytes.
 func (r *Reader) Top() (name string, size int) { return r.top, r.topSize }
