@@ -98,7 +98,7 @@ func numbered(t *testing.T, a arch.Arch, k linux.Kernel) (n, of int) {
 func TestWrongPrograms(t *testing.T) {
 	eachKernel(t, func(t *testing.T, a arch.Arch, k linux.Kernel) {
 		for n, l := range everyLab(t) {
-			own, program := ownRun(t, a, k, l), jobOf(t, a, k, l, nil).Program
+			own, job := ownRun(t, a, k, l), jobOf(t, a, k, l, nil)
 			on := selftest.Kernel{Name: k.Release, Arch: a.Name, Release: k.Release,
 				Job: func(_ context.Context, l labs.Lab) (harness.Job, error) { return jobOf(t, a, k, l, nil), nil },
 				Compile: func(ctx context.Context, l labs.Lab, program fs.FS) (string, error) {
@@ -113,7 +113,7 @@ func TestWrongPrograms(t *testing.T) {
 				return turn(t, a, k, n, wayWrong+i)
 			}
 			test.Do = func(ctx context.Context, j harness.Job) (*harness.Outcome, error) {
-				if j.Program == program {
+				if j.Program == job.Program && j.Script == job.Script {
 					return own, nil
 				}
 				return harness.Run(ctx, j)

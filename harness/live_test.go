@@ -228,7 +228,7 @@ func TestForkNewPasses(t *testing.T) {
 		for _, s := range out.Result.Steps {
 			points = append(points, s.Point)
 		}
-		want := []string{"sys_clone", "kernel_clone", "copy_process", "dup_task_struct", "copy_thread", "wake_up_new_task", "ret_from_fork"}
+		want := []string{"sys_clone", "kernel_clone", "copy_process", "dup_task_struct", "copy_thread", "pid_vnr", "wake_up_new_task", "clone_returns", "ret_from_fork"}
 		if diff := cmp.Diff(want, points); diff != "" {
 			t.Errorf("steps -want +got:\n%s", diff)
 		}

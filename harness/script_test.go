@@ -62,7 +62,7 @@ func TestScript(t *testing.T) {
 		}
 		want := map[string]bool{
 			"sys_clone": true, "kernel_clone": true, "copy_process": true, "wake_up_new_task": true,
-			"dup_task_struct": false, "copy_thread": false, "ret_from_fork": false, "release_task": false,
+			"dup_task_struct": false, "copy_thread": false, "pid_vnr": false, "clone_returns": false, "ret_from_fork": false, "release_task": false,
 		}
 		if diff := cmp.Diff(want, same); diff != "" {
 			t.Errorf("-want +got\n%s", diff)

@@ -158,7 +158,7 @@ func spoil(t *testing.T, tr *trace.Trace, check string) {
 		set("ret_from_fork", "user_mode", mode[tr.Header.Arch])
 	case "fork returns 0 in the child":
 		set("ret_from_fork", "user_ret", 84)
-	case "the call returns the child's pid in the parent":
+	case "what the call returns in the parent":
 		set("wake_up_new_task", "child_pid", 85)
 	case "the child goes on where its parent called":
 		set("ret_from_fork", "user_pc", 0x400000)

@@ -19,6 +19,7 @@ func main() {
 	// The lab watches the task that makes the calls.
 	runtime.LockOSThread()
 	blockSignals()
+	bind()
 	if !variation("no-priority") {
 		setPriority()
 	}
@@ -40,6 +41,15 @@ func blockSignals() {
 	all := ^uint64(0)
 	const setMask, maskSize = 2, 8
 	syscall.RawSyscall6(syscall.SYS_RT_SIGPROCMASK, setMask, uintptr(unsafe.Pointer(&all)), 0, maskSize, 0, 0)
+}
+
+// bind keeps this task, and the children that it makes, on the first CPU: each CPU has
+// free task_structs and stacks of its own.
+func bind() {
+	first := [1]uint64{1}
+	if _, _, errno := syscall.RawSyscall(syscall.SYS_SCHED_SETAFFINITY, 0, unsafe.Sizeof(first), uintptr(unsafe.Pointer(&first))); errno != 0 {
+		fail("sched_setaffinity", errno)
+	}
 }
 
 // setPriority gives the task a priority for its input and output. The kernel keeps it in
