@@ -10,6 +10,7 @@ import (
 	"kernellab/harness/probe"
 	"kernellab/harness/trace"
 	"kernellab/images/guest"
+	"kernellab/images/guest/mailbox"
 )
 
 // FtraceFile is what a run with a script leaves beside its trace: the record of ftrace
@@ -42,7 +43,8 @@ func (j Job) session(m *machine.Machine) *ftrace.Session {
 			}
 			return ""
 		},
-		Symbol: func(function string) string { return symbolOf(j.Machine.Image, function) },
+		Symbol:   func(function string) string { return symbolOf(j.Machine.Image, function) },
+		Reserved: symbolOf(j.Machine.Image, mailbox.Mark),
 	}
 }
 

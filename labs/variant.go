@@ -201,7 +201,7 @@ func fill(text string, values map[string]string) (string, error) {
 var token = regexp.MustCompile("\"(?:[^\"\\\\]|\\\\.)*\"|'(?:[^'\\\\]|\\\\.)*'|`[^`]*`|[A-Za-z_][A-Za-z0-9_]*(?:\\s*\\.\\s*[A-Za-z_][A-Za-z0-9_]*)*")
 
 // plain matches a value that needs no parentheses in an expression.
-var plain = regexp.MustCompile(`^[A-Za-z0-9_]+$`)
+var plain = regexp.MustCompile(`^(?:[A-Za-z0-9_]+|"[^"\\]*")$`)
 
 // substitute replaces each variant.NAME in an expression by the value.
 func substitute(src string, values map[string]string) (string, error) {

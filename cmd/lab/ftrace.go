@@ -34,6 +34,8 @@ func (a *app) ftraceCommand() *cobra.Command {
 		Short: "Trace a lab's program with the kernel's own tracer, by hand or by a script",
 		Long: `ftrace opens the shell of a guest in whose folder /sys/kernel/tracing the kernel's
 tracer, ftrace, is to be set up; the lab's program is a command there. Ctrl-A x leaves.
+Write names to set_ftrace_filter before a tracer to current_tracer: with every function
+traced the guest does not answer any more.
 
 With --script it runs the lines of a script instead, one by one, and reads from the
 kernel after each what it has changed. A line that fails is named, with what would have
@@ -60,6 +62,7 @@ contradicts a stop; else it is 1.`,
 				if f.Lab.Outside() {
 					more = append(more, f.Lab)
 				}
+				a.progress.Say("in the guest: first set_ftrace_filter, then current_tracer; the guest hangs with every function traced")
 				return a.shell(cmd.Context(), f.Kernels, more...)
 			}
 			return a.ftrace(cmd.Context(), f)

@@ -3,6 +3,7 @@ package ftrace
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path"
 	"slices"
@@ -110,12 +111,16 @@ type fake struct {
 }
 
 func newFake() *fake {
-	return &fake{files: map[string][]string{
+	f := &fake{files: map[string][]string{
 		"tracing_on": {"1"}, "current_tracer": {"nop"}, "trace": {"# tracer: nop"}, "set_event": {}, "set_ftrace_filter": {"#### all functions enabled ####"},
-		"available_filter_functions": {"do_exit", "__x64_sys_clone", "__ia32_sys_clone", "kernel_clone", "copy_process", "copy_thread"},
+		"available_filter_functions": {"do_exit", "__x64_sys_clone", "__ia32_sys_clone", "kernel_clone", "copy_process", "copy_thread", "__x64_sys_sethostname"},
 		"available_tracers":          {"function nop"}, "available_events": {"sched:sched_switch", "sched:sched_process_exit", "signal:signal_generate"},
 		"trace_options": {"nosym-offset", "norecord-cmd"}, "events/sched/sched_switch/enable": {"0"}, "set_event_pid": {}, "options/stacktrace": {"0"},
 	}}
+	for i := range MaxTraced + 1 {
+		f.files["available_filter_functions"] = append(f.files["available_filter_functions"], fmt.Sprintf("many_%d", i))
+	}
+	return f
 }
 
 func (f *fake) MountTracing(context.Context) error { return f.broken }
@@ -141,13 +146,20 @@ func (f *fake) WriteTracing(_ context.Context, name, text string, end bool) erro
 		f.files[file] = nil
 	}
 	for _, w := range strings.Fields(text) {
+		gone, takes := strings.CutPrefix(w, "!")
 		switch {
+		case known != "" && takes:
+			f.files[file] = slices.DeleteFunc(f.files[file], func(k string) bool { return matchesName(gone, k) })
 		case known != "":
-			i := slices.IndexFunc(f.files[known], func(k string) bool { return matchesName(w, k) || matchesEvent(w, k) && file == "set_event" })
-			if i < 0 {
+			before := len(f.files[file])
+			for _, k := range f.files[known] {
+				if matchesName(w, k) || matchesEvent(w, k) && file == "set_event" {
+					f.files[file] = append(f.files[file], k)
+				}
+			}
+			if len(f.files[file]) == before {
 				return refusal("write " + name + ": invalid argument")
 			}
-			f.files[file] = append(f.files[file], f.files[known][i])
 		case file == "current_tracer" && !strings.Contains(f.files["available_tracers"][0], w):
 			return refusal("write " + name + ": invalid argument")
 		case file == "trace_options":
@@ -183,7 +195,17 @@ func TestSession(t *testing.T) {
 		"an event":          {"echo sched_switch > set_event", "sched:sched_switch enabled", "", ""},
 		"a system's":        {"echo signal:* >> set_event", "signal:signal_generate enabled", "", ""},
 		"no event":          {"echo sched_swich > set_event", "no event enabled", "sched_swich is not in available_events", "sched:sched_switch"},
-		"a tracer":          {"echo function > current_tracer", "current_tracer has function", "", ""},
+		"a tracer":          {"echo kernel_clone > set_ftrace_filter\necho function > current_tracer", "current_tracer has function", "", ""},
+		"no filter":         {"echo function > current_tracer", "", "every function would be traced", "and set the tracer then"},
+		"a filter emptied":  {"echo do_exit > set_ftrace_filter\necho function > current_tracer\necho > set_ftrace_filter", "", "every function would be traced", ""},
+		"a filter taken":    {"echo do_exit > set_ftrace_filter\necho function > current_tracer\necho '!do_exit' >> set_ftrace_filter", "", "every function would be traced", ""},
+		"too wide a filter": {"echo many_* > set_ftrace_filter\necho function > current_tracer", "", "2001 functions would be traced, and a script of lab has 2000 at most", "narrower patterns"},
+		"a filter widened":  {"echo do_exit > set_ftrace_filter\necho function > current_tracer\necho many_* >> set_ftrace_filter", "", "2001 functions would be traced", ""},
+		"a filter's change": {"echo do_exit > set_ftrace_filter\necho function > current_tracer\necho copy_* > set_ftrace_filter", "has copy_process", "", ""},
+		"lab's function":    {"echo *_sys_* > set_ftrace_filter\necho function > current_tracer", "", "__x64_sys_sethostname would be traced, and lab stops the guest there", "echo '!__x64_sys_sethostname' >> set_ftrace_filter"},
+		"without lab's":     {"echo *_sys_* > set_ftrace_filter\necho '!__x64_sys_sethostname' >> set_ftrace_filter\necho function > current_tracer", "current_tracer has function", "", ""},
+		"a command":         {"echo *:traceoff > set_ftrace_filter", "", "*:traceoff is a command of ftrace's", "names of functions"},
+		"the tracer off":    {"echo nop > current_tracer", "current_tracer has nop", "", ""},
 		"no tracer":         {"echo functoin > current_tracer", "", "functoin is not in available_tracers, and current_tracer still has nop", "function"},
 		"an option":         {"echo sym-offset > trace_options", "trace_options has sym-offset", "", ""},
 		"a tracer's option": {"echo func_stack_trace > trace_options", "", "is an option of the function tracer", "echo function > current_tracer"},
@@ -197,12 +219,18 @@ func TestSession(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := session(newFake())
-			l := Parse("fork-new", []byte("cd "+Dir+"\n"+c.line))[1]
-			out, _, err := s.Run(t.Context(), l)
-			if err != nil {
-				t.Fatal(err)
+			lines := Parse("fork-new", []byte("cd "+Dir+"\n"+c.line))[1:]
+			var out trace.ScriptLine
+			for i, l := range lines {
+				if i > 0 && out.Problem != "" {
+					t.Fatalf("%+v", out)
+				}
+				var err error
+				if out, _, err = s.Run(t.Context(), l); err != nil {
+					t.Fatal(err)
+				}
 			}
-			if out.Line != 2 || out.Text != c.line || (out.Problem == "") != (c.problem == "") || !strings.Contains(out.Effect, c.effect) ||
+			if out.Line != len(lines)+1 || !strings.HasSuffix(c.line, out.Text) || (out.Problem == "") != (c.problem == "") || !strings.Contains(out.Effect, c.effect) ||
 				!strings.Contains(out.Problem, c.problem) || !strings.Contains(out.Instead, c.better) || c.problem != "" && strings.HasSuffix(c.problem, " is not in") && out.Instead != c.better {
 				t.Errorf("%+v, want %+v", out, c)
 			}
@@ -230,15 +258,24 @@ func session(f *fake) *Session {
 			errors.As(err, &r)
 			return string(r)
 		},
+		Reserved: "__x64_sys_sethostname",
 		Symbol: func(function string) string {
 			return map[string]string{"sys_clone": "__x64_sys_clone", "dup_task_struct": "arch_dup_task_struct"}[function]
 		},
 	}
 }
 
+// What reading the record does is not recorded: it would have no end.
+func TestRecordStops(t *testing.T) {
+	f, into := newFake(), trace.Ftrace{}
+	if _, err := session(f).Record(t.Context(), 7, &into); err != nil || !slices.Equal(f.files["tracing_on"], []string{"0"}) {
+		t.Errorf("%v; tracing_on has %v", err, f.files["tracing_on"])
+	}
+}
+
 func TestSettings(t *testing.T) {
 	s := session(newFake())
-	for _, line := range []string{"echo function > current_tracer", "echo do_exit > set_ftrace_filter", "echo sched_switch > set_event", "echo sym-offset > trace_options"} {
+	for _, line := range []string{"echo do_exit > set_ftrace_filter", "echo function > current_tracer", "echo sched_switch > set_event", "echo sym-offset > trace_options"} {
 		if out, _, err := s.Run(t.Context(), Parse("x", []byte("cd "+Dir+"\n"+line))[1]); err != nil || out.Problem != "" {
 			t.Fatalf("%+v, %v", out, err)
 		}

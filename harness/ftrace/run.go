@@ -27,6 +27,9 @@ type Session struct {
 	Refused func(error) string
 	// Symbol returns the symbol of a function in this kernel, "" for none.
 	Symbol func(function string) string
+	// Reserved is the function at which the agent hands over its messages: the guest cannot
+	// be stopped there while the kernel traces it.
+	Reserved string
 
 	available []string // the functions that can be traced, nil before they were read
 }
@@ -87,6 +90,9 @@ func reason(said string) string {
 
 // write writes to a file and checks, by reading it, what the kernel made of that.
 func (s *Session) write(ctx context.Context, l Line, out *trace.ScriptLine) error {
+	if ok, err := s.bounded(ctx, l, out); !ok {
+		return err
+	}
 	err := s.Guest.WriteTracing(ctx, Dir+"/"+l.file, l.text, l.append)
 	said := ""
 	if err != nil {
@@ -401,8 +407,12 @@ func (s *Session) Begin(ctx context.Context) error {
 }
 
 // Record reads what the kernel has recorded around the program whose process is pid, and
-// returns the kernel's text too.
+// returns the kernel's text too. Nothing is recorded any more then: a kernel that also
+// records what the reading does makes the record longer as fast as it is read.
 func (s *Session) Record(ctx context.Context, pid int, into *trace.Ftrace) (string, error) {
+	if err := s.Guest.WriteTracing(ctx, Dir+"/tracing_on", "0", false); err != nil {
+		return "", err
+	}
 	b, err := s.Guest.ReadFile(ctx, Dir+"/trace")
 	if err != nil {
 		return "", err
