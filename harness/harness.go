@@ -60,6 +60,10 @@ type Job struct {
 	// guest in which it stands at its first stop.
 	Again bool
 
+	// Guest returns what drives a machine's guest in the place of its debugger, and may
+	// handle stops of its own in doing so; nil is Machine.Debugger.
+	Guest func(*machine.Machine) probe.Guest
+
 	Began func(trace.Header, *machine.Machine) // the program is about to run
 	Event func(trace.Event)                    // a stop was recorded
 	// Line is told what became of a line of the script, and what it printed; it returns
@@ -279,8 +283,12 @@ func (j Job) drive(ctx context.Context, o *Opened, stands bool, emit func(trace.
 	if err != nil {
 		return err
 	}
+	var guest probe.Guest = o.Machine.Debugger()
+	if j.Guest != nil {
+		guest = j.Guest(o.Machine)
+	}
 	c := probe.Config{
-		Guest: o.Machine.Debugger(), Stands: stands, Before: o.before, Image: j.Machine.Image, Arch: j.Machine.Arch, Plan: j.Plan,
+		Guest: guest, Stands: stands, Before: o.before, Image: j.Machine.Image, Arch: j.Machine.Arch, Plan: j.Plan,
 		TGID: o.Process.PID, End: o.Machine.Mark, Timer: o.Process.Timer, Death: death, Look: look,
 		Emit: func(e trace.Event) error {
 			e.Time -= o.base

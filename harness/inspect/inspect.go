@@ -12,7 +12,6 @@ import (
 	"kernellab/harness/machine"
 	"kernellab/harness/prepare"
 	"kernellab/harness/probe"
-	"kernellab/harness/rsp"
 	"kernellab/harness/task"
 	"kernellab/harness/task/listing"
 	"kernellab/harness/trace"
@@ -60,37 +59,65 @@ type Stop struct {
 	View      *task.View
 	Current   uint64            // address of the running task's task_struct
 	Registers map[string]uint64 // of the running task
-	Event     trace.Event       // of the stop; zero when it is not in a run
+	Machine   *machine.Machine
+
+	// Of a stop in a run; zero when the guest is not in one:
+	Here  *probe.Here
+	Event trace.Event
+	Step  int // the stop's number, counted from 1 without asides
+}
+
+// Run is a run of a lab to a place in it. All that shows a moment of a run, or begins at
+// one, gets there by a Run: a run repeats exactly, so that going back is running to an
+// earlier place once more.
+type Run struct {
+	Host    prepare.Host
+	Target  prepare.Target
+	Machine prepare.Machine
+	Place   Place
+	// Passed, if it is not nil, is called at each stop of the lab on the way.
+	Passed func(context.Context, *Stop) error
+	// Guest is that of harness.Job.
+	Guest func(*machine.Machine) probe.Guest
+	// Early says that the program runs to the lab's first stop too. Otherwise it is
+	// restored there, from a snapshot.
+	Early bool
 }
 
 // Guest starts a guest, stops it at p and calls look once. The error of look is
 // returned, and a pid that does not exist is a mistake of the caller.
 func Guest(ctx context.Context, h prepare.Host, t prepare.Target, m prepare.Machine, p Place, look func(context.Context, *Stop) error) error {
-	job, err := h.Job(ctx, p.Lab, t, m)
+	return Run{Host: h, Target: t, Machine: m, Place: p}.To(ctx, look)
+}
+
+// To runs to the place and calls look once there, like [Guest].
+func (r Run) To(ctx context.Context, look func(context.Context, *Stop) error) error {
+	job, err := r.Host.Job(ctx, r.Place.Lab, r.Target, r.Machine)
 	if err != nil {
 		return err
 	}
-	if p.Point == "" {
+	if r.Place.Point == "" {
 		m, err := job.Machine.Start(ctx, io.Discard)
 		if err != nil {
 			return err
 		}
 		defer m.Close()
 		return explain(ctx, m, m.Guard(ctx, "the look at the guest", func(ctx context.Context) error {
-			s, err := stopped(ctx, m.Stub, t)
+			s, err := stopped(ctx, m, r.Target)
 			if err != nil {
 				return err
 			}
 			return look(ctx, s)
 		}))
 	}
-	if job.Again = true; !p.Exact {
-		bare, moved := probe.Bare(t.Image, job.Plan, p.Point)
+	if job.Again = !r.Early; !r.Place.Exact {
+		bare, moved := probe.Bare(r.Target.Image, job.Plan, r.Place.Point)
 		if moved {
-			h.Progress.Say("%s is inlined: stopping at its first instruction there; the graded run stops at what stands in for it", p.Point)
+			r.Host.Progress.Say("%s is inlined: stopping at its first instruction there; the graded run stops at what stands in for it", r.Place.Point)
 		}
-		job.Plan, job.Again = bare, !moved
+		job.Plan, job.Again = bare, job.Again && !moved
 	}
+	job.Guest = r.Guest
 	o, err := job.Open(ctx, io.Discard)
 	if err != nil {
 		return err
@@ -99,25 +126,29 @@ func Guest(ctx context.Context, h prepare.Host, t prepare.Target, m prepare.Mach
 	watched, unwatch := o.Machine.Watch(ctx)
 	defer unwatch()
 	reached, steps := false, 0
-	err = job.Drive(watched, o, func(trace.Event) error { return nil }, func(ctx context.Context, e trace.Event, v *task.View) (bool, error) {
-		if e.Aside == "" {
+	err = job.Drive(watched, o, func(trace.Event) error { return nil }, func(ctx context.Context, h *probe.Here) (bool, error) {
+		if h.Event.Aside == "" {
 			steps++
 		}
-		if ok, err := p.is(e, steps); !ok {
+		ok, err := r.Place.is(h.Event, steps)
+		if err != nil || !ok && r.Passed == nil {
 			return false, err
 		}
-		regs, err := o.Machine.Stub.Registers(ctx)
-		if err != nil {
-			return false, err
+		s := &Stop{
+			View: h.View, Current: uint64(h.Event.Task.Address), Registers: h.Registers, Machine: o.Machine,
+			Here: h, Event: h.Event, Step: steps,
+		}
+		if !ok {
+			return false, r.Passed(ctx, s)
 		}
 		reached = true
-		return true, look(ctx, &Stop{View: v, Current: uint64(e.Task.Address), Registers: regs, Event: e})
+		return true, look(ctx, s)
 	})
 	if errors.Is(err, probe.ErrDied) {
 		err = nil // as the lab expects
 	}
 	if err == nil && !reached {
-		return fmt.Errorf("%s ended without coming to %s", p.Lab.Name, p.Point)
+		return fmt.Errorf("%s ended without coming to %s", r.Place.Lab.Name, r.Place.Point)
 	}
 	return explain(ctx, o.Machine, err)
 }
@@ -148,14 +179,14 @@ func explain(ctx context.Context, m *machine.Machine, err error) error {
 	return m.Explain(ctx, "look at the guest", err)
 }
 
-// stopped is the guest as the stub stopped it.
-func stopped(ctx context.Context, stub *rsp.Client, t prepare.Target) (*Stop, error) {
-	reader, err := task.NewReader(stub, t.Image, t.Arch)
+// stopped is the guest as its debugger stopped it.
+func stopped(ctx context.Context, m *machine.Machine, t prepare.Target) (*Stop, error) {
+	reader, err := task.NewReader(m.Stub, t.Image, t.Arch)
 	if err != nil {
 		return nil, err
 	}
-	s := &Stop{}
-	if s.Registers, err = stub.Registers(ctx); err != nil {
+	s := &Stop{Machine: m}
+	if s.Registers, err = m.Stub.Registers(ctx); err != nil {
 		return nil, err
 	}
 	if s.Current, err = reader.Current(ctx, s.Registers); err != nil {

@@ -38,7 +38,9 @@ func (s *scope) Call(ctx context.Context, function string, args []any) (any, err
 		if s.dry {
 			return expr.Text, nil
 		}
-		return s.text(ctx, addr)
+		text, err := s.text(ctx, addr)
+		s.touch(Extent{Addr: addr, Size: len(text) + 1, Name: "str", Text: true})
+		return text, err
 	case "symbol":
 		if s.dry {
 			return expr.Text, nil
@@ -59,6 +61,7 @@ func (s *scope) Call(ctx context.Context, function string, args []any) (any, err
 	case s.dry:
 		return expr.Number, nil
 	}
+	s.touch(Extent{Addr: addr, Size: width, Name: function})
 	v, err := s.reader.Uint(ctx, addr, width)
 	return int(v), err
 }
@@ -104,6 +107,7 @@ func (s *scope) entry(ctx context.Context, space, at any) (any, error) {
 		return nil, errors.New("the task has no address space")
 	}
 	e, err := s.view.Entry(ctx, of.v, addr)
+	s.touch(Extent{Addr: e.Address, Size: 8, Name: "pte"})
 	return entry(e), err
 }
 

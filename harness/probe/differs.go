@@ -45,6 +45,7 @@ func (s *scope) differs(ctx context.Context, a, b any) (any, error) {
 	if s.dry {
 		return expr.Text, nil
 	}
+	s.touch(Extent{Name: "differs"})
 	var memory [2][]byte
 	for i, o := range of {
 		memory[i] = make([]byte, size)

@@ -79,7 +79,7 @@ type Config struct {
 
 // Look inspects the guest at a stop that was just recorded. If it returns true, the
 // drive ends there.
-type Look func(ctx context.Context, e trace.Event, v *task.View) (stop bool, err error)
+type Look func(ctx context.Context, h *Here) (stop bool, err error)
 
 // driver is one run. It belongs to the goroutine of Drive.
 type driver struct {
@@ -399,7 +399,7 @@ func (d *driver) record(ctx context.Context, p *point, rd *round, s *scope, even
 		return err
 	}
 	if d.Look != nil {
-		stop, err := d.Look(ctx, event, s.view)
+		stop, err := d.Look(ctx, &Here{Event: event, View: s.view, Registers: s.regs, scope: s})
 		if err != nil {
 			return err
 		}

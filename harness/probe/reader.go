@@ -34,6 +34,9 @@ type scope struct {
 	// dry means that nothing is read and every pointer counts as valid; only types are
 	// checked.
 	dry bool
+
+	// touched, if it is not nil, is called for each piece of memory that is read.
+	touched func(Extent)
 }
 
 // value is a number, or a structure at address v or that v points to.
@@ -229,6 +232,7 @@ func (s *scope) field(ctx context.Context, base value, strct, name string, f ker
 		path = base.path + "." + name
 		whole.Offset += base.offset
 	}
+	s.touch(memberExtent(base.v, path, f))
 	if !f.Pointer && f.Struct != "" || f.Count > 0 {
 		at := value{v: base.v + uint64(f.Offset), inside: true, path: path, offset: whole.Offset}
 		if f.Count > 0 {

@@ -15,7 +15,6 @@ import (
 	"kernellab/harness/machine/machinetest"
 	"kernellab/harness/plan"
 	"kernellab/harness/rsp"
-	"kernellab/harness/task"
 	"kernellab/harness/trace"
 )
 
@@ -237,7 +236,7 @@ func TestDriveLeaves(t *testing.T) {
 func TestDriveStands(t *testing.T) {
 	l := newLab(t, forks(), machinetest.Guest{}, with(0))
 	seen := 0
-	l.config.Look = func(_ context.Context, e trace.Event, v *task.View) (bool, error) { seen++; return true, nil }
+	l.config.Look = func(context.Context, *Here) (bool, error) { seen++; return true, nil }
 	if err := Drive(t.Context(), l.config); err != nil {
 		t.Fatal(err)
 	}
@@ -270,9 +269,53 @@ func TestDriveStands(t *testing.T) {
 		t.Errorf("Drive = %v, want %v", err, lost)
 	}
 	l = newLab(t, forks(), machinetest.Guest{}, with(0))
-	l.config.Look = func(context.Context, trace.Event, *task.View) (bool, error) { return false, lost }
+	l.config.Look = func(context.Context, *Here) (bool, error) { return false, lost }
 	if err := Drive(t.Context(), l.config); !errors.Is(err, lost) || len(l.trace) != 1 {
 		t.Errorf("Drive = %v after %d events, want %v", err, len(l.trace), lost)
+	}
+}
+
+// What an expression's value is read from, without what leads there.
+func TestExtents(t *testing.T) {
+	l := newLab(t, forks(), machinetest.Guest{}, with(0))
+	pid := Extent{Addr: parent, Size: 4, Name: "task_struct.pid", Type: "s32"}
+	for src, want := range map[string]any{
+		"current.pid":                                  []Extent{pid},
+		"parent.pid + 0 * current.tgid":                []Extent{pid, {Addr: parent + 4, Size: 4, Name: "task_struct.tgid", Type: "s32"}},
+		"hex(current.real_parent.pid)":                 []Extent{{Addr: stranger, Size: 4, Name: "task_struct.pid", Type: "s32"}},
+		"str(current.comm)":                            []Extent{{Addr: parent + 8, Size: 5, Name: "str", Text: true}},
+		"current.comm":                                 []Extent{{Addr: parent + 8, Size: 16, Name: "task_struct.comm", Type: "s8[16]", Text: true}},
+		"current.thread.sp":                            []Extent{{Addr: parent + 64, Size: 8, Name: "task_struct.thread.sp", Type: "s64"}},
+		"current.missing ?? current.pid":               []Extent{pid},
+		"current.tgid == 0 ? current.mm : current.pid": []Extent{pid},
+		"u64(current.thread.sp - 8)":                   []Extent{{Addr: stack + 0x3000 - 8, Size: 8, Name: "u64"}},
+		"symbol(current.real_parent)":                  []Extent{{Addr: parent + 24, Size: 8, Name: "task_struct.real_parent", Type: "struct task_struct *"}},
+		"arg.clone_flags":                              "arg.clone_flags reads no memory",
+		"reg.tp + PF_KTHREAD":                          "reads no memory",
+		"differs(current, current)":                    "differs(current, current) reads whole structures",
+		"current.nothing":                              "nothing",
+	} {
+		l.trace = nil
+		l.config.Look = func(ctx context.Context, h *Here) (bool, error) {
+			got, err := h.Extents(ctx, src)
+			if text, fails := want.(string); fails {
+				if err == nil || !strings.Contains(err.Error(), text) {
+					t.Errorf("%s: %v, want an error with %q", src, err, text)
+				}
+				return true, nil
+			}
+			for i := range got {
+				got[i].Signed = false
+			}
+			if diff := cmp.Diff(want, any(got)); diff != "" || err != nil {
+				t.Errorf("%s: %v (-want +got):\n%s", src, err, diff)
+			}
+			return true, nil
+		}
+		if err := Drive(t.Context(), l.config); err != nil {
+			t.Fatalf("%s: %v", src, err)
+		}
+		l = newLab(t, forks(), machinetest.Guest{}, with(0))
 	}
 }
 

@@ -52,6 +52,9 @@ type Client struct {
 	// breakpoints has an entry for each inserted breakpoint. It is false while
 	// the stub does not have it, such as while a thread is stepped over it.
 	breakpoints map[uint64]bool
+	// watchpoints are those that the stub has. While there is one, the guest runs
+	// attached, as only the stub reports which watchpoint was hit.
+	watchpoints map[watchpoint]bool
 	detached    bool
 
 	stopCounter StopCounter
@@ -69,7 +72,7 @@ func New(ctx context.Context, conn net.Conn, o Options) (*Client, error) {
 		link:        newLink(conn, o.Timeout, &packetLog{w: o.Log}),
 		turn:        make(chan struct{}, 1),
 		pcs:         map[string]uint64{},
-		breakpoints: map[uint64]bool{},
+		breakpoints: map[uint64]bool{}, watchpoints: map[watchpoint]bool{},
 		stopCounter: o.StopCounter,
 	}
 	if err := c.handshake(ctx); err != nil {

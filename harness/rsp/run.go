@@ -34,7 +34,10 @@ func (c *Client) Resume(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if r.reply.Exited {
+		if r.reply.Watch != 0 {
+			c.unclaim(r)
+		}
+		if r.reply.Exited || r.reply.Watch != 0 {
 			return nil // Wait returns this stop
 		}
 	}
@@ -240,6 +243,12 @@ func (c *Client) claim(r *run) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	r.claimed = true
+}
+
+func (c *Client) unclaim(r *run) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	r.claimed = false
 }
 
 // readStop reads the registers of the stop's thread and sets its PC. QEMU may select

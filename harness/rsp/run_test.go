@@ -240,6 +240,39 @@ func TestStops(t *testing.T) {
 	}
 }
 
+// A watchpoint is set once, and the stop has its address. The guest runs attached
+// until the watchpoint is removed. A step over a breakpoint may hit it.
+func TestWatch(t *testing.T) {
+	ctx := background(t)
+	const hit = "<- T05thread:p01.01;watch:ffffffd800030000;\n"
+	c, _ := scripted(t, rsp.Options{}, "-> Z2,ffffffd800030000,8\n<- OK\n"+
+		"-> vCont;c\n"+hit+"-> g\n<- "+rsptest.G(1, 2, 0x2000)+"\n"+
+		"-> Z0,2000,4\n<- OK\n"+
+		"-> z0,2000,4\n-> vCont;s:p01.01\n<- OK\n"+hit+"-> Z0,2000,4\n-> g\n<- OK\n<- "+rsptest.G(1, 2, 0x2004)+"\n"+
+		"-> z2,ffffffd800030000,8\n<- OK\n"+
+		"-> Z2,40,8\n<- E22\n")
+	const addr = 0xffffffd8_00030000
+	must(t, c.Watch(ctx, addr, 8))
+	must(t, c.Watch(ctx, addr, 8))
+	must(t, c.Resume(ctx))
+	for _, pc := range []uint64{0x2000, 0x2004} {
+		stop, err := c.Wait(ctx)
+		must(t, err)
+		if diff := cmp.Diff(rsp.Stop{Signal: rsp.SignalTrap, Thread: "p01.01", PC: pc, Watch: addr}, stop); diff != "" {
+			t.Errorf("stop (-want +got):\n%s", diff)
+		}
+		if pc == 0x2000 {
+			must(t, c.Insert(ctx, pc))
+			must(t, c.Resume(ctx))
+		}
+	}
+	must(t, c.Unwatch(ctx, addr, 8))
+	must(t, c.Unwatch(ctx, addr, 8))
+	if err := c.Watch(ctx, 0x40, 8); err == nil {
+		t.Error("a watchpoint that the stub refused was set")
+	}
+}
+
 // What may come while the guest runs, besides a stop.
 func TestNoiseWhileRunning(t *testing.T) {
 	for name, noise := range map[string]string{

@@ -20,6 +20,10 @@ type Stop struct {
 	// Thread is the vCPU that the stub reports, such as p01.01. It is selected
 	// until SelectThread.
 	Thread string
+	// Watch is the address of the watchpoint that was hit, 0 if none was. The
+	// instruction that wrote has been executed; one that repeats itself (rep movs) has
+	// executed once, and the PC is still its own.
+	Watch uint64
 	// PC is its program counter. On x86, while the segments are not flat (before
 	// the kernel), it is an offset from the base of CS.
 	PC uint64
@@ -89,8 +93,13 @@ func parseStop(p []byte) (Stop, error) {
 		if pair != "" && !found {
 			return Stop{}, fmt.Errorf("stop reply %q: %q is not key:value", clip(string(p)), pair)
 		}
-		if key == "thread" {
+		switch key {
+		case "thread":
 			s.Thread = value
+		case "watch":
+			if s.Watch, err = strconv.ParseUint(value, 16, 64); err != nil {
+				return Stop{}, unexpected(p)
+			}
 		}
 	}
 	return s, nil

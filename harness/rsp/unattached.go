@@ -35,9 +35,10 @@ type StopCounter interface {
 }
 
 // canRunUnattached reports whether the guest can run unattached. With several vCPUs
-// it cannot, because only an attached client learns which vCPU stopped.
+// it cannot, because only an attached client learns which vCPU stopped, or with
+// watchpoints, which of them was hit.
 func (c *Client) canRunUnattached() bool {
-	return c.stopCounter != nil && c.threads == 1 && strings.Contains(c.selected, ".")
+	return c.stopCounter != nil && c.threads == 1 && len(c.watchpoints) == 0 && strings.Contains(c.selected, ".")
 }
 
 // stopsOfUnattachedRun is the number of stops that QMP reports for an unattached run.
