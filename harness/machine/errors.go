@@ -130,11 +130,46 @@ func Retryable(err error) bool {
 	return errors.As(err, &ended) || errors.Is(err, rsp.ErrClosed) || errors.Is(err, rsp.ErrBroken) || errors.Is(err, rsp.ErrTimeout)
 }
 
+// starved and busy are the shares of the host's time between which QEMU's processor time
+// says that the host is too busy: less, and QEMU was stopped; more, and it makes no progress.
+const (
+	starved = 0.05
+	busy    = 0.5
+)
+
+// patient returns a context that ends, with context.DeadlineExceeded as its cause, when a
+// limit of the host's time has passed. A host that gave QEMU a small share of that time
+// is only busy: the limit begins again, until QEMU's own processor time reaches it.
+func patient(ctx context.Context, vm interface{ Used() time.Duration }, limit time.Duration) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	go func() {
+		began := vm.Used()
+		used := began
+		tick := time.NewTicker(limit)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			now := vm.Used()
+			share := float64(now-used) / float64(limit)
+			if share < starved || share > busy || now-began >= limit {
+				cancel(context.DeadlineExceeded)
+				return
+			}
+			used = now
+		}
+	}()
+	return ctx, func() { cancel(nil) }
+}
+
 // limited returns the error of a step. timed is the context of the step, made from ctx.
 // One exchange with the stub may take as long as the step, so either can hit its limit
 // first.
 func limited(ctx, timed context.Context, what string, limit time.Duration, err error) error {
-	if err != nil && ctx.Err() == nil && (errors.Is(timed.Err(), context.DeadlineExceeded) || errors.Is(err, rsp.ErrTimeout)) {
+	if err != nil && ctx.Err() == nil && (errors.Is(context.Cause(timed), context.DeadlineExceeded) || errors.Is(err, rsp.ErrTimeout)) {
 		return &LimitError{What: what, Limit: limit}
 	}
 	return err

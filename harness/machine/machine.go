@@ -373,13 +373,14 @@ func ranges(pieces []guest.Piece) []rsp.Range {
 
 // DefaultGuard limits, by the host's clock, how long a machine may take to boot, to
 // start from a snapshot, or to serve a request. The guest's own limits use its own
-// clock and are much shorter. This limit ends a QEMU that hangs, and leaves room for a
-// host twenty times slower than usual.
+// clock and are much shorter. This limit ends a QEMU that hangs. It leaves room for a
+// host twenty times slower than usual, and begins again on a host that is slower (see
+// patient).
 const DefaultGuard = 5 * time.Minute
 
 // Guard runs do and ends it after m.Patience, when the guest or QEMU must have hung.
 func (m *Machine) Guard(ctx context.Context, what string, do func(context.Context) error) error {
-	timed, cancel := context.WithTimeout(ctx, m.Patience)
+	timed, cancel := patient(ctx, m.VM, m.Patience)
 	defer cancel()
 	defer m.reportIdle(what)()
 	used := m.VM.Used()

@@ -401,7 +401,7 @@ func (s Spec) boot(ctx context.Context, c qemu.Config, console io.Writer) (_ *Ma
 	defer m.reportIdle("the boot")()
 	watched, cancel := m.Watch(ctx)
 	defer cancel()
-	timed, stop := context.WithTimeout(watched, m.Patience)
+	timed, stop := patient(watched, m.VM, m.Patience)
 	defer stop()
 	if err = m.attach(timed, vm.GDB()); err == nil {
 		err = m.toMark(timed)
@@ -438,7 +438,7 @@ func (s Spec) restore(ctx context.Context, c qemu.Config, state []byte, agent ag
 		return nil, err
 	}
 	defer m.reportIdle("the start from a snapshot")()
-	timed, cancel := context.WithTimeout(ctx, m.Patience)
+	timed, cancel := patient(ctx, m.VM, m.Patience)
 	defer cancel()
 	err = vm.Restore(timed, bytes.NewReader(state))
 	if err == nil {
