@@ -47,6 +47,7 @@ var owners = map[string][]string{
 	"github.com/expr-lang/expr":     {"harness/expr"},
 	"github.com/goccy/go-yaml/ast":  {"labs", "harness/submission", "internal/yamlnode"},
 	"github.com/jstemmer/go-junit-": {"harness/report"},
+	"golang.org/x/arch/":            {"harness/blocks"},
 }
 
 func TestImports(t *testing.T) {

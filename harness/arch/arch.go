@@ -4,8 +4,9 @@
 // task is found.
 //
 // Other packages use the fields of an Arch instead of comparing its name. These
-// compare the name: harness/kernel, which reads and unwinds code, and
-// those below images, which choose where kernels and compilers come from.
+// compare the name: harness/kernel, which reads and unwinds code, harness/blocks, which
+// decodes instructions, and those below images, which choose where kernels and compilers
+// come from.
 //
 // Facts about calling conventions follow the System V psABI of each
 // architecture; facts about the kernel cite the file they come from.

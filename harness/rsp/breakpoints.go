@@ -47,6 +47,15 @@ func (c *Client) Remove(ctx context.Context, addr uint64) error {
 	return nil
 }
 
+// Breakpoints returns the addresses of the breakpoints that are set, in order.
+func (c *Client) Breakpoints(ctx context.Context) ([]uint64, error) {
+	if err := c.acquire(ctx); err != nil {
+		return nil, opError("list breakpoints", "", err)
+	}
+	defer c.release()
+	return slices.Sorted(maps.Keys(c.breakpoints)), nil
+}
+
 // insertRequest returns the Z0 request for an address.
 func (c *Client) insertRequest(addr uint64) *request {
 	r := ask(fmt.Sprintf("Z0,%x,%x", addr, c.target.kind(addr)))

@@ -50,6 +50,9 @@ type request struct {
 	// up. It runs in the reading goroutine, before done is closed. As the next
 	// call waits for done, it may access the fields that Client.turn guards.
 	onReply func(reply []byte)
+	// onConsole, when set, is called in the same way with each piece of output for the
+	// user that precedes the answer.
+	onConsole func(text []byte)
 
 	done  chan struct{} // closed when reply is set
 	reply []byte

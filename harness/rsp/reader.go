@@ -2,6 +2,7 @@ package rsp
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 )
@@ -140,6 +141,11 @@ func (l *link) onPacket(data []byte) error {
 		// Ignore any other stop: QEMU 7.2 reports a T02 when a debugger attaches
 		// to a running guest, and every version does when QMP stops the guest.
 	case isConsole(data):
+		if due != nil && due.onConsole != nil {
+			if text, err := hex.DecodeString(string(data[1:])); err == nil {
+				due.onConsole(text)
+			}
+		}
 		if running && due == nil {
 			// There may be no next packet to send the + with.
 			l.unacked--
