@@ -1,20 +1,23 @@
 package main
 
 import (
-	"context"
-	"errors"
+	"math"
+	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"kernellab/harness/recording"
 	"kernellab/harness/report"
 	"kernellab/harness/submission"
+	"kernellab/internal/commands"
 	"kernellab/internal/flags"
-	"kernellab/internal/usage"
 )
 
 func (a *app) checkCommand() *cobra.Command {
-	var f checkFlags
+	g := recording.Grading{Warn: func(err error) { a.progress.Say("%v, and is left out", err) }}
+	var verbose bool
+	var steps []string // points that are shown in detail
 	cmd := &cobra.Command{
 		Use:   "check TRACE…",
 		Short: "Grade recorded traces, without QEMU",
@@ -26,58 +29,22 @@ contradicts itself is refused: the error names the event and the field.
 --submission takes the answers from what a student handed in instead. The program
 is not compiled: the trace is what it did.`,
 		Example: "  lab check out/trace.jsonl\n  lab check graded/alice graded/bob\n  lab check graded/alice/trace.jsonl --submission handed-in/alice",
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return usage.Errorf("check takes the traces to grade: lab check DIR/trace.jsonl")
-			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := recording.CheckSteps(f.lab, f.steps); err != nil {
+		Args:    commands.Takes(1, math.MaxInt, "the traces to grade: lab check DIR/trace.jsonl"),
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			if g.Identity, err = report.Identify(g.Format, os.Getenv, time.Now()); err != nil {
 				return err
 			}
-			if f.submission != "" && len(args) > 1 {
-				return usage.Errorf("--submission is what one student handed in: check its trace alone")
-			}
-			var err error
-			if f.identity, err = identity(f.format); err != nil {
-				return err
-			}
-			return a.check(cmd.Context(), args, f)
+			g.Style = report.Terminal(a.stdout)
+			g.Style.Verbose, g.Style.Steps = verbose, steps
+			doc, err := g.Report(cmd.Context(), a.stdout, args)
+			a.code = doc.ExitCode()
+			return err
 		},
 	}
-	formatFlag(cmd, &f.format, report.Formats())
-	cmd.Flags().Var(flags.Text(&f.lab, "", flags.InFolder), "lab", "folder of the lab that the traces are of, where it is none of the course")
-	cmd.Flags().Var(flags.Text(&f.submission, "", submission.CheckPath), "submission", "take the answers from what a student handed in: a folder or an archive")
-	cmd.Flags().BoolVarP(&f.verbose, "verbose", "v", false, "show every step in detail")
-	stepFlag(cmd, &f.steps)
-	cmd.MarkFlagDirname("lab")
+	formatFlag(cmd, &g.Format, report.Formats())
+	labFolderFlag(cmd, &g.Lab)
+	cmd.Flags().Var(flags.Text(&g.Submission, "", submission.CheckPath), "submission", "take the answers from what a student handed in: a folder or an archive")
+	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "show every step in detail")
+	stepFlag(cmd, &steps)
 	return cmd
-}
-
-// checkFlags are the flags of lab check.
-type checkFlags struct {
-	format, lab, submission string
-	verbose                 bool
-	steps                   []string // points that are shown in detail
-	identity                report.Classroom50
-}
-
-// check grades every trace; those that cannot be read are reported together. When one is
-// named wrongly, it prints nothing but that.
-func (a *app) check(ctx context.Context, paths []string, f checkFlags) error {
-	grading := recording.Grading{Lab: f.lab, Submission: f.submission, Warn: func(err error) {
-		a.progress.Say("%v, and is left out", err)
-	}}
-	doc, err := grading.All(ctx, paths, f.format != report.FormatText) // text is for verdicts
-	if usage.Is(err) || len(doc.Results) == 0 {
-		return err
-	}
-	a.code = doc.ExitCode()
-	if f.format == report.FormatClassroom50 {
-		return errors.Join(report.IfGraded(f.identity.Write(a.stdout, doc)), err)
-	}
-	style := report.Terminal(a.stdout)
-	style.Verbose, style.Steps = f.verbose, f.steps
-	return errors.Join(report.Write(a.stdout, f.format, doc, style), err)
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+
+	"kernellab/internal/commands"
 )
 
 func (a *app) cleanCommand() *cobra.Command {
@@ -11,7 +13,7 @@ func (a *app) cleanCommand() *cobra.Command {
 		Use:   "clean",
 		Short: "Remove the cache: kernels, initramfs, indexes; what is needed is fetched again",
 		Long:  `clean removes the cache. It removes nothing while another lab uses it, and says so.`,
-		Args:  noArgs,
+		Args:  commands.None,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			freed, err := a.cache.Clean(cmd.Context())
 			if err != nil {

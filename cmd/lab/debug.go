@@ -16,20 +16,13 @@ import (
 func (a *app) debugCommand() *cobra.Command {
 	var k prepare.Kernels
 	var noGDB bool
-	cmd := oneLab(&cobra.Command{
+	cmd := ofLab(&cobra.Command{
 		Use:   "debug LAB",
 		Short: "The lab by hand: a halted guest, and gdb on it",
 		Long: `debug starts the guest halted before its first instruction and gdb on its stub,
 with the kernel's symbols and the lab's script. The guest's console is for
 another terminal: debug prints the command for it.`,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			l, err := prepare.Lab(args[0])
-			if err != nil {
-				return err
-			}
-			return a.debug(cmd.Context(), l, k, noGDB)
-		},
-	})
+	}, func(ctx context.Context, l labs.Lab, _ []string) error { return a.debug(ctx, l, k, noGDB) })
 	a.kernelFlag(cmd, &k)
 	vmlinuxFlag(cmd, &k.Vmlinux)
 	cmd.Flags().BoolVar(&noGDB, "no-gdb", false, "print gdb's command instead of starting it")
@@ -42,11 +35,7 @@ func (a *app) debug(ctx context.Context, l labs.Lab, k prepare.Kernels, noGDB bo
 			return err
 		}
 	}
-	host, err := a.hold(ctx)
-	if err != nil {
-		return err
-	}
-	targets, err := host.Open(ctx, k)
+	host, targets, err := a.open(ctx, k)
 	if err != nil {
 		return err
 	}

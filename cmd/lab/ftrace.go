@@ -1,20 +1,16 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"strings"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
-	"kernellab/harness/prepare"
 	"kernellab/harness/report"
 	"kernellab/harness/session"
 	"kernellab/harness/submission"
+	"kernellab/internal/console"
 	"kernellab/internal/flags"
 	"kernellab/internal/usage"
 	"kernellab/labs"
@@ -29,7 +25,7 @@ type ftraceFlags struct {
 
 func (a *app) ftraceCommand() *cobra.Command {
 	var f ftraceFlags
-	cmd := oneLab(&cobra.Command{
+	cmd := ofLab(&cobra.Command{
 		Use:   "ftrace LAB",
 		Short: "Trace a lab's program with the kernel's own tracer, by hand or by a script",
 		Long: `ftrace opens the shell of a guest in whose folder /sys/kernel/tracing the kernel's
@@ -49,24 +45,19 @@ program, which has the lab's name. The files are those of ftrace.
 The exit code is 0 if all lines did what they say, the program ran, and no record
 contradicts a stop; else it is 1.`,
 		Example: "  lab ftrace fork-new\n  lab ftrace fork-new --script trace.sh --arch riscv64",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			var err error
-			if f.Lab, err = prepare.Lab(args[0]); err != nil {
-				return err
-			}
-			if f.script == "" {
-				if f.goOn || f.Out != "" {
-					return usage.Errorf("--keep-going and --out are for a script: name it with --script")
-				}
-				var more []labs.Lab
-				if f.Lab.Outside() {
-					more = append(more, f.Lab)
-				}
-				a.progress.Say("in the guest: first set_ftrace_filter, then current_tracer; the guest hangs with every function traced")
-				return a.shell(cmd.Context(), f.Kernels, more...)
-			}
-			return a.ftrace(cmd.Context(), f)
-		},
+	}, func(ctx context.Context, l labs.Lab, _ []string) error {
+		f.Lab = l
+		if f.script != "" {
+			return a.ftrace(ctx, f)
+		}
+		if f.goOn || f.Out != "" {
+			return usage.Errorf("--keep-going and --out are for a script: name it with --script")
+		}
+		a.progress.Say("in the guest: first set_ftrace_filter, then current_tracer; the guest hangs with every function traced")
+		if l.Outside() {
+			return a.shell(ctx, f.Kernels, l)
+		}
+		return a.shell(ctx, f.Kernels)
 	})
 	a.kernelFlag(cmd, &f.Kernels)
 	machineFlags(cmd, &f.Machine)
@@ -87,7 +78,9 @@ func (a *app) ftrace(ctx context.Context, f ftraceFlags) error {
 		return err
 	}
 	f.Style = report.Terminal(a.stdout)
-	ok, err := f.Ftrace(ctx, a.stdout, source, func() bool { return f.goOn || a.goOn() })
+	ok, err := f.Ftrace(ctx, a.stdout, source, func() bool {
+		return f.goOn || console.Confirm(a.stdin, a.stderr, "Go on after this line?")
+	})
 	if errors.Is(err, session.ErrStopped) {
 		fmt.Fprintln(a.stderr, "The script was ended at the line that failed; --keep-going goes on.")
 		ok, err = false, nil
@@ -96,16 +89,4 @@ func (a *app) ftrace(ctx context.Context, f ftraceFlags) error {
 		a.code = exitFail
 	}
 	return err
-}
-
-// goOn asks on a terminal whether to go on after a line that failed.
-func (a *app) goOn() bool {
-	in, ok := a.stdin.(*os.File)
-	if !ok || !term.IsTerminal(int(in.Fd())) {
-		return false
-	}
-	a.progress.Done()
-	fmt.Fprint(a.stderr, "Go on after this line? [y/N] ")
-	answer, _ := bufio.NewReader(in).ReadString('\n')
-	return strings.HasPrefix(strings.ToLower(strings.TrimSpace(answer)), "y")
 }

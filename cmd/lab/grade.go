@@ -6,21 +6,16 @@ import (
 	"github.com/spf13/cobra"
 
 	"kernellab/harness/marking"
-	"kernellab/harness/prepare"
 	"kernellab/harness/report"
 	"kernellab/internal/flags"
+	"kernellab/labs"
 )
 
-// gradeFlags are the flags of lab grade.
-type gradeFlags struct {
-	marking.Options
-	taskFlags
-	format string
-}
-
 func (a *app) gradeCommand() *cobra.Command {
-	var f gradeFlags
-	cmd := oneLab(&cobra.Command{
+	var o marking.Options
+	var whose taskFlags
+	var format string
+	cmd := ofLab(&cobra.Command{
 		Use:   "grade LAB --submissions DIR --out DIR",
 		Short: "Grade the submissions of a class",
 		Long: `grade grades every submission in the folder of --submissions: its folders, and its
@@ -66,51 +61,50 @@ graded.`,
 		Example: "  lab grade fork-new --submissions handed-in --out graded --arch x86_64\n" +
 			"  lab grade fork-new --submissions handed-in --out part-2 --shard 2/4\n" +
 			"  lab grade merge part-1 part-2 part-3 part-4 --out graded",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			var err error
-			if f.Lab, err = prepare.Lab(args[0]); err != nil {
-				return err
-			}
-			return a.grade(cmd.Context(), f)
-		},
+	}, func(ctx context.Context, l labs.Lab, _ []string) error {
+		asked, err := whose.asked()
+		if err != nil {
+			return err
+		}
+		o.Lab, o.Secret = l, asked.Secret
+		grading, err := o.Read(a.progress.Say)
+		if err != nil {
+			return err
+		}
+		host, err := a.hold(ctx)
+		if err != nil {
+			return err
+		}
+		graded, err := grading.Grade(ctx, host, a.stderr)
+		if err != nil {
+			return err
+		}
+		return a.writeClass(format, graded)
 	})
-	a.kernelFlags(cmd, &f.Kernels, "")
-	machineFlags(cmd, &f.Machine)
-	cmd.Flags().Var(flags.Text(&f.Submissions, "", flags.InFolder), "submissions", "folder of the submissions")
-	cmd.Flags().Var(flags.Text(&f.Out, "", flags.OutFolder), "out", "folder for the results")
-	jobsFlag(cmd, &f.AtOnce, "submissions")
-	f.secretFlag(cmd)
-	cmd.Flags().Var(flags.Text(&f.IDs, "", flags.InFile), "students", "file with a line NAME,ID for each submission whose student's ID is not its name")
-	textFlag(cmd, &f.Shard, "shard", "grade the I-th of N parts of the class: I/N")
-	cmd.Flags().Var(flags.Percent(&f.Verify), "verify", "execute a share of the runs twice and compare them, such as 25%")
+	a.kernelFlags(cmd, &o.Kernels, "")
+	machineFlags(cmd, &o.Machine)
+	cmd.Flags().Var(flags.Text(&o.Submissions, "", flags.InFolder), "submissions", "folder of the submissions")
+	cmd.Flags().Var(flags.Text(&o.Out, "", flags.OutFolder), "out", "folder for the results")
+	jobsFlag(cmd, &o.AtOnce, "submissions")
+	whose.secretFlag(cmd)
+	cmd.Flags().Var(flags.Text(&o.IDs, "", flags.InFile), "students", "file with a line NAME,ID for each submission whose student's ID is not its name")
+	textFlag(cmd, &o.Shard, "shard", "grade the I-th of N parts of the class: I/N")
+	cmd.Flags().Var(flags.Percent(&o.Verify), "verify", "execute a share of the runs twice and compare them, such as 25%")
 	cmd.Flags().Lookup("verify").NoOptDefVal = "10%"
-	cmd.Flags().BoolVar(&f.Regrade, "again", false, "grade also what was graded before")
-	formatFlag(cmd, &f.format, report.ClassFormats())
-	rosterFlag(cmd, &f.Roster)
+	cmd.Flags().BoolVar(&o.Regrade, "again", false, "grade also what was graded before")
+	formatFlag(cmd, &format, report.ClassFormats())
+	rosterFlag(cmd, &o.Roster)
 	cmd.MarkFlagDirname("submissions")
 	cmd.MarkFlagDirname("out")
 	cmd.AddCommand(a.mergeCommand())
 	return cmd
 }
 
-// grade grades a class.
-func (a *app) grade(ctx context.Context, f gradeFlags) error {
-	asked, err := f.asked()
-	if err != nil {
-		return err
+// writeClass writes a class's results, and says whose are not in a gradebook.
+func (a *app) writeClass(format string, c report.Class) error {
+	a.code = c.ExitCode()
+	for _, text := range c.Unplaced(format) {
+		a.progress.Say("%s", text)
 	}
-	f.Secret = asked.Secret
-	grading, err := f.Read(a.progress.Say)
-	if err != nil {
-		return err
-	}
-	host, err := a.hold(ctx)
-	if err != nil {
-		return err
-	}
-	graded, err := grading.Grade(ctx, host, a.stderr)
-	if err != nil {
-		return err
-	}
-	return a.writeClass(f.format, graded)
+	return report.WriteClass(a.stdout, format, c, report.Terminal(a.stdout))
 }

@@ -3,18 +3,19 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"kernellab/harness/prepare"
-	"kernellab/images/linux"
+	"kernellab/internal/commands"
 	"kernellab/internal/flags"
 	"kernellab/internal/usage"
 )
 
 func (a *app) kernelsCommand() *cobra.Command {
-	cmd := group("command", &cobra.Command{
+	cmd := commands.Group("command", &cobra.Command{
 		Use:   "kernels",
 		Short: "The kernels that labs run on: list, fetch, add",
 	})
@@ -28,9 +29,14 @@ func (a *app) kernelsListCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List the kernels in the cache and those that Debian offers",
-		Args:  noArgs,
+		Args:  commands.None,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.listKernels(cmd, machines, format, offline)
+			kernels, failed := a.host().List(cmd.Context(), machines, offline)
+			if usage.Is(failed) || failed != nil && len(kernels) == 0 {
+				return failed // and no half of a table
+			}
+			doc := map[string]any{"schema": "lab.kernels/1", "kernels": kernels}
+			return errors.Join(a.write(format, doc, func(w io.Writer) error { return prepare.WriteList(w, kernels) }), failed)
 		},
 	}
 	archFlag(cmd, &machines, "all")
@@ -39,19 +45,11 @@ func (a *app) kernelsListCommand() *cobra.Command {
 	return cmd
 }
 
-func (a *app) listKernels(cmd *cobra.Command, machines, format string, offline bool) error {
-	kernels, failed := a.host().List(cmd.Context(), machines, offline)
-	if usage.Is(failed) {
-		return failed
-	}
-	a.progress.Done()
-	if failed != nil && len(kernels) == 0 {
-		return failed // and no half of a table
-	}
-	if format == "json" {
-		return errors.Join(a.json(map[string]any{"schema": "lab.kernels/1", "kernels": kernels}), failed)
-	}
-	return errors.Join(prepare.WriteList(a.stdout, kernels), failed)
+// kernelLine prints a kernel that is in the cache, and the path of its vmlinux if there is
+// one.
+func (a *app) kernelLine(arch, release, path, vmlinux string) {
+	line := fmt.Sprintf("%s\t%s\t%s\t%s", arch, release, path, vmlinux)
+	fmt.Fprintln(a.stdout, strings.TrimSuffix(line, "\t"))
 }
 
 func (a *app) kernelsFetchCommand() *cobra.Command {
@@ -73,20 +71,13 @@ up to 600 MB of disk for x86_64, and 1 GB to download for riscv64.`,
 			if err != nil {
 				return err
 			}
-			var fetch prepare.Fetcher = linux.In(a.cache).Fetch
-			if refresh {
-				fetch = linux.In(a.cache).FetchNewest
-			}
-			if debug {
-				fetch = host.FetchDebug(fetch)
-			}
-			found, err := host.Open(cmd.Context(), prepare.Kernels{Arch: machines, Names: args, Fetch: fetch})
+			found, err := host.Open(cmd.Context(), prepare.Kernels{Arch: machines, Names: args, Fetch: host.Fetcher(refresh, debug)})
 			for _, t := range found {
-				line := []string{t.Arch.Name, t.Image.Release, t.Path}
-				if debug && t.Image.DebugFile() != "" {
-					line = append(line, t.Image.DebugFile())
+				vmlinux := ""
+				if debug {
+					vmlinux = t.Image.DebugFile()
 				}
-				fmt.Fprintln(a.stdout, strings.Join(line, "\t"))
+				a.kernelLine(t.Arch.Name, t.Image.Release, t.Path, vmlinux)
 			}
 			return err
 		},
@@ -103,7 +94,7 @@ func (a *app) kernelsAddCommand() *cobra.Command {
 		Use:     "add --image FILE [--vmlinux FILE]",
 		Short:   "Copy a kernel image of your own into the cache",
 		Example: "  lab kernels add --image arch/x86/boot/bzImage --vmlinux vmlinux\n  lab run fork-new --kernel 6.19.0-rc3",
-		Args:    noArgs,
+		Args:    commands.None,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if image == "" {
 				return usage.Errorf("kernels add needs --image FILE")
@@ -116,11 +107,7 @@ func (a *app) kernelsAddCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			line := []string{k.Arch, k.Release, k.Path}
-			if k.Vmlinux != "" {
-				line = append(line, k.Vmlinux)
-			}
-			fmt.Fprintln(a.stdout, strings.Join(line, "\t"))
+			a.kernelLine(k.Arch, k.Release, k.Path, k.Vmlinux)
 			return nil
 		},
 	}

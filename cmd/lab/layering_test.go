@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -48,6 +49,31 @@ var owners = map[string][]string{
 	"github.com/goccy/go-yaml/ast":  {"labs", "harness/submission", "internal/yamlnode"},
 	"github.com/jstemmer/go-junit-": {"harness/report"},
 	"golang.org/x/arch/":            {"harness/blocks"},
+}
+
+// maxLines bounds the command line, which is flags and printing only: what a command does
+// belongs in a package, whose tests start no process.
+const maxLines = 2000
+
+func TestSize(t *testing.T) {
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := 0
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		source, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines += bytes.Count(source, []byte("\n"))
+	}
+	if lines == 0 || lines > maxLines {
+		t.Errorf("cmd/lab has %d lines without tests, and may have 1 to %d: move what is no flag and prints nothing into a package", lines, maxLines)
+	}
 }
 
 func TestImports(t *testing.T) {

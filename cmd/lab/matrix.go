@@ -1,13 +1,12 @@
 package main
 
 import (
-	"context"
-
 	"github.com/spf13/cobra"
 
 	"kernellab/harness/matrix"
 	"kernellab/harness/prepare"
 	"kernellab/harness/report"
+	"kernellab/internal/commands"
 	"kernellab/internal/flags"
 )
 
@@ -41,11 +40,24 @@ with --strict every change does.`,
 			"  lab matrix fork-new --baseline labs/baseline.json --format markdown\n" +
 			"  lab matrix --baseline labs/baseline.json --update-baseline",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.matrix(cmd.Context(), args, f)
+			if err := f.Check(); err != nil {
+				return err
+			}
+			chosen, err := prepare.Labs(args)
+			if err != nil {
+				return err
+			}
+			if f.Host, err = a.hold(cmd.Context()); err != nil {
+				return err
+			}
+			m, err := f.Run(cmd.Context(), a.stderr, chosen, f.kernels)
+			if err != nil {
+				return err
+			}
+			a.code = m.ExitCode()
+			return report.WriteMatrix(a.stdout, f.format, m, report.Terminal(a.stdout))
 		},
-		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-			return labNames(), cobra.ShellCompDirectiveNoFileComp
-		},
+		ValidArgsFunction: commands.Words(labNames),
 	}
 	a.kernelFlags(cmd, &f.kernels, " (default: all in the cache)")
 	machineFlags(cmd, &f.Machine)
@@ -56,24 +68,4 @@ with --strict every change does.`,
 	cmd.Flags().BoolVar(&f.Update, "update-baseline", false, "record what each kernel showed in the file of --baseline")
 	cmd.Flags().BoolVar(&f.Strict, "strict", false, "let no change from the baseline pass, renames included")
 	return cmd
-}
-
-// matrix runs the labs that are named, or all, and reports.
-func (a *app) matrix(ctx context.Context, names []string, f matrixFlags) error {
-	if err := f.Check(); err != nil {
-		return err
-	}
-	chosen, err := prepare.Labs(names)
-	if err != nil {
-		return err
-	}
-	if f.Host, err = a.hold(ctx); err != nil {
-		return err
-	}
-	m, err := f.Run(ctx, a.stderr, chosen, f.kernels)
-	if err != nil {
-		return err
-	}
-	a.code = m.ExitCode()
-	return report.WriteMatrix(a.stdout, f.format, m, report.Terminal(a.stdout))
 }

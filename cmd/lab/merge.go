@@ -1,19 +1,15 @@
 package main
 
 import (
-	"context"
 	"errors"
-	"fmt"
-	"io/fs"
-	"strings"
+	"math"
 
 	"github.com/spf13/cobra"
 
-	"kernellab/harness/class"
 	"kernellab/harness/marking"
 	"kernellab/harness/report"
+	"kernellab/internal/commands"
 	"kernellab/internal/flags"
-	"kernellab/internal/usage"
 )
 
 func (a *app) mergeCommand() *cobra.Command {
@@ -28,14 +24,14 @@ prints the summary.
 A student whom a shard did not get to is not graded. When there is nothing of a
 whole shard, merge says so and exits with 3, as its students are not known.`,
 		Example: "  lab grade merge part-1 part-2 --out graded\n  lab grade merge parts/* --out graded --format markdown\n  lab grade merge graded --format canvas --roster export.csv",
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return usage.Errorf("%s takes the --out folders of lab grade: lab grade merge part-1 part-2 --out graded", cmd.CommandPath())
-			}
-			return nil
-		},
+		Args:    commands.Takes(1, math.MaxInt, "the --out folders of lab grade: lab grade merge part-1 part-2 --out graded"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.merge(cmd.Context(), args, out, format, roster)
+			c, err := marking.Merge(cmd.Context(), args, out, roster)
+			var part *marking.PartError
+			if err != nil && !errors.As(err, &part) {
+				return err
+			}
+			return errors.Join(a.writeClass(format, c), err)
 		},
 	}
 	cmd.Flags().Var(flags.Text(&out, "", flags.OutFolder), "out", "folder for all results, which may be one of those merged")
@@ -43,26 +39,4 @@ whole shard, merge says so and exits with 3, as its students are not known.`,
 	rosterFlag(cmd, &roster)
 	cmd.MarkFlagDirname("out")
 	return cmd
-}
-
-func (a *app) merge(ctx context.Context, dirs []string, out, format, roster string) error {
-	people, err := marking.Roster(roster)
-	if err != nil {
-		return err
-	}
-	c, missing, err := class.Merge(ctx, dirs, out)
-	if errors.Is(err, fs.ErrNotExist) {
-		return usage.Wrap(err)
-	}
-	if err != nil {
-		return err
-	}
-	c.Roster, c.Part = people, len(missing) > 0
-	if err := a.writeClass(format, c); err != nil {
-		return err
-	}
-	if len(missing) > 0 {
-		return fmt.Errorf("there are no results of shard %s: its students are not among these", strings.Join(missing, ", "))
-	}
-	return nil
 }

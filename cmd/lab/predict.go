@@ -3,28 +3,19 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
-	"kernellab/harness/predict"
-	"kernellab/harness/prepare"
 	"kernellab/harness/report"
 	"kernellab/harness/session"
-	"kernellab/harness/submission"
-	"kernellab/harness/variant"
-	"kernellab/internal/progress"
+	"kernellab/internal/commands"
 	"kernellab/internal/shell"
-	"kernellab/internal/usage"
 	"kernellab/labs"
 )
 
 func (a *app) predictCommand() *cobra.Command {
-	var k prepare.Kernels
-	var m prepare.Machine
-	cmd := oneLab(&cobra.Command{
+	p := session.Prediction{In: a.stdin, Asking: a.stderr}
+	cmd := ofLab(&cobra.Command{
 		Use:   "predict LAB [DIR]",
 		Short: "Answer a lab's questions, then run the lab and compare",
 		Long: `predict asks the questions of the lab one at a time, before anything runs. Then it
@@ -41,64 +32,39 @@ line is wrong, predict says which, records nothing and exits with 2.
 
 The exit code is that of the run: wrong predictions are no failure.`,
 		Example: "  lab predict fork-new\n  lab predict fork-new my-fork --arch riscv64",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			l, err := prepare.Lab(args[0])
-			if err != nil {
-				return err
-			}
-			dir := l.Name
-			if len(args) > 1 {
-				dir = args[1]
-			}
-			return a.predict(cmd.Context(), l, args[0], dir, k, m)
-		},
-	})
-	cmd.Args = func(cmd *cobra.Command, args []string) error {
-		if len(args) < 1 || len(args) > 2 {
-			return usage.Errorf("%s takes a lab and, if it is not named after the lab, the folder of the predictions: lab predict %s [DIR]", cmd.CommandPath(), labNames()[0])
+	}, func(ctx context.Context, l labs.Lab, args []string) error {
+		p.Lab, p.Dir, p.AtOnce, p.Format = l, l.Name, 1, report.FormatText
+		if len(args) > 1 {
+			p.Dir = args[1]
 		}
-		return nil
-	}
-	a.kernelFlag(cmd, &k)
-	machineFlags(cmd, &m)
+		return a.predict(ctx, p, args[0])
+	})
+	cmd.Args = commands.Takes(1, 2, "a lab and, if it is not named after the lab, the folder of the predictions: lab predict fork-new [DIR]")
+	a.kernelFlag(cmd, &p.Kernels)
+	machineFlags(cmd, &p.Machine)
 	return cmd
 }
 
 // predict asks what is not answered yet, runs the lab and compares. called is what the
 // lab was called on the command line.
-func (a *app) predict(ctx context.Context, l labs.Lab, called, dir string, k prepare.Kernels, m prepare.Machine) error {
-	if len(l.Questions) == 0 {
-		return usage.Errorf("%s asks no questions: its lab.yaml has no \"questions\"", l.Name)
-	}
-	if _, err := os.Stat(filepath.Join(dir, variant.File)); err == nil { // lab init --student made it
-		if l, _, err = prepare.SubmissionOf(ctx, l, dir, prepare.Asked{}); err != nil {
-			return err
-		}
-	}
-	form, err := l.Template(l.Languages()[0])
+func (a *app) predict(ctx context.Context, p session.Prediction, called string) error {
+	file, err := p.Open(ctx)
 	if err != nil {
 		return err
 	}
-	file, err := predict.Open(dir, form[submission.AnswersFile], l.Handed().Questions)
-	if err != nil {
+	if err := p.Ask(ctx, file); err != nil {
 		return err
 	}
-	_, width := progress.Terminal(a.stderr)
-	d := predict.Dialogue{File: file, Arch: k.Arch, Out: a.stderr, Width: min(max(width, 40), 100)}
-	if in, ok := a.stdin.(*os.File); ok && term.IsTerminal(int(in.Fd())) {
-		err = d.Ask(ctx, in)
-	} else {
-		err = d.AskLines(a.stdin)
+	p.Style, p.Predicted = report.Terminal(a.stdout), file.Answers
+	if p.Host, err = a.hold(ctx); err == nil {
+		a.code, err = p.Execute(ctx, a.stdout)
+	}
+	if ctx.Err() != nil {
+		return file.Stopped(p.Kernels.Arch, ctx.Err())
 	}
 	if err != nil {
 		return err
 	}
-	s := session.Session{Lab: l, Kernels: k, Machine: m, AtOnce: 1, Format: report.FormatText, Predicted: file.Answers}
-	if err := a.run(ctx, s); ctx.Err() != nil {
-		return file.Stopped(k.Arch, ctx.Err())
-	} else if err != nil {
-		return err
-	}
-	fmt.Fprintf(a.stderr, "The predictions are in %s. To change one, edit the file; to hand it in: lab run %s --submission %s\n", file.Path, shell.Quote(called), shell.Quote(dir))
+	fmt.Fprintf(a.stderr, "The predictions are in %s. To change one, edit the file; to hand it in: lab run %s --submission %s\n", file.Path, shell.Quote(called), shell.Quote(p.Dir))
 	return nil
 }

@@ -1,13 +1,14 @@
 package main
 
 import (
-	"context"
 	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
 
 	"kernellab/harness/prepare"
 	"kernellab/images/emulator"
+	"kernellab/internal/commands"
 	"kernellab/internal/flags"
 )
 
@@ -30,7 +31,7 @@ func (a *app) checkQEMU(cmd *cobra.Command) error {
 }
 
 func (a *app) qemuCommand() *cobra.Command {
-	cmd := group("command", &cobra.Command{
+	cmd := commands.Group("command", &cobra.Command{
 		Use:   "qemu",
 		Short: "The QEMU that guests run in: list, fetch",
 		Long: `lab brings its own QEMU, of Debian's packages with every library it needs. It is
@@ -52,20 +53,16 @@ func (a *app) qemuFetchCommand() *cobra.Command {
 		Long: `fetch brings lab's own QEMU into the cache, through apt-get and from the mirror of
 the host's apt sources (or LAB_DEBIAN_MIRROR), without privileges. It downloads 55 MB
 and takes 85 MB of disk.`,
-		Args: noArgs,
+		Args: commands.None,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if _, err := a.hold(cmd.Context()); err != nil {
-				return err
-			}
-			fetch := emulator.In(a.cache).QEMU
-			if refresh {
-				fetch = emulator.In(a.cache).Newest
-			}
-			q, err := fetch(cmd.Context(), a.progress.Report)
+			host, err := a.hold(cmd.Context())
 			if err != nil {
 				return err
 			}
-			a.progress.Done()
+			q, err := host.FetchQEMU(cmd.Context(), refresh)
+			if err != nil {
+				return err
+			}
 			fmt.Fprintf(a.stdout, "%s\t%s\n", q.Version, q.Dir)
 			return nil
 		},
@@ -79,19 +76,14 @@ func (a *app) qemuListCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List the QEMUs there are, and say which is used",
-		Args:  noArgs,
+		Args:  commands.None,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			list, why, err := a.host().QEMUs(cmd.Context())
-			if err == nil {
-				err = context.Cause(cmd.Context()) // else half a list looks like a whole one
-			}
 			if err != nil {
 				return err
 			}
-			if format == "json" {
-				return a.json(map[string]any{"schema": "lab.qemus/1", "qemus": list, "why": why})
-			}
-			return prepare.WriteQEMUs(a.stdout, list, why)
+			doc := map[string]any{"schema": "lab.qemus/1", "qemus": list, "why": why}
+			return a.write(format, doc, func(w io.Writer) error { return prepare.WriteQEMUs(w, list, why) })
 		},
 	}
 	formatFlag(cmd, &format, textOrJSON)

@@ -14,6 +14,7 @@ import (
 	"kernellab/harness/snapshot"
 	"kernellab/images"
 	"kernellab/images/linux"
+	"kernellab/internal/usage"
 )
 
 // Packages are those of what is missing, each once.
@@ -40,6 +41,18 @@ type quiet struct{}
 func (quiet) Report(string, int64, int64) {}
 func (quiet) Say(string, ...any)          {}
 func (quiet) Done()                       {}
+
+// Kernels are named to be booted.
+func TestVisit(t *testing.T) {
+	named := Visit{Kernels: prepare.Kernels{Names: []string{"6.1"}}}
+	if err := named.Check(); !usage.Is(err) {
+		t.Errorf("kernels without boots: %v, want a mistake of usage", err)
+	}
+	named.Boots = 1
+	if err := named.Check(); err != nil {
+		t.Errorf("kernels with boots: %v", err)
+	}
+}
 
 // root and a user with sudo run the commands; a user without it gets those that root has
 // to run, and runs none.

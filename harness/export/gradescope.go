@@ -44,6 +44,17 @@ type Gradescope struct {
 	Show   report.Gradescope
 }
 
+// Check returns a mistake of usage if the archive cannot be made.
+func (g Gradescope) Check() error {
+	if !g.Lab.Takes() {
+		return usage.Errorf("%s takes no submissions: its lab.yaml does not say what to hand in", g.Lab.Name)
+	}
+	if err := g.Show.Check(g.Lab.Rules(g.Arch.Name).CheckNames()); err != nil {
+		return usage.Wrap(err)
+	}
+	return nil
+}
+
 // Write writes the archive atomically. It has scripts, this program, the kernel, QEMU,
 // the guest's files and the Go toolchain for submissions.
 func (g Gradescope) Write(ctx context.Context, h prepare.Host, to string) (Written, error) {

@@ -78,6 +78,35 @@ func Select(word string) (Selection, error) {
 	return Selection{PID: pid, Given: true}, nil
 }
 
+// Query says what is read of a stopped guest.
+type Query struct {
+	Selection      // the task, of documents about one
+	Threads   bool // threads too, in lists
+}
+
+// Reading reads a document of a stopped guest.
+type Reading func(ctx context.Context, s *Stop, q Query) (Document, error)
+
+// List reads the guest's tasks.
+func List(ctx context.Context, s *Stop, q Query) (Document, error) { return s.Tasks(ctx, q.Threads) }
+
+// Tree reads the guest's tasks, to be shown under their parents.
+func Tree(ctx context.Context, s *Stop, q Query) (Document, error) {
+	doc, err := s.Tasks(ctx, q.Threads)
+	doc.Tree = true
+	return doc, err
+}
+
+// OneTask reads all that is known of the selected task.
+func OneTask(ctx context.Context, s *Stop, q Query) (Document, error) {
+	return s.Task(ctx, q.Selection)
+}
+
+// OneStack unwinds the kernel stack of the selected task.
+func OneStack(ctx context.Context, s *Stop, q Query) (Document, error) {
+	return s.Stack(ctx, q.Selection)
+}
+
 // find returns the address of a task, and the registers of the running one.
 func (s *Stop) find(ctx context.Context, which Selection) (addr uint64, regs map[string]uint64, err error) {
 	if !which.Given {

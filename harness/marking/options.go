@@ -2,7 +2,11 @@ package marking
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
+	"io/fs"
+	"strings"
 
 	"kernellab/harness/class"
 	"kernellab/harness/gradebook"
@@ -78,6 +82,35 @@ func Roster(path string) (*gradebook.Roster, error) {
 		return nil, usage.Wrap(err)
 	}
 	return r, nil
+}
+
+// PartError says that the results of some shards of a class are missing.
+type PartError struct{ Shards []string }
+
+func (e *PartError) Error() string {
+	return fmt.Sprintf("there are no results of shard %s: its students are not among these", strings.Join(e.Shards, ", "))
+}
+
+// Merge puts the results in several folders together, as class.Merge does, and gives them
+// the class's people, from a file as for Options.Roster. The results are good with a
+// *PartError too.
+func Merge(ctx context.Context, dirs []string, out, roster string) (report.Class, error) {
+	people, err := Roster(roster)
+	if err != nil {
+		return report.Class{}, err
+	}
+	c, missing, err := class.Merge(ctx, dirs, out)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = usage.Wrap(err)
+	}
+	if err != nil {
+		return c, err
+	}
+	c.Roster, c.Part = people, len(missing) > 0
+	if c.Part {
+		return c, &PartError{missing}
+	}
+	return c, nil
 }
 
 // Grade grades the class, or its shard, and shows its progress on w.

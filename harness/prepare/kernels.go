@@ -380,8 +380,21 @@ func (h Host) Add(ctx context.Context, image, vmlinux string) (linux.Kernel, err
 	return linux.In(h.Cache).Add(ctx, image, vmlinux, linux.Identity{Arch: im.Arch, Release: im.Release})
 }
 
-// FetchDebug makes a Fetcher that also fetches the kernel's vmlinux.
-func (h Host) FetchDebug(fetch Fetcher) Fetcher {
+// Fetcher returns the Fetcher of the cache. With newest it asks for a newer build than the
+// cache has, and with debug it also fetches the kernel's vmlinux.
+func (h Host) Fetcher(newest, debug bool) Fetcher {
+	var fetch Fetcher = linux.In(h.Cache).Fetch
+	if newest {
+		fetch = linux.In(h.Cache).FetchNewest
+	}
+	if debug {
+		fetch = h.fetchDebug(fetch)
+	}
+	return fetch
+}
+
+// fetchDebug makes a Fetcher that also fetches the kernel's vmlinux.
+func (h Host) fetchDebug(fetch Fetcher) Fetcher {
 	return func(ctx context.Context, arch, name string, p images.Progress) (linux.Kernel, error) {
 		k, err := fetch(ctx, arch, name, p)
 		if err != nil || k.Vmlinux != "" {

@@ -49,6 +49,24 @@ func LabIn(folder, name string) (labs.Lab, error) {
 	return Lab(folder)
 }
 
+// NewLab makes the folder of a new lab in the folder parent, and returns the folder and
+// its files. The lab begins as the one that from names, if that is not "".
+func NewLab(parent, name, from string) (dir string, paths []string, err error) {
+	var model *labs.Lab
+	if from != "" {
+		l, err := Lab(from)
+		if err != nil {
+			return "", nil, err
+		}
+		model = &l
+	}
+	dir, paths, err = labs.Create(parent, name, model)
+	if !filepath.IsAbs(dir) {
+		dir = "." + string(filepath.Separator) + dir // as Lab takes it
+	}
+	return dir, paths, err
+}
+
 // CheckPoint refuses a point that the lab does not have. called is how the person
 // named the lab.
 func CheckPoint(l labs.Lab, called, arch, point string) error {

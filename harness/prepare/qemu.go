@@ -130,6 +130,18 @@ func (h Host) WarnUnsound(ctx context.Context, e Emulator, targets []Target) {
 	}
 }
 
+// FetchQEMU returns lab's own QEMU, fetched if the cache has none or, with newest, if
+// there is a newer build.
+func (h Host) FetchQEMU(ctx context.Context, newest bool) (emulator.QEMU, error) {
+	fetch := emulator.In(h.Cache).QEMU
+	if newest {
+		fetch = emulator.In(h.Cache).Newest
+	}
+	q, err := fetch(ctx, h.Progress.Report)
+	h.Progress.Done()
+	return q, err
+}
+
 // ListedQEMU is a QEMU of this host, for a list.
 type ListedQEMU struct {
 	Kind    string `json:"kind"` // "own", "host", "named"
@@ -145,6 +157,11 @@ type ListedQEMU struct {
 // QEMUs lists lab's own QEMU, the host's, and the one that --qemu or LAB_QEMU names,
 // and says why the one that is used is.
 func (h Host) QEMUs(ctx context.Context) (list []ListedQEMU, why string, err error) {
+	defer func() {
+		if err == nil {
+			err = context.Cause(ctx) // half of a list looks like a whole one
+		}
+	}()
 	used, other, err := h.OtherQEMU()
 	if err != nil {
 		return nil, "", err

@@ -1,9 +1,11 @@
 package prepare
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
+	"os"
 	"strings"
 	"unicode"
 
@@ -20,6 +22,23 @@ type Asked struct {
 	// Recorded says that a submission without a record has the lab's own task, although
 	// its student is known.
 	Recorded bool
+}
+
+// SecretEnv names the file of the class's secret, where no flag does.
+const SecretEnv = "LAB_SECRET"
+
+// Ask returns whose task is wanted: that of a student, as the secret in a file chooses it.
+// The file is the one that SecretEnv names if secret is "".
+func Ask(student, secret string) (Asked, error) {
+	a := Asked{Student: student}
+	if secret = cmp.Or(secret, os.Getenv(SecretEnv)); secret == "" {
+		return a, nil
+	}
+	var err error
+	if a.Secret, err = variant.Read(secret); err != nil {
+		return a, usage.Wrap(err)
+	}
+	return a, nil
 }
 
 // Task returns the lab with the task of a student.
@@ -106,7 +125,12 @@ func line(text string) string {
 }
 
 // SubmissionOf reads what was handed in for a lab, and returns the lab with the task that
-// it is graded by.
+// it is graded by. Without a path nothing was handed in, and the task is the one that is
+// asked for.
 func SubmissionOf(ctx context.Context, l labs.Lab, path string, asked Asked) (labs.Lab, *submission.Submission, error) {
+	if path == "" {
+		l, err := asked.Task(l)
+		return l, nil, err
+	}
 	return asked.Read(l, func(task labs.Lab) (*submission.Submission, error) { return Submission(ctx, task, path) })
 }

@@ -11,6 +11,7 @@ import (
 	"kernellab/harness"
 	"kernellab/harness/arch"
 	"kernellab/harness/prepare"
+	"kernellab/harness/report"
 	"kernellab/harness/submission"
 	"kernellab/harness/trace"
 	"kernellab/harness/verdict"
@@ -81,6 +82,24 @@ func ExitCode(all []Executed) int {
 		}
 	}
 	return code
+}
+
+// Report executes the runs of the traces at paths again, writes what came of them to w, as
+// text each when it has ended or as document lab.verify/1, and returns the exit code.
+func (x Execution) Report(ctx context.Context, w io.Writer, format string, paths []string) (code int, err error) {
+	if x.Submission != "" && len(paths) > 1 {
+		return verdict.ExitError, usage.Errorf("--submission is what one student handed in: verify its trace alone")
+	}
+	all, err := x.All(ctx, paths, func(e Executed) error {
+		if format != report.FormatText {
+			return nil
+		}
+		return e.Write(w)
+	})
+	if err == nil && format == report.FormatJSON {
+		err = report.JSON(w, map[string]any{"schema": "lab.verify/1", "results": all})
+	}
+	return ExitCode(all), err
 }
 
 // All executes the runs of the traces at paths again, where a folder stands for all

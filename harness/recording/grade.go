@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"kernellab/harness"
 	"kernellab/harness/grade"
 	"kernellab/harness/prepare"
+	"kernellab/harness/report"
 	"kernellab/harness/submission"
 	"kernellab/harness/trace"
 	"kernellab/harness/verdict"
@@ -41,8 +43,27 @@ func CheckSteps(folder string, steps []string) error {
 type Grading struct {
 	Lab        string // folder of the lab, "" for the course's lab that the trace names
 	Submission string // path of a student's submission whose answers are graded, "" for none
+	Format     string // of the report, see report.Formats
+	Style      report.Style
+	Identity   report.Classroom50 // whose results Classroom 50 reads
 	// Warn is called with the reason if the answers next to a trace are ignored.
 	Warn func(error)
+}
+
+// Report grades every trace and writes the verdicts to w. Text leaves out the traces that
+// cannot be graded. If one is named wrongly, Report writes nothing.
+func (g Grading) Report(ctx context.Context, w io.Writer, paths []string) (verdict.Document, error) {
+	if err := CheckSteps(g.Lab, g.Style.Steps); err != nil {
+		return verdict.Document{}, err
+	}
+	if g.Submission != "" && len(paths) > 1 {
+		return verdict.Document{}, usage.Errorf("--submission is what one student handed in: check its trace alone")
+	}
+	doc, err := g.All(ctx, paths, g.Format != report.FormatText)
+	if usage.Is(err) || len(doc.Results) == 0 {
+		return doc, err
+	}
+	return doc, errors.Join(g.Identity.WriteOr(w, g.Format, doc, g.Style), err)
 }
 
 // All grades every trace. One that cannot be graded is left out of the document, or with

@@ -11,6 +11,7 @@ import (
 	"kernellab/harness/redact"
 	"kernellab/harness/report/words"
 	"kernellab/harness/verdict"
+	"kernellab/internal/usage"
 )
 
 // Classroom50Schema names the result of an autograder that Classroom 50 reads.
@@ -37,6 +38,28 @@ type Classroom50 struct {
 	Classroom, Assignment, Submission string
 	Commit, Release, Review           string // URLs
 	Time                              time.Time
+}
+
+// Identify reads the identity from the environment, if results are written in a format
+// that needs it. What is missing is a mistake of usage.
+func Identify(format string, getenv func(string) string, now time.Time) (Classroom50, error) {
+	if format != FormatClassroom50 {
+		return Classroom50{}, nil
+	}
+	c, err := Classroom50From(getenv, now)
+	if err != nil {
+		return c, usage.Errorf("--format %s: %w", format, err)
+	}
+	return c, nil
+}
+
+// WriteOr is Write, with results for Classroom 50 in its format. It writes none of a
+// submission that was not graded, which the exit code says.
+func (c Classroom50) WriteOr(w io.Writer, format string, doc verdict.Document, s Style) error {
+	if format != FormatClassroom50 {
+		return Write(w, format, doc, s)
+	}
+	return IfGraded(c.Write(w, doc))
 }
 
 // Classroom50From reads the identity from the environment. The error names the

@@ -12,6 +12,7 @@
 package report
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -83,6 +84,14 @@ func Write(w io.Writer, format string, doc verdict.Document, s Style) error {
 		return errors.New("the format of Classroom 50 needs the identity of a submission")
 	}
 	return checkFormat(format, Formats())
+}
+
+// JSON writes a document as indented JSON.
+func JSON(w io.Writer, doc any) error {
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	return e.Encode(doc)
 }
 
 // id returns a name for a result: "fork-new.x86_64.6.1.0-50-cloud-amd64".

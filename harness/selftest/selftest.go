@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -50,6 +51,26 @@ func On(h prepare.Host, t prepare.Target, m prepare.Machine) Kernel {
 			return compile.Program(ctx, h.Cache, t.Arch.GOARCH, l.Name, program, nil)
 		},
 	}
+}
+
+// OnAll is On for several targets, on machines with one processor.
+func OnAll(h prepare.Host, targets []prepare.Target) (all []Kernel) {
+	for _, t := range targets {
+		all = append(all, On(h, t, prepare.Machine{Seed: prepare.DefaultSeed, CPUs: 1}))
+	}
+	return all
+}
+
+// Load finds the lab to test. A lab in a folder that does not load has a report, which
+// says why.
+func Load(name string) (labs.Lab, *Report, error) {
+	l, err := prepare.Lab(name)
+	var broken *labs.Error
+	if errors.As(err, &broken) && strings.Contains(name, "/") && !broken.None() {
+		r := Broken(filepath.Base(name), err)
+		return l, &r, nil
+	}
+	return l, nil, err
 }
 
 // Test is how a lab is tested.

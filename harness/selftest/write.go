@@ -1,21 +1,50 @@
 package selftest
 
 import (
-	"encoding/json"
+	"context"
 	"fmt"
 	"io"
 	"strings"
 
+	"kernellab/harness/report"
 	"kernellab/harness/verdict"
 	"kernellab/internal/progress"
 )
 
+// Report tests the lab, and writes to w a line for each test when it is known, and in the
+// end how the tests ended; or the report as JSON.
+func (t Test) Report(ctx context.Context, w io.Writer, format string) (Report, error) {
+	if format == report.FormatJSON {
+		r, err := t.Run(ctx)
+		if err != nil {
+			return r, err
+		}
+		return r, r.Encode(w)
+	}
+	t.Done = func(l Line) { fmt.Fprint(w, l.Text()) }
+	r, err := t.Run(ctx)
+	if err != nil {
+		return r, err
+	}
+	_, err = fmt.Fprintln(w, r.Summary())
+	return r, err
+}
+
+// Write writes the report as text, or as JSON.
+func (r Report) Write(w io.Writer, format string) error {
+	if format == report.FormatJSON {
+		return r.Encode(w)
+	}
+	for _, l := range r.Tests {
+		fmt.Fprint(w, l.Text())
+	}
+	_, err := fmt.Fprintln(w, r.Summary())
+	return err
+}
+
 // Encode writes the report as indented JSON.
 func (r Report) Encode(w io.Writer) error {
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	e.SetEscapeHTML(false)
-	if err := e.Encode(r); err != nil {
+	if err := report.JSON(w, r); err != nil {
 		return fmt.Errorf("write the report: %w", err)
 	}
 	return nil

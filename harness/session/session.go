@@ -63,6 +63,12 @@ type Session struct {
 	// it is over; nil for none.
 	Predicted grade.Answers
 
+	// Seeds reports what varies between runs of the lab's own program with the seeds 1 to
+	// Seeds, if it is not 0. WhatIf reports what is different in the variation of this
+	// name, if it is not "".
+	Seeds  int
+	WhatIf string
+
 	// At and Rewind name a stop of the run to come back to when the run is over: the
 	// first at the point At, or the one that is Rewind from the end, where 1 is the last.
 	At     string
@@ -77,6 +83,14 @@ func (s Session) Check() error {
 	if err := prepare.CheckSteps(s.Steps, s.Lab); err != nil {
 		return err
 	}
+	if err := s.checkStop(); err != nil {
+		return err
+	}
+	return s.checkCompared()
+}
+
+// checkStop returns a mistake of usage if the runs can not go back to their stop.
+func (s Session) checkStop() error {
 	switch {
 	case !s.back():
 		return nil
@@ -111,6 +125,19 @@ type run struct {
 	w        io.Writer
 	compiler func() (*compile.Compiler, error)
 	notBack  *error // receives why the run did not go back to its stop
+}
+
+// Execute runs the lab in the way that the session says, writes the report to w, and
+// returns the exit code.
+func (s Session) Execute(ctx context.Context, w io.Writer) (code int, err error) {
+	switch {
+	case s.WhatIf != "":
+		return s.runWhatIf(ctx, w)
+	case s.Seeds > 0:
+		return s.runSeeds(ctx, w)
+	}
+	doc, err := s.Run(ctx, w)
+	return doc.ExitCode(), err
 }
 
 // Run runs the lab on the kernels and reports the runs to w. A run that could not be
@@ -170,17 +197,18 @@ func (s Session) runAll(ctx context.Context, w io.Writer, targets []prepare.Targ
 
 // report writes the results of all runs, unless they were written as text before.
 func (s Session) report(w io.Writer, doc verdict.Document) error {
-	switch {
-	case !s.quiet():
+	switch s.Format {
+	case report.FormatText:
 		return nil
-	case s.Format == report.FormatGradescope:
+	case report.FormatGradescope:
 		return s.Show.Write(w, doc)
-	case s.Format == report.FormatClassroom50:
-		return report.IfGraded(s.Identity.Write(w, doc))
-	case s.Submission != nil && s.Format != report.FormatJSON:
-		doc = redact.Shown(doc, verdict.Visible)
+	case report.FormatJSON, report.FormatClassroom50:
+	default:
+		if s.Submission != nil {
+			doc = redact.Shown(doc, verdict.Visible)
+		}
 	}
-	return report.Write(w, s.Format, doc, s.Style)
+	return s.Identity.WriteOr(w, s.Format, doc, s.Style)
 }
 
 // ungraded writes the document of a session whose runs could not begin, for a program

@@ -88,6 +88,16 @@ func TestCheck(t *testing.T) {
 		{"back in a submission", func(s *Session) { s.Rewind, s.Submission = 1, handed }, "leave out --submission"},
 		{"no such point", func(s *Session) { s.At = "copy_thred" }, "did you mean copy_thread"},
 		{"no such architecture", func(s *Session) { s.At, s.Kernels.Arch = "copy_thread", "arm" }, "unknown architecture"},
+		{"seeds", func(s *Session) { s.Seeds, s.Format = 3, report.FormatJSON }, ""},
+		{"seeds of a submission", func(s *Session) { s.Seeds, s.Submission = 3, handed }, "--seeds runs the lab's own program"},
+		{"seeds, and back", func(s *Session) { s.Seeds, s.Rewind = 3, 1 }, "--seeds runs the lab's own program"},
+		{"seeds with files", func(s *Session) { s.Seeds, s.Out = 3, "out" }, "keeps no files"},
+		{"seeds in KTAP", func(s *Session) { s.Seeds, s.Format = 3, report.FormatKTAP }, "unknown format of --seeds"},
+		{"a variation", func(s *Session) { s.WhatIf = l.WhatIfs[0].Name }, ""},
+		{"no such variation", func(s *Session) { s.WhatIf = "nothing" }, "unknown variation"},
+		{"a variation of a submission", func(s *Session) { s.WhatIf, s.Submission = l.WhatIfs[0].Name, handed }, "--what-if compares two runs"},
+		{"a variation with seeds", func(s *Session) { s.WhatIf, s.Seeds = l.WhatIfs[0].Name, 3 }, "--what-if compares two runs"},
+		{"a variation in KTAP", func(s *Session) { s.WhatIf, s.Format = l.WhatIfs[0].Name, report.FormatKTAP }, "unknown format of --what-if"},
 		{"no such check to hide", func(s *Session) { s.Show.Hidden = []string{"nothing"} }, `no check or question "nothing" to hide`},
 	} {
 		s := Session{Lab: l, Kernels: prepare.Kernels{Arch: "all"}, Format: report.FormatText}

@@ -2,6 +2,7 @@
 package console
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"strings"
 	"time"
 
 	"golang.org/x/term"
@@ -27,7 +29,7 @@ func Relay(ctx context.Context, console net.Conn, keys io.Reader, screen io.Writ
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { console.SetDeadline(time.Unix(1, 0)) })()
 	out := NewPrompted(screen)
-	if f, ok := keys.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+	if f, ok := Terminal(keys); ok {
 		old, err := term.MakeRaw(int(f.Fd()))
 		if err != nil {
 			return fmt.Errorf("set the terminal to raw mode: %w", err)
@@ -49,6 +51,24 @@ func Relay(ctx context.Context, console net.Conn, keys io.Reader, screen io.Writ
 		return nil
 	}
 	return err
+}
+
+// Terminal returns the terminal that r is, if it is one.
+func Terminal(r io.Reader) (f *os.File, ok bool) {
+	f, ok = r.(*os.File)
+	return f, ok && term.IsTerminal(int(f.Fd()))
+}
+
+// Confirm asks a question and reports whether the answer begins with y. Where keys is no
+// terminal it asks nothing, and the answer is no.
+func Confirm(keys io.Reader, screen io.Writer, question string) bool {
+	in, ok := Terminal(keys)
+	if !ok {
+		return false
+	}
+	fmt.Fprintf(screen, "%s [y/N] ", question)
+	answer, _ := bufio.NewReader(in).ReadString('\n')
+	return strings.HasPrefix(strings.ToLower(strings.TrimSpace(answer)), "y")
 }
 
 // Dial connects to the console of a guest by its socket.
