@@ -8,7 +8,9 @@ import (
 
 	"kernellab/harness/inspect"
 	"kernellab/harness/prepare"
+	"kernellab/harness/report"
 	"kernellab/internal/commands"
+	"kernellab/internal/flags"
 	"kernellab/labs"
 )
 
@@ -19,6 +21,7 @@ type lookFlags struct {
 	lab, at string
 	format  string
 	query   inspect.Query
+	series  inspect.Sampling
 }
 
 func (a *app) lookCommands() []*cobra.Command {
@@ -45,6 +48,9 @@ point of a lab: then the running task is the lab's own.`
 				return err
 			}
 		}
+		if cmd.Flags().Changed("every") || cmd.Flags().Changed("count") {
+			return a.samples(cmd.Context(), *f)
+		}
 		return a.look(cmd.Context(), *f, read)
 	}
 	a.kernelFlag(cmd, &f.Kernels)
@@ -53,6 +59,17 @@ point of a lab: then the running task is the lab's own.`
 	textFlag(cmd, &f.lab, "lab", "stop in a run of this lab")
 	textFlag(cmd, &f.at, "at", "stop at this point of the lab (default its first)")
 	formatFlag(cmd, &f.format, textOrJSON)
+	if name == "task" {
+		cmd.Long += `
+
+With --every the guest runs, and stops each time when so much of its own time has passed,
+where the kernel counts a second of its clock, in a timer interrupt: the running task is
+the one that was interrupted. With --lab the lab's program runs, again as soon as it has
+ended; without it the guest is idle, and the idle task runs.`
+		cmd.Example += "\n  lab task current --every 1s --count 5 --lab fork-new"
+		cmd.Flags().Var(flags.Duration(&f.series.Every), "every", "show the task each time when so much of the guest's time has passed, in whole seconds")
+		cmd.Flags().Var(flags.Number(&f.series.Count, 5, 1, inspect.MaxSamples), "count", "how many times to show it, with --every")
+	}
 	if name == "ps" || name == "tree" {
 		cmd.Flags().BoolVarP(&f.query.Threads, "threads", "t", name == "tree", "threads too")
 	}
@@ -86,4 +103,28 @@ func (a *app) look(ctx context.Context, f lookFlags, read inspect.Reading) error
 		}
 		return a.write(f.format, doc, doc.Write)
 	})
+}
+
+// samples prints what the command reads at intervals of a guest's time.
+func (a *app) samples(ctx context.Context, f lookFlags) error {
+	f.series.Lab, f.series.At, f.series.Which = f.lab, f.at, f.query.Selection
+	if err := f.series.Check(); err != nil {
+		return err
+	}
+	host, targets, err := a.open(ctx, f.Kernels)
+	if err != nil {
+		return err
+	}
+	defer targets[0].Image.SaveQueries()
+	doc, err := inspect.Sample(ctx, host, targets[0], f.Machine, f.series, func(s inspect.Samples) error {
+		a.progress.Done()
+		if f.format == report.FormatJSON {
+			return nil
+		}
+		return s.WriteLast(a.stdout, f.series.Count)
+	})
+	if err != nil || f.format != report.FormatJSON {
+		return err
+	}
+	return a.json(doc)
 }

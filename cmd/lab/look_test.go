@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 
 	"kernellab/harness/arch"
 	"kernellab/harness/task"
@@ -22,6 +23,8 @@ type lookDocument struct {
 	Tasks  []task.Info   `json:"tasks"`
 	Task   task.Info     `json:"task"`
 	Frames []trace.Frame `json:"frames"`
+
+	Samples []task.Info `json:"samples"`
 }
 
 // TestLook looks into guests of both architectures, on their default kernels.
@@ -63,6 +66,26 @@ func TestLook(t *testing.T) {
 			st, _, _ := look(0, "stack", "--lab", "fork-new", "--at", "copy_thread", "--format", "json")
 			if n := len(st.Frames); n < 5 || st.Frames[0].Symbol != "copy_thread" || !st.Frames[n-1].User || !st.Frames[n-1].Trusted {
 				t.Errorf("stack: %v", st.Frames)
+			}
+			// A second of the guest's time is between two samples, and they repeat.
+			every := []string{"task", "--every", "1s", "--count", "2", "--lab", "current-switch", "--format", "json"}
+			doc, first, _ := look(0, every...)
+			if _, again, _ := look(0, every...); again != first {
+				t.Error("the samples of two runs differ")
+			}
+			if len(doc.Samples) != 2 || doc.Samples[0].Clock == nil || doc.Samples[1].Clock == nil {
+				t.Fatalf("samples: %s", first)
+			}
+			for _, i := range doc.Samples {
+				if !i.Running || i.Clock.Now < i.Times.Start || len(i.Unread) > 0 {
+					t.Errorf("sample: %+v", i)
+				}
+			}
+			if past := doc.Samples[1].Clock.Now - doc.Samples[0].Clock.Now; past < 900*time.Millisecond || past > 1100*time.Millisecond {
+				t.Errorf("from one sample to the next %s passed", past)
+			}
+			if _, _, errs := look(2, "task", "--every", "1500ms"); !strings.Contains(errs, "whole seconds") {
+				t.Errorf("--every 1500ms: %s", errs)
 			}
 			if _, _, errs := look(2, "stack", "99999"); !strings.Contains(errs, "no task with pid 99999") {
 				t.Errorf("a pid that is not there: %s", errs)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"time"
 
 	"kernellab/harness/task"
 	"kernellab/harness/task/listing"
@@ -49,6 +50,31 @@ type Task struct {
 }
 
 func (d Task) Write(w io.Writer) error { return listing.Task(w, d.Task) }
+
+// Samples is the document of a task at several moments.
+type Samples struct {
+	Schema string        `json:"schema"`
+	Every  time.Duration `json:"every_ns"`
+	Tasks  []*task.Info  `json:"samples"`
+}
+
+// WriteLast writes the last of the samples so far, of so many in all: when it was taken,
+// and the task.
+func (d Samples) WriteLast(w io.Writer, of int) error {
+	n := len(d.Tasks)
+	i := d.Tasks[n-1]
+	lead, when := "", ""
+	if n > 1 {
+		lead = "\n"
+	}
+	if i.Clock != nil {
+		when = fmt.Sprintf(", %.3f s after boot", i.Clock.Now.Seconds())
+	}
+	if _, err := fmt.Fprintf(w, "%s== sample %d of %d%s ==\n", lead, n, of, when); err != nil {
+		return err
+	}
+	return listing.Task(w, i)
+}
 
 // Stack is the document of a kernel stack.
 type Stack struct {

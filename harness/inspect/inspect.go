@@ -1,5 +1,6 @@
 // Package inspect stops a guest and reads its tasks: where the guest is ready for a
-// lab, at a point of a lab's run, or once more at a stop of a run that is over.
+// lab, at a point of a lab's run, once more at a stop of a run that is over, or at intervals
+// of its own time.
 package inspect
 
 import (

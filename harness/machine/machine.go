@@ -61,10 +61,11 @@ type Machine struct {
 	image   *kernel.Image
 	reader  *task.Reader
 	console *guest.Console
-	skips   map[uint64]map[string]uint64      // see Leave
-	discard []func(ctx context.Context) error // removes the snapshots it was started from
-	began   *snapshot.Memory                  // of the snapshot that it maps, nil for none
-	stage   func(format string, args ...any)  // Spec.Stage
+	skips   map[uint64]map[string]uint64           // see Leave
+	looks   map[uint64]func(context.Context) error // see At
+	discard []func(ctx context.Context) error      // removes the snapshots it was started from
+	began   *snapshot.Memory                       // of the snapshot that it maps, nil for none
+	stage   func(format string, args ...any)       // Spec.Stage
 
 	// Set only if the machine can be moved:
 	spec Spec
@@ -270,6 +271,17 @@ func (d Debugger) Leave(ctx context.Context, pc uint64, breaks func(addr uint64)
 // Clock is [Machine.Clock].
 func (d Debugger) Clock(ctx context.Context) (int64, error) { return d.m.Clock(ctx) }
 
+// At has look called whenever the guest comes to the function at addr, until the agent's
+// next mark and in all later runs to a mark. The guest is stopped there. An error of look
+// ends the run, which returns it.
+func (m *Machine) At(ctx context.Context, addr uint64, look func(context.Context) error) error {
+	if err := m.Stub.Insert(ctx, addr); err != nil {
+		return fmt.Errorf("break at %#x: %w", addr, err)
+	}
+	m.looks[addr] = look
+	return nil
+}
+
 // toMark runs the guest to the agent's next mark.
 func (m *Machine) toMark(ctx context.Context) error {
 	if err := m.Stub.Insert(ctx, m.Mark); err != nil {
@@ -279,11 +291,12 @@ func (m *Machine) toMark(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	breaks := func(pc uint64) bool { return pc == m.Mark || m.looks[pc] != nil }
 	at := regs[m.arch.Registers.PC]
 	for {
-		if at == m.Mark {
-			if _, err := m.Leave(ctx, at, func(addr uint64) bool { return addr == m.Mark }); err != nil {
-				return fmt.Errorf("move on from the agent's mark: %w", err)
+		if breaks(at) {
+			if _, err := m.Leave(ctx, at, breaks); err != nil {
+				return fmt.Errorf("move on from the breakpoint at %#x: %w", at, err)
 			}
 		}
 		if err := m.Stub.Resume(ctx); err != nil {
@@ -296,8 +309,14 @@ func (m *Machine) toMark(ctx context.Context) error {
 		if stop.Exited { // Explain finds the cause in QEMU's exit
 			return fmt.Errorf("wait for the agent: %w: the guest has exited", rsp.ErrClosed)
 		}
-		if at = stop.PC; at != m.Mark {
+		if at = stop.PC; !breaks(at) {
 			return fmt.Errorf("wait for the agent: the guest stopped at %#x, and nobody asked it to", at)
+		}
+		if look := m.looks[at]; look != nil {
+			if err := look(ctx); err != nil {
+				return err
+			}
+			continue
 		}
 		ours, err := m.agentRuns(ctx)
 		if err != nil {

@@ -361,7 +361,7 @@ func (s Spec) launch(ctx context.Context, c qemu.Config, console io.Writer) (_ *
 		return nil, nil, &Error{Op: "start the machine", Err: err}
 	}
 	m := &Machine{
-		VM: vm, Mark: mark.Addr, arch: s.Arch, image: s.Image, Patience: s.guard(), skips: map[uint64]map[string]uint64{},
+		VM: vm, Mark: mark.Addr, arch: s.Arch, image: s.Image, Patience: s.guard(), skips: map[uint64]map[string]uint64{}, looks: map[uint64]func(context.Context) error{},
 		Idle: s.idle(), stage: s.stage,
 	}
 	if m.console, err = guest.ReadConsole(vm.Output(), console); err != nil {

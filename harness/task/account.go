@@ -6,6 +6,8 @@ import (
 	"errors"
 	"math/bits"
 	"time"
+
+	"kernellab/harness/trace"
 )
 
 // Times holds a task's start and its processor time.
@@ -22,15 +24,13 @@ type Times struct {
 }
 
 func (v *View) times(ctx context.Context, i *Info, task object) Times {
-	read := func(o object, paths ...string) time.Duration {
-		n, err := o.first(ctx, paths...)
-		i.note(paths[0], err)
+	read := func(o object, path string) time.Duration {
+		n, err := o.number(ctx, path)
+		i.note(path, err)
 		return time.Duration(n)
 	}
-	t := Times{
-		Start: read(task, "start_boottime", "start_time"),
-		User:  read(task, "utime"), System: read(task, "stime"), Ran: read(task, "se.sum_exec_runtime"),
-	}
+	t := Times{}
+	t.Start, t.User, t.System, t.Ran = v.own(ctx, i, task)
 	signal, err := task.member(ctx, "signal")
 	if !i.note("signal", err) {
 		return t
@@ -250,10 +250,33 @@ type Signals struct {
 	Threads       int    `json:"threads"`
 	ExitSignal    int    `json:"exit_signal"` // signal to its parent at its end; -1 for a thread
 	ExitCode      int    `json:"exit_code"`
+	// Names has the signals of each set that is not empty, by the set's name here.
+	Names map[string][]string `json:"names,omitempty"`
+}
+
+// name sets Names.
+func (s *Signals) name() {
+	for set, bits := range map[string]uint64{
+		"pending": s.Pending, "shared_pending": s.SharedPending, "blocked": s.Blocked, "ignored": s.Ignored, "caught": s.Caught,
+	} {
+		var names []string
+		for n := range 64 {
+			if bits>>n&1 != 0 {
+				names = append(names, trace.Signal(n+1))
+			}
+		}
+		if names != nil {
+			if s.Names == nil {
+				s.Names = map[string][]string{}
+			}
+			s.Names[set] = names
+		}
+	}
 }
 
 func (v *View) signals(ctx context.Context, i *Info, task object) *Signals {
 	s := &Signals{}
+	defer s.name()
 	read := func(o object, path string) uint64 {
 		n, err := o.number(ctx, path)
 		i.note(path, err)

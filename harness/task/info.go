@@ -29,6 +29,10 @@ type Info struct {
 	Children   []trace.Task `json:"children,omitempty"`
 	Siblings   []trace.Task `json:"siblings,omitempty"`
 	Threads    []trace.Task `json:"threads,omitempty"` // of its group, itself included
+	LWPs       []LWP        `json:"lwps,omitempty"`    // the same, with their states and times
+	Group      int          `json:"process_group,omitempty"`
+	Session    int          `json:"session,omitempty"`
+	TTY        *Terminal    `json:"tty,omitempty"` // the controlling terminal
 
 	Exe  string   `json:"exe,omitempty"`
 	Root string   `json:"root,omitempty"`
@@ -37,6 +41,7 @@ type Info struct {
 
 	Files   []File   `json:"files,omitempty"`
 	Times   Times    `json:"times"`
+	Clock   *Clock   `json:"clock,omitempty"` // of the guest, at the stop
 	Memory  *Memory  `json:"memory,omitempty"`
 	Creds   *Creds   `json:"credentials,omitempty"`
 	Signals *Signals `json:"signals,omitempty"`
@@ -291,7 +296,11 @@ func (v *View) Inspect(ctx context.Context, addr uint64, regs map[string]uint64)
 		i.Files, err = v.files(ctx, task)
 		i.note("files", err)
 	}
+	i.LWPs = v.lwps(ctx, i)
+	v.session(ctx, i, task)
 	i.Times = v.times(ctx, i, task)
+	i.Clock, err = v.Clock(ctx)
+	i.note("clock", err)
 	i.Creds = v.creds(ctx, i, task)
 	i.Signals = v.signals(ctx, i, task)
 	i.Thread.CPU = i.CPU

@@ -115,6 +115,7 @@ func TestFiveLevels(t *testing.T) {
 func agree(t *testing.T, z *zoo) {
 	reader, before := z.tell(t, "/zoo/before")
 	ctx := t.Context()
+	up := z.uptime(t)
 	trips := z.Stub.RoundTrips()
 	view := z.reader.View()
 	leaders, err := view.Processes(ctx)
@@ -144,6 +145,18 @@ func agree(t *testing.T, z *zoo) {
 	}
 	entries := z.entries(t, view, before, read)
 	t.Logf("%d tasks read, %d exchanges; the last is at %#x", len(read), z.Stub.RoundTrips()-trips, leaders[len(leaders)-1])
+	clock, err := view.Clock(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The timer's last interrupt was before the agent read its /proc, by a tick or so.
+	const tick = 20 * time.Millisecond
+	if later := z.uptime(t); clock.Now < up-tick || clock.Now > later+tick {
+		t.Errorf("the clock is at %s, /proc/uptime says %s before and %s after", clock.Now, up, later)
+	}
+	if got, want := clock.Booted/int64(time.Second), z.booted(t); got != want {
+		t.Errorf("the guest booted at %d, /proc/stat says %d", got, want)
+	}
 	_, after := z.tell(t, "/zoo/after")
 	c := comparison{t: t, read: read, reader: reader, entries: entries}
 	for pid, a := range before {
@@ -155,7 +168,10 @@ func agree(t *testing.T, z *zoo) {
 	}
 	t.Logf("%d processes, %d threads and %d values compared, %d left out because they changed meanwhile; left out: %v",
 		c.processes, c.threads, c.compared, c.changed, c.why)
-	t.Logf("%d page frames compared", c.frames)
+	t.Logf("%d page frames compared, %d controlling terminals", c.frames, c.terminals)
+	if c.terminals == 0 {
+		t.Errorf("no task has a controlling terminal")
+	}
 	if c.frames < 300 {
 		t.Errorf("too few page frames were compared")
 	}
@@ -225,7 +241,7 @@ type comparison struct {
 	reader                                int // the process that read /proc
 	processes, threads, compared, changed int
 	entries                               map[int]map[string]task.Entry
-	frames                                int
+	frames, terminals                     int
 	why                                   map[string]int
 }
 
@@ -302,8 +318,59 @@ func (c *comparison) process(a, b account) {
 		if i := c.read[t.PID]; i != nil {
 			c.threads++
 			c.thread(i, t, b.Threads[n], false)
+			c.lwp(c.read[a.PID], i, t, b.Threads[n])
 		}
 	}
+}
+
+// lwp compares a thread in its process's list with /proc, and with what was read of the
+// thread itself.
+func (c *comparison) lwp(process, thread *task.Info, a, b account) {
+	at := slices.IndexFunc(process.LWPs, func(l task.LWP) bool { return l.TID == thread.PID })
+	if at < 0 {
+		c.t.Errorf("pid %d (%s): its thread %d is not among its LWPs", process.PID, process.Comm, thread.PID)
+		return
+	}
+	l := process.LWPs[at]
+	own := thread.Times
+	if l.Comm != thread.Comm || l.State != thread.State || l.User != own.User || l.System != own.System || l.Ran != own.Ran {
+		c.t.Errorf("pid %d: the thread is %+v, and by itself %+v", thread.PID, l, own)
+	}
+	for n, got := range map[int]string{
+		22: strconv.FormatInt(int64(l.Start/(10*time.Millisecond)), 10), 39: strconv.Itoa(l.CPU),
+	} {
+		c.same(thread, fmt.Sprintf("LWP stat[%d]", n), got, a.stat(n), b.stat(n))
+	}
+}
+
+// uptime is what the guest's /proc/uptime says.
+func (z *zoo) uptime(t *testing.T) time.Duration {
+	t.Helper()
+	b, err := z.Agent.ReadFile(t.Context(), "/proc/uptime")
+	if err != nil {
+		t.Fatal(err)
+	}
+	up, err := time.ParseDuration(strings.Fields(string(b))[0] + "s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return up
+}
+
+// booted is btime of the guest's /proc/stat.
+func (z *zoo) booted(t *testing.T) (seconds int64) {
+	t.Helper()
+	b, err := z.Agent.ReadFile(t.Context(), "/proc/stat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(b)) {
+		if n, _ := fmt.Sscanf(line, "btime %d", &seconds); n == 1 {
+			return seconds
+		}
+	}
+	t.Fatal("/proc/stat has no btime")
+	return 0
 }
 
 func keys(a, b map[string]string) []string {
@@ -334,7 +401,15 @@ func (c *comparison) thread(i *task.Info, a, b account, group bool) {
 	}
 	stat := map[int]string{
 		1: strconv.Itoa(i.PID), 3: i.State.Letter, 4: parent, 9: strconv.FormatUint(i.Flags, 10),
+		5: strconv.Itoa(i.Group), 6: strconv.Itoa(i.Session), 7: "0",
 		22: ticks(i.Times.Start), 39: strconv.Itoa(i.CPU),
+	}
+	if i.TTY != nil {
+		c.terminals++
+		stat[7] = strconv.FormatUint(i.TTY.Device, 10)
+		if i.TTY.Name != "ttyS0" {
+			c.t.Errorf("pid %d (%s): its terminal is %q", i.PID, i.Comm, i.TTY.Name)
+		}
 	}
 	if !strings.HasPrefix(i.Comm, "kworker/") { // /proc adds the work to the name
 		stat[2] = i.Comm

@@ -21,6 +21,12 @@ func tasks() []*task.Info {
 		return trace.Task{Address: 0xffff888003a28000 + trace.Word(pid)*0x1000, PID: pid, TGID: tgid, Comm: comm}
 	}
 	idle, first, daemon := who(0, 0, "swapper/0"), who(1, 1, "init"), who(2, 2, "kthreadd")
+	var caught []string
+	for n := 1; n <= 64; n++ {
+		if n != 9 && n != 19 {
+			caught = append(caught, trace.Signal(n))
+		}
+	}
 	sleeping := task.State{Letter: "S", Words: "sleeping"}
 	return []*task.Info{
 		{Task: idle, RealParent: &idle, KernelThread: true, State: task.State{Letter: "R", Words: "running"}, Running: true},
@@ -32,10 +38,16 @@ func tasks() []*task.Info {
 			Task: who(83, 83, "evil\x1b[2J"), RealParent: &first, Parent: &first, Leader: &first, State: sleeping, CPU: 1,
 			Flags: 0x400040, FlagNames: []string{"PF_FORKNOEXEC", "PF_RANDOMIZE"},
 			Children: []trace.Task{who(84, 84, "child")}, Exe: "/bin/evil", Cwd: "/tmp/gone (deleted)", Root: "/", Args: []string{"evil", "", "a b"},
-			Files:   []task.File{{FD: 0, Kind: "char", Path: "/dev/null"}, {FD: 7, Kind: "socket", Path: "socket:[1234]"}, {FD: 9, Unread: "E14"}},
-			Times:   task.Times{Start: 3 * time.Second, User: 10 * time.Millisecond, Ran: 12345678 * time.Nanosecond},
-			Creds:   &task.Creds{UID: [4]uint32{1000, 1000, 1000, 1000}, Groups: []uint32{7, 20}},
-			Signals: &task.Signals{Blocked: 0x200, ExitSignal: 17},
+			Files: []task.File{{FD: 0, Kind: "char", Path: "/dev/null"}, {FD: 7, Kind: "socket", Path: "socket:[1234]"}, {FD: 9, Unread: "E14"}},
+			Times: task.Times{Start: 3 * time.Second, User: 10 * time.Millisecond, Ran: 12345678 * time.Nanosecond},
+			Creds: &task.Creds{UID: [4]uint32{1000, 1000, 1000, 1000}, Groups: []uint32{7, 20}},
+			Clock: &task.Clock{Now: 12500 * time.Millisecond, Booted: 1793491200e9},
+			Group: 83, Session: 80, TTY: &task.Terminal{Name: "ttyS0", Device: 0x440},
+			LWPs: []task.LWP{
+				{TID: 83, Comm: "evil\x1b[2J", State: sleeping, Start: 3 * time.Second, User: 10 * time.Millisecond, Ran: 12345678 * time.Nanosecond, CPU: 1},
+				{TID: 85, Comm: "worker", State: task.State{Letter: "R", Words: "running"}, Running: true, Start: 4 * time.Second, System: time.Millisecond, Ran: time.Millisecond},
+			},
+			Signals: &task.Signals{Blocked: 0x200, ExitSignal: 17, Names: map[string][]string{"blocked": {"SIGUSR1"}, "caught": caught}},
 			Thread:  task.Thread{Flags: 0x4000, CPU: 1, Preempt: &task.Preempt{Raw: 0x10001, Preempt: 1, Hardirq: 1}},
 			Stack: task.Stack{
 				Bottom: 0xffffc90000200000, Top: 0xffffc90000204000, SP: 0xffffc90000203b78, Magic: 0x57ac6e9d,

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"text/tabwriter"
 	"time"
 
 	"kernellab/harness/task"
@@ -41,6 +42,7 @@ func Task(w io.Writer, i *task.Info) error {
 	s.places(i)
 	s.accounts(i)
 	s.signals(i)
+	s.lwps(i)
 	s.files(i)
 	s.stack(i)
 	if len(i.Unread) > 0 {
@@ -91,6 +93,13 @@ func (s *sheet) family(i *task.Info) {
 	if len(i.Threads) > 1 {
 		many("threads", i.Threads)
 	}
+	if i.Session != 0 || i.Group != 0 {
+		tty := "no terminal"
+		if i.TTY != nil {
+			tty = "terminal " + i.TTY.Name
+		}
+		s.row("session", "%d, process group %d, %s", i.Session, i.Group, tty)
+	}
 }
 
 // short shortens a long list.
@@ -110,13 +119,18 @@ func (s *sheet) places(i *task.Info) {
 	for _, a := range i.Args {
 		args = append(args, fmt.Sprintf("%q", a))
 	}
-	s.row("args", "%s", strings.Join(short(args), " "))
+	s.row("args", "%s", strings.Join(args, " "))
 }
 
 func (s *sheet) accounts(i *task.Info) {
 	t := i.Times
 	tick := func(d time.Duration) string { return d.Round(time.Millisecond).String() }
-	s.row("started", "%s after boot", tick(t.Start))
+	started := tick(t.Start) + " after boot"
+	if c := i.Clock; c != nil {
+		at := time.Unix(0, c.Booted).Add(t.Start).UTC()
+		started += fmt.Sprintf(", %s ago: at %s", tick(c.Now-t.Start), at.Format("2006-01-02 15:04:05.000 UTC"))
+	}
+	s.row("started", "%s", started)
 	s.row("ran", "%s; user %s, system %s; its group: user %s, system %s",
 		t.Ran.Round(time.Microsecond), tick(t.User), tick(t.System), tick(t.GroupUser), tick(t.GroupSystem))
 	if m := i.Memory; m != nil {
@@ -132,11 +146,61 @@ func (s *sheet) accounts(i *task.Info) {
 	}
 }
 
+// brief shortens a set of most signals to those that it lacks.
+func brief(names []string) []string {
+	const all = 64
+	if len(names) <= all/2 {
+		return names
+	}
+	out := []string{"all"}
+	for n := 1; n <= all; n++ {
+		if name := trace.Signal(n); !slices.Contains(names, name) {
+			if len(out) == 1 {
+				out = append(out, "but")
+			}
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// exitSignal names the signal that a task's parent gets at its end.
+func exitSignal(n int) string {
+	if n < 0 {
+		return "none (a thread)"
+	}
+	return trace.Signal(n)
+}
+
+// lwps writes the threads of a process that has several.
+func (s *sheet) lwps(i *task.Info) {
+	if len(i.LWPs) < 2 {
+		return
+	}
+	s.head("Threads (LWPs)")
+	t := tabwriter.NewWriter(&s.b, 0, 0, 2, ' ', 0)
+	fmt.Fprint(t, "  TID\tST\tCPU\tSTARTED\tRAN\tUSER\tSYSTEM\tCOMM\n")
+	for _, l := range i.LWPs {
+		mark := "  "
+		if l.Running {
+			mark = "> "
+		}
+		fmt.Fprintf(t, "%s%d\t%s\t%d\t%s\t%s\t%s\t%s\t%s\n", mark, l.TID, l.State.Letter, l.CPU, l.Start.Round(time.Millisecond),
+			l.Ran.Round(time.Microsecond), l.User.Round(time.Millisecond), l.System.Round(time.Millisecond), plain(l.Comm))
+	}
+	t.Flush()
+}
+
 func (s *sheet) signals(i *task.Info) {
 	if g := i.Signals; g != nil {
 		s.row("signals", "pending %016x  shared %016x  blocked %016x  ignored %016x  caught %016x",
 			g.Pending, g.SharedPending, g.Blocked, g.Ignored, g.Caught)
-		s.row("", "exit signal %d, exit code %#x", g.ExitSignal, g.ExitCode)
+		for _, set := range []string{"pending", "shared_pending", "blocked", "ignored", "caught"} {
+			if names := g.Names[set]; len(names) > 0 {
+				s.row("", "%s: %s", strings.TrimSuffix(set, "_pending"), strings.Join(brief(names), " "))
+			}
+		}
+		s.row("", "exit signal %s, exit code %#x", exitSignal(g.ExitSignal), g.ExitCode)
 	}
 	s.row("thread_info", "flags %#x  cpu %d", i.Thread.Flags, i.Thread.CPU)
 	if p := i.Thread.Preempt; p != nil {

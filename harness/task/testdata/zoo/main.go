@@ -122,7 +122,7 @@ func populate() (problems []string) {
 func kinds() []string {
 	return []string{
 		"sleeper", "threads", "pipes", "sockets", "deleted", "gone", "deep", "args", "noargs", "user", "signals",
-		"stopped", "zombie", "special", "chroot", "title", "busy", "fork",
+		"stopped", "zombie", "special", "chroot", "title", "busy", "fork", "terminal",
 	}
 }
 
@@ -160,6 +160,14 @@ func keep(kind string) error {
 	}
 	defer null.Close()
 	attr.Files = []*os.File{null, wr, wr}
+	if kind == "terminal" {
+		tty, err := os.OpenFile("/dev/ttyS0", os.O_RDWR|syscall.O_NOCTTY, 0)
+		if err != nil {
+			return err
+		}
+		defer tty.Close()
+		attr.Files[0], attr.Sys.Setctty = tty, true
+	}
 	p, err := os.StartProcess(self, argv, attr)
 	wr.Close()
 	if err != nil {
