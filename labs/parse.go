@@ -15,6 +15,7 @@ import (
 	"kernellab/harness/grade"
 	"kernellab/harness/kernel"
 	"kernellab/harness/plan"
+	"kernellab/harness/probe"
 	"kernellab/harness/submission"
 	"kernellab/harness/trace"
 	"kernellab/internal/nearest"
@@ -350,6 +351,10 @@ func (r *reader) validate(lab Lab) {
 	}
 	r.roles(lab)
 	r.validatePanic(lab)
+	plans := map[string]probe.Plan{}
+	for _, a := range arch.Names() {
+		plans[a] = lab.Plan(a)
+	}
 	for i, p := range lab.points[arch.Names()[0]] {
 		path := fmt.Sprintf("points[%d]", i)
 		if lab.enters(i) && len(p.Armed) > 0 {
@@ -368,7 +373,7 @@ func (r *reader) validate(lab Lab) {
 				r.bad(r.lines[path+".within"], "within: a step of a call is a later point of the task that makes it, and no entry or return")
 			}
 		}
-		r.probe(path, i, lab)
+		r.probe(path, i, lab, plans)
 	}
 	r.asked(lab)
 	told := map[string]bool{}

@@ -52,9 +52,9 @@ func (l Lab) enters(i int) bool {
 }
 
 // probe reports what is wrong in the expressions of a point that the probe evaluates.
-func (r *reader) probe(path string, i int, lab Lab) {
+func (r *reader) probe(path string, i int, lab Lab, plans map[string]probe.Plan) {
 	for _, a := range arch.Names() {
-		all := lab.Plan(a)
+		all := plans[a]
 		p := all.Points[i]
 		var roles []string
 		for _, t := range lab.tasks[a] {

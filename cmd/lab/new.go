@@ -42,6 +42,8 @@ the new name.`,
 		},
 	}
 	textFlag(cmd, &from, "from", "the `LAB` to begin from")
-	cmd.RegisterFlagCompletionFunc("from", cobra.FixedCompletions(labNames(), cobra.ShellCompDirectiveDefault))
+	cmd.RegisterFlagCompletionFunc("from", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		return labNames(), cobra.ShellCompDirectiveDefault
+	})
 	return cmd
 }

@@ -66,7 +66,16 @@ func (e *Expr) Given() []string {
 func (e *Expr) Members(of ...string) []string { return below(e.Paths(), of) }
 
 // Needed is Members without those that ?? has an alternative for.
-func (e *Expr) Needed(of ...string) []string {
+func (e *Expr) Needed(of ...string) []string { return e.Needs().Of(of...) }
+
+// Needs are the paths without which an expression has no value.
+type Needs [][]string
+
+// Of returns the members that the paths name of an object.
+func (n Needs) Of(of ...string) []string { return below(n, of) }
+
+// Needs returns what Needed looks in, for a caller that asks about many objects.
+func (e *Expr) Needs() Needs {
 	var paths [][]string
 	walk(e.node, func(n ast.Node) bool {
 		if b, ok := n.(*ast.BinaryNode); ok && b.Operator == "??" {
@@ -78,7 +87,7 @@ func (e *Expr) Needed(of ...string) []string {
 		}
 		return p == nil
 	})
-	return below(paths, of)
+	return paths
 }
 
 // below returns the members that paths name of an object.

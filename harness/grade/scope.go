@@ -113,10 +113,11 @@ func (r Rules) Arguments() map[string][]string {
 		if err != nil {
 			return // Validate reports it
 		}
+		needs := e.Needs()
 		for _, p := range r.Points {
-			args := e.Needed(p.Name, "arg")
+			args := needs.Of(p.Name, "arg")
 			if p.Name == at {
-				args = append(e.Needed("arg"), args...)
+				args = append(needs.Of("arg"), args...)
 			}
 			for _, arg := range args {
 				if !slices.Contains(out[p.Name], arg) {
