@@ -28,28 +28,46 @@ import (
 	"kernellab/internal/labtest"
 )
 
-// fakeQEMU compiles a dynamic executable that answers to --version, and returns it
-// with the loader that it asks for.
+// builtFake is the program of fakeQEMU, which prints unsaid, and its loader. It is built
+// once for all tests.
+var builtFake struct {
+	once            sync.Once
+	program, loader string
+}
+
+// unsaid stands for what a fake QEMU answers, and is longer.
+var unsaid = strings.Repeat("unsaid.", 10)
+
+// fakeQEMU returns a dynamic executable that answers to --version, and the loader that it
+// asks for.
 func fakeQEMU(t *testing.T, version string) (program, loader string) {
 	t.Helper()
-	dir := t.TempDir()
-	imagestest.Write(t, filepath.Join(dir, "go.mod"), "module fake\n")
-	imagestest.Write(t, filepath.Join(dir, "main.go"), fmt.Sprintf("package main\n\nfunc main() { print(%q) }\n", version))
-	// The answer goes to standard error, which is read too.
-	cmd := exec.Command("go", "build", "-buildmode=pie", "-o", "fake", ".")
-	cmd.Dir, cmd.Env = dir, append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=", "GOWORK=off")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v: %s", err, out)
-	}
-	read := func(path string) string {
-		b, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
+	f := &builtFake
+	f.once.Do(func() {
+		dir := t.TempDir()
+		imagestest.Write(t, filepath.Join(dir, "go.mod"), "module fake\n")
+		imagestest.Write(t, filepath.Join(dir, "main.go"), fmt.Sprintf("package main\n\nfunc main() { print(%q) }\n", unsaid))
+		// The answer goes to standard error, which is read too.
+		cmd := exec.Command("go", "build", "-buildmode=pie", "-ldflags=-s -w", "-o", "fake", ".")
+		cmd.Dir, cmd.Env = dir, append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=", "GOWORK=off")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("go build: %v: %s", err, out)
 		}
-		return string(b)
+		read := func(path string) string {
+			b, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return string(b)
+		}
+		path := filepath.Join(dir, "fake")
+		f.program, f.loader = read(path), read(interpreter(t, path))
+	})
+	if strings.Count(f.program, unsaid) != 1 || len(version) > len(unsaid) {
+		t.Fatalf("the fake QEMU was not built, or has no room for %q", version)
 	}
-	path := filepath.Join(dir, "fake")
-	return read(path), read(interpreter(t, path))
+	says := version + strings.Repeat("\n", len(unsaid)-len(version))
+	return strings.Replace(f.program, unsaid, says, 1), f.loader
 }
 
 func interpreter(t *testing.T, path string) string {

@@ -69,7 +69,8 @@ func (r *Repository) build(t testing.TB, root, name, version, control string, ch
 	file := "pool/" + name + "_" + version + ".deb"
 	deb = filepath.Join(r.Dir, file)
 	os.MkdirAll(filepath.Dir(deb), 0o755)
-	if out, err := exec.Command("dpkg-deb", "--root-owner-group", "-b", root, deb).CombinedOutput(); err != nil {
+	// The least compression that is xz, as Debian's is.
+	if out, err := exec.Command("dpkg-deb", "--root-owner-group", "-Zxz", "-z0", "-b", root, deb).CombinedOutput(); err != nil {
 		t.Fatalf("dpkg-deb: %v: %s", err, out)
 	}
 	b, err := os.ReadFile(deb)
