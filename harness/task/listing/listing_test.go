@@ -65,6 +65,11 @@ func TestGolden(t *testing.T) {
 		"ps":   func(b *bytes.Buffer) error { return listing.Table(b, all) },
 		"tree": func(b *bytes.Buffer) error { return listing.Tree(b, all) },
 		"task": func(b *bytes.Buffer) error { return listing.Task(b, all[len(all)-1]) },
+		"interrupted": func(b *bytes.Buffer) error { // on the processor's stack for interrupts
+			i := all[1]
+			i.Stack = task.Stack{Bottom: 0xffffc90000200000, Top: 0xffffc90000204000, SP: 0xffffc90000003e80, Magic: 0x57ac6e9d}
+			return listing.Task(b, i)
+		},
 		"stack": func(b *bytes.Buffer) error {
 			return listing.Stack(b, all[1].Task, 0, []trace.Frame{
 				{PC: 0xffffffff81000010, SP: 0xffffc90000203b78, Symbol: "copy_thread", Size: 0x280, Trusted: true, Interrupted: true},

@@ -229,7 +229,11 @@ func (s *sheet) stack(i *task.Info) {
 	}
 	s.head("Kernel stack")
 	s.row("  top", "%s", k.Top)
-	s.row("  pointer", "%s (%d bytes below the top)", k.SP, k.Top-k.SP)
+	if k.Bottom < k.SP && k.SP <= k.Top {
+		s.row("  pointer", "%s (%d bytes below the top)", k.SP, k.Top-k.SP)
+	} else {
+		s.row("  pointer", "%s (another stack: the processor's for interrupts, or the program's own)", k.SP)
+	}
 	s.row("  bottom", "%s, magic %s", k.Bottom, k.Magic)
 	s.slots("User registers saved at the top", k.User)
 	s.slots("Saved by the switch", k.Switch)
