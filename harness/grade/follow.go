@@ -46,7 +46,8 @@ func (f *Follower) Step(e trace.Event) (verdict.Step, bool) {
 	f.round.stops = append(f.round.stops, e)
 	s := verdict.Step{
 		Point: e.Point, Symbol: e.Symbol, Address: e.Address, Role: e.Role, Round: e.Round,
-		Seq: e.Seq, Evidence: !p.Step, Means: p.Means, Visibility: p.Visibility,
+		Seq: e.Seq, Evidence: !p.Step, Means: p.Means, Visibility: p.Visibility, Time: e.Time,
+		Raw: &verdict.Raw{CPU: e.CPU, Registers: e.Registers, Args: e.Args, Reads: e.Reads, Texts: e.Texts},
 	}
 	for _, f := range e.Stack {
 		s.Stack = append(s.Stack, f.String())
@@ -60,8 +61,17 @@ func (f *Follower) Step(e trace.Event) (verdict.Step, bool) {
 	if e.Symbol != f.view.place(e.Point) || f.view.inlined(e.Point) {
 		s.Why = f.view.why(e.Point)
 	}
+	for _, read := range p.Reads {
+		_, number := e.Reads[read.Name]
+		if _, text := e.Texts[read.Name]; number || text {
+			if s.Raw.Paths == nil {
+				s.Raw.Paths = map[string]string{}
+			}
+			s.Raw.Paths[read.Name] = read.Expr
+		}
+	}
 	if e.Task != nil {
-		s.PID, s.TGID, s.Comm = e.Task.PID, e.Task.TGID, e.Task.Comm
+		s.PID, s.TGID, s.Comm, s.Raw.Task = e.Task.PID, e.Task.TGID, e.Task.Comm, e.Task.Address
 	}
 	f.view.rounds = []round{f.round}
 	s.Lifetime = f.view.line(p, &e, f.round)

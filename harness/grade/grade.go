@@ -43,7 +43,7 @@ func grade(t *trace.Trace, reference *view, r Rules, handed []verdict.Finding) (
 	}
 	v, err := newView(t, whole)
 	if v != nil {
-		res.Steps = v.steps()
+		res.Steps, res.Evidence = v.steps()
 		res.Lifetime, res.Moments = v.lifetime()
 		res.Duration = v.duration()
 		res.Remarks = append(res.Remarks, v.notes...)

@@ -44,8 +44,10 @@ func (g *grader) conceal() secrets {
 			g.concealFailure(c, s)
 		}
 	}
-	for i := range g.result.Steps {
-		s.step(&g.result.Steps[i])
+	for _, steps := range [][]verdict.Step{g.result.Steps, g.result.Evidence} {
+		for i := range steps {
+			s.step(&steps[i])
+		}
 	}
 	g.result.Lifetime = slices.Clone(g.result.Lifetime)
 	for i, line := range g.result.Lifetime {
@@ -285,6 +287,7 @@ func (s secrets) step(step *verdict.Step) {
 	if s.numbers {
 		step.Stacks = nil
 	}
+	step.Raw = nil
 }
 
 func notOfWord(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) && r != '_' }

@@ -225,12 +225,16 @@ func (v *view) lifetime() (lines []string, moments []verdict.Moment) {
 	return lines, moments
 }
 
-// steps returns the stops on the path, in the order they came.
-func (v *view) steps() []verdict.Step {
-	steps := []verdict.Step{}
+// steps returns the stops on the path, and the others that count, each in the order they
+// came.
+func (v *view) steps() (steps, evidence []verdict.Step) {
+	steps = []verdict.Step{}
 	f := NewFollower(v.trace.Header, v.rules)
 	for _, e := range v.trace.Events {
 		s, ok := f.Step(e)
+		if ok && s.Evidence && len(evidence) < maxSteps {
+			evidence = append(evidence, s)
+		}
 		if !ok || s.Evidence {
 			continue
 		}
@@ -240,5 +244,5 @@ func (v *view) steps() []verdict.Step {
 		}
 		steps = append(steps, s)
 	}
-	return steps
+	return steps, evidence
 }

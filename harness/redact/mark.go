@@ -47,8 +47,10 @@ func Mark(res verdict.Result, a Answers) verdict.Result {
 	for i := range res.Checks {
 		m.check(&res.Checks[i])
 	}
-	for i := range res.Steps {
-		m.step(&res.Steps[i])
+	for _, steps := range [][]verdict.Step{res.Steps, res.Evidence} {
+		for i := range steps {
+			m.step(&steps[i])
+		}
 	}
 	for i := range res.Findings {
 		if f := &res.Findings[i]; f.Kind != verdict.FindAnswer {

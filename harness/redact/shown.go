@@ -80,6 +80,12 @@ func shown(res verdict.Result, at verdict.Visibility) verdict.Result {
 			number[i+1] = len(out.Steps)
 		}
 	}
+	out.Evidence = nil
+	for _, s := range res.Evidence {
+		if s.Visibility.Within(at) {
+			out.Evidence = append(out.Evidence, v.step(s))
+		}
+	}
 	for _, f := range res.Findings {
 		if !f.Visibility.Within(at) {
 			continue
@@ -268,6 +274,10 @@ func (v Veil) step(s verdict.Step) verdict.Step {
 	}
 	if len(v.unseen) > 0 || v.name("stacks", "", mentions) != "" {
 		s.Stacks = nil
+	}
+	// What was recorded is not searched for what it gives away.
+	if len(v.unseen) > 0 || len(v.open) > 0 || v.ordered {
+		s.Raw = nil
 	}
 	return s
 }

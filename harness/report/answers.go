@@ -7,6 +7,7 @@ import (
 
 	"github.com/charmbracelet/lipgloss"
 
+	"kernellab/harness/report/words"
 	"kernellab/harness/verdict"
 )
 
@@ -27,7 +28,7 @@ func (p *page) answers(r verdict.Result) {
 		}
 		p.scored(c, "", 2)
 		p.text("", 6, p.dim, plain(c.Prompt))
-		for _, l := range answerLines(c, plain) {
+		for _, l := range words.Answer(c, plain) {
 			p.text("", 6, lipgloss.NewStyle(), l)
 		}
 	}

@@ -38,7 +38,7 @@ func (g *Graded) Trim() {
 	g.Document.Results = slices.Clone(g.Document.Results)
 	for i := range g.Document.Results {
 		r := &g.Document.Results[i]
-		r.Steps, r.Notes, r.Remarks = nil, nil, nil
+		r.Steps, r.Evidence, r.Notes, r.Remarks = nil, nil, nil, nil
 		r.Checks = slices.Clone(r.Checks)
 		for j := range r.Checks {
 			r.Checks[j].Lines, r.Checks[j].Mentions, r.Checks[j].Why = nil, nil, ""

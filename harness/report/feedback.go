@@ -197,7 +197,7 @@ func (f *feedback) questions(r verdict.Result) {
 		heading = true
 		mark := map[verdict.Verdict]string{verdict.Pass: "✅", verdict.Fail: "❌", verdict.Skip: "➖"}[c.Verdict]
 		f.item("%s **%s** (%d of %d) %s", mark, safe(c.Name), c.Score, c.MaxScore, safe(c.Prompt))
-		fmt.Fprintf(f, "  <br>%s\n", strings.Join(answerLines(c, safe), "\n  <br>"))
+		fmt.Fprintf(f, "  <br>%s\n", strings.Join(words.Answer(c, safe), "\n  <br>"))
 	}
 	for _, x := range r.Findings {
 		if x.Kind == verdict.FindSubmission && ofAnswers(x) {
@@ -211,38 +211,6 @@ func (f *feedback) questions(r verdict.Result) {
 	if heading {
 		f.WriteByte('\n')
 	}
-}
-
-// answerLines returns lines with the result of an answer. show escapes text.
-func answerLines(c verdict.Check, show func(string) string) []string {
-	said := c.Got != nil // Observed says why there is no answer
-	line := "you answered: " + show(c.Observed)
-	if said {
-		line = show(c.Observed)
-	}
-	switch {
-	case c.Verdict == verdict.Pass:
-		line += ", which is correct"
-	case c.Verdict == verdict.Fail && !said && c.Score > 0:
-		counts := map[string]string{verdict.TypeOrder: "pairs of points", verdict.TypeSet: "choices"}[c.Type]
-		line += ", which is partly correct: right " + counts + " minus wrong ones count"
-	case c.Verdict == verdict.Fail && !said:
-		line += ", which is not correct"
-	}
-	lines := []string{line}
-	if c.Expected != "" && c.Verdict != verdict.Pass {
-		lines = append(lines, "correct: "+show(c.Expected))
-	}
-	for _, m := range c.Misconceptions {
-		lines = append(lines, "why not: "+show(m))
-	}
-	if c.Hint != "" {
-		lines = append(lines, "hint: "+show(c.Hint))
-	}
-	if c.Read != "" {
-		lines = append(lines, "read: "+show(c.Read))
-	}
-	return lines
 }
 
 // checks lists the checks of the run. A passed check has one line.

@@ -1,5 +1,5 @@
 // Package report writes verdicts: as text for a terminal, and as JSON, JUnit XML, KTAP,
-// and the results that Gradescope and Classroom 50 read. It reports runs, labs on many
+// the results that Gradescope and Classroom 50 read, and HTML. It reports runs, labs on many
 // kernels, and classes. Package gradebook writes the grades of a class for Canvas and
 // Moodle.
 //
@@ -19,6 +19,7 @@ import (
 	"slices"
 	"strings"
 
+	"kernellab/harness/report/view"
 	"kernellab/harness/report/words"
 	"kernellab/harness/verdict"
 	"kernellab/internal/nearest"
@@ -32,11 +33,12 @@ const (
 	FormatKTAP        = "ktap"
 	FormatGradescope  = "gradescope"
 	FormatClassroom50 = "classroom50"
+	FormatHTML        = "html"
 )
 
 // Formats returns the formats, text first.
 func Formats() []string {
-	return []string{FormatText, FormatJSON, FormatJUnit, FormatKTAP, FormatGradescope, FormatClassroom50}
+	return []string{FormatText, FormatJSON, FormatJUnit, FormatKTAP, FormatGradescope, FormatClassroom50, FormatHTML}
 }
 
 // FormatError is returned for an unknown format.
@@ -80,6 +82,8 @@ func Write(w io.Writer, format string, doc verdict.Document, s Style) error {
 		return ktap(w, doc)
 	case FormatGradescope:
 		return Gradescope{}.Write(w, doc)
+	case FormatHTML:
+		return view.Write(w, doc)
 	case FormatClassroom50:
 		return errors.New("the format of Classroom 50 needs the identity of a submission")
 	}
@@ -112,7 +116,7 @@ func scoreOf(c verdict.Check) string {
 func detail(c verdict.Check) []string {
 	var out []string
 	if c.Kind == verdict.KindQuestion {
-		return append(out, append([]string{plain(c.Prompt)}, answerLines(c, plain)...)...)
+		return append(out, append([]string{plain(c.Prompt)}, words.Answer(c, plain)...)...)
 	}
 	if c.Verdict != verdict.Pass {
 		if c.Expected != "" {

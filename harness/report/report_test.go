@@ -80,6 +80,9 @@ func all(t testing.TB) map[string]verdict.Document {
 func TestGolden(t *testing.T) {
 	for name, doc := range all(t) {
 		for _, format := range report.Formats() {
+			if format == report.FormatHTML {
+				continue // view's tests read it
+			}
 			t.Run(name+"/"+format, func(t *testing.T) {
 				var b bytes.Buffer
 				write := func() error { return report.Write(&b, format, doc, report.Style{}) }

@@ -90,6 +90,11 @@ func TestVisibility(t *testing.T) {
 		t.Fatal(err)
 	}
 	outputs["text"] = b.String()
+	b.Reset()
+	if err := report.Write(&b, report.FormatHTML, redact.Shown(doc, verdict.Visible), report.Style{}); err != nil {
+		t.Fatal(err)
+	}
+	outputs["html"] = b.String()
 	for name, text := range outputs {
 		for _, secret := range secrets {
 			if strings.Contains(public.ReplaceAllString(text, ""), secret) {
@@ -101,6 +106,7 @@ func TestVisibility(t *testing.T) {
 		"feedback":            "4 checks more, which count and are not shown here",
 		"text":                "4 checks more, which count and are not shown here",
 		"gradescope's output": "4 checks more, which count and are not shown here",
+		"html":                "4 checks more, which count and are not shown here",
 	} {
 		if !strings.Contains(outputs[name], want) {
 			t.Errorf("%s does not say %q:\n%s", name, want, outputs[name])

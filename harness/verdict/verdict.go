@@ -57,6 +57,8 @@ type Result struct {
 	// Duration is what the run took of the guest's time.
 	Duration time.Duration `json:"duration_ns,omitempty"`
 	Steps    []Step        `json:"steps"`
+	// Evidence are the stops that count and are no step of the path.
+	Evidence []Step `json:"evidence,omitempty"`
 	// Lifetime is the life of the lab's tasks, a line an event:
 	// "PID[comm]/PPID[comm] event".
 	Lifetime []string `json:"lifetime,omitempty"`
@@ -113,8 +115,25 @@ type Step struct {
 	Sources []string `json:"sources,omitempty"`
 	// Stacks are kernel stacks of the lab's tasks as they lie in memory.
 	Stacks []trace.StackImage `json:"stacks,omitempty"`
+	// Time is the guest's time since the program's process was made, in ns.
+	Time int64 `json:"time_ns,omitempty"`
+	// Raw is what the trace recorded there, before it was formatted; nil where students
+	// may not see all of it.
+	Raw *Raw `json:"raw,omitempty"`
 	// Mentions are of point, symbol, comm, means, why, lifetime, values and stack.
 	Mentions []Mention `json:"mentions,omitempty"`
+}
+
+// Raw is what a trace recorded at a stop.
+type Raw struct {
+	Task      trace.Word            `json:"task,omitempty"` // address of struct task_struct
+	CPU       int                   `json:"cpu"`
+	Registers map[string]trace.Word `json:"registers,omitempty"` // by the stub's names
+	Args      []trace.Arg           `json:"args,omitempty"`
+	Reads     map[string]trace.Word `json:"reads,omitempty"` // by the lab's names
+	Texts     map[string]string     `json:"texts,omitempty"` // the reads whose values are text
+	// Paths are the expressions of the reads, such as "current.thread.sp", by their names.
+	Paths map[string]string `json:"paths,omitempty"`
 }
 
 // Value is one thing seen at a step, formatted.

@@ -28,12 +28,15 @@ func Document(d verdict.Document) verdict.Document {
 // Result returns r with its sentences written. It shares no list of findings, checks
 // or steps with r.
 func Result(r verdict.Result) verdict.Result {
-	r.Checks, r.Steps, r.Findings = slices.Clone(r.Checks), slices.Clone(r.Steps), slices.Clone(r.Findings)
+	r.Checks, r.Steps, r.Evidence, r.Findings = slices.Clone(r.Checks), slices.Clone(r.Steps), slices.Clone(r.Evidence), slices.Clone(r.Findings)
 	for i := range r.Checks {
 		r.Checks[i] = Check(r.Checks[i])
 	}
 	for i := range r.Steps {
 		r.Steps[i] = Step(r.Steps[i])
+	}
+	for i := range r.Evidence {
+		r.Evidence[i] = Step(r.Evidence[i])
 	}
 	for i, f := range r.Findings {
 		if f.Case != "" {
