@@ -1,6 +1,6 @@
 """Stops gdb at a lab's points, in the lab's tasks only.
 
-"lab debug" has gdb read this file, sets kernel, and has gdb read the lab's own
+"lab debug" has gdb read this file, sets kernel and started, and has gdb read the lab's own
 short file, which names the lab's tasks and points and then calls ready(). That file
 is generated; this one is written by hand.
 
@@ -25,11 +25,13 @@ The expressions are the lab's own, evaluated by Python's eval: see Lab.environme
 import ast
 import json  # for lab's session file
 import re
+from copy import copy
 import textwrap
 
 import gdb
 
 kernel = {}
+started = False  # the program stands at its first stop
 
 for setting in ("confirm off", "pagination off", "breakpoint pending off", "language c"):
     gdb.execute("set " + setting)
@@ -55,6 +57,13 @@ def word(address, size=8, signed=False):
 def text(address, size=256):
     """Returns the text at an address, up to its final zero."""
     return memory(address, size).split(b"\0")[0].decode(errors="replace")
+
+
+def place():
+    """Returns the place of a stop in the session's past, and whether it has been left: gdb
+    has gone back."""
+    op, insn, past = gdb.execute("monitor place", to_string=True).split()
+    return (int(op), int(insn)), past == "past"
 
 
 def where(address):
@@ -149,6 +158,8 @@ class Point:
         self.finds, self.reads = {}, {}
         self.__dict__.update(more)
         self.breakpoint = None
+        self.on = True  # whether it may come now
+        self.met = False  # whether it has come
         self.args, self.values = None, {}  # of its last stop
         self.steps, self.left = None, False  # the steps of its last call: Lab.inside
         self.roles = {}  # registers at its last stop, by what they are for
@@ -170,8 +181,21 @@ class Point:
         return self.values[read]
 
     def enable(self, on):
+        self.on = on
         if self.breakpoint is not None and self.breakpoint.is_valid():
-            self.breakpoint.enabled = on
+            # gdb may go back to where it came before.
+            self.breakpoint.enabled = on or started and self.met
+
+    # What changes at stops.
+    STATE = ("on", "args", "values", "steps", "left", "roles")
+
+    def save(self):
+        return {name: copy(getattr(self, name)) for name in self.STATE}
+
+    def restore(self, state):
+        for name, value in state.items():
+            setattr(self, name, copy(value))
+        self.enable(self.on)
 
 
 class At(gdb.Function):
@@ -194,6 +218,9 @@ class Lab:
         self.pids = {}  # role: the task's pid, from its first stop on
         self.conditions = {}  # role: how the task is known, of those that no stop finds
         self.points = {}
+        # In a session in which gdb goes back:
+        self.seen = {}  # (place, point): whether the guest is at the point there
+        self.states = {}  # place: the state after the stop there
         At(self)
 
     def task(self, role, when=""):
@@ -239,8 +266,20 @@ class Lab:
             self.stop_at(point, place["address"])
             point.enable(point.entry)
         print("Ready: %s, in this order." % ", ".join(p.name for p in self.points.values() if p.step))
+        if started:
+            self.stands()
+            return
         print("Type continue, and start %s in the guest; then continue at every stop." % self.name)
         print('"set $lab_auto = 1" continues for you.')
+
+    def stands(self):
+        """Does what a stop at a point asks for, in a guest whose program stands at one."""
+        for point in list(self.points.values()):
+            if point.breakpoint is not None and point.breakpoint.enabled:
+                address = int(point.breakpoint.location[1:], 0)
+                if address == register(kernel["roles"]["pc"]) and self.at(point.name):
+                    self.reached(point.name)
+                    return
 
     def stop_at(self, point, address):
         if point.breakpoint is not None and point.breakpoint.is_valid():
@@ -251,8 +290,17 @@ class Lab:
         gdb.set_convenience_variable("break_" + point.name, point.breakpoint.number)
 
     def at(self, name):
-        """Reports whether the guest, stopped at a point's address, is at the point."""
+        """Reports whether the guest, stopped at a point's address, is at the point. In the
+        past it is where it was when gdb came there first."""
         point = self.points[name]
+        if not started:
+            return self.matches(point)
+        where, past = place()
+        if (where, name) not in self.seen:
+            self.seen[where, name] = not past and point.on and self.matches(point)
+        return self.seen[where, name]
+
+    def matches(self, point):
         env = self.here(point)
         try:
             if point.entry:
@@ -286,9 +334,35 @@ class Lab:
         return not call.left
 
     def reached(self, name):
-        """Does what a stop at a point asks for, and prints the stop."""
+        """Does what a stop at a point asks for, or what it did when gdb came there first, and
+        prints the stop."""
         point = self.points[name]
         env = self.here(point)
+        if started:
+            where, _ = place()
+            if where in self.states:
+                self.restore(self.states[where])
+            else:
+                self.come(point, env)
+                point.met = True
+                self.states[where] = self.save()
+        else:
+            self.come(point, env)
+        self.show(point, env)
+
+    def save(self):
+        return dict(self.tasks), dict(self.pids), {name: point.save() for name, point in self.points.items()}
+
+    def restore(self, state):
+        tasks, pids, points = state
+        for role, task in tasks.items():
+            self.found(role, task)
+        self.pids = dict(pids)
+        for name, point in points.items():
+            self.points[name].restore(point)
+
+    def come(self, point, env):
+        """Does what a stop at a point asks for."""
         if point.entry:
             for other in self.points.values():
                 other.args, other.values, other.steps = None, {}, None
@@ -308,9 +382,12 @@ class Lab:
             steps = self.points[point.within].steps
             steps[point.name] = steps.get(point.name, 0) + 1
         self.arm(point)
+
+    def show(self, point, env):
+        """Prints a stop."""
         symbol = where(env["pc"]) if point.returns else env["symbol"]
         shown = "".join(" %s=%#x" % (r, register(r)) for r in kernel["show"])
-        print("point %s symbol %s%s" % (name, symbol, shown))
+        print("point %s symbol %s%s" % (point.name, symbol, shown))
         if not gdb.convenience_variable("lab_auto"):
             print(textwrap.fill(point.means, 78, initial_indent="  ", subsequent_indent="  "))
 

@@ -23,9 +23,9 @@ import (
 // panic=-1 (harness/qemu).
 const restart = "emergency_restart"
 
-// death returns where the kernel comes when it has reported a panic, 0 if the lab expects
+// Death returns where the kernel comes when it has reported a panic, 0 if the lab expects
 // none.
-func (j Job) death() (uint64, error) {
+func (j Job) Death() (uint64, error) {
 	if j.Plan.Panic == "" {
 		return 0, nil
 	}

@@ -279,7 +279,7 @@ func (j Job) Drive(ctx context.Context, o *Opened, emit func(trace.Event) error,
 
 // drive drives a program on from its first stop, or to it.
 func (j Job) drive(ctx context.Context, o *Opened, stands bool, emit func(trace.Event) error, look probe.Look) error {
-	death, err := j.death()
+	death, err := j.Death()
 	if err != nil {
 		return err
 	}

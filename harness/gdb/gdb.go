@@ -21,16 +21,19 @@ import (
 // Debugger is the gdb that knows every architecture, by its Debian name.
 const Debugger = "gdb-multiarch"
 
-// Session is a guest that is halted before its first instruction, and what gdb needs
-// to drive it.
+// Session is a guest that is halted, and what gdb needs to drive it.
 type Session struct {
-	Machine *qemu.VM
 	Command []string // starts gdb
-	Console string   // socket of the guest's console
+	Console string   // socket of the guest's console; "" for a guest at its first stop
 	lab     labs.Lab
 	target  prepare.Target
+	exited  chan struct{} // closed at the session's end, when err is set
+	err     error
 	release func()
 }
+
+// command starts gdb with the commands of a session.
+func command(path string) []string { return []string{Debugger, "-q", "-x", path} }
 
 // Installed returns an error that says what to do if the host has no gdb.
 func Installed() error {
@@ -45,6 +48,11 @@ func (s *Session) Guide() string {
 	self, err := os.Executable()
 	if err != nil {
 		self = "lab"
+	}
+	if s.Console == "" {
+		return fmt.Sprintf(`%s stands at its first stop in the guest (%s, %s). gdb goes on from there, and back:
+reverse-stepi, reverse-continue and reverse-finish, to breakpoints and watchpoints too.
+`, s.lab.Name, s.target.Image.Release, s.target.Arch.Name)
 	}
 	return fmt.Sprintf(`The guest (%s, %s) is halted before its first instruction.
 Its console, in another terminal:
@@ -66,18 +74,16 @@ func (s *Session) Wait(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-s.Machine.Exited():
-		return s.Machine.Err()
+	case <-s.exited:
+		return s.err
 	}
 }
 
 // Close ends the guest and removes the session's files.
-func (s *Session) Close() {
-	s.Machine.Close()
-	s.release()
-}
+func (s *Session) Close() { s.release() }
 
-// Start starts a session of a lab on a kernel.
+// Start starts a session of a lab on a kernel whose guest is halted before its first
+// instruction.
 func Start(ctx context.Context, h prepare.Host, l labs.Lab, t prepare.Target) (_ *Session, err error) {
 	var more []labs.Lab
 	if l.Outside() {
@@ -109,12 +115,27 @@ func Start(ctx context.Context, h prepare.Host, l labs.Lab, t prepare.Target) (_
 	if err != nil {
 		return nil, err
 	}
-	return &Session{Machine: vm, Command: []string{Debugger, "-q", "-x", commands}, Console: config.ConsoleSocket, lab: l, target: t, release: release}, nil
+	s := &Session{Command: command(commands), Console: config.ConsoleSocket, lab: l, target: t, exited: make(chan struct{})}
+	s.release = func() {
+		vm.Close()
+		release()
+	}
+	go func() {
+		<-vm.Exited()
+		s.err = vm.Err()
+		close(s.exited)
+	}()
+	return s, nil
 }
 
 // WriteSession writes into a folder the kernel's symbols and the commands of a session
 // on the stub at socket, and returns the path of the commands.
 func WriteSession(dir string, l labs.Lab, t prepare.Target, socket string) (string, error) {
+	return writeSession(dir, l, t, socket, false)
+}
+
+// writeSession is WriteSession. With started the program stands at its first stop.
+func writeSession(dir string, l labs.Lab, t prepare.Target, socket string, started bool) (string, error) {
 	symbols := t.Image.DebugFile() // has all that we could write, and the source's lines
 	if symbols == "" {
 		symbols = filepath.Join(dir, "symbols.elf")
@@ -144,8 +165,8 @@ set architecture %s
 symbol-file %s
 target remote %s
 source %s
-python kernel = json.load(open(%q))
-%s`, t.Arch.GDB, symbols, socket, helper, facts, commands)
+python kernel, started = json.load(open(%q)), %s
+%s`, t.Arch.GDB, symbols, socket, helper, facts, map[bool]string{true: "True", false: "False"}[started], commands)
 		return err
 	})
 }

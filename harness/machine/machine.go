@@ -318,7 +318,7 @@ func (m *Machine) toMark(ctx context.Context) error {
 			}
 			continue
 		}
-		ours, err := m.agentRuns(ctx)
+		ours, err := m.AgentRuns(ctx)
 		if err != nil {
 			return fmt.Errorf("identify the agent's mark: %w", err)
 		}
@@ -331,8 +331,8 @@ func (m *Machine) toMark(ctx context.Context) error {
 // agentPID is the agent's process id: it is the first process.
 const agentPID = 1
 
-// agentRuns reports whether the running task is the agent.
-func (m *Machine) agentRuns(ctx context.Context) (bool, error) {
+// AgentRuns reports whether the running task is the agent.
+func (m *Machine) AgentRuns(ctx context.Context) (bool, error) {
 	regs, err := m.Stub.Registers(ctx)
 	if err != nil {
 		return false, err

@@ -96,7 +96,7 @@ func parseStop(p []byte) (Stop, error) {
 		switch key {
 		case "thread":
 			s.Thread = value
-		case "watch":
+		case "watch", "rwatch", "awatch":
 			if s.Watch, err = strconv.ParseUint(value, 16, 64); err != nil {
 				return Stop{}, unexpected(p)
 			}
