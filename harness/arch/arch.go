@@ -4,9 +4,9 @@
 // task is found.
 //
 // Other packages use the fields of an Arch instead of comparing its name. These
-// compare the name: harness/kernel, which reads and unwinds code, harness/blocks, which
-// decodes instructions, and those below images, which choose where kernels and compilers
-// come from.
+// compare the name: harness/kernel, which reads and unwinds code, harness/blocks and
+// harness/stores, which decode instructions, and those below images, which choose where
+// kernels and compilers come from.
 //
 // Facts about calling conventions follow the System V psABI of each
 // architecture; facts about the kernel cite the file they come from.
@@ -106,6 +106,9 @@ type QEMU struct {
 	// the next timer interrupt, where it has to be written again after a restore: QEMU
 	// restores its value without arming its own timer. 0 means none.
 	Timer int
+	// WatchBefore means that a watchpoint stops the guest before the instruction that
+	// writes, and not after it (gdb_stop_before_watchpoint in target/riscv/cpu.c).
+	WatchBefore bool
 	// Flags is the number of a control and status register that QEMU does not save,
 	// and Status that of a register which writing Flags changes. 0 means none.
 	Flags, Status int
@@ -283,8 +286,9 @@ var riscv64 = Arch{
 		Machine: "virt", CPU: "rv64", Console: "ttyS0",
 		Shift: 3,
 		// TIME_LOW and TIME_HIGH of the real-time clock (QEMU's hw/rtc/goldfish_rtc.c).
-		Clock: Clock{Addr: 0x101000, Tick: 1},
-		Timer: 0x14d, // stimecmp, the Sstc extension; target/riscv/time_helper.c
+		Clock:       Clock{Addr: 0x101000, Tick: 1},
+		WatchBefore: true,
+		Timer:       0x14d, // stimecmp, the Sstc extension; target/riscv/time_helper.c
 		// vmstate_riscv_cpu (target/riscv/machine.c) lacks fflags, and writing them
 		// marks the floating-point unit's state in mstatus as dirty (write_fflags).
 		Flags: 0x001, Status: 0x300,

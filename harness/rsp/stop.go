@@ -20,9 +20,10 @@ type Stop struct {
 	// Thread is the vCPU that the stub reports, such as p01.01. It is selected
 	// until SelectThread.
 	Thread string
-	// Watch is the address of the watchpoint that was hit, 0 if none was. The
-	// instruction that wrote has been executed; one that repeats itself (rep movs) has
-	// executed once, and the PC is still its own.
+	// Watch is the address of the watchpoint that was hit, 0 if none was. Whether the
+	// instruction that writes has been executed depends on QEMU's model of the CPU
+	// (gdb_stop_before_watchpoint): on x86 it has, where one that repeats itself
+	// (rep movs) has executed once, and the PC is still its own; on RISC-V it has not.
 	Watch uint64
 	// PC is its program counter. On x86, while the segments are not flat (before
 	// the kernel), it is an offset from the base of CS.

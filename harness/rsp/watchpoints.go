@@ -11,8 +11,8 @@ type watchpoint struct {
 	size int
 }
 
-// Watch sets a watchpoint: the guest stops after each write to one of the size bytes at
-// a virtual address, and [Stop.Watch] has the address. Setting it again does nothing.
+// Watch sets a watchpoint: the guest stops at each write to one of the size bytes at a
+// virtual address, and [Stop.Watch] has the address. Setting it again does nothing.
 //
 // QEMU compares virtual addresses, in whatever address space they are used, and sees
 // only writes by the guest's instructions: neither those to the same memory at another
