@@ -48,7 +48,7 @@ var owners = map[string][]string{
 	"github.com/expr-lang/expr":     {"harness/expr"},
 	"github.com/goccy/go-yaml/ast":  {"labs", "harness/submission", "internal/yamlnode"},
 	"github.com/jstemmer/go-junit-": {"harness/report"},
-	"golang.org/x/arch/":            {"harness/blocks"},
+	"golang.org/x/arch/":            {"harness/blocks", "harness/stores"},
 }
 
 // maxLines bounds the command line, which is flags and printing only: what a command does
