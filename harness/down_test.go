@@ -2,6 +2,7 @@ package harness_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -33,19 +34,20 @@ func TestBroughtDown(t *testing.T) {
 		tries  int  // in which it is done
 		graded verdict.Verdict
 		want   string // in the findings, the notes or the error
+		fault  any    // what the error is as, nil where there is none
 	}{
 		{"kills its kernel", func(t *testing.T, a arch.Arch, m *machine.Machine) {
 			if err := m.Stub.WriteRegister(t.Context(), a.Registers.Args[0], 0); err != nil { // the task that is to be woken
 				t.Error(err)
 			}
-		}, false, 2, verdict.Fail, "brought its machine down, where the lab's own program runs: the kernel panicked"},
-		{"crashes QEMU", kill(syscall.SIGABRT), false, 2, verdict.Fail, "brought its machine down, where the lab's own program runs: QEMU ended (signal: aborted"},
-		{"crashes QEMU once", kill(syscall.SIGABRT), false, 1, verdict.Pass, "The first try was thrown away"},
-		{"QEMU is killed", kill(syscall.SIGKILL), false, 2, verdict.Error, "signal: killed"},
+		}, false, 2, verdict.Fail, "brought its machine down, where the lab's own program runs: the kernel panicked", nil},
+		{"crashes QEMU", kill(syscall.SIGABRT), false, 2, verdict.Fail, "brought its machine down, where the lab's own program runs: QEMU ended (signal: aborted", nil},
+		{"crashes QEMU once", kill(syscall.SIGABRT), false, 1, verdict.Pass, "The first try was thrown away", nil},
+		{"QEMU is killed", kill(syscall.SIGKILL), false, 2, verdict.Error, "signal: killed", new(*machine.Error)},
 		{"QEMU is stopped", func(t *testing.T, _ arch.Arch, m *machine.Machine) {
 			signal(t, m, syscall.SIGSTOP)
 			m.Patience = hangs
-		}, true, 2, verdict.Error, "the run took more than " + hangs.String()},
+		}, true, 2, verdict.Error, "hung: the run took more than " + hangs.String(), new(*machine.GuestError)},
 	}
 	eachArch(t, func(t *testing.T, a arch.Arch, k linux.Kernel) {
 		own := job(t, a, k, nil)
@@ -78,6 +80,9 @@ func TestBroughtDown(t *testing.T) {
 					}
 				} else {
 					said = err.Error()
+				}
+				if (err != nil) != (c.fault != nil) || err != nil && (!errors.As(err, c.fault) || !strings.Contains(said, "(tried twice)")) {
+					t.Errorf("error %v, want a %T after two tries", err, c.fault)
 				}
 				if got != c.graded || !strings.Contains(said, c.want) || tries != 2 {
 					t.Errorf("%s after %d tries: %s, want %s with %q", got, tries, said, c.graded, c.want)
