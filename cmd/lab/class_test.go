@@ -36,9 +36,10 @@ func evidenceOf(t testing.TB, out, student string) string {
 }
 
 // The same submission gets the same trace to the byte, and the same verdict: alone
-// and with others at the same time, which are hostile; warm and cold.
+// and with others at the same time, which are hostile. One architecture: what guests do to
+// each other, they do on the host. harness.TestSame compares warm and cold traces.
 func TestSameMark(t *testing.T) {
-	for _, m := range arch.All() {
+	for _, m := range arch.All()[:1] {
 		t.Run(m.Name, func(t *testing.T) {
 			image := hostileKernel(t, m)
 			answers := honestAnswers(t, image)
@@ -78,12 +79,7 @@ func TestSameMark(t *testing.T) {
 				}
 			}
 			grade(1, nil, "--jobs", "1")
-			others := []string{"memory", "lines-only"}
-			if m.Name == arch.Names()[0] { // harness.TestSame boots every kernel and compares the traces
-				grade(1, nil, "--jobs", "1", "--cold")
-				others = append(others, "threads", "close-all", "kill-agent")
-			}
-			grade(2, others, "--jobs", "5")
+			grade(2, []string{"memory", "lines-only", "threads", "close-all", "kill-agent"}, "--jobs", "5")
 		})
 	}
 }

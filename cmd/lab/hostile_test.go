@@ -85,9 +85,9 @@ var hostilePrograms = []hostile{
 }
 
 // neighbours is how many hostile programs have one honest neighbour.
-const neighbours = 3
+const neighbours = 6
 
-// TestHostile grades a class of hostile submissions with an honest one beside every third
+// TestHostile grades a class of hostile submissions with an honest one beside every sixth
 // program, two at a time, as lab grade does for an instructor. Every submission
 // gets a mark and a finding of its own, and the honest mark never changes.
 func TestHostile(t *testing.T) {
