@@ -39,7 +39,7 @@ check:
 	$(GO) mod tidy -diff
 	$(GO) mod verify
 	$(GO) test -race -short -skip '^TestChanges$$' ./...
-	$(GO) test -run '^TestChanges$$' ./harness/recording # it starts no goroutine, and takes eight times as long with -race
+	$(GO) test -run '^TestChanges$$' ./harness/recording # takes eight times as long with -race
 
 bench: build tools kernels
 	$(GO) test -run '^$$' -bench 'Run|Start|Throughput|Open|List' -benchtime 3x ./cmd/lab

@@ -14,6 +14,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -131,37 +132,54 @@ type change struct {
 // rules find all of them: the golden file lists the fields of those that pass with full
 // marks, which are evidence that nothing needs.
 func TestChanges(t *testing.T) {
+	var each sync.Mutex
 	found := map[string]map[string]bool{} // kinds of change, by field and place
 	made, refused, failed, passed := 0, 0, 0, 0
-	for _, r := range recordings(t) {
-		honest := &trace.Trace{Header: r.header, Events: r.events}
-		if err := contradiction.Check(honest, r.plan); err != nil {
-			t.Errorf("%s on %s: %v", r.lab, r.arch, err)
-			continue
+	pass := func(c change) {
+		passed++
+		key := c.field + c.where
+		if found[key] == nil {
+			found[key] = map[string]bool{}
 		}
-		if res := grade.Grade(honest, r.rules); !res.Passed() {
-			t.Errorf("%s on %s does not pass: record it again", r.lab, r.arch)
-			continue
-		}
-		r.changes(t, func(c change) bool { return found[c.field+c.where][c.kind] }, func(c change) {
-			made++
-			if c.trace == nil || contradiction.Check(c.trace, r.plan) != nil {
-				refused++
-				return
-			}
-			if res := grade.Grade(c.trace, r.rules); !res.Passed() || res.Score < res.MaxScore {
-				failed++
-				return
-			}
-			passed++
-			key := c.field + c.where
-			if found[key] == nil {
-				found[key] = map[string]bool{}
-			}
-			found[key][c.kind] = true
-		})
+		found[key][c.kind] = true
 	}
-	t.Logf("%d changes: %d contradict the trace, %d more fail by the rules, %d kinds pass", made, refused, failed, passed)
+	all := recordings(t)
+	t.Run("traces", func(t *testing.T) {
+		for _, r := range all {
+			t.Run(r.lab+"/"+r.arch, func(t *testing.T) {
+				t.Parallel()
+				honest := &trace.Trace{Header: r.header, Events: r.events}
+				if err := contradiction.Check(honest, r.plan); err != nil {
+					t.Fatal(err)
+				}
+				if res := grade.Grade(honest, r.rules); !res.Passed() {
+					t.Fatal("it does not pass: record it again")
+				}
+				done := func(c change) bool {
+					each.Lock()
+					defer each.Unlock()
+					return found[c.field+c.where][c.kind]
+				}
+				r.changes(t, done, func(c change) {
+					count := &refused
+					if c.trace != nil && contradiction.Check(c.trace, r.plan) == nil {
+						count = &failed
+						if res := grade.Grade(c.trace, r.rules); res.Passed() && res.Score == res.MaxScore {
+							count = nil
+						}
+					}
+					each.Lock()
+					defer each.Unlock()
+					if made++; count == nil {
+						pass(c)
+						return
+					}
+					*count++
+				})
+			})
+		}
+	})
+	t.Logf("%d changes: %d contradict the trace, %d more fail by the rules, %d pass", made, refused, failed, passed)
 	var b strings.Builder
 	b.WriteString("Changes to a trace that pass with full marks: go test ./harness/recording -run TestChanges -update\n\n")
 	for _, field := range slices.Sorted(maps.Keys(found)) {
