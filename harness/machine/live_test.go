@@ -200,6 +200,7 @@ var programs = []struct {
 	args  []string      // exercise's
 	with  guest.Program // and more
 	limit time.Duration
+	costs bool // it takes much processor time, so it runs on the default kernels only
 	ok    func(e guest.Exit, pid int) bool
 }{
 	{name: "report", args: []string{"report", "ü", ""}, ok: func(e guest.Exit, pid int) bool {
@@ -251,7 +252,7 @@ var programs = []struct {
 	}},
 	{name: "sleeps over the limit", args: []string{"sleep"}, limit: 30 * time.Second, ok: killedExit},
 	{name: "stubborn", args: []string{"stubborn"}, limit: 300 * time.Millisecond, ok: killedExit},
-	{name: "bomb", args: []string{"bomb"}, limit: 300 * time.Millisecond, ok: killedExit},
+	{name: "bomb", args: []string{"bomb"}, limit: 300 * time.Millisecond, costs: true, ok: killedExit},
 	{name: "makes the agent's call", args: []string{"mark"}, ok: func(e guest.Exit, _ int) bool {
 		return e.Code == 0 && string(e.Merged()) == "<nil>\n"
 	}},
@@ -279,7 +280,11 @@ func killedExit(e guest.Exit, _ int) bool { return killed(e) }
 func TestPrograms(t *testing.T) {
 	eachKernel(t, func(t *testing.T, s machine.Spec) {
 		m, program := start(t, s), exercise(t, s.Arch)
+		standard := kernels(t, s.Arch)[0].Path == s.Kernel
 		for _, c := range programs {
+			if c.costs && !standard {
+				continue
+			}
 			t.Run(c.name, func(t *testing.T) {
 				if c.args != nil {
 					c.with.Args = append([]string{"exercise"}, c.args...)
@@ -382,9 +387,11 @@ func live(t *testing.T, s machine.Spec, program []byte) (l life, restored bool) 
 }
 
 // The behaviour of a machine depends only on its Spec and the requests, not on how it
-// was started. harness.TestSame shows this with traces on the other kernels too.
+// was started. harness.TestSame shows this with traces on the other architecture too.
 func TestRepeats(t *testing.T) {
-	eachArch(t, func(t *testing.T, s machine.Spec) {
+	a := arch.All()[0]
+	t.Run(a.Name, func(t *testing.T) {
+		s := spec(t, a, kernels(t, a)[0])
 		program := exercise(t, s.Arch)
 		s.Snapshots = nil
 		cold, _ := live(t, s, program)
