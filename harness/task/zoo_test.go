@@ -4,10 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -25,23 +23,6 @@ import (
 	"kernellab/images/qemutest"
 	"kernellab/internal/labtest"
 )
-
-// snapshots are those of this run of the tests, of which several start from the same
-// guest. Its folder is TestMain's.
-var snapshots snapshot.Store
-
-func TestMain(m *testing.M) { os.Exit(run(m)) }
-
-func run(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "lab-task-test-")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 2
-	}
-	defer os.RemoveAll(dir)
-	snapshots.Dir = filepath.Join(dir, "snapshots")
-	return m.Run()
-}
 
 // eachKernel runs a subtest for each cached kernel, in parallel.
 func eachKernel(t *testing.T, test func(t *testing.T, z *zoo)) {
@@ -99,9 +80,14 @@ func openZoo(t *testing.T, a arch.Arch, path string) *zoo {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// The cache's snapshots, so that each kernel boots for the zoo once.
+	snapshots, err := cache.Path("snapshots")
+	if err != nil {
+		t.Fatal(err)
+	}
 	spec := machine.Spec{
 		Arch: z.arch, Image: z.image, Kernel: path, Initrd: initrd,
-		QEMU: qemutest.Command(t, a.Name, a.QEMU.Binary), Snapshots: &snapshots,
+		QEMU: qemutest.Command(t, a.Name, a.QEMU.Binary), Snapshots: &snapshot.Store{Dir: snapshots},
 	}
 	z.Machine, _, err = spec.StartAt(t.Context(), machine.Place{Key: []string{"zoo"}, Reach: populate}, io.Discard)
 	if err != nil {
