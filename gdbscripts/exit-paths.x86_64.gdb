@@ -37,7 +37,7 @@ lab.point("second_call", "parent", place="sys_clone", armed=["quitter_born"], wh
     means="The program makes the second child.")
 lab.point("victim_born", "parent", place="wake_up_new_task", armed=["second_call"], finds={"victim": "arg.p"}, reads={"pid": "arg.p.pid"},
     means="The second child is complete. It will sleep forever.")
-lab.point("sys_kill", "parent", armed=["victim_born"], when="(arg.pid <= 0 or arg.pid == victim_born.read.pid) and arg.sig != 0",
+lab.point("sys_kill", "parent", armed=["victim_born"], when="(arg.pid <= 0 or arg.pid == victim_born.read.pid) and arg.sig != 0 and arg.sig != SIGCHLD and arg.sig != SIGURG and arg.sig != SIGWINCH and arg.sig != SIGSTOP and arg.sig != SIGTSTP and arg.sig != SIGTTIN and arg.sig != SIGTTOU and arg.sig != SIGCONT",
     means="The parent sends SIGKILL. This marks the signal as pending, notes that the process is to end, and wakes the victim. The sender does nothing else to it.")
 lab.point("get_signal", "victim", armed=["sys_kill"],
     means="The victim is about to return to user space and checks for signals first. It finds one whose action is to end it.")

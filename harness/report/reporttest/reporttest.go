@@ -245,8 +245,8 @@ var (
 	path = regexp.MustCompile(`([a-z]+): ([a-z_0-9]+(?: → [a-z_0-9]+)*)`)
 	once = regexp.MustCompile(`expected and observed each of ([0-9]+) points once`)
 	// Where some points may be hit more often.
-	others = regexp.MustCompile(`expected and observed (([a-z_0-9]+ at least [0-9]+ hits?, )+)the others once`)
-	least  = regexp.MustCompile(`([a-z_0-9]+) at least ([0-9]+) hits?, `)
+	others = regexp.MustCompile(`expected and observed (([a-z_0-9]+ at (?:least|most) [0-9]+ hits?, )+)the others once`)
+	bound  = regexp.MustCompile(`([a-z_0-9]+) at (least|most) ([0-9]+) hits?, `)
 
 	ends = regexp.MustCompile(`the program ends as it should [0-9/]+ ?expected and observed exit status ([0-9]+)`)
 	dead = regexp.MustCompile(`the program ends as it should [0-9/]+ ?observed the kernel panics with "([^"]*)"`)
@@ -295,15 +295,16 @@ func (c *checker) paths() {
 	}
 }
 
-// often checks how often points are hit: those that are named as often as is said or more
-// often, the others once.
+// often checks how often points are hit: those that are named as often as is said, the
+// others once.
 func (c *checker) often(said string) {
 	hits := map[string]int{}
 	for _, e := range c.stops() {
 		hits[e.Point]++
 	}
-	for _, m := range least.FindAllStringSubmatch(said, -1) {
-		if n, err := strconv.Atoi(m[2]); err != nil || hits[m[1]] < n {
+	for _, m := range bound.FindAllStringSubmatch(said, -1) {
+		n, err := strconv.Atoi(m[3])
+		if err != nil || m[2] == "least" && hits[m[1]] < n || m[2] == "most" && hits[m[1]] > n {
 			c.errorf("%s: the trace has %d", m[0], hits[m[1]])
 		}
 		delete(hits, m[1])
