@@ -183,6 +183,24 @@ func TestNotSeenOnce(t *testing.T) {
 	}
 }
 
+// Checks that students see at different times have a finding each about the point that
+// was not hit, so that none names a check that is hidden.
+func TestNotSeenByVisibility(t *testing.T) {
+	tr := tracetest.Fork("x86_64")
+	tracetest.Drop(tr, "copy_thread", "wake_up_new_task")
+	rules := forkRules("x86_64")
+	rules.Checks = append(rules.Checks, grade.CheckRule{Name: "secret", Observed: "wake_up_new_task.read.start", Expected: "1", Visibility: verdict.Hidden})
+	found := map[verdict.Visibility][]string{}
+	for _, f := range judge(tr, rules).Findings {
+		if f.Kind == verdict.FindNotSeen && f.Point == "wake_up_new_task" {
+			found[f.Visibility] = append(found[f.Visibility], f.Checks...)
+		}
+	}
+	if d := cmp.Diff(map[verdict.Visibility][]string{"": {"start"}, verdict.Hidden: {"secret"}}, found); d != "" {
+		t.Errorf("checks that hang on wake_up_new_task (-want +got)\n%s", d)
+	}
+}
+
 // A refused call that is seen to return is left out too.
 func TestRefusedReturns(t *testing.T) {
 	r := forkRules("x86_64")
