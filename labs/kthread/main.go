@@ -10,6 +10,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -57,6 +58,20 @@ func main() {
 		time.Sleep(10 * time.Millisecond)
 	}
 	fmt.Printf("%s after: %s\n", name, find(name))
+	os.Exit(task("status", 0))
+}
+
+// task returns a value of a student's task, which is an argument NAME=VALUE, or the lab's
+// own.
+func task(name string, own int) int {
+	for _, arg := range os.Args[1:] {
+		if text, ok := strings.CutPrefix(arg, name+"="); ok {
+			if n, err := strconv.Atoi(text); err == nil {
+				return n
+			}
+		}
+	}
+	return own
 }
 
 // check ends the program when there is an error.

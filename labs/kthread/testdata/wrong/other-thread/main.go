@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"time"
 )
 
 func main() {
@@ -13,6 +14,7 @@ func main() {
 	fmt.Println("psimon before: none")
 	file.WriteString("some 500000 1000000\n")
 	fmt.Println("psimon while a trigger is set: a child of kthreadd")
+	time.Sleep(50 * time.Millisecond) // or the thread is asked to end before it has begun
 	closed := make(chan error)
 	go func() { closed <- file.Close() }() // another thread: this one is locked
 	<-closed
