@@ -33,7 +33,7 @@ line is wrong, predict says which, records nothing and exits with 2.
 The exit code is that of the run: wrong predictions are no failure.`,
 		Example: "  lab predict fork-new\n  lab predict fork-new my-fork --arch riscv64",
 	}, func(ctx context.Context, l labs.Lab, args []string) error {
-		p.Lab, p.Dir, p.AtOnce, p.Format = l, l.Name, 1, report.FormatText
+		p.Lab, p.Dir, p.AtOnce = l, l.Name, 1
 		if len(args) > 1 {
 			p.Dir = args[1]
 		}
@@ -42,6 +42,7 @@ The exit code is that of the run: wrong predictions are no failure.`,
 	cmd.Args = commands.Takes(1, 2, "a lab and, if it is not named after the lab, the folder of the predictions: lab predict fork-new [DIR]")
 	a.kernelFlag(cmd, &p.Kernels)
 	machineFlags(cmd, &p.Machine)
+	formatFlag(cmd, &p.Format, textOrJSON)
 	return cmd
 }
 
@@ -55,9 +56,9 @@ func (a *app) predict(ctx context.Context, p session.Prediction, called string) 
 	if err := p.Ask(ctx, file); err != nil {
 		return err
 	}
-	p.Style, p.Predicted = report.Terminal(a.stdout), file.Answers
+	p.Style = report.Terminal(a.stdout)
 	if p.Host, err = a.hold(ctx); err == nil {
-		a.code, err = p.Execute(ctx, a.stdout)
+		a.code, err = p.Execute(ctx, a.stdout, file)
 	}
 	if ctx.Err() != nil {
 		return file.Stopped(p.Kernels.Arch, ctx.Err())

@@ -8,6 +8,7 @@ import (
 
 	"kernellab/harness/arch"
 	"kernellab/internal/labtest"
+	"kernellab/internal/schematest"
 	"kernellab/labs"
 )
 
@@ -40,6 +41,18 @@ func TestPredict(t *testing.T) {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("nothing says %q:\n%s", want, &out)
 		}
+	}
+	cmd = labCommand(t, cache, "predict", l.Name, dir, "--arch", a.Name, "--format", "json")
+	cmd.Stdin = strings.NewReader(strings.Repeat("\n", len(l.Questions)-len(given)))
+	document, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := schematest.Load(t, "../../harness/report/predict.schema.json").Check(t, string(document)); err != nil {
+		t.Errorf("%v\n%s", err, document)
+	}
+	if !bytes.Contains(document, []byte(`"compared": 2,`)) || !bytes.Contains(document, []byte(`"seen": "1792",`)) {
+		t.Errorf("the document lacks what was compared:\n%s", document)
 	}
 	if strings.Contains(out.String(), "\x1b") {
 		t.Error("a pipe gets the colours of a terminal")

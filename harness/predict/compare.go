@@ -9,22 +9,23 @@ import (
 
 // Row is a question with what was predicted and what a run shows.
 type Row struct {
-	Name, Prompt string
-	Copied       bool // only a run shows the answer
+	Name   string `json:"question"`
+	Prompt string `json:"prompt"`
+	Copied bool   `json:"copied,omitempty"` // only a run shows the answer
 	// Predicted is "" if the question is not answered.
-	Predicted string
+	Predicted string `json:"predicted,omitempty"`
 	// Seen is what the run shows; "" if nothing was predicted, or the run does not show
 	// it.
-	Seen string
+	Seen string `json:"seen,omitempty"`
 	// Verdict is Skip for a question that is not answered, whose truth the run does not
 	// show, or whose result the lab hides.
-	Verdict verdict.Verdict
+	Verdict verdict.Verdict `json:"verdict"`
 	// Why says why an answer is not compared.
-	Why string
+	Why string `json:"why,omitempty"`
 	// Misconceptions are what may be behind a wrong answer, a sentence each.
-	Misconceptions []string
+	Misconceptions []string `json:"misconceptions,omitempty"`
 	// Read is what to read after a wrong answer.
-	Read string
+	Read string `json:"read,omitempty"`
 }
 
 // Compare puts answers beside what a run of the lab's own program shows. Questions that

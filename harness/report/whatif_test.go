@@ -100,6 +100,36 @@ func TestWhatIfSchema(t *testing.T) {
 	}
 }
 
+func TestPredictSchema(t *testing.T) {
+	s := schematest.Load(t, "predict.schema.json")
+	rows := []predict.Row{
+		{Name: "flags", Prompt: "Which flags?", Predicted: "CLONE_VM", Seen: "SIGCHLD", Verdict: verdict.Fail, Misconceptions: []string{"A thread has it."}, Read: "clone(2)"},
+		{Name: "pid", Prompt: "Which pid?", Predicted: "0", Seen: "0", Verdict: verdict.Pass},
+		{Name: "where", Prompt: "Where?", Copied: true, Verdict: verdict.Skip},
+	}
+	ran := verdict.Result{Lab: "fork-new", Arch: "x86_64", Kernel: "6.1.0", Verdict: verdict.Pass}
+	failed := verdict.Result{Lab: "fork-new", Verdict: verdict.Error, Error: "it did not boot"}
+	var b bytes.Buffer
+	for _, p := range []report.Predicted{{Result: failed, Answers: "answers.yaml"}, {Result: ran, Rows: rows, Answers: "answers.yaml"}} {
+		b.Reset()
+		if err := p.WriteJSON(&b); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Check(t, b.String()); err != nil {
+			t.Errorf("%v\n%s", err, &b)
+		}
+	}
+	if !strings.Contains(b.String(), "\"compared\": 2,\n  \"right\": 1,\n") {
+		t.Errorf("two are compared and one is right:\n%s", &b)
+	}
+	for _, bad := range [][2]string{{"lab.predict/1", "lab.predict/2"}, {`"question": "pid"`, `"question": ""`}, {`"verdict": "skip"`, `"verdict": "none"`}, {`"right"`, `"wrong"`}} {
+		changed := strings.Replace(b.String(), bad[0], bad[1], 1)
+		if changed == b.String() || s.Check(t, changed) == nil {
+			t.Errorf("the schema takes %s for %s", bad[1], bad[0])
+		}
+	}
+}
+
 func TestPredictions(t *testing.T) {
 	rows := []predict.Row{
 		{Name: "who", Prompt: "Who frees it?", Predicted: "its parent's", Seen: "its parent's", Verdict: verdict.Pass},

@@ -8,8 +8,10 @@ import (
 
 	"kernellab/harness/predict"
 	"kernellab/harness/prepare"
+	"kernellab/harness/report"
 	"kernellab/harness/submission"
 	"kernellab/harness/variant"
+	"kernellab/harness/verdict"
 	"kernellab/internal/console"
 	"kernellab/internal/progress"
 	"kernellab/internal/usage"
@@ -50,4 +52,22 @@ func (p *Prediction) Ask(ctx context.Context, file *predict.File) error {
 		return d.Ask(ctx, in)
 	}
 	return d.AskLines(p.In)
+}
+
+// Execute runs the session on one kernel, with the predictions of the file, writes both to
+// w, and returns the exit code of the run.
+func (p *Prediction) Execute(ctx context.Context, w io.Writer, file *predict.File) (code int, err error) {
+	s := p.Session
+	s.Predicted = file.Answers
+	if s.Format == report.FormatText {
+		return s.Execute(ctx, w)
+	}
+	out := report.Predicted{Answers: file.Path}
+	s.compared = &out.Rows
+	doc, err := s.Run(ctx, io.Discard) // a document of its own follows
+	if err != nil {
+		return verdict.ExitError, err
+	}
+	out.Result = doc.Results[0]
+	return doc.ExitCode(), out.WriteJSON(w)
 }

@@ -62,6 +62,7 @@ type Session struct {
 	// Predicted are answers that each run of the lab's own program is compared with when
 	// it is over; nil for none.
 	Predicted grade.Answers
+	compared  *[]predict.Row // receives the comparison of a quiet run, if it is not nil
 
 	// Seeds reports what varies between runs of the lab's own program with the seeds 1 to
 	// Seeds, if it is not 0. WhatIf reports what is different in the variation of this
@@ -302,7 +303,11 @@ func (r run) graded(ctx context.Context, dir string) (verdict.Result, error) {
 // own runs the lab's own program.
 func (r run) own(ctx context.Context, job harness.Job) (verdict.Result, error) {
 	if r.quiet() {
-		return result(harness.Run(ctx, job))
+		out, err := harness.Run(ctx, job)
+		if err == nil && r.compared != nil {
+			*r.compared = predict.Compare(out.Trace, job.Rules, r.Predicted)
+		}
+		return result(out, err)
 	}
 	page := r.page(job.Rules)
 	job.Began = func(h trace.Header, m *machine.Machine) {
