@@ -245,7 +245,7 @@ func TestStops(t *testing.T) {
 func TestWatch(t *testing.T) {
 	ctx := background(t)
 	const hit = "<- T05thread:p01.01;watch:ffffffd800030000;\n"
-	c, _ := scripted(t, rsp.Options{}, "-> Z2,ffffffd800030000,8\n<- OK\n"+
+	c, _ := scripted(t, rsp.Options{StopCounter: &scriptedStops{again: make(chan struct{})}}, "-> Z2,ffffffd800030000,8\n<- OK\n"+
 		"-> vCont;c\n"+hit+"-> g\n<- "+rsptest.G(1, 2, 0x2000)+"\n"+
 		"-> Z0,2000,4\n<- OK\n"+
 		"-> z0,2000,4\n-> vCont;s:p01.01\n<- OK\n"+hit+"-> Z0,2000,4\n-> g\n<- OK\n<- "+rsptest.G(1, 2, 0x2004)+"\n"+
