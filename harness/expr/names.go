@@ -213,7 +213,11 @@ func (g GuestNames) Name(ctx context.Context, name string) (any, error) {
 	case slices.Contains(g.Points, name):
 		return (&Names{Points: g.Points, Reads: g.Reads}).Name(ctx, name)
 	}
-	return nil, fmt.Errorf("unknown name %q%s", name, nearest.Hint(name, slices.Concat([]string{"current", "arg", "reg", "preempt_count", "current_at"}, registers, g.Roles, g.Points)))
+	known := slices.Concat([]string{"arg", "reg", "preempt_count", "current_at"}, registers, g.Roles, g.Points)
+	if !slices.Contains(g.Roles, "current") {
+		known = append([]string{"current"}, known...)
+	}
+	return nil, fmt.Errorf("unknown name %q%s", name, nearest.Hint(name, known))
 }
 
 // Call is [Env]'s.
