@@ -52,6 +52,7 @@ var openers = map[string]string{
 	"internal/flock/flock.go":       "locks, with a flag that never waits",
 	"internal/scaffold/scaffold.go": "files that it makes",
 	"harness/snapshot/snapshot.go":  "files that it makes",
+	"harness/blocks/log.go":         "a pipe that it makes",
 	"harness/variant/variant.go":    "a file that it makes",
 	"harness/room.go":               "the kernel's files in /proc and /sys",
 	"harness/kernel/executable.go":  "/proc/self/exe",
