@@ -161,7 +161,7 @@ Exit codes: 0 passed · 1 failed · 2 wrong usage · 3 could not grade`,
 	a.qemuFlag(root)
 	root.SetFlagErrorFunc(commands.FlagError)
 	root.AddCommand(
-		a.runCommand(), a.predictCommand(), a.gradeCommand(), a.exportCommand(), a.initCommand(), a.secretCommand(), a.newCommand(), a.testCommand(), a.matrixCommand(), a.checkCommand(), a.viewCommand(), a.verifyCommand(), a.listCommand(), a.showCommand(),
+		a.runCommand(), a.predictCommand(), a.gradeCommand(), a.exportCommand(), a.initCommand(), a.secretCommand(), a.newCommand(), a.testCommand(), a.matrixCommand(), a.checkCommand(), a.viewCommand(), a.stepCommand(), a.verifyCommand(), a.listCommand(), a.showCommand(),
 		a.debugCommand(), a.shellCommand(), a.ftraceCommand(), a.whyCommand(), a.kernelsCommand(), a.qemuCommand(), a.doctorCommand(), a.cleanCommand(),
 	)
 	root.AddCommand(a.lookCommands()...)

@@ -1,5 +1,5 @@
 // Package walk shows recorded runs stop by stop: as a page for a browser, or in the
-// terminal. It starts no guest.
+// terminal.
 package walk
 
 import (

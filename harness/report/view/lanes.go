@@ -40,7 +40,7 @@ type lane struct {
 
 // stopMark is a stop on its lane.
 type stopMark struct {
-	Stop         *stop
+	Stop         *Stop
 	X, Y         int
 	LabelX       int
 	LabelY, Bend int
@@ -57,7 +57,7 @@ type tick struct {
 }
 
 // newLanes returns the drawing of stops, nil for none.
-func newLanes(all []stop) *lanes {
+func newLanes(all []Stop) *lanes {
 	if len(all) == 0 {
 		return nil
 	}

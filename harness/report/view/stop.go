@@ -12,17 +12,17 @@ import (
 	"kernellab/harness/verdict"
 )
 
-// stop is a verdict.Step as the template shows it.
-type stop struct {
+// Stop is a verdict.Step as people see it.
+type Stop struct {
 	ID string
 	verdict.Step
 	Number     int    // on the path, from 1; 0 for evidence
 	Previous   string // the stop of the same task before this one: its point, "" for none
 	Known      bool   // Previous is not ""
-	Frames     []box
-	Args       []cell
-	Reads      []cell
-	Registers  []cell
+	Frames     []Call
+	Args       []Cell
+	Reads      []Cell
+	Registers  []Cell
 	Moved      int // how many of Registers have another value than before
 	Drawings   []drawing
 	Rows       []row // the words of both stacks that were compared
@@ -32,14 +32,14 @@ type stop struct {
 	Title, Who string
 }
 
-// box is a function on the kernel stack.
-type box struct {
+// Call is a function on the kernel stack.
+type Call struct {
 	Text, Source string
 	New          bool // the task was not in this call at its stop before
 }
 
-// cell is a named value.
-type cell struct {
+// Cell is a named value.
+type Cell struct {
 	Name, Type, Value, Note string
 	Before                  string // the value that it had, "" if that is not known
 	Changed                 bool
@@ -56,14 +56,17 @@ type row struct {
 // hundreds of stops, the first.
 const maxRaw = 64
 
-// stops returns the stops of a run, in the order that they came.
-func stops(id, machine string, steps []verdict.Step) []stop {
+// Stops returns the stops of a run whose sentences are written, evidence included, in the
+// order that they came. id is what their IDs begin with.
+func Stops(id string, r verdict.Result) []Stop {
+	machine, steps := r.Arch, slices.Concat(r.Steps, r.Evidence)
+	slices.SortStableFunc(steps, func(a, b verdict.Step) int { return a.Seq - b.Seq })
 	d := newDecoder(machine, steps)
-	var out []stop
+	var out []Stop
 	last := map[int]int{} // place of each task's last stop, by pid
 	number := 0
 	for i, s := range steps {
-		x := stop{ID: fmt.Sprintf("%s-stop-%d", id, i+1), Step: s, Who: who(s)}
+		x := Stop{ID: fmt.Sprintf("%s-stop-%d", id, i+1), Step: s, Who: who(s)}
 		if !s.Evidence {
 			number++
 			x.Number = number
@@ -85,7 +88,7 @@ func stops(id, machine string, steps []verdict.Step) []stop {
 }
 
 // Label is what a mark of the stop is called.
-func (s stop) Label() string {
+func (s Stop) Label() string {
 	if s.Number == 0 {
 		return "· " + s.Title
 	}
@@ -93,7 +96,7 @@ func (s stop) Label() string {
 }
 
 // When returns the guest's time, "" if it is not known.
-func (s stop) When() string {
+func (s Stop) When() string {
 	if s.Time == 0 {
 		return ""
 	}
@@ -110,14 +113,14 @@ func who(s verdict.Step) string {
 }
 
 // boxes returns the functions of a stack, innermost first.
-func boxes(s, before verdict.Step, known bool) []box {
+func boxes(s, before verdict.Step, known bool) []Call {
 	same := 0 // outermost functions that the stack before has too
 	for known && same < len(before.Stack) && same < len(s.Stack)-1 && s.Stack[len(s.Stack)-1-same] == before.Stack[len(before.Stack)-1-same] {
 		same++
 	}
-	var out []box
+	var out []Call
 	for i, f := range s.Stack {
-		b := box{Text: f, New: i < len(s.Stack)-same}
+		b := Call{Text: f, New: i < len(s.Stack)-same}
 		if len(s.Sources) == len(s.Stack) {
 			b.Source = s.Sources[i]
 		}
@@ -128,21 +131,21 @@ func boxes(s, before verdict.Step, known bool) []box {
 
 // raw fills in the arguments, the reads and the registers. A read is compared with the
 // last stop at which the task read the same, a register with the stop of the same task before.
-func (x *stop) raw(d decoder, s, before verdict.Step, earlier []verdict.Step, registers bool) {
+func (x *Stop) raw(d decoder, s, before verdict.Step, earlier []verdict.Step, registers bool) {
 	for _, a := range s.Raw.Args {
 		value, note := d.arg(a)
-		x.Args = append(x.Args, cell{Name: a.Name, Type: a.Type, Value: value, Note: note})
+		x.Args = append(x.Args, Cell{Name: a.Name, Type: a.Type, Value: value, Note: note})
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.Raw.Reads)) {
 		w := s.Raw.Reads[name]
-		c := cell{Name: name, Type: s.Raw.Paths[name], Value: d.value(w), Note: d.note(w), Changed: true}
+		c := Cell{Name: name, Type: s.Raw.Paths[name], Value: d.value(w), Note: d.note(w), Changed: true}
 		if e := sameRead(s, earlier, name); e != nil {
 			c.Before, c.Changed = d.value(e.Reads[name]), e.Reads[name] != w
 		}
 		x.Reads = append(x.Reads, c)
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.Raw.Texts)) {
-		c := cell{Name: name, Type: s.Raw.Paths[name], Value: s.Raw.Texts[name], Changed: true}
+		c := Cell{Name: name, Type: s.Raw.Paths[name], Value: s.Raw.Texts[name], Changed: true}
 		if e := sameRead(s, earlier, name); e != nil {
 			c.Before, c.Changed = e.Texts[name], e.Texts[name] != c.Value
 		}
@@ -153,7 +156,7 @@ func (x *stop) raw(d decoder, s, before verdict.Step, earlier []verdict.Step, re
 	}
 	for _, name := range d.order(s.Raw.Registers) {
 		w := s.Raw.Registers[name]
-		c := cell{Name: name, Value: words.Register(w, name == d.result && s.Raw.Args == nil), Note: d.register(name, w, s)}
+		c := Cell{Name: name, Value: words.Register(w, name == d.result && s.Raw.Args == nil), Note: d.register(name, w, s)}
 		if before.Raw != nil {
 			if was, ok := before.Raw.Registers[name]; ok && was != w {
 				c.Before, c.Changed = words.Hex(was), true
@@ -176,7 +179,7 @@ func sameRead(s verdict.Step, earlier []verdict.Step, name string) *verdict.Raw 
 }
 
 // stacks draws the kernel stacks of a step.
-func (x *stop) stacks(machine string, s verdict.Step, before []verdict.Step) {
+func (x *Stop) stacks(machine string, s verdict.Step, before []verdict.Step) {
 	x.Drawings = drawings(x.ID, s.Stacks)
 	result := words.ResultRegister(machine)
 	for _, im := range s.Stacks {
@@ -213,7 +216,7 @@ func (x *stop) stacks(machine string, s verdict.Step, before []verdict.Step) {
 }
 
 // Heading says what Rows are.
-func (s stop) Heading() string {
+func (s Stop) Heading() string {
 	text := "Saved registers, the parent's and the child's"
 	if len(s.Rows) > 0 {
 		text += fmt.Sprintf(": %d of %d are equal", s.Equal, len(s.Rows))

@@ -109,7 +109,7 @@ type result struct {
 	Word, On string
 	Findings []finding
 	Lanes    *lanes
-	Stops    []stop
+	Stops    []Stop
 	Checks   []check
 	NoneMade string // why no check was made, where that is the same for all
 	Answers  []answer
@@ -138,13 +138,11 @@ type answer struct {
 
 func newResult(id string, r verdict.Result) result {
 	out := result{ID: id, Result: r, Word: word(r.Verdict), On: on(r)}
-	steps := slices.Concat(r.Steps, r.Evidence)
-	slices.SortStableFunc(steps, func(a, b verdict.Step) int { return a.Seq - b.Seq })
-	out.Stops = stops(id, r.Arch, steps)
+	out.Stops = Stops(id, r)
 	out.Lanes = newLanes(out.Stops)
 	for _, f := range r.Findings {
 		x := finding{Message: f.Message, Text: strings.TrimRight(f.Text, "\n")}
-		if i := slices.IndexFunc(out.Stops, func(s stop) bool { return s.Number > 0 && s.Number == f.Step }); i >= 0 {
+		if i := slices.IndexFunc(out.Stops, func(s Stop) bool { return s.Number > 0 && s.Number == f.Step }); i >= 0 {
 			x.Stop, x.Number = out.Stops[i].ID, f.Step
 		}
 		out.Findings = append(out.Findings, x)

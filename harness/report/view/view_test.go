@@ -273,7 +273,7 @@ func TestTrue(t *testing.T) {
 		for _, e := range r.trace.Events {
 			events[e.Seq] = e
 		}
-		noted := func(where string, c cell, w trace.Word) {
+		noted := func(where string, c Cell, w trace.Word) {
 			if m := inStack.FindStringSubmatch(c.Note); m != nil {
 				below, _ := strconv.ParseUint(m[2], 10, 64)
 				in := false
