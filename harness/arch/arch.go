@@ -26,6 +26,9 @@ type Arch struct {
 	GOARCH string // "amd64", "riscv64"
 	Debian string // Debian's name of the port: "amd64", "riscv64"
 	GDB    string // gdb's "set architecture"
+	// GDBWatchesBefore says that gdb takes a watchpoint to stop before the instruction
+	// that meets it (set_gdbarch_have_nonsteppable_watchpoint in gdb's riscv-tdep.c).
+	GDBWatchesBefore bool
 
 	QEMU QEMU
 
@@ -280,7 +283,7 @@ var x86_64 = Arch{
 }
 
 var riscv64 = Arch{
-	Name: "riscv64", GOARCH: "riscv64", Debian: "riscv64", GDB: "riscv:rv64",
+	Name: "riscv64", GOARCH: "riscv64", Debian: "riscv64", GDB: "riscv:rv64", GDBWatchesBefore: true,
 	QEMU: QEMU{
 		Binary: "qemu-system-riscv64", Package: "qemu-system-misc",
 		Machine: "virt", CPU: "rv64", Console: "ttyS0",

@@ -38,7 +38,7 @@ func StartAtStop(ctx context.Context, h prepare.Host, l labs.Lab, t prepare.Targ
 	if err != nil {
 		return nil, err
 	}
-	history, err := proxy.NewHistory(ctx, proxy.Config{Death: death, Dir: dir, Open: func(ctx context.Context) (*machine.Machine, error) {
+	history, err := proxy.NewHistory(ctx, proxy.Config{Death: death, Dir: dir, WatchesBefore: t.Arch.GDBWatchesBefore, Open: func(ctx context.Context) (*machine.Machine, error) {
 		o, err := job.Open(ctx, io.Discard)
 		if err != nil {
 			return nil, err

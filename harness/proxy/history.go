@@ -68,6 +68,9 @@ type Config struct {
 	// Death is where the kernel comes when it has died as the lab expects, 0 for nowhere.
 	// The program's end, where its agent says so, is known.
 	Death uint64
+	// WatchesBefore says that the debugger takes a watchpoint to stop before the
+	// instruction that meets it, and steps over that by itself, also back.
+	WatchesBefore bool
 	// Dir is a folder for the session's pipes.
 	Dir string
 }
@@ -151,8 +154,12 @@ func (h *History) fresh(ctx context.Context) error {
 // present reports whether nothing has been undone.
 func (h *History) present() bool { return h.at.op == len(h.ops) }
 
-// machine returns the machine, at the place where the session is.
-func (h *History) machine(ctx context.Context) (*machine.Machine, error) {
+// Place names the place where the session is.
+func (h *History) Place() string { return fmt.Sprintf("%d+%d", h.at.op, h.at.insn) }
+
+// Machine returns the machine, at the place where the session is. It must only be looked
+// at.
+func (h *History) Machine(ctx context.Context) (*machine.Machine, error) {
 	if err := h.reach(ctx, h.at); err != nil {
 		return nil, err
 	}
@@ -285,7 +292,14 @@ func (h *History) Step(ctx context.Context, points []Point) (Halt, error) {
 	if err := h.list(ctx, h.at.op); err != nil {
 		return Halt{}, err
 	}
-	return h.here(ctx, h.settle(place{h.at.op, h.at.insn + 1}), 0)
+	next, addr := h.settle(place{h.at.op, h.at.insn + 1}), uint64(0)
+	if slices.ContainsFunc(points, Point.watches) {
+		var err error
+		if addr, _, err = h.meets(ctx, h.at, points); err != nil {
+			return Halt{}, err
+		}
+	}
+	return h.here(ctx, next, addr)
 }
 
 // extend does something new, at the present.
@@ -337,10 +351,15 @@ func (h *History) Continue(ctx context.Context, points []Point) (Halt, error) {
 			if err := h.list(ctx, at.op); err != nil {
 				return Halt{}, err
 			}
-			for i := at.insn + 1; i < len(o.pcs); i++ {
-				if breaks(points, o.pcs[i]) {
-					return h.here(ctx, place{at.op, i}, 0)
-				}
+			to := slices.IndexFunc(o.pcs[min(at.insn+1, len(o.pcs)):], func(pc uint64) bool { return breaks(points, pc) })
+			insn, addr, met, err := h.firstMet(ctx, at.op, at.insn, points)
+			switch {
+			case err != nil:
+				return Halt{}, err
+			case met && (to < 0 || insn <= at.insn+1+to):
+				return h.here(ctx, h.settle(place{at.op, insn}), addr)
+			case to >= 0:
+				return h.here(ctx, place{at.op, at.insn + 1 + to}, 0)
 			}
 		}
 		at = place{op: at.op + 1}
@@ -404,23 +423,34 @@ func (h *History) StepBack(ctx context.Context) (Halt, error) {
 
 // ContinueBack goes back to the last point.
 func (h *History) ContinueBack(ctx context.Context, points []Point) (Halt, error) {
-	for i := h.at.op; i >= 0; i-- {
-		if i == len(h.ops) || h.ops[i].writes != nil || i == h.at.op && h.at.insn == 0 {
+	from := h.at
+	for i := from.op; i >= 0; i-- {
+		if i == len(h.ops) || h.ops[i].writes != nil || i == from.op && from.insn == 0 {
 			continue
 		}
 		o := &h.ops[i]
-		if !o.quiet(points) {
+		if !o.quiet(points) || watched(points, o.stop.Watch) != nil {
 			if err := h.list(ctx, i); err != nil {
 				return Halt{}, err
 			}
 			last := len(o.pcs)
-			if i == h.at.op {
-				last = h.at.insn
+			if i == from.op {
+				last = from.insn
 			}
-			for k := last - 1; k >= 1; k-- {
-				if breaks(points, o.pcs[k]) {
-					return h.here(ctx, place{i, k}, 0)
+			k := last - 1
+			for ; k >= 1 && !breaks(points, o.pcs[k]); k-- {
+			}
+			insn, addr, met, err := h.lastMet(ctx, i, last, points)
+			switch {
+			case err != nil:
+				return Halt{}, err
+			case met && insn >= k:
+				if h.WatchesBefore {
+					insn++
 				}
+				return h.here(ctx, h.settle(place{i, insn}), addr)
+			case k >= 1:
+				return h.here(ctx, place{i, k}, 0)
 			}
 		}
 		if p := (place{op: i}); breaks(points, h.pcAt(p)) {

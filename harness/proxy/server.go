@@ -143,7 +143,7 @@ func (s *Server) answer(ctx context.Context, packet string, events <-chan event)
 		reply, err = s.monitor(ctx, packet)
 		return reply, false, err
 	case relayed(name):
-		m, err := s.History.machine(ctx)
+		m, err := s.History.Machine(ctx)
 		if err != nil {
 			return "", false, err
 		}
@@ -276,7 +276,7 @@ func (s *Server) monitor(ctx context.Context, packet string) (string, error) {
 	if !slices.Contains(harmless, command) {
 		return hex.EncodeToString(fmt.Appendf(nil, "%s could change the machine, and a run that is gone back in must repeat. These look only: %s.\n", command, strings.Join(harmless, ", "))), nil
 	}
-	m, err := s.History.machine(ctx)
+	m, err := s.History.Machine(ctx)
 	if err != nil {
 		return "", err
 	}
