@@ -74,14 +74,19 @@ ended; without it the guest is idle, and the idle task runs.`
 		cmd.Flags().BoolVarP(&f.query.Threads, "threads", "t", name == "tree", "threads too")
 	}
 	cmd.RegisterFlagCompletionFunc("lab", commands.Words(labNames))
-	cmd.RegisterFlagCompletionFunc("at", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		l, err := labs.Get(f.lab)
+	cmd.RegisterFlagCompletionFunc("at", points(&f.Arch, func([]string) string { return f.lab }))
+	return cmd
+}
+
+// points completes by the points of the lab that named returns.
+func points(arch *string, named func(args []string) string) cobra.CompletionFunc {
+	return func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		l, err := labs.Get(named(args))
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
-		return l.PointNames(f.Arch), cobra.ShellCompDirectiveNoFileComp
-	})
-	return cmd
+		return l.PointNames(*arch), cobra.ShellCompDirectiveNoFileComp
+	}
 }
 
 // look stops a guest and prints what the command reads there.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"math"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -59,6 +60,7 @@ changed unseen.`,
 	machineFlags(cmd, &q.Machine)
 	vmlinuxFlag(cmd, &k.Vmlinux)
 	textFlag(cmd, &q.Point, "at", "the stop: the first one at this point of the lab")
+	cmd.RegisterFlagCompletionFunc("at", points(&k.Arch, func(args []string) string { return strings.Join(args[:min(1, len(args))], "") }))
 	cmd.Flags().Var(flags.Number(&q.Depth, why.DefaultDepth, 1, math.MaxInt32), "depth", "how many writes to show")
 	formatFlag(cmd, &format, textOrJSON)
 	return cmd

@@ -75,6 +75,12 @@ func TestWhy(t *testing.T) {
 			t.Errorf("the entry of the system call: %+v", entry)
 		}
 
+		// At the lab's first stop only a run from the program's start can tell.
+		doc, _ = ask(0, "--at", "sys_clone", "current.user.ret", "--depth", "1", "--format", "json")
+		if v = doc.Values[0]; len(v.Writes) != 1 || v.Note != "" || v.Writes[0].PC != entry.PC || v.Writes[0].After != "the program's start" {
+			t.Errorf("user.ret at the first stop: %+v", v)
+		}
+
 		_, text := ask(0, "--at", "wake_up_new_task", "u64(arg.p.stack)", "--depth", "1")
 		for _, want := range []string{"0x57ac6e9d", "1. copy_process+0x", "not mapped -> 0x57ac6e9d, a constant in the code", "after dup_task_struct, at most", "kernel_clone+"} {
 			if !strings.Contains(text, want) {

@@ -194,9 +194,15 @@ func (q Question) watched(ctx context.Context, at *moment, w *watcher) error {
 		if w.clock = now.clock; !now.same(at) {
 			return errOther
 		}
+		if err := w.ready(ctx); err != nil { // at the first stop no guest has run in the machine
+			return err
+		}
 		w.final, err = w.read(ctx)
 		return err
 	})
+	if errors.Is(err, errOther) {
+		err = errOther
+	}
 	if err == nil && w.over {
 		err = errOften
 	}
