@@ -6,6 +6,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/fstest"
 
@@ -21,13 +22,16 @@ import (
 	"kernellab/labs"
 )
 
+// course reads the labs once for all tests. Nobody may change them.
+var course = sync.OnceValues(labs.All)
+
 func all(t testing.TB) []labs.Lab {
 	t.Helper()
-	all, err := labs.All()
+	all, err := course()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return all
+	return slices.Clone(all)
 }
 
 func TestCourse(t *testing.T) {
