@@ -116,6 +116,9 @@ func (g *grader) diverge(r round, role string, want []plan.Point, got []trace.Ev
 			continue
 		}
 		f := verdict.Fact{Point: p.Name, Role: role, After: before}
+		if r.first(p.Name) == nil && g.count(p.Name) > 0 {
+			f.Call = r.number // it was hit for another call
+		}
 		switch {
 		case i >= len(got) && role != g.rules.entry().Role && r.first(p.Name) == nil:
 			f.Case = verdict.CaseNotStarted

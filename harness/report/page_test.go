@@ -15,6 +15,7 @@ import (
 	"kernellab/harness/grade"
 	"kernellab/harness/report"
 	"kernellab/harness/report/reporttest"
+	"kernellab/harness/report/words"
 	"kernellab/harness/trace"
 	"kernellab/harness/trace/tracetest"
 	"kernellab/harness/verdict"
@@ -213,6 +214,72 @@ func TestTrue(t *testing.T) {
 		if wrong := reporttest.False(text, r.trace); len(wrong) > 0 {
 			t.Errorf("%s: %s\n%s", r.name, strings.Join(wrong, "\n"), text)
 		}
+	}
+}
+
+// failing returns runs of the programs in labs/fork-new/testdata/wrong, which lab grade
+// recorded.
+func failing(t testing.TB) (out []recording) {
+	t.Helper()
+	l, err := labs.Get("fork-new")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob("testdata/wrong/*.jsonl.gz")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no runs in testdata/wrong: %v", err)
+	}
+	for _, file := range files {
+		tr := tracetest.Recorded(t, file)
+		rules := l.Rules(tr.Header.Arch)
+		res := words.Result(grade.Grade(tr, rules))
+		if res.Verdict != verdict.Fail || len(res.Findings) == 0 {
+			t.Errorf("%s: %s %s, want a failure with findings", file, res.Verdict, res.Error)
+		}
+		out = append(out, recording{filepath.Base(file), tr, rules, res})
+	}
+	return out
+}
+
+// What the findings of a run that fails say is in its trace.
+func TestTrueFindings(t *testing.T) {
+	for _, r := range failing(t) {
+		for _, wrong := range reporttest.FalseFindings(r.result.Findings, r.trace) {
+			t.Errorf("%s: %s", r.name, wrong)
+		}
+	}
+}
+
+// A finding that is not true is found: each finding of another run, unless that run shows
+// the same, and each finding with another number or point in it.
+func TestFalseFindings(t *testing.T) {
+	number, point := regexp.MustCompile(`\b[0-9]+(\[| times| hits$)`), regexp.MustCompile(`^(release_task|dup_task_struct|ret_from_fork)\b`)
+	changed := 0
+	for _, r := range failing(t) {
+		for _, f := range r.result.Findings {
+			other := f
+			switch {
+			case f.Kind == verdict.FindAnswer:
+				continue
+			case strings.Contains(f.Message, "SIGSEGV"):
+				other.Message = strings.Replace(f.Message, "SIGSEGV", "SIGABRT", 1)
+			case number.MatchString(f.Message):
+				other.Message = number.ReplaceAllString(f.Message, "77$1")
+			case point.MatchString(f.Message):
+				other.Message = point.ReplaceAllString(f.Message, "sys_clone")
+			case strings.Contains(f.Message, "did not print"):
+				other.Message = `fork-new did not print "This is Parent Process!"`
+			default:
+				continue
+			}
+			changed++
+			if len(reporttest.FalseFindings([]verdict.Finding{other}, r.trace)) == 0 {
+				t.Errorf("%s: %q is not found", r.name, other.Message)
+			}
+		}
+	}
+	if changed < 20 {
+		t.Errorf("%d findings were changed, want more", changed)
 	}
 }
 

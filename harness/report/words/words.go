@@ -88,11 +88,11 @@ func Finding(f verdict.Fact) string {
 	case verdict.CaseWrongTask:
 		return fmt.Sprintf("%s is a step of the %s, and was hit by %s", name(f.Point), f.Role, who(f.Task))
 	case verdict.CaseNotStarted:
-		return fmt.Sprintf("%s never came: the %s was not seen to start", name(f.Point), f.Role)
+		return fmt.Sprintf("%s never came%s: the %s was not seen to start", name(f.Point), forCall(f), f.Role)
 	case verdict.CaseNotReached:
-		return fmt.Sprintf("%s was not hit by the %s: expected it %s, seen: nothing more of the %s before the end (%s)", name(f.Point), f.Role, after(f), f.Role, ending(f.End))
+		return fmt.Sprintf("%s was not hit by the %s%s: expected it %s, seen: nothing more of the %s before the end (%s)", name(f.Point), f.Role, forCall(f), after(f), f.Role, ending(f.End))
 	case verdict.CasePassedOver:
-		return fmt.Sprintf("%s was not hit: expected it %s, seen: %s", name(f.Point), after(f), name(f.Other))
+		return fmt.Sprintf("%s was not hit%s: expected it %s, seen: %s", name(f.Point), forCall(f), after(f), name(f.Other))
 	case verdict.CaseTooEarly:
 		return fmt.Sprintf("%s came too early: expected %s %s, seen: %s", name(f.Point), name(f.Other), after(f), name(f.Point))
 	case verdict.CasePastEnd:
@@ -311,10 +311,18 @@ func printed(o *verdict.OutputFact) string {
 	return ", after printing " + strings.Join(said, ", ")
 }
 
+// forCall says which of the lab's calls a fact is about, if it is not about all.
+func forCall(f verdict.Fact) string {
+	if f.Call == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" for call %d", f.Call)
+}
+
 func blocked(f verdict.Fact) string {
 	hit := fmt.Sprintf("%s was never hit by the %s", name(f.Point), f.Role)
 	if f.Call > 0 {
-		hit = fmt.Sprintf("%s was not hit by the %s for call %d", name(f.Point), f.Role, f.Call)
+		hit = fmt.Sprintf("%s was not hit by the %s%s", name(f.Point), f.Role, forCall(f))
 	}
 	if f.Task != nil {
 		hit += ", but by " + task(f.Task)
