@@ -1,5 +1,6 @@
 // Package report writes verdicts: as text for a terminal, and as JSON, JUnit XML, KTAP,
-// the results that Gradescope and Classroom 50 read, and HTML. It reports runs, labs on many
+// the results that Gradescope and Classroom 50 read, HTML, and a trace that Perfetto
+// opens. It reports runs, labs on many
 // kernels, and classes. Package gradebook writes the grades of a class for Canvas and
 // Moodle.
 //
@@ -8,7 +9,7 @@
 //
 // The formats follow the JUnit schema of the Jenkins xUnit plugin, the kernel's
 // Documentation/dev-tools/ktap.rst, Gradescope's autograder specification, and Classroom
-// 50's result.json.
+// 50's result.json, and the Trace Event Format of Chrome.
 package report
 
 import (
@@ -34,11 +35,12 @@ const (
 	FormatGradescope  = "gradescope"
 	FormatClassroom50 = "classroom50"
 	FormatHTML        = "html"
+	FormatChromeTrace = "chrome-trace"
 )
 
 // Formats returns the formats, text first.
 func Formats() []string {
-	return []string{FormatText, FormatJSON, FormatJUnit, FormatKTAP, FormatGradescope, FormatClassroom50, FormatHTML}
+	return []string{FormatText, FormatJSON, FormatJUnit, FormatKTAP, FormatGradescope, FormatClassroom50, FormatHTML, FormatChromeTrace}
 }
 
 // FormatError is returned for an unknown format.
@@ -84,6 +86,8 @@ func Write(w io.Writer, format string, doc verdict.Document, s Style) error {
 		return Gradescope{}.Write(w, doc)
 	case FormatHTML:
 		return view.Write(w, doc)
+	case FormatChromeTrace:
+		return chromeTrace(w, doc)
 	case FormatClassroom50:
 		return errors.New("the format of Classroom 50 needs the identity of a submission")
 	}

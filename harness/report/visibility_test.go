@@ -90,11 +90,13 @@ func TestVisibility(t *testing.T) {
 		t.Fatal(err)
 	}
 	outputs["text"] = b.String()
-	b.Reset()
-	if err := report.Write(&b, report.FormatHTML, redact.Shown(doc, verdict.Visible), report.Style{}); err != nil {
-		t.Fatal(err)
+	for _, format := range []string{report.FormatHTML, report.FormatChromeTrace} {
+		b.Reset()
+		if err := report.Write(&b, format, redact.Shown(doc, verdict.Visible), report.Style{}); err != nil {
+			t.Fatal(err)
+		}
+		outputs[format] = b.String()
 	}
-	outputs["html"] = b.String()
 	for name, text := range outputs {
 		for _, secret := range secrets {
 			if strings.Contains(public.ReplaceAllString(text, ""), secret) {
