@@ -162,7 +162,7 @@ Exit codes: 0 passed · 1 failed · 2 wrong usage · 3 could not grade`,
 	root.SetFlagErrorFunc(commands.FlagError)
 	root.AddCommand(
 		a.runCommand(), a.predictCommand(), a.gradeCommand(), a.exportCommand(), a.initCommand(), a.secretCommand(), a.newCommand(), a.testCommand(), a.matrixCommand(), a.checkCommand(), a.viewCommand(), a.stepCommand(), a.verifyCommand(), a.listCommand(), a.showCommand(),
-		a.debugCommand(), a.shellCommand(), a.ftraceCommand(), a.whyCommand(), a.kernelsCommand(), a.qemuCommand(), a.doctorCommand(), a.cleanCommand(),
+		a.debugCommand(), a.shellCommand(), a.ftraceCommand(), a.callsCommand(), a.whyCommand(), a.kernelsCommand(), a.qemuCommand(), a.doctorCommand(), a.cleanCommand(),
 	)
 	root.AddCommand(a.lookCommands()...)
 	return root
