@@ -343,8 +343,8 @@ class Lab:
             if where in self.states:
                 self.restore(self.states[where])
             else:
-                self.come(point, env)
                 point.met = True
+                self.come(point, env)
                 self.states[where] = self.save()
         else:
             self.come(point, env)
