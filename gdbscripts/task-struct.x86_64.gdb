@@ -6,7 +6,7 @@ lab.task("leader")
 lab.task("thread")
 lab.task("first")
 lab.task("second")
-lab.point("sys_chdir", "leader", entry=True,
+lab.point("sys_chdir", "leader", entry=True, when="read.euid != 0", reads={"euid": "current.cred.euid"},
     means="The program asks for another working directory. The values are the tour of its task_struct before any of them changes.")
 lab.point("moved", "leader", place="sys_chdir", returns="sys_chdir", when="ret == 0",
     means="The working directory is another one. The task_struct points to the same fs_struct as before.")
@@ -14,9 +14,9 @@ lab.point("sys_prctl", "leader", armed=["moved"], when="arg.option == 15",
     means="The program changes its name. The name is in the task_struct itself, with room for 15 bytes and a zero.")
 lab.point("renamed", "leader", place="sys_prctl", returns="sys_prctl",
     means="ps and the kernel's messages show this name now. The executable is the same, and so are the names of other threads.")
-lab.point("sys_openat", "leader", armed=["renamed"], when="read.path == \"/dev/null\"", reads={"path": "str(arg.filename)"},
+lab.point("sys_openat", "leader", armed=["renamed"],
     means="The program opens a file.")
-lab.point("opened", "leader", place="sys_openat", returns="sys_openat",
+lab.point("opened", "leader", place="sys_openat", returns="sys_openat", when="read.name == \"null\"", reads={"name": "str(as(u64(current.files.fdt.fd + 8 * ret), \"file\").f_path.dentry.d_name.name)"},
     means="The number that the program gets is an index into an array of pointers to struct file.")
 lab.point("signals", "leader", place="sys_kill", armed=["opened"], when="arg.pid == leader.pid and arg.sig != 0",
     means="The program sends itself a signal that it blocks.")
