@@ -55,7 +55,6 @@ type write struct {
 	covered  []bool // bytes of the extent that were copied with this shift
 	times    int
 	task     trace.Task
-	cpu      int
 	after    string
 	clock    int64
 	sp       uint64
