@@ -1,12 +1,6 @@
 package main
 
 import (
-	"errors"
-	"io/fs"
-	"os"
-	"path/filepath"
-	"strings"
-
 	"github.com/spf13/cobra"
 
 	"kernellab/harness/prepare"
@@ -35,21 +29,16 @@ are stops to show, whatever the verdict.`,
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			path := args[0]
 			grading.Warn = func(err error) { a.progress.Say("%v, and is left out", err) }
-			_, missing := os.Stat(path)
-			_, none := os.Stat(filepath.Join(path, "lab.yaml"))
-			if missing == nil && none != nil && !errors.Is(none, fs.ErrPermission) {
+			if walk.Recorded(path) {
 				return walk.Step(cmd.Context(), grading, path, a.stdin, a.stdout)
 			}
 			if s.Lab, err = prepare.Lab(path); err != nil {
 				return err
 			}
-			if strings.Contains(path, "/") {
-				grading.Lab = path
-			}
 			if s.Host, err = a.hold(cmd.Context()); err != nil {
 				return err
 			}
-			return walk.StepLab(cmd.Context(), s, grading, a.stdin, a.stdout)
+			return walk.StepLab(cmd.Context(), s, path, a.stdin, a.stdout)
 		},
 	}
 	cmd.ValidArgsFunction = commands.Completion(commands.Words(labNames))

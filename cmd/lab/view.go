@@ -1,16 +1,12 @@
 package main
 
 import (
-	"errors"
-	"fmt"
-
 	"github.com/spf13/cobra"
 
 	"kernellab/harness/recording"
 	"kernellab/harness/walk"
-	"kernellab/internal/browser"
+	"kernellab/internal/commands"
 	"kernellab/internal/flags"
-	"kernellab/internal/usage"
 )
 
 func (a *app) viewCommand() *cobra.Command {
@@ -29,31 +25,11 @@ the checks. It can be handed in, printed, or put on any web server.
 The runs are graded again, without QEMU. The exit code is 0 when the page was written,
 whatever the verdict.`,
 		Example: "  lab run fork-new --out out\n  lab view out\n  lab view graded/alice --student --out alice.html",
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) > 1 {
-				return usage.Errorf("view takes one folder or trace: lab view DIR")
-			}
-			return nil
-		},
+		Args:    commands.Takes(0, 1, "one folder or trace: lab view DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			path := "."
-			if len(args) > 0 {
-				path = args[0]
-			}
+			path := append(args, ".")[0]
 			grading.Warn = func(err error) { a.progress.Say("%v, and is left out", err) }
-			written, err := walk.Page(cmd.Context(), grading, path, out, student)
-			if err != nil {
-				return err
-			}
-			if !stay {
-				if err = browser.Open(cmd.Context(), written); err != nil && !errors.Is(err, browser.ErrNone) {
-					a.progress.Say("%v", err)
-				}
-			}
-			if stay || err != nil {
-				fmt.Fprintln(a.stdout, written)
-			}
-			return nil
+			return walk.View(cmd.Context(), grading, path, out, student, stay, a.progress.Say, a.stdout)
 		},
 	}
 	fl := cmd.Flags()

@@ -17,6 +17,7 @@ import (
 	"kernellab/harness/report"
 	"kernellab/harness/verdict"
 	"kernellab/internal/atomicfile"
+	"kernellab/internal/browser"
 	"kernellab/internal/usage"
 )
 
@@ -42,6 +43,25 @@ func Page(ctx context.Context, g recording.Grading, path, out string, student bo
 		return "", fmt.Errorf("write the page: %w: --out FILE puts it somewhere else", err)
 	}
 	return out, nil
+}
+
+// View is Page, and opens the page in the browser. With stay, and where there is no
+// browser, it writes the page's path to w.
+func View(ctx context.Context, g recording.Grading, path, out string, student, stay bool, say func(string, ...any), w io.Writer) error {
+	written, err := Page(ctx, g, path, out, student)
+	if err != nil {
+		return err
+	}
+	if !stay {
+		if err = browser.Open(ctx, written); err == nil {
+			return nil
+		}
+		if !errors.Is(err, browser.ErrNone) {
+			say("%v", err)
+		}
+	}
+	_, err = fmt.Fprintln(w, written)
+	return err
 }
 
 // beside returns the path of the page of what was recorded at path.
