@@ -195,6 +195,17 @@ func (s *Server) run(ctx context.Context, packet string, events <-chan event) (s
 		return "E22", nil
 	case action[0] == 's' || action[0] == 'S':
 		do = func(ctx context.Context) (Halt, error) { return s.History.Step(ctx, points) }
+	case strings.HasPrefix(action, "c:") && !strings.HasSuffix(action, ".-1"):
+		// gdb steps over a breakpoint by one at the next instruction, where it knows no
+		// single steps (riscv64). In a run an interrupt would come first, and meet the
+		// other breakpoints, and then that of the instruction itself once more.
+		do = func(ctx context.Context) (Halt, error) {
+			halt, err := s.History.Step(ctx, points)
+			if err != nil || halt.End || halt.Watch != 0 || breaks(points, halt.PC) {
+				return halt, err
+			}
+			return s.History.Continue(ctx, points)
+		}
 	default:
 		do = func(ctx context.Context) (Halt, error) { return s.History.Continue(ctx, points) }
 	}
