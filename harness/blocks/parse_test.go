@@ -44,6 +44,16 @@ check_exception old: 0xffffffff new 0xe
      1: v=0e e=0007 i=0 cpl=3 IP=0033:0000000000454af1 pc=0000000000454af1 SP=002b:000007363b0e5f20 CR2=000007363b0e5f18
 `
 
+// loopLog has a loop that an interrupt ends after it has run once, before its next round.
+const loopLog = `IN: 
+0xffffffff81000000:  48 89 e5                 movq     %rsp, %rbp
+0xffffffff81000003:  75 fb                    jne      0xffffffff81000000
+
+Trace 0: 0x7f4f7c000100 [00000000/ffffffff81000000/0040c2b0/ff022200] 
+Servicing hardware INT=0xec
+     0: v=ec e=0000 i=0 cpl=0 IP=0010:ffffffff81000000 pc=ffffffff81000000 SP=0018:ffffc90000607948 env->regs[R_EAX]=00007f252145a000
+`
+
 // deviceLog has an access to a device, before which QEMU ends the block, and an
 // instruction with a rep prefix.
 const deviceLog = `IN: 
@@ -121,6 +131,8 @@ ffffffff81c00eb0 mode 0, 2 ran, ends 8, again false, to ffffffff81000000
 ffffffff81000000 mode 0, 3 ran, ends 2, again false, to 454af0
 454af0 mode 1, 1 ran, ends 0, again false, to 454af1 by e device false sp 7363b0e5f20 
 `, Total{9, 5}},
+		"an interrupt between the rounds of a loop": {"x86_64", loopLog, 0xffffffff81c00eb0, `ffffffff81000000 mode 0, 2 ran, ends 2, again false, to ffffffff81000000 by ec device true sp ffffc90000607948 
+`, Total{2, 1}},
 		"a device and rep": {"x86_64", deviceLog, 0xffffffff8106ab0b, `ffffffff8106ab00 mode 0, 1 ran, ends 0, again false, to ffffffff8106ab02
 ffffffff8106ab02 mode 0, 1 ran, ends 0, again false, to ffffffff8106ab08
 ffffffff8106ab08 mode 0, 1 ran, ends 9, again false, to ffffffff8106ab08

@@ -454,17 +454,23 @@ func first(a, b string) string {
 // what that one was in.
 func (t *Tracer) graft(known, now *task) {
 	moved := map[*Node]*Node{}
-	n := len(known.frames)
-	fits := len(now.before) <= n
-	for i, b := range now.before {
-		fits = fits && known.frames[n-1-i].function == b.Function
-	}
 	t.now = known
-	left := n // frames of known that still run below those of now
-	for i, b := range now.before {
-		if fits {
-			t.node(n-1-i).merge(b, moved)
-			left = n - 1 - i
+	// left are the frames of known that still run below those of now. What is in before and
+	// not in known was reached by a jump on the way back, such as the end of an interrupt.
+	left := len(known.frames)
+	fits := true
+	for _, b := range now.before {
+		i := left - 1
+		for i >= 0 && known.frames[i].function != b.Function {
+			i--
+		}
+		fits = i >= 0
+		switch {
+		case fits:
+			left = i
+			t.node(i).merge(b, moved)
+		case left > 0:
+			t.node(left-1).child(b.Function, TailCall).merge(b, moved)
 		}
 	}
 	for _, c := range now.root.Calls {
@@ -479,12 +485,13 @@ func (t *Tracer) graft(known, now *task) {
 		}
 	}
 	switch {
-	case !fits:
-		left = 0
-	case len(frames) > 0 && len(now.before) > 0 && frames[0].node == known.frames[left].node:
-		frames[0] = known.frames[left]
-	case len(frames) > 0 && frames[0].kind != Before:
+	case len(frames) == 0 || frames[0].kind != Before:
 		left = 0 // it has returned to its program since
+	case fits && len(now.before) > 0 && frames[0].node == known.frames[left].node:
+		frames[0] = known.frames[left]
+	default:
+		t.unsure++
+		left = 0
 	}
 	known.frames = append(slices.Clone(known.frames[:left]), frames...)
 	now.into, now.frames = known, nil

@@ -236,6 +236,38 @@ other tasks 10
   call __switch_to_asm 2/4 x1
    tail call __switch_to 2/2 x1
 `},
+		"a task that was preempted": {`
+stop first 7 sys+0
+sys+0 calls f+0
+f+0 goes f+8 by device
+irq+0 calls schedule+0
+schedule+0 calls __schedule+0
+__schedule+0 calls __switch_to+0
+__switch_to+0 returns ret_from_fork+0
+ret_from_fork+0 calls kthread+0
+kthread+0 calls __switch_to+0
+__switch_to+0 returns __schedule+8
+__schedule+8 returns schedule+8
+schedule+8 returns ret_from_exception+0
+ret_from_exception+0 ends f+8
+f+8 calls g+0
+stop last 7 g+0
+g+0 returns f+10
+f+10 returns sys+8
+sys+8 goes sys+10`, `7 prog 26
+ call sys 4/26 x1 [first]
+  call f 6/22 x1
+   interrupt irq 2/14 x1
+    call schedule 4/10 x1
+     call __schedule 4/6 x1
+      call __switch_to 2/2 x1
+    tail call ret_from_exception 2/2 x0
+   call g 2/2 x1 [last]
+a new task 6
+ call ret_from_fork 2/6 x1
+  call kthread 2/4 x1
+   call __switch_to 2/2 x1
+`},
 		"a return that cannot be told": {`
 stop first 7 sys+0
 sys+0 goes sys+8 by device
