@@ -1,7 +1,7 @@
 # init-panic on riscv64, by hand: The first process dies
 # Generated from its lab.yaml by make generate; "lab debug init-panic" has gdb read lab.py, then this.
 python
-lab = Lab("init-panic")
+lab = Lab("init-panic", init=True)
 lab.task("init")
 lab.point("sys_exit_group", "init", entry=True,
     means="The first process asks to end, with all its threads. In C, exit() and a return from main make this system call too.")

@@ -212,8 +212,9 @@ class At(gdb.Function):
 class Lab:
     """A lab of this session. Its file calls it lab, and so do the breakpoints."""
 
-    def __init__(self, name):
+    def __init__(self, name, init=False):
         self.name = name
+        self.init = init  # its program is the guest's first process
         self.tasks = {}  # role: address of its task_struct, 0 when it is not known
         self.pids = {}  # role: the task's pid, from its first stop on
         self.conditions = {}  # role: how the task is known, of those that no stop finds
@@ -269,7 +270,8 @@ class Lab:
         if started:
             self.stands()
             return
-        print("Type continue, and start %s in the guest; then continue at every stop." % self.name)
+        start = "%s is the guest's first process" if self.init else "start %s in the guest"
+        print("Type continue: %s. Then continue at every stop." % (start % self.name))
         print('"set $lab_auto = 1" continues for you.')
 
     def stands(self):

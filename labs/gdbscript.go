@@ -26,7 +26,11 @@ func (l Lab) GenerateGDBScript(archName string) (string, error) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# %s on %s, by hand: %s\n", l.Name, archName, l.Title)
 	fmt.Fprintf(&b, "# Generated from its lab.yaml by make generate; \"lab debug %s\" has gdb read lab.py, then this.\n", l.Name)
-	fmt.Fprintf(&b, "python\nlab = Lab(%q)\n", l.Name)
+	init := ""
+	if l.Init {
+		init = ", init=True"
+	}
+	fmt.Fprintf(&b, "python\nlab = Lab(%q%s)\n", l.Name, init)
 	for _, t := range l.tasks[archName] {
 		fmt.Fprintf(&b, "lab.task(%q%s)\n", t.Role, keyword("when", t.When))
 	}
