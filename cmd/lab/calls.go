@@ -47,6 +47,7 @@ round. Inlined functions are part of the function that they are in.`,
 	textFlag(cmd, &f.view.Task, "task", "only this task: a pid, or a role in the lab such as child")
 	textFlag(cmd, &f.view.In, "in", "only the calls of this function")
 	cmd.Flags().Var(flags.Number(&f.view.Depth, 4, 1, 1000), "depth", "functions below each other that the text shows")
+	cmd.Flags().Var(flags.Text(&f.view.Flame, "", flags.OutFile), "flame", "also write a flame graph to this file, an SVG for a browser")
 	formatFlag(cmd, &f.view.Format, calls.Formats())
 	for _, flag := range []string{"from", "to"} {
 		cmd.RegisterFlagCompletionFunc(flag, func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {

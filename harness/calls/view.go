@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 
+	"kernellab/internal/atomicfile"
 	"kernellab/internal/usage"
 )
 
@@ -16,6 +17,7 @@ type View struct {
 	Task   string // a pid or a role; "" is every task
 	In     string // a function; "" is everything
 	Format string // of Formats
+	Flame  string // a file for a flame graph, "" for none
 	Cut
 }
 
@@ -63,8 +65,13 @@ func (t Task) words() []string {
 	return words
 }
 
-// Write writes a tree in the view's format.
+// Write writes a tree in the view's format, and its flame graph.
 func (v View) Write(w io.Writer, t *Tree) error {
+	if v.Flame != "" {
+		if err := atomicfile.Write(v.Flame, 0o644, func(w io.Writer) error { return Flame(w, t) }); err != nil {
+			return err
+		}
+	}
 	switch v.Format {
 	case "json":
 		return JSON(w, t)
