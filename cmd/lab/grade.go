@@ -14,7 +14,6 @@ import (
 func (a *app) gradeCommand() *cobra.Command {
 	var o marking.Options
 	var whose taskFlags
-	var format string
 	cmd := ofLab(&cobra.Command{
 		Use:   "grade LAB --submissions DIR --out DIR",
 		Short: "Grade the submissions of a class",
@@ -26,7 +25,8 @@ folder beside an archive of the same name, keeps only that one from being graded
 The folder of --out receives, for each student, verdict.json, feedback.md and the
 evidence (trace.jsonl, submission.json, console.log, qemu.sh and run.json, the times),
 from which lab check grades again, and for the class grades.csv, summary.txt,
-summary.json and junit.xml.
+summary.json and junit.xml. With --format html, also pages for a browser: pages/index.html
+for the instructor, and in pages/students what each student may see.
 
 It may be interrupted: the same command goes on. A submission is graded again
 only when its content, lab, the kernel, QEMU, --seed, --cpus or --timeout changed.
@@ -79,7 +79,7 @@ graded.`,
 		if err != nil {
 			return err
 		}
-		return a.writeClass(format, graded)
+		return a.writeClass(o.Format, graded)
 	})
 	a.kernelFlags(cmd, &o.Kernels, "")
 	machineFlags(cmd, &o.Machine)
@@ -92,7 +92,7 @@ graded.`,
 	cmd.Flags().Var(flags.Percent(&o.Verify), "verify", "execute a share of the runs twice and compare them, such as 25%")
 	cmd.Flags().Lookup("verify").NoOptDefVal = "10%"
 	cmd.Flags().BoolVar(&o.Regrade, "again", false, "grade also what was graded before")
-	formatFlag(cmd, &format, report.ClassFormats())
+	formatFlag(cmd, &o.Format, report.ClassFormats())
 	rosterFlag(cmd, &o.Roster)
 	cmd.MarkFlagDirname("submissions")
 	cmd.MarkFlagDirname("out")

@@ -26,7 +26,7 @@ whole shard, merge says so and exits with 3, as its students are not known.`,
 		Example: "  lab grade merge part-1 part-2 --out graded\n  lab grade merge parts/* --out graded --format markdown\n  lab grade merge graded --format canvas --roster export.csv",
 		Args:    commands.Takes(1, math.MaxInt, "the --out folders of lab grade: lab grade merge part-1 part-2 --out graded"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := marking.Merge(cmd.Context(), args, out, roster)
+			c, err := marking.Merge(cmd.Context(), args, out, roster, format)
 			var part *marking.PartError
 			if err != nil && !errors.As(err, &part) {
 				return err

@@ -176,18 +176,27 @@ func readFolder(dir string) (record, report.Graded, error) {
 	if rec.Schema != RecordSchema {
 		return record{}, report.Graded{}, fmt.Errorf("%s: schema %q, want %q", filepath.Join(dir, RecordFile), rec.Schema, RecordSchema)
 	}
-	f, err := regular.Open(filepath.Join(dir, VerdictFile))
+	doc, err := readDocument(dir)
 	if err != nil {
 		return record{}, report.Graded{}, err
-	}
-	defer f.Close()
-	doc, err := verdict.Decode(f)
-	if err != nil {
-		return record{}, report.Graded{}, fmt.Errorf("%s: %w", f.Name(), err)
 	}
 	g := report.Graded{Student: rec.Student, Document: doc, Attempts: rec.Attempts, Took: rec.Took}
 	g.Trim()
 	return rec, g, nil
+}
+
+// readDocument reads the verdict in a student's folder.
+func readDocument(dir string) (verdict.Document, error) {
+	f, err := regular.Open(filepath.Join(dir, VerdictFile))
+	if err != nil {
+		return verdict.Document{}, err
+	}
+	defer f.Close()
+	doc, err := verdict.Decode(f)
+	if err != nil {
+		return verdict.Document{}, fmt.Errorf("%s: %w", f.Name(), err)
+	}
+	return doc, nil
 }
 
 func writeRecord(dir string, r record) error {

@@ -132,8 +132,8 @@ func Folder(student string) string {
 	return name
 }
 
-// reserved are the names of the class's own files.
-var reserved = []string{GradesFile, SummaryFile, TextFile, JUnitFile}
+// reserved are the names of the class's own files and folders.
+var reserved = []string{GradesFile, SummaryFile, TextFile, JUnitFile, PagesFolder}
 
 // Shard is one of several parts of a class that are graded separately. The zero value
 // is the whole class.

@@ -31,6 +31,7 @@ type Options struct {
 	Verify      int    // per cent of the runs that are executed twice
 	AtOnce      int    // submissions at a time, 0 is as many as there is room for
 	Regrade     bool   // also what was graded before
+	Format      string // of what is printed; HTML is also written to Out
 }
 
 // Grading is a class whose submissions, tasks and people are known.
@@ -92,9 +93,9 @@ func (e *PartError) Error() string {
 }
 
 // Merge puts the results in several folders together, as class.Merge does, and gives them
-// the class's people, from a file as for Options.Roster. The results are good with a
-// *PartError too.
-func Merge(ctx context.Context, dirs []string, out, roster string) (report.Class, error) {
+// the class's people, from a file as for Options.Roster. format is as in Options. The
+// results are good with a *PartError too.
+func Merge(ctx context.Context, dirs []string, out, roster, format string) (report.Class, error) {
 	people, err := Roster(roster)
 	if err != nil {
 		return report.Class{}, err
@@ -107,6 +108,11 @@ func Merge(ctx context.Context, dirs []string, out, roster string) (report.Class
 		return c, err
 	}
 	c.Roster, c.Part = people, len(missing) > 0
+	if out != "" {
+		if c.Page, err = pages(ctx, out, format); err != nil {
+			return c, err
+		}
+	}
 	if c.Part {
 		return c, &PartError{missing}
 	}
@@ -136,5 +142,16 @@ func (g Grading) Grade(ctx context.Context, h prepare.Host, w io.Writer) (report
 	h.Progress.Done()
 	graded, err := m.Class(ctx, w, class.Run{Out: g.Out, Students: students, Shard: g.shard, AtOnce: g.AtOnce, Regrade: g.Regrade})
 	graded.Roster, graded.Part = g.roster, g.shard.Of > 1
+	if err == nil {
+		graded.Page, err = pages(ctx, g.Out, g.Format)
+	}
 	return graded, err
+}
+
+// pages writes the pages of the class if the format is HTML, and returns the first one.
+func pages(ctx context.Context, dir, format string) (string, error) {
+	if format != report.FormatHTML {
+		return "", nil
+	}
+	return class.WritePages(ctx, dir)
 }

@@ -20,6 +20,7 @@ type Class struct {
 	Students []Graded
 	Roster   *gradebook.Roster // people of the class, nil if not known
 	Part     bool              // the students are a part of the class
+	Page     string            // file that has the class as a page, "" if none was written
 }
 
 // Graded is one student's result: a verdict document with a result for each
@@ -134,7 +135,7 @@ const (
 
 // ClassFormats returns the formats of a class, text first.
 func ClassFormats() []string {
-	return []string{FormatText, FormatJSON, FormatCSV, FormatJUnit, FormatMarkdown, FormatCanvas, FormatMoodle}
+	return []string{FormatText, FormatJSON, FormatCSV, FormatJUnit, FormatMarkdown, FormatHTML, FormatCanvas, FormatMoodle}
 }
 
 // Book returns the grades of the class for a gradebook.
@@ -164,7 +165,8 @@ func (c Class) Unplaced(format string) []string {
 	return c.Book().Problems(format)
 }
 
-// WriteClass writes a class in a format. s affects only text.
+// WriteClass writes a class in a format. s affects only text. Of a class whose page was
+// written to a file, HTML is the name of that file.
 func WriteClass(w io.Writer, format string, c Class, s Style) error {
 	c = c.written()
 	switch format {
@@ -178,6 +180,12 @@ func WriteClass(w io.Writer, format string, c Class, s Style) error {
 		return classJUnit(w, c)
 	case FormatMarkdown:
 		return classMarkdown(w, c.Summary())
+	case FormatHTML:
+		if c.Page != "" {
+			_, err := fmt.Fprintln(w, c.Page)
+			return err
+		}
+		return ClassPage(w, c, func(string) string { return "" })
 	case FormatCanvas, FormatMoodle:
 		return c.Book().Write(w, format)
 	}

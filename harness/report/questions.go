@@ -205,6 +205,11 @@ func (q QuestionRate) told() []string {
 			lines = append(lines, line)
 		}
 	}
+	return append(lines, q.unclear()...)
+}
+
+// unclear returns lines about who gave no answer, or none that could be graded.
+func (q QuestionRate) unclear() (lines []string) {
 	if q.Unanswered > 0 {
 		lines = append(lines, fmt.Sprintf("%d× not answered", q.Unanswered))
 	}

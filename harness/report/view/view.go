@@ -1,6 +1,6 @@
 // Package view writes the verdicts of runs as one file of HTML for a browser: the lab's
 // question and the verdict, the path of the tasks in the guest's time, what was seen at
-// each stop, and the checks.
+// each stop, and the checks. It also writes the page of a class.
 //
 // It shows what a verdict document has and reads nothing else, so what harness/redact
 // took out of the document is in no page. The file needs no network and can be read
@@ -42,6 +42,7 @@ type document struct {
 	frame
 	Results []result
 	Several bool
+	Student string // whose submission it is, "" if that is not said
 }
 
 // frame is what every page has.
@@ -68,9 +69,13 @@ func newFrame(title, script string) frame {
 }
 
 // Write writes the page of a document.
-func Write(w io.Writer, doc verdict.Document) error {
+func Write(w io.Writer, doc verdict.Document) error { return WriteStudent(w, doc, "") }
+
+// WriteStudent writes the page of a document with the name of the student whose
+// submission it is about.
+func WriteStudent(w io.Writer, doc verdict.Document, student string) error {
 	doc = words.Document(doc)
-	p := document{frame: newFrame("lab", stepJS), Several: len(doc.Results) > 1}
+	p := document{frame: newFrame("lab", stepJS), Several: len(doc.Results) > 1, Student: words.Plain(student)}
 	for i, r := range doc.Results {
 		p.Results = append(p.Results, newResult(fmt.Sprintf("r%d", i+1), r))
 	}
