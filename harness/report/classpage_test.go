@@ -148,8 +148,10 @@ func TestStudentPage(t *testing.T) {
 		return b.String()
 	}
 	got := page(res)
+	// The order of a question whose answer is shown names a point.
+	orders := regexp.MustCompile(`(answered|correct|it is):? sys_clone → [^\n]*`)
 	for _, secret := range append(secrets, "Registers", "Read from the kernel") {
-		if strings.Contains(public.ReplaceAllString(got, ""), secret) {
+		if strings.Contains(orders.ReplaceAllString(got, ""), secret) {
 			t.Errorf("the page tells of %q", secret)
 		}
 	}
