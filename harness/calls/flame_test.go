@@ -83,8 +83,12 @@ func testFlame(t *testing.T, tree *Tree) {
 		return b
 	}
 	var walk func(n *Node, under *flameBox)
+	colours := map[Kind]string{Called: "c", TailCall: "c", Before: "c", Syscall: "s", Exception: "e", Interrupt: "i", Program: "p", Firmware: "p"}
 	walk = func(n *Node, under *flameBox) {
 		b := next(n.Function, n.Total, under)
+		if want := colours[n.Kind] + " box"; b.Class != want {
+			t.Errorf("%s, entered by %s, has the class %q, want %q", n.Function, n.Kind, b.Class, want)
+		}
 		left := b.X
 		for _, c := range n.Calls {
 			if at := boxes[i].X; math.Abs(at-left) > 0.02 {
