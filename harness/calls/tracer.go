@@ -464,13 +464,20 @@ func (t *Tracer) graft(known, now *task) {
 		for i >= 0 && known.frames[i].function != b.Function {
 			i--
 		}
+		missed := !fits
 		fits = i >= 0
 		switch {
 		case fits:
 			left = i
 			t.node(i).merge(b, moved)
 		case left > 0:
-			t.node(left-1).child(b.Function, TailCall).merge(b, moved)
+			c := t.node(left-1).child(b.Function, TailCall)
+			if missed || !known.frames[left-1].entry() {
+				// Not the end of an interrupt: the task has also run in between, and nobody told.
+				t.unsure++
+				c.Unsure = true
+			}
+			c.merge(b, moved)
 		}
 	}
 	for _, c := range now.root.Calls {

@@ -268,6 +268,45 @@ a new task 6
   call kthread 2/4 x1
    call __switch_to 2/2 x1
 `},
+		"a task that ran in between": {`
+stop first 7 sys+0
+sys+0 calls f+0
+f+0 goes f+8 by device
+irq+0 calls schedule+0
+schedule+0 calls __switch_to+0
+__switch_to+0 returns schedule+8
+schedule+8 returns ret_from_exception+0
+ret_from_exception+0 ends f+8
+f+8 returns sys+8
+sys+8 calls g+0
+g+0 goes g+8 by device
+irq+0 calls schedule+0
+schedule+0 calls __switch_to+0
+__switch_to+0 returns schedule+8
+schedule+8 returns ret_from_exception+0
+ret_from_exception+0 ends g+8
+g+8 returns sys+8
+sys+8 calls h+0
+stop last 7 h+0
+h+0 goes h+8`, `7 prog 20
+ call sys 4/20 x1 [first]
+  call f 2/14 x1
+   interrupt irq 2/12 x1
+    call schedule 4/6 x1
+     call __switch_to 2/2 x1
+    tail call ret_from_exception 2/2 x0
+    tail call g 2/2 x0 ?
+  call h 2/2 x1 [last]
+other tasks 16
+ before schedule 2/2 x0
+ before ret_from_exception 2/2 x0
+ before f 2/2 x0
+ before sys 2/10 x0
+  call g 2/8 x1
+   interrupt irq 2/6 x1
+    call schedule 2/4 x1
+     call __switch_to 2/2 x1
+`},
 		"a return that cannot be told": {`
 stop first 7 sys+0
 sys+0 goes sys+8 by device
