@@ -154,11 +154,19 @@ func (r Rules) paths(at string, exprs ...string) []string {
 }
 
 // asked notes which questions the order of the points answers, and collects the
-// names and phrases that answer the others.
+// names, phrases and tasks that answer the others.
 func (g *grader) asked(s secrets) {
 	for _, q := range g.rules.Questions {
 		if q.Type == TypeOrder && !q.Reveal && g.answerTo(q.Name).Verdict != verdict.Pass {
 			g.result.Ordered = append(g.result.Ordered, q.Name)
+		}
+		if q.Reveal || g.answerTo(q.Name).Verdict == verdict.Pass {
+			continue
+		}
+		for _, p := range g.rules.pathsOf(q) {
+			if point, of, _ := strings.Cut(p, "."); strings.HasPrefix(of, "task.") {
+				s.tasks[point] = q.Name
+			}
 		}
 	}
 	for _, k := range g.truths {
@@ -177,7 +185,7 @@ func (g *grader) asked(s secrets) {
 
 // marked notes in a result what students may not see.
 func marked(res verdict.Result, s secrets) verdict.Result {
-	a := redact.Answers{Phrases: map[string]string{}, Words: map[string]string{}, Always: s.always}
+	a := redact.Answers{Phrases: map[string]string{}, Words: map[string]string{}, Tasks: s.tasks, Always: s.always}
 	for phrase, question := range s.phrases {
 		// What the lab is called stands in every other line.
 		if s.distinct(phrase) && phrase != res.Lab {
@@ -195,12 +203,13 @@ type secrets struct {
 	symbols map[string]bool
 	phrases map[string]string // that stand for an answer wherever they are, and to which question
 	always  map[string]bool   // those of phrases that are the answer on a run that goes right
+	tasks   map[string]string // points whose task answers a question, and which
 	sets    []known
 	numbers bool
 }
 
 func (g *grader) secrets() secrets {
-	s := secrets{words: map[string]bool{}, symbols: map[string]bool{}, phrases: map[string]string{}, always: map[string]bool{}}
+	s := secrets{words: map[string]bool{}, symbols: map[string]bool{}, phrases: map[string]string{}, always: map[string]bool{}, tasks: map[string]string{}}
 	for _, k := range g.truths {
 		if k.Reveal {
 			continue

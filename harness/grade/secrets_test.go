@@ -146,3 +146,28 @@ func TestNumbersWithholdStacks(t *testing.T) {
 		}
 	}
 }
+
+// Whose task is at a stop beside the path is not shown while a question asks for it.
+func TestEvidenceWithheld(t *testing.T) {
+	for _, c := range []struct {
+		answer   string
+		revealed bool
+		shown    bool
+	}{{"init", false, false}, {"init", true, true}, {"the parent", false, true}} {
+		answers := right()
+		answers["who"] = of(c.answer)
+		r := asking(answers)
+		i := slices.IndexFunc(r.Questions, func(q grade.Question) bool { return q.Name == "who" })
+		r.Questions[i].Reveal = c.revealed
+		res := judge(tracetest.Fork("x86_64"), r)
+		at := func(steps []verdict.Step) bool {
+			return slices.ContainsFunc(steps, func(s verdict.Step) bool { return s.Point == "release_task" })
+		}
+		if !at(res.Evidence) {
+			t.Fatalf("no evidence of release_task: %+v", res.Evidence)
+		}
+		if got := at(redact.Shown(verdict.NewDocument(res), verdict.Visible).Results[0].Evidence); got != c.shown {
+			t.Errorf("the answer %q, revealed %v: shown %v", c.answer, c.revealed, got)
+		}
+	}
+}

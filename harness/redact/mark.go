@@ -21,6 +21,7 @@ type marker struct {
 	// names are points, symbols and checks.
 	names          []string
 	phrases, words map[string]string // see Answers
+	tasks          map[string]string // see Answers
 	always         map[string]bool
 }
 
@@ -30,6 +31,8 @@ type Answers struct {
 	// Phrases answer it wherever they are; Words do in what the lab's author wrote
 	// about the checks, and stand in other texts by chance.
 	Phrases, Words map[string]string
+	// Tasks are the points whose task answers it.
+	Tasks map[string]string
 	// Always are those of them that stay hidden when the answer is right: they are the
 	// answer on a run that goes as it should, which this one may not.
 	Always map[string]bool
@@ -37,7 +40,7 @@ type Answers struct {
 
 // Mark notes in a result what Shown leaves out.
 func Mark(res verdict.Result, a Answers) verdict.Result {
-	m := marker{phrases: a.Phrases, words: a.Words, always: a.Always}
+	m := marker{phrases: a.Phrases, words: a.Words, tasks: a.Tasks, always: a.Always}
 	for _, u := range res.Unseen {
 		m.names = append(m.names, u.Name)
 	}
@@ -50,6 +53,12 @@ func Mark(res verdict.Result, a Answers) verdict.Result {
 	for _, steps := range [][]verdict.Step{res.Steps, res.Evidence} {
 		for i := range steps {
 			m.step(&steps[i])
+		}
+	}
+	for i := range res.Evidence {
+		e := &res.Evidence[i]
+		if question, ok := m.tasks[e.Point]; ok {
+			e.Mentions = append(e.Mentions, verdict.Mention{In: "task", Question: question})
 		}
 	}
 	for i := range res.Findings {

@@ -107,3 +107,16 @@ func TestHide(t *testing.T) {
 		t.Errorf("the check shows as %q", c.Name)
 	}
 }
+
+// A stop beside the path is left out while a question asks whose task is there.
+func TestTasks(t *testing.T) {
+	for verdictOf, want := range map[verdict.Verdict]int{verdict.Fail: 1, verdict.Pass: 2} {
+		res := secretive()
+		res.Checks[3].Verdict = verdictOf
+		res.Evidence = []verdict.Step{{Point: "release_task", PID: 7, Role: "parent", Evidence: true}, {Point: "do_exit", PID: 8, Evidence: true}}
+		res = redact.Mark(res, redact.Answers{Tasks: map[string]string{"release_task": "signal"}})
+		if got := redact.Shown(verdict.NewDocument(res), verdict.Hidden).Results[0].Evidence; len(got) != want || got[len(got)-1].Point != "do_exit" {
+			t.Errorf("the question is %s: %+v", verdictOf, got)
+		}
+	}
+}

@@ -82,7 +82,8 @@ func shown(res verdict.Result, at verdict.Visibility) verdict.Result {
 	}
 	out.Evidence = nil
 	for _, s := range res.Evidence {
-		if s.Visibility.Within(at) {
+		asked := slices.ContainsFunc(s.Mentions, func(m verdict.Mention) bool { return m.In == "task" && v.instead(m) != "" })
+		if s.Visibility.Within(at) && !asked {
 			out.Evidence = append(out.Evidence, v.step(s))
 		}
 	}
