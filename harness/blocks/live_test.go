@@ -17,38 +17,21 @@ import (
 	"kernellab/harness/blocks"
 	"kernellab/harness/machine"
 	"kernellab/harness/prepare"
+	"kernellab/harness/prepare/preparetest"
 	"kernellab/harness/probe"
 	"kernellab/harness/trace"
-	"kernellab/images"
 	"kernellab/images/guest"
-	"kernellab/images/linux"
-	"kernellab/images/qemutest"
-	"kernellab/internal/labtest"
-	"kernellab/internal/progress"
 )
 
 // job is the run of fork-new on the default kernel of an architecture.
 func job(t *testing.T, a arch.Arch) harness.Job {
 	t.Helper()
-	labtest.Long(t)
-	qemutest.Command(t, a.Name, a.QEMU.Binary)
-	cached, err := linux.In(&images.Cache{}).Kernels(a.Name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(cached) == 0 {
-		labtest.Lacking(t, a.Name, "the cache holds no kernel for "+a.Name+": lab kernels fetch brings one")
-	}
-	h := prepare.Host{Cache: &images.Cache{}, QEMU: &prepare.Choice{}, Progress: progress.New(io.Discard)}
+	h, target := preparetest.Target(t, a)
 	l, err := prepare.Lab("fork-new")
 	if err != nil {
 		t.Fatal(err)
 	}
-	targets, err := h.Open(t.Context(), prepare.Kernels{Arch: a.Name})
-	if err != nil {
-		t.Fatal(err)
-	}
-	j, err := h.Job(t.Context(), l, targets[0], prepare.Machine{Seed: prepare.DefaultSeed, CPUs: 1})
+	j, err := h.Job(t.Context(), l, target, preparetest.Machine)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,7 +1,6 @@
 package inspect_test
 
 import (
-	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -10,11 +9,7 @@ import (
 	"kernellab/harness/calls"
 	"kernellab/harness/inspect"
 	"kernellab/harness/prepare"
-	"kernellab/images"
-	"kernellab/images/linux"
-	"kernellab/images/qemutest"
-	"kernellab/internal/labtest"
-	"kernellab/internal/progress"
+	"kernellab/harness/prepare/preparetest"
 )
 
 // The tree of a fork has all instructions that ran, knows every transfer of control, and
@@ -24,28 +19,15 @@ func TestCallsOfFork(t *testing.T) {
 	for _, a := range arch.All() {
 		t.Run(a.Name, func(t *testing.T) {
 			t.Parallel()
-			labtest.Long(t)
-			qemutest.Command(t, a.Name, a.QEMU.Binary)
-			cached, err := linux.In(&images.Cache{}).Kernels(a.Name)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if len(cached) == 0 {
-				labtest.Lacking(t, a.Name, "the cache holds no kernel for "+a.Name+": lab kernels fetch brings one")
-			}
-			h := prepare.Host{Cache: &images.Cache{}, QEMU: &prepare.Choice{}, Progress: progress.New(io.Discard)}
+			h, target := preparetest.Target(t, a)
 			l, err := prepare.Lab("fork-new")
-			if err != nil {
-				t.Fatal(err)
-			}
-			targets, err := h.Open(t.Context(), prepare.Kernels{Arch: a.Name})
 			if err != nil {
 				t.Fatal(err)
 			}
 			var tree *calls.Tree
 			var texts []string
 			for range 2 {
-				if tree, _, err = inspect.Calls(t.Context(), h, targets[0], prepare.Machine{Seed: prepare.DefaultSeed, CPUs: 1}, inspect.Stretch{Lab: l, To: "ret_from_fork"}, nil); err != nil {
+				if tree, _, err = inspect.Calls(t.Context(), h, target, preparetest.Machine, inspect.Stretch{Lab: l, To: "ret_from_fork"}, nil); err != nil {
 					t.Fatal(err)
 				}
 				var text strings.Builder

@@ -65,7 +65,7 @@ type Config struct {
 	// Open starts a machine at the beginning of the session. Each call returns one that
 	// does the same as the others if the same is done to it.
 	Open func(context.Context) (*machine.Machine, error)
-	// Death is where the kernel comes when it has died as the lab expects, 0 for nowhere.
+	// Death is where the kernel comes when it has died as the lab expects, 0 for a lab that expects no death.
 	// The program's end, where its agent says so, is known.
 	Death uint64
 	// WatchesBefore says that the debugger takes a watchpoint to stop before the
